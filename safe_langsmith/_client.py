@@ -1,0 +1,214 @@
+"""`SafeClient`: the SDK's client, and a hook that looks at each answer.
+
+Nothing that only a refusal needs is imported before one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import langsmith
+import requests
+from langsmith.utils import LangSmithError
+
+from safe_langsmith._hook import attach
+from safe_langsmith._keys import can_be_sent, clean
+from safe_langsmith._ledger import Ledger
+from safe_langsmith._policy import Policy
+from safe_langsmith._protocol import Access
+from safe_langsmith._settings import AtConstruction, at_construction
+from safe_langsmith.errors import AccessDeniedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from langsmith import schemas as ls_schemas
+    from langsmith.client import TracingMode
+    from langsmith.prompt_cache import PromptCache
+    from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
+    from urllib3.util import Retry
+
+    from safe_langsmith._diagnosis import Diagnosis
+
+logger = logging.getLogger("safe_langsmith")
+
+
+class SafeClient(langsmith.Client):
+    """The SDK's client; a refused call is diagnosed, repaired and answered, or explained.
+
+    Every argument of ``langsmith.Client``, and ``policy``. Nothing changes until
+    LangSmith refuses a request. Then the environment, the SDK's caches, the `.env` and
+    the profile file are read, LangSmith is asked with read-only requests, and by the
+    rule of repair the request is sent again, or a typed error is raised.
+
+    Args:
+        policy: What may be done unasked after a refusal. See `Policy`.
+
+    Raises:
+        AccessDeniedError: By every method, or one of its subclasses, in place of the
+            SDK's bare error for a refusal.
+    """
+
+    policy: Policy
+    _ledger: Ledger
+    _born: AtConstruction
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            api_url: str | None = None,
+            *,
+            api_key: str | None = None,
+            retry_config: Retry | None = None,
+            timeout_ms: int | tuple[int, int] | None = None,
+            web_url: str | None = None,
+            session: requests.Session | None = None,
+            auto_batch_tracing: bool = True,
+            anonymizer: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+            hide_inputs: Callable[[dict[str, Any]], dict[str, Any]] | bool | None = None,
+            hide_outputs: Callable[[dict[str, Any]], dict[str, Any]] | bool | None = None,
+            hide_metadata: Callable[[dict[str, Any]], dict[str, Any]] | bool | None = None,
+            omit_traced_runtime_info: bool = False,
+            process_buffered_run_ops: Callable[
+                [Sequence[dict[str, Any]]], Sequence[dict[str, Any]]
+            ]
+            | None = None,
+            run_ops_buffer_size: int | None = None,
+            run_ops_buffer_timeout_ms: float | None = None,
+            info: dict[str, Any] | ls_schemas.LangSmithInfo | None = None,
+            api_urls: dict[str, str] | None = None,
+            otel_tracer_provider: TracerProvider | None = None,
+            tracing_mode: TracingMode | None = None,
+            otel_enabled: bool | None = None,
+            tracing_sampling_rate: float | None = None,
+            workspace_id: str | None = None,
+            profile: str | None = None,
+            profile_config_path: str | None = None,
+            prefer_profile_auth: bool = False,
+            max_batch_size_bytes: int | None = None,
+            headers: dict[str, str] | None = None,
+            tracing_error_callback: Callable[[Exception], None] | None = None,
+            disable_prompt_cache: bool = False,
+            cache: bool | PromptCache | None = None,
+            policy: Policy | None = None,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+            if policy is not None and not isinstance(policy, Policy):
+                raise TypeError(f"policy must be a Policy, not {type(policy).__name__}")
+            super().__init__(*args, **kwargs)
+            if args:
+                kwargs = {"api_url": args[0], **kwargs}
+            self.policy = policy or Policy()
+            self._ledger = Ledger()
+            self._born = at_construction(self._access(), kwargs)
+            if self._api_key and not can_be_sent(self._api_key):
+                self._clean_key()
+            attach(self)
+
+    @property
+    def last_diagnosis(self) -> Diagnosis | None:
+        """The newest diagnosis of this client, or None."""
+        return self._ledger.last_diagnosis
+
+    def diagnose(self) -> Diagnosis:
+        """Check now what this client may do, and repair nothing.
+
+        Sends a few read-only requests with this client's key to its own endpoint;
+        reads the environment, the SDK's caches, the `.env` and the profile file. Takes
+        at most ``policy.budget_s`` seconds and raises nothing.
+        """
+        from safe_langsmith._requests import diagnose
+
+        return diagnose(self)
+
+    def request_with_retries(
+        self,
+        /,
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
+        pathname: str,
+        **kwargs: Any,
+    ) -> requests.Response:
+        """As the SDK's; a refusal is repaired and answered, or raises the typed error."""
+        try:
+            return super().request_with_retries(method, pathname, **kwargs)
+        except LangSmithError as error:
+            typed = self._typed(error, method, pathname)
+            if typed is None:
+                raise
+        try:
+            raise typed from None
+        finally:
+            del typed  # its traceback holds this frame, and so the client
+
+    def _typed(self, error: LangSmithError, method: str, path: str) -> Exception | None:
+        """The typed error behind one of the SDK's, which wraps what its session raises."""
+        cause = error.__cause__
+        if isinstance(cause, AccessDeniedError):
+            return cause
+        if isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader)):
+            from safe_langsmith._requests import never_sent
+
+            return never_sent(self, method, path)
+        return None
+
+    def _settle(
+        self, response: requests.Response, kwargs: Mapping[str, Any]
+    ) -> requests.Response | None:
+        """Deal with an answer that may be a refusal; None leaves it as it is."""
+        from safe_langsmith._requests import settle
+
+        return settle(self, response, kwargs)
+
+    def _access(self) -> Access:
+        """What a request of this client shows the server now."""
+        session = not self._api_key and bool(self._oauth_access_token)
+        return Access(self.api_url, self._api_key, self._workspace_id, session)
+
+    def _use(self, access: Access) -> None:
+        """Take over a repaired access wherever the SDK keeps a copy of the old one."""
+        old = self._access()
+        self._write_api_urls = {
+            (access.endpoint if url == old.endpoint else url): (
+                access.key if (url, key) == (old.endpoint, old.key) else key
+            )
+            for url, key in self._write_api_urls.items()
+        }
+        if access.endpoint != old.endpoint:
+            self.api_url = access.endpoint
+            # The generated clients keep the address that they were made with.
+            self._langsmith_api = self._langsmith_api_sync = None
+        self._workspace_id = access.workspace
+        self.api_key = access.key
+        # Remembered answers of the old access; a failed /info is kept as an empty one.
+        self._settings = self._tenant_id = None
+        if "info" not in self._born.arguments:
+            self._info = None
+
+    def _clean_key(self) -> None:
+        """Take off a key what no HTTP header can carry, such as a BOM."""
+        key = clean(self._api_key or "")
+        if not can_be_sent(key):
+            return  # the first request says so
+        self._use(replace(self._access(), key=key))
+        self._born = self._born._replace(held=self._access())
+        logger.warning(
+            "The LangSmith key has characters around it that cannot be sent; used the key "
+            "without them. To make it permanent: type or paste the key anew."
+        )
+
+
+_signature = inspect.signature(langsmith.Client.__init__)
+_policy = inspect.Parameter("policy", inspect.Parameter.KEYWORD_ONLY, default=None)
+SafeClient.__init__.__signature__ = _signature.replace(  # type: ignore[attr-defined]
+    parameters=[
+        *_signature.parameters.values(),
+        _policy.replace(annotation="Policy | None"),
+    ]
+)

@@ -1,0 +1,237 @@
+"""What each code means: the text behind ``safe-langsmith explain`` and `docs/errors.md`."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+from safe_langsmith._diagnosis import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One code: what it means, how it is shown, what is repaired, how to fix it."""
+
+    code: Code
+    means: str
+    shown_by: str
+    repair: str
+    fix: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [
+            ("What it means", self.means),
+            ("How it is shown", self.shown_by),
+            ("What is repaired", self.repair),
+        ]
+        blocks = [self.code]
+        blocks += [f"{head}\n{_wrap(text)}" for head, text in parts]
+        fix = "\n".join(_wrap(step, "  - ", "    ") for step in self.fix)
+        return "\n\n".join([*blocks, f"How to fix it\n{fix}"])
+
+
+def _wrap(text: str, first: str = "  ", rest: str = "  ") -> str:
+    return textwrap.fill(
+        text, 78, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
+
+
+_SETTINGS = "the key's page in the web app, under Settings, API Keys"
+
+EXPLANATIONS: tuple[Explanation, ...] = (
+    Explanation(
+        "workspace-required",
+        "The key works, but LangSmith must be told which workspace to use. Keys that are "
+        "scoped to a whole organization always need one. A personal key needs one when "
+        "its default workspace refuses it, as after you were removed from that workspace.",
+        "LangSmith says so in its answer; or the key's default workspace refuses it "
+        "while another workspace that the key lists lets it in. GET /workspaces lists "
+        "the workspaces of the key.",
+        "If the key can use exactly one workspace, that one is used. If a workspace is "
+        "named in LANGSMITH_TENANT_ID, in the .env or in the CLI's profile, and the key "
+        "can use it, that one is used. With several and none named, nothing is guessed: "
+        "the error lists them.",
+        (
+            "Set LANGSMITH_WORKSPACE_ID to one of the ids in the error.",
+            'Or pass it: Client(workspace_id="...").',
+        ),
+    ),
+    Explanation(
+        "workspace-mismatch",
+        "A workspace was sent that this key cannot use: an old one, one of another "
+        "account, or something else in its place, such as the id of the organization "
+        "(the id after /o/ in some web addresses) or of a project.",
+        "The key is good, and the workspace is not among those that GET /workspaces "
+        "lists for it; or it is the organization's id, or GET /sessions finds a project "
+        "with that id.",
+        "A workspace from the environment is replaced by a newer value of the same "
+        "setting, if the key can use that one. A workspace that you passed is kept.",
+        (
+            "Set LANGSMITH_WORKSPACE_ID (or workspace_id=) to one of the ids in the error.",
+            "Or take it away: a personal key then uses its default workspace.",
+        ),
+    ),
+    Explanation(
+        "service-key-scope",
+        "A good service key (lsv2_sk_) that does not reach this far: it is scoped to "
+        "other workspaces, or the call is for the whole organization, or LangSmith takes "
+        "only personal keys (lsv2_pt_) for it.",
+        "LangSmith knows the key, and the workspace that was sent is not in its scope; "
+        "or the call is one of those that LangSmith documents as personal.",
+        "Nothing: a key's scope is set when it is made.",
+        (
+            "Use a workspace in the key's scope.",
+            f"Or make a service key with the scope that you need: {_SETTINGS}.",
+            "Or use a personal key for this call.",
+        ),
+    ),
+    Explanation(
+        "stale-setting",
+        "A setting was changed after the client was made: the variable in os.environ, or "
+        "the .env file. The client still uses the old value. This is what happens in a "
+        "notebook when you edit .env and do not restart the kernel.",
+        "The client's value is refused, a newer one stands in os.environ, the .env or "
+        "the profile, and LangSmith lets that one in.",
+        "The newer value is used, and the SDK's caches are cleared, unless the old one "
+        "was passed as an argument. A key goes only to the host that it was set for.",
+        (
+            "Call load_dotenv(override=True) before you make the client: without "
+            "override, a variable that is set already wins over the file.",
+            "Or make the client anew after you changed its settings.",
+        ),
+    ),
+    Explanation(
+        "wrong-region",
+        "The key belongs to another LangSmith region. Keys, organizations and workspaces "
+        "live in one region only, and a key does not show which.",
+        "Another official LangSmith host knows the key.",
+        "This version asks no other region; it says that the key may belong to one.",
+        (
+            "Look at the address of your web app: smith.langchain.com is US, and eu., "
+            "apac. and aws.smith.langchain.com are the others.",
+            "Set LANGSMITH_ENDPOINT to the API of that region, such as "
+            "https://eu.api.smith.langchain.com.",
+        ),
+    ),
+    Explanation(
+        "wrong-endpoint",
+        "The endpoint is not the address of a LangSmith API: it is the web app's, or it "
+        "lacks /api/v1 on a server of your own, or another server answers there.",
+        "A page for people comes back where the API answers JSON, and a request "
+        "without a key, to /info, is not answered like LangSmith does.",
+        "The address of an official web app is replaced by its API's, unless it was "
+        "passed as an argument.",
+        (
+            "Set LANGSMITH_ENDPOINT to the API's address: https://api.smith.langchain.com "
+            "(US), or with eu., apac. or aws. in front of api.",
+            "On a server of your own it ends in /api/v1.",
+        ),
+    ),
+    Explanation(
+        "key-missing",
+        "No key reached LangSmith. Often the client was made before load_dotenv() ran, "
+        'or with api_key=os.getenv(...), where the variable is not set ("" switches off '
+        "the search in the environment).",
+        "The refused request carried no key.",
+        "A key that is set by now, in os.environ, the .env or the profile, is used, "
+        "unless an empty one was passed as an argument.",
+        (
+            "Set LANGSMITH_API_KEY before the client is made.",
+            "In a notebook, use %env or os.environ: !export does not reach the kernel.",
+        ),
+    ),
+    Explanation(
+        "key-malformed",
+        "The text given as key is not a LangSmith key, or not only one: a placeholder, a "
+        "key of another vendor, code in place of its value, quotes, NAME=value, a comment, "
+        "an invisible character, or a key that lost a part.",
+        "LangSmith refuses the key, and its text is odd in the way that the error names. "
+        "A key that works is never held to a form.",
+        "What is around the key is taken off (quotes, Bearer, LANGSMITH_API_KEY=, "
+        "invisible characters), and the key is used if LangSmith lets it in.",
+        (
+            "Copy the key anew; a LangSmith key begins with lsv2_pt_ or lsv2_sk_.",
+            "If you have it no more, make a new one: it is shown only once.",
+        ),
+    ),
+    Explanation(
+        "key-legacy",
+        "Keys that begin with ls__ stopped working on 22 October 2024.",
+        "LangSmith says so, or it refuses a key that begins with ls__.",
+        "Nothing.",
+        (f"Make a new key: {_SETTINGS}.",),
+    ),
+    Explanation(
+        "key-rejected",
+        "LangSmith does not know this key at this endpoint: it was deleted, revoked or "
+        "mistyped, it has expired, its owner left the organization, or it belongs to "
+        "another region.",
+        "LangSmith refuses the key on two read-only calls that need no permission in a "
+        "workspace, and answers a request without a key.",
+        "Nothing. A newer key would have been used (see stale-setting).",
+        (
+            "Check the region: is your web app on eu., apac. or aws.smith.langchain.com? "
+            "Then set LANGSMITH_ENDPOINT to that region's API.",
+            f"Look whether the key is still there: {_SETTINGS}.",
+            "Else make a new one, and set LANGSMITH_API_KEY to it. LangSmith may take a "
+            "minute to know a key that was changed.",
+        ),
+    ),
+    Explanation(
+        "permission-missing",
+        "The key is good and the workspace is right, but its role does not allow this. A "
+        "typical case: an Editor can trace, but evaluate() creates a project, which "
+        "needs projects:create.",
+        "LangSmith names the permission, or lists for the key's role in this workspace "
+        "permissions without the one that the call needs.",
+        "Nothing: a permission is for an admin to give.",
+        (
+            "Ask an admin of the workspace for a role with the permission in the error.",
+            "Or use a key that has it.",
+        ),
+    ),
+    Explanation(
+        "feature-unavailable",
+        "The plan or the settings of the organization do not include what was asked.",
+        "LangSmith says so in its answer.",
+        "Nothing.",
+        ("Ask an admin of the organization to enable it, or to change the plan.",),
+    ),
+    Explanation(
+        "blocked-by-proxy",
+        "Something between this machine and LangSmith refused the request: a proxy, a "
+        "firewall, a VPN.",
+        "The answer is not JSON, which LangSmith's always are; or a request without a "
+        "key, to /info, is refused as well.",
+        "The request is sent again a few times after short pauses, for such refusals "
+        "often pass.",
+        (
+            "Ask who runs your network to let the endpoint's host through.",
+            "Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+        ),
+    ),
+    Explanation(
+        "transient-refusal",
+        "LangSmith refused for a moment what it allowed before. It remembers for about a "
+        "minute how it judged a key, so this happens around changes of a key or a role.",
+        "The same key worked on this client before, and LangSmith lets it in on a probe.",
+        "The request is sent again once, after a pause.",
+        ("Nothing to do. If it happens often, write to LangSmith's support.",),
+    ),
+    Explanation(
+        "access-denied",
+        "LangSmith refused, and none of the other causes could be shown. The error says "
+        "what was found and what is only likely.",
+        "Every check was made, and none showed a cause.",
+        "Nothing: without a cause there is no repair.",
+        (
+            "Read what was found; run safe-langsmith doctor, and ask an admin of your "
+            "organization whether the key may do this.",
+        ),
+    ),
+)
+
+
+def explain(code: str) -> Explanation | None:
+    """The explanation of a code, or None if there is no such code."""
+    return next((e for e in EXPLANATIONS if e.code == code), None)

@@ -1,0 +1,172 @@
+"""The result of a diagnosis: plain data, free of secrets, and its text."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from safe_langsmith._keys import KIND_NAMES, KeyKind
+
+Code = Literal[
+    "ok",
+    "unknown",
+    "workspace-required",
+    "workspace-mismatch",
+    "service-key-scope",
+    "stale-setting",
+    "wrong-region",
+    "wrong-endpoint",
+    "key-missing",
+    "key-malformed",
+    "key-legacy",
+    "key-rejected",
+    "permission-missing",
+    "feature-unavailable",
+    "blocked-by-proxy",
+    "transient-refusal",
+    "access-denied",
+]
+State = Literal["good", "bad", "unknown"]
+
+_MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
+_SHOWN_WORKSPACES = 4
+_SHOWN_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what, whether it is good, and what was seen.
+
+    ``state`` has three values: "unknown" means that it could not be determined, or that
+    it is only likely. ``subject`` is "key", "workspace", "endpoint", "region",
+    "settings", "permission", "proxy" or "server".
+    """
+
+    subject: str
+    state: State
+    text: str
+
+    def __str__(self) -> str:
+        return f"{_MARKS[self.state]} {self.subject}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceInfo:
+    """A workspace that the key can use. ``name`` is empty where it is not known."""
+
+    id: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.id}  {self.name}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why LangSmith refused a request, what was found, and what to do.
+
+    Frozen, picklable and free of secrets: ``key`` is masked. ``str()`` gives the text
+    for people, ``as_dict()`` plain data for JSON. ``code`` is stable; "ok" is a healthy
+    one, "unknown" one that could not be determined (no error has it). ``resolved`` says
+    that the request was answered in the end. ``status_code`` is None where no
+    request was refused.
+    """
+
+    code: Code
+    resolved: bool
+    summary: str
+    next_steps: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    operation: str = ""
+    status_code: int | None = None
+    server_message: str = ""
+    key: str = ""
+    key_kind: KeyKind = "unknown"
+    key_source: str = ""
+    endpoint: str = ""
+    endpoint_source: str = ""
+    region: str | None = None
+    workspace_id: str | None = None
+    workspace_source: str = ""
+    workspaces: tuple[WorkspaceInfo, ...] = ()
+    required_permission: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
+        data = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [self.headline, *self._settings(), *self._found(), *self._advice()]
+        )
+
+    @property
+    def headline(self) -> str:
+        """The first line: what failed, and why."""
+        if self.status_code is None:
+            return self.summary
+        verb = "was refused at first" if self.resolved else "was refused"
+        return f"{self.operation} {verb} ({self.status_code}): {self.summary}"
+
+    def _settings(self) -> list[str]:
+        key = KIND_NAMES[self.key_kind]
+        if self.key_kind != "missing":
+            key = f"{key} {self.key}, from {self.key_source}"
+        region = f", region {self.region}" if self.region else ""
+        workspace = self.workspace_id or "none"
+        if self.workspace_id:
+            workspace += f" ({self.workspace_source})"
+        return [
+            f"  key:       {key}",
+            f"  endpoint:  {self.endpoint} ({self.endpoint_source}){region}",
+            f"  workspace: {workspace}",
+        ]
+
+    def _found(self) -> list[str]:
+        lines = []
+        if self.workspaces:
+            lines = _listing(self.workspaces)
+        lines += [f.text for f in self.findings if f.state != "good"]
+        more = len(lines) - _SHOWN_LINES - _SHOWN_WORKSPACES
+        if more > 0:
+            lines = lines[:-more]
+        return _block("found", lines)
+
+    def _advice(self) -> list[str]:
+        lines = _block("fix", self.next_steps)
+        if self.code not in ("ok", "unknown"):
+            lines.append(f"  more:      safe-langsmith explain {self.code}")
+        return lines
+
+    def _repr_html_(self) -> str:
+        """Show the diagnosis as a table in a notebook; every text in it is escaped."""
+        cells = [("diagnosis", self.headline), ("code", self.code)]
+        cells += [
+            (name.strip(), value.strip())
+            for name, _, value in (line.partition(":") for line in self._settings())
+        ]
+        cells += [("found", str(f)) for f in self.findings]
+        cells += [("workspace you can use", str(w)) for w in self.workspaces]
+        cells += [("fix", step) for step in self.next_steps]
+        rows = (
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in cells
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+
+def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:
+    noun = "workspace" if len(workspaces) == 1 else "workspaces"
+    lines = [f"the key can use {len(workspaces)} {noun}:"]
+    lines += [f"  {w}" for w in workspaces[:_SHOWN_WORKSPACES]]
+    if len(workspaces) > _SHOWN_WORKSPACES:
+        left = len(workspaces) - _SHOWN_WORKSPACES
+        lines.append(f"  and {left} more, in error.diagnosis.workspaces")
+    return lines
+
+
+def _block(name: str, lines: tuple[str, ...] | list[str]) -> list[str]:
+    heads = [f"{name}:", *[""] * len(lines)]
+    return [f"  {head:<10} {line}" for head, line in zip(heads, lines, strict=False)]

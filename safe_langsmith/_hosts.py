@@ -1,0 +1,85 @@
+"""LangSmith's own hosts, and what an endpoint's address tells.
+
+The regions are those of LangSmith's documentation ("Cloud": GCP US, GCP EU, GCP APAC,
+AWS US). Pure functions: nothing is resolved, nothing is sent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Region(NamedTuple):
+    """One LangSmith cloud region: its name, its API and its web app."""
+
+    name: str
+    api: str
+    web: str
+
+
+DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
+REGIONS = (
+    Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),
+    Region("EU", "https://eu.api.smith.langchain.com", "https://eu.smith.langchain.com"),
+    Region(
+        "APAC", "https://apac.api.smith.langchain.com", "https://apac.smith.langchain.com"
+    ),
+    Region(
+        "AWS US", "https://aws.api.smith.langchain.com", "https://aws.smith.langchain.com"
+    ),
+)
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address, in lower case, without a default port."""
+    try:
+        parts = urlsplit(url.strip())
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return ""
+    if ":" in host:
+        host = f"[{host}]"
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def shown(url: str) -> str:
+    """An address as people may see it: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+        netloc = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "an address that cannot be read"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+
+def region_of(url: str) -> Region | None:
+    """The region whose API this https address is, or None."""
+    return next((r for r in REGIONS if origin(url) == r.api), None)
+
+
+def region_of_web(url: str) -> Region | None:
+    """The region whose web app this address is (people paste it for the API), or None."""
+    host = origin(url).replace("http://", "https://")
+    return next((r for r in REGIONS if host == r.web), None)
+
+
+def is_official(url: str) -> bool:
+    """Whether this is the https address of an official LangSmith API."""
+    return region_of(url) is not None
+
+
+def base_of(url: str) -> str:
+    """An endpoint without a trailing ``/api/v1`` or ``/api``: what probes start from."""
+    url = url.rstrip("/")
+    for suffix in ("/api/v1", "/api"):
+        if url.endswith(suffix):
+            return url[: -len(suffix)]
+    return url
+
+
+def settings_page(endpoint: str) -> str:
+    """The page of this deployment's web app where keys are made."""
+    region = region_of(endpoint) or region_of_web(endpoint)
+    return f"{region.web if region else shown(base_of(endpoint))}/settings"

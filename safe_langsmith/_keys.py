@@ -1,0 +1,130 @@
+"""What the text of a LangSmith key tells, and how a text is kept free of keys.
+
+Pure functions: nothing is read, nothing is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+KeyKind = Literal["personal", "service", "legacy", "oauth", "unknown", "missing"]
+
+_PREFIXES: dict[str, KeyKind] = {
+    "lsv2_pt_": "personal",
+    "lsv2_sk_": "service",
+    "ls__": "legacy",
+}
+KIND_NAMES: dict[KeyKind, str] = {
+    "personal": "personal key",
+    "service": "service key",
+    "legacy": "legacy key",
+    "oauth": "login session",
+    "unknown": "key",
+    "missing": "none",
+}
+
+# LangSmith publishes no grammar for its keys. This shape is what secret scanners
+# have settled on, so it serves as a hint and never as a reason to refuse a key.
+_SHAPE = re.compile(r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}")
+_KEY_IN_TEXT = re.compile(r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}")
+_INVISIBLE = re.compile("[\ufeff\u200b\u200c\u200d\u2060\u00ad]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_ASSIGNMENT = re.compile(r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_API_KEY\s*[=:]\s*")
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
+_OTHER_VENDORS = {
+    "sk-ant-": "Anthropic",
+    "sk-": "OpenAI",
+    "pk-lf-": "Langfuse",
+    "gsk_": "Groq",
+    "hf_": "Hugging Face",
+    "AIza": "Google",
+    "ghp_": "GitHub",
+}
+
+
+def kind_of(key: str | None) -> KeyKind:
+    """Tell the kind of a key by its prefix."""
+    if not key:
+        return "missing"
+    return next((k for p, k in _PREFIXES.items() if key.startswith(p)), "unknown")
+
+
+def mask(key: str | None) -> str:
+    """Show which key is meant: its prefix and last four characters, never more."""
+    if not key:
+        return "none"
+    prefix = next((p for p in _PREFIXES if key.startswith(p)), "")
+    # A short text has no four characters to spare.
+    tail = key[-4:] if len(key) - len(prefix) >= 16 else ""
+    return f"{prefix}\u2026{tail if tail.isascii() and tail.isprintable() else ''}"
+
+
+def describe(key: str | None, kind: KeyKind | None = None) -> str:
+    """Say kind and mask of a key, such as ``service key lsv2_sk_…9f2c``."""
+    kind = kind or kind_of(key)
+    return KIND_NAMES[kind] if kind == "missing" else f"{KIND_NAMES[kind]} {mask(key)}"
+
+
+def clean(key: str) -> str:
+    """Take off what is not part of a key: invisible characters, quotes, ``Bearer``,
+    ``LANGSMITH_API_KEY=``, a trailing comma or comment. The key itself stays as it is.
+    """
+    text = _INVISIBLE.sub("", key).strip()
+    text = _ASSIGNMENT.sub("", text)
+    text = re.sub(r"\s+#.*$", "", text).strip().rstrip(",;").strip(_QUOTES + " ")
+    text = re.sub(r"(?i)^bearer\s+", "", text).strip(_QUOTES + " ")
+    found = _SHAPE.match(text)
+    # `KEY=v#c` without a space: python-dotenv keeps the comment in the value.
+    return found.group() if found and text[found.end() :].startswith("#") else text
+
+
+def can_be_sent(key: str) -> bool:
+    """Whether an HTTP header can carry this text at all."""
+    return key.isascii() and key.isprintable() and key == key.strip()
+
+
+def oddity(key: str) -> str | None:
+    """Say what is odd about the text of a key, or None.
+
+    A hint for a key that the server has refused; a key that works is never held to it.
+    """
+    if re.search(r"(getenv|environ|userdata\.get|process\.env|\$\{|\$\()", key):
+        return "it is a piece of code and not the key that the code would give"
+    if re.search(
+        r"(?i)your.?.?.?(lang\w+.?)?(api.?)?key|placeholder|change.?me|^<.*>$", key
+    ):
+        return "it is a placeholder"
+    if re.fullmatch(r"(lsv2_(pt|sk)_)?[.\u2026xX*_-]+", key):
+        return "it is a placeholder"
+    vendor = next((v for p, v in _OTHER_VENDORS.items() if key.startswith(p)), None)
+    if vendor:
+        return f"it looks like a key of {vendor}"
+    if kind_of(key) in ("personal", "service") and not _SHAPE.fullmatch(key):
+        return _shape_oddity(key)
+    if re.match(r"s?v?2?_(pt|sk)_", key):
+        return "its beginning is missing: LangSmith keys begin with lsv2_pt_ or lsv2_sk_"
+    if kind_of(key) == "unknown":
+        return (
+            "it does not look like a LangSmith key, which begins with lsv2_pt_ or lsv2_sk_"
+        )
+    return None
+
+
+def _shape_oddity(key: str) -> str:
+    if _SHAPE.search(key.lower()) or clean(key) != key:
+        return "there is more around the key than the key"
+    return f"it has {len(key)} characters, and a LangSmith key has 51"
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Strike keys and control characters out of a text that people will see.
+
+    ``secrets`` are struck out wherever they stand; besides, whatever looks like a key.
+    """
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= 8:
+            text = text.replace(secret, mask(secret))
+    text = _KEY_IN_TEXT.sub(lambda found: mask(found.group()), text)
+    return _CONTROL.sub(" ", text)

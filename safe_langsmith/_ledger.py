@@ -1,0 +1,131 @@
+"""What one client knows of its refusals: one diagnosis at a time, remembered a while.
+
+No transport and no decision in here: only who leads, who waits, and what is remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field, replace
+
+from safe_langsmith._diagnosis import Code, Diagnosis
+from safe_langsmith._protocol import Access
+from safe_langsmith._settings import Settings, Setup
+
+# These depend on what was asked, so they are remembered for the same operation alone.
+_PER_OPERATION: frozenset[Code] = frozenset(
+    {
+        "permission-missing",
+        "feature-unavailable",
+        "service-key-scope",
+        "blocked-by-proxy",
+        "transient-refusal",
+        "access-denied",
+    }
+)
+
+
+@dataclass(slots=True)
+class Flight:
+    """One diagnosis under way. Whoever meets the same refusal waits for its end.
+
+    ``diagnosis`` is set at the end if it could not be repaired.
+    """
+
+    access: Access
+    process: int = field(default_factory=os.getpid)
+    ended: threading.Event = field(default_factory=threading.Event)
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    diagnosis: Diagnosis
+    setup: Setup
+    until: float
+
+
+class Ledger:
+    """The refusals of one client, by what the refused requests showed the server."""
+
+    def __init__(self) -> None:
+        self.last_diagnosis: Diagnosis | None = None
+        self.repaired: Settings | None = None
+        # Key and workspace of requests that were let in. Only ever added to.
+        self.worked: set[tuple[str | None, str | None]] = set()
+        self._lock = threading.Lock()
+        self._flights: dict[Access, Flight] = {}
+        self._memories: dict[tuple[Access, str], _Memory] = {}
+        self._repairs: dict[Access, Access] = {}
+
+    def join(self, access: Access) -> tuple[Flight, bool]:
+        """Give the diagnosis under way for this access, and whether you lead it."""
+        with self._lock:
+            flight = self._flights.get(access)
+            # A flight that began before a fork has nobody in this process to end it.
+            if flight is not None and flight.process == os.getpid():
+                return flight, False
+            flight = self._flights[access] = Flight(access)
+            return flight, True
+
+    def leave(self, flight: Flight) -> None:
+        """End a diagnosis that you lead; whoever waits for it goes on."""
+        with self._lock:
+            self._flights.pop(flight.access, None)
+        flight.ended.set()
+
+    def repaired_access(self, access: Access, current: Access) -> Access | None:
+        """What a request with this access is to use since a repair, or None.
+
+        An access that the client holds again was chosen again: it is not replaced.
+        """
+        with self._lock:
+            if access == current:
+                self._repairs.pop(access, None)
+            return self._repairs.get(access)
+
+    def keep_repair(self, old: Access, new: Access) -> None:
+        """Remember that requests with the old access are to use the new one."""
+        with self._lock:
+            if old != new:
+                self._repairs[old] = new
+            self._memories.clear()
+
+    def remember(
+        self, access: Access, setup: Setup, diagnosis: Diagnosis, seconds: float
+    ) -> None:
+        """Remember a refusal that could not be repaired, for so many seconds."""
+        memory = _Memory(diagnosis, setup, time.monotonic() + seconds)
+        with self._lock:
+            self._memories[access, _scope(diagnosis)] = memory
+
+    def recall(self, access: Access, operation: str, setup: Setup) -> Diagnosis | None:
+        """The remembered diagnosis that answers this operation, or None.
+
+        It holds until its time is over, or key, endpoint or workspace change anywhere.
+        """
+        with self._lock:
+            for scope in ("", operation):
+                memory = self._memories.get((access, scope))
+                if memory is None:
+                    continue
+                if memory.setup == setup and time.monotonic() < memory.until:
+                    return memory.diagnosis
+                del self._memories[access, scope]
+        return None
+
+
+def _scope(diagnosis: Diagnosis) -> str:
+    return diagnosis.operation if diagnosis.code in _PER_OPERATION else ""
+
+
+def applies_to(diagnosis: Diagnosis, operation: str) -> bool:
+    """Whether what was found for one operation answers another one too."""
+    return _scope(diagnosis) in ("", operation)
+
+
+def retold(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:
+    """The same diagnosis for another refused operation."""
+    return replace(diagnosis, operation=operation, status_code=status_code)

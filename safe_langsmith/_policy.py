@@ -1,0 +1,50 @@
+"""What a client may do unasked after a refusal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from safe_langsmith._diagnosis import Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a client may do unasked after a refusal, and for how long.
+
+    Args:
+        repair: Use a repair that the rule allows, and send the request again.
+            False: find out why, repair nothing, raise.
+        dotenv: The `.env` file to read after a refusal. None looks for it from the
+            working directory upwards, a path names it, False never reads one.
+        probe_regions: Whether a key may be shown to other official LangSmith hosts.
+            None allows that only while no endpoint was configured anywhere.
+        budget_s: The most seconds that one diagnosis may take, waits included.
+        cooldown_s: For how many seconds a refusal that could not be repaired is
+            remembered: the same one is then answered without asking the server.
+        on_diagnosis: Called once with each diagnosis made, on the thread that made it.
+            What it raises is logged and goes no further.
+
+    Raises:
+        ValueError: If ``budget_s`` is not above 0, or ``cooldown_s`` is below 0.
+    """
+
+    repair: bool = True
+    dotenv: str | os.PathLike[str] | Literal[False] | None = None
+    probe_regions: bool | None = None
+    budget_s: float = 10.0
+    cooldown_s: float = 60.0
+    on_diagnosis: Callable[[Diagnosis], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.budget_s > 0:
+            raise ValueError(f"Policy.budget_s must be above 0, not {self.budget_s!r}")
+        if not self.cooldown_s >= 0:
+            raise ValueError(
+                f"Policy.cooldown_s must be 0 or more, not {self.cooldown_s!r}"
+            )
+        if isinstance(self.dotenv, bool) and self.dotenv:
+            raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")

@@ -1,0 +1,145 @@
+"""The words of the conversation between the decision and a transport.
+
+The decision is a generator. It yields a `Probe` (a question to the server) or a `Resend`
+(the refused request once more, changed) and is sent a `Reply` or `Unreachable`. It sees
+no HTTP library, no clock and no file, so every transport can drive it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
+NO_PROMPT_OWNER = "No prompt owner specified"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request shows the server: where it goes, with which key and workspace.
+
+    ``session`` says that an OAuth login session authenticates the request.
+    """
+
+    endpoint: str
+    key: str | None = field(default=None, repr=False)
+    workspace: str | None = None
+    session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the server to a probe or to the request that was sent again."""
+
+    status: int
+    body: str = field(default="", repr=False)
+    content_type: str = ""
+    retry_after: float | None = None
+
+    @property
+    def is_html(self) -> bool:
+        """Whether this is a page for people and not an answer of the API."""
+        return "html" in self.content_type or self.body.lstrip()[:1] == "<"
+
+    def data(self) -> Any:
+        """The body as JSON, or None where it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def message(self) -> str:
+        """What the server says in words, in one of the shapes that LangSmith uses."""
+        return _words(self.data(), depth=3) or ("" if self.is_html else self.body.strip())
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether this is a 403 or one of its neighbours (see `neighbour`)."""
+        return self.status in (401, 403) or neighbour(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No answer: a probe that failed. It proves nothing about the key."""
+
+    reason: str
+
+
+Answer = Reply | Unreachable
+
+
+def neighbour(reply: Reply) -> bool:
+    """Whether an answer other than 401 and 403 may hide a refusal.
+
+    A page where the API answers JSON comes from a wrong endpoint. A prompt call with
+    a key that is not known degrades to that of a stranger, who owns no prompts.
+    """
+    if reply.status in (400, 404, 422):
+        return NO_PROMPT_OWNER in reply.body
+    return reply.status in (200, 405) and reply.is_html
+
+
+def _words(data: Any, depth: int) -> str:
+    """Find the message in LangSmith's several shapes of an error."""
+    if isinstance(data, str) or not depth:
+        return data.strip() if isinstance(data, str) else ""
+    if isinstance(data, list):
+        return "; ".join(filter(None, (_words(item, depth - 1) for item in data[:3])))
+    if isinstance(data, dict):
+        names = ("detail", "message", "error_description", "error", "msg", "title")
+        said = (_words(data.get(name), depth - 1) for name in names)
+        return next(filter(None, said), "")
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused request, as plain data.
+
+    ``path`` is relative to the endpoint. ``worked``: this client has used the same
+    access with success before. ``replayable``: its body can be sent once more.
+    """
+
+    method: str
+    path: str
+    reply: Reply
+    access: Access
+    worked: bool = False
+    replayable: bool = True
+
+    @property
+    def generic(self) -> bool:
+        """Whether the body leaves the cause open, as LangSmith's plain Forbidden does."""
+        return not re.search("|".join(ORG_KEY_WORDINGS), self.reply.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A read-only GET to this address. Without a key it is anonymous."""
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    workspace: str | None = None
+    session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Send the refused request again with this access, its body rewound and unchanged.
+
+    It is allowed because a refusal means that the server did not carry it out. One try
+    per entry of ``waits``, each after so many seconds, until one is not refused.
+    """
+
+    access: Access
+    waits: tuple[float, ...] = (0.0,)
+
+
+Step = Probe | Resend
+Steps = Generator[Step, Answer, T]

@@ -1,0 +1,195 @@
+"""From a refusal to a verdict: run the checks, repair what the policy allows.
+
+Every decision ends here. A generator without I/O; see `_protocol`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from safe_langsmith._checks import CHECKS, NO_REFUSAL, Case, Cause, Repair, identify
+from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
+from safe_langsmith._hosts import region_of, shown
+from safe_langsmith._keys import can_be_sent, kind_of, mask, scrub
+from safe_langsmith._operations import operation
+from safe_langsmith._policy import Policy
+from safe_langsmith._protocol import (
+    Probe,
+    Refusal,
+    Reply,
+    Resend,
+    Steps,
+    Unreachable,
+)
+from safe_langsmith._settings import Setup, disagreements
+
+_MOST_REPAIRS = 3
+_LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a diagnosis, and the repair that the client is to keep, if any."""
+
+    diagnosis: Diagnosis
+    repair: Repair | None = None
+
+    @property
+    def log_line(self) -> str:
+        """What was wrong, what is used now, and how to make that permanent."""
+        line = self.diagnosis.headline
+        if self.repair:
+            line += f" Repaired: {self.repair.how}."
+            if self.repair.permanent:
+                line += f" To make it permanent: {self.repair.permanent}."
+        return line
+
+
+def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | None]:
+    """Find out why a request was refused, and repair it if the rule allows.
+
+    None: it was no refusal after all, and the answer stands as it is. One repair may
+    bring the next cause to light (a newer key that needs a workspace), so it goes
+    round, each cause at most once.
+    """
+    case = Case(refusal, setup, list(setup.notes))
+    done: set[Code] = set()
+    while True:
+        cause = yield from decide(case)
+        if cause is NO_REFUSAL:
+            return None if not done else _verdict(case, _again(case))
+        if cause.repair is None or not policy.repair:
+            return _verdict(case, cause)
+        if cause.code in done or len(done) == _MOST_REPAIRS:
+            return _verdict(case, _again(case))
+        if not case.refusal.replayable:
+            return _unsendable(case, cause)
+        reply = yield Resend(cause.repair.access, cause.waits)
+        if isinstance(reply, Unreachable):
+            case.note("server", "unknown", reply.reason)
+            return _verdict(case, cause.otherwise or cause)
+        if not reply.is_refusal:
+            return _verdict(case, cause, cause.repair)
+        if cause.repair.access == case.sent:
+            return _verdict(case, cause.otherwise or cause)
+        done.add(cause.code)
+        case = _next_case(case, cause.repair, reply)
+
+
+def decide(case: Case) -> Steps[Cause]:
+    """Run the checks in their order until one shows its cause."""
+    for check in CHECKS:
+        cause = yield from check(case)
+        if cause is not None:
+            return cause
+    raise AssertionError("the last check always names a cause")  # pragma: no cover
+
+
+def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
+    """Make the most common call, and say how it went: what a doctor does.
+
+    Repairs nothing. The code is "ok" where the call is let in, and "unknown" where the
+    server gave no answer that tells.
+    """
+    access = setup.access
+    if access.key and not can_be_sent(access.key):
+        return never_sendable("GET", "/sessions", setup)
+    url = f"{access.endpoint}/sessions?limit=1"
+    reply = yield Probe(url, access.key, access.workspace, access.session)
+    if isinstance(reply, Reply) and reply.is_refusal:
+        refusal = Refusal("GET", "/sessions", reply, access)
+        verdict = yield from resolve(refusal, setup, replace(policy, repair=False))
+        if verdict is not None:
+            return verdict.diagnosis
+    healthy = isinstance(reply, Reply) and isinstance(reply.data(), list)
+    refusal = Refusal("GET", "/sessions", Reply(200), access)
+    case = Case(refusal, setup, [*setup.notes, *disagreements(setup)])
+    if not healthy:
+        case.note("server", "unknown", _no_answer(reply))
+        steps = ("look at your connection and at LANGSMITH_ENDPOINT, then try again",)
+        cause = Cause("unknown", "LangSmith gave no answer that tells.", steps)
+    else:
+        identity = yield from identify(case, access)
+        case.workspaces = identity.workspaces or ()
+        case.note("key", "good", "the server knows the key")
+        cause = Cause("ok", "LangSmith accepts these settings.")
+    diagnosis = _verdict(case, cause).diagnosis
+    return replace(diagnosis, resolved=healthy, status_code=None)
+
+
+def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
+    """The diagnosis of a key that no HTTP header can carry: nothing was sent."""
+    refusal = Refusal(method, path, Reply(0), setup.access)
+    asked = operation(method, path)
+    summary = f"{asked} was not sent: the key holds characters that cannot be sent."
+    step = f"correct {setup.held.key.source}: type or paste the key anew"
+    case = Case(refusal, setup, list(setup.notes))
+    diagnosis = _verdict(case, Cause("key-malformed", summary, (step,))).diagnosis
+    return replace(diagnosis, status_code=None)
+
+
+def _no_answer(reply: Reply | Unreachable) -> str:
+    if isinstance(reply, Unreachable):
+        return reply.reason
+    return f"GET /sessions was answered with {reply.status}"
+
+
+def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
+    """The same request, refused once more with the repaired settings."""
+    case.note("settings", "unknown", f"{repair.how}; it was refused all the same")
+    refusal = replace(case.refusal, reply=reply, access=repair.access, worked=False)
+    setup = replace(case.setup, held=repair.settings, session=repair.session)
+    return Case(refusal, setup, case.findings, answers=case.answers)
+
+
+def _again(case: Case) -> Cause:
+    steps = ("run safe-langsmith doctor, and show its output to LangSmith's support",)
+    return Cause("access-denied", "it was refused again after each repair.", steps)
+
+
+def _unsendable(case: Case, cause: Cause) -> Verdict:
+    """The body was a stream that cannot be read twice: repair, and ask to call again."""
+    text = "the body was a stream that cannot be sent twice, so it was not sent again"
+    case.note("server", "unknown", text)
+    again = f"call it again: {cause.repair.how}" if cause.repair else ""
+    verdict = _verdict(case, replace(cause, next_steps=(again, *cause.next_steps)))
+    return Verdict(verdict.diagnosis, cause.repair)
+
+
+def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
+    """Write the diagnosis: everything that people may see, with all keys struck out."""
+    refusal = case.refusal
+    held = repair.settings if repair else case.setup.held
+    access = repair.access if repair else refusal.access
+    secrets = (*case.setup.secrets, case.sent.key or "", access.key or "")
+
+    def safe(text: str) -> str:
+        return scrub(text, secrets)
+
+    region = region_of(access.endpoint)
+    diagnosis = Diagnosis(
+        code=cause.code,
+        resolved=repair is not None,
+        summary=safe(cause.summary),
+        next_steps=tuple(safe(step) for step in cause.next_steps),
+        findings=tuple(replace(f, text=safe(f.text)) for f in case.findings),
+        operation=safe(operation(refusal.method, refusal.path)),
+        status_code=refusal.reply.status,
+        server_message=_quoted(safe(refusal.reply.message)),
+        key=mask(access.key),
+        key_kind="oauth" if access.session else kind_of(access.key),
+        key_source=safe(str(held.key.source)),
+        endpoint=safe(shown(access.endpoint)),
+        endpoint_source=safe(str(held.endpoint.source)),
+        region=region.name if region else None,
+        workspace_id=safe(access.workspace) if access.workspace else None,
+        workspace_source=safe(str(held.workspace.source)),
+        workspaces=tuple(WorkspaceInfo(safe(w.id), safe(w.name)) for w in case.workspaces),
+        required_permission=cause.required_permission,
+    )
+    return Verdict(diagnosis, repair)
+
+
+def _quoted(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}\u2026"

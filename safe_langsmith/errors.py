@@ -1,0 +1,188 @@
+"""One error for each cause. Each holds its diagnosis, and neither a request nor a key.
+
+LangSmithError (langsmith.utils)
+└── AccessDeniedError            access-denied         nothing more could be shown
+    ├── WorkspaceRequiredError   workspace-required    also LangSmithUserError
+    ├── WorkspaceMismatchError   workspace-mismatch
+    ├── ServiceKeyScopeError     service-key-scope
+    ├── StaleSettingError        stale-setting
+    ├── WrongRegionError         wrong-region
+    ├── WrongEndpointError       wrong-endpoint
+    ├── KeyMissingError          key-missing           also LangSmithAuthError
+    ├── KeyMalformedError        key-malformed         also LangSmithAuthError
+    ├── LegacyKeyError           key-legacy            also LangSmithAuthError
+    ├── KeyRejectedError         key-rejected          also LangSmithAuthError
+    ├── PermissionMissingError   permission-missing
+    ├── FeatureUnavailableError  feature-unavailable
+    └── BlockedByProxyError      blocked-by-proxy
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar
+
+import requests
+from langsmith.utils import (
+    LangSmithAuthError,
+    LangSmithError,
+    LangSmithNotFoundError,
+    LangSmithUserError,
+)
+
+from safe_langsmith._diagnosis import Code, Diagnosis
+
+
+class AccessDeniedError(LangSmithError):
+    """LangSmith refused a request. Base of all errors of safe_langsmith.
+
+    Its only argument is the diagnosis, so it survives pickle, copy and deepcopy.
+    """
+
+    code: ClassVar[Code] = "access-denied"
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(diagnosis)
+        self.diagnosis = diagnosis
+
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What to do, step by step."""
+        return self.diagnosis.next_steps
+
+
+class WorkspaceRequiredError(AccessDeniedError, LangSmithUserError):
+    """The key needs a workspace, and none was sent."""
+
+    code = "workspace-required"
+
+
+class WorkspaceMismatchError(AccessDeniedError):
+    """The workspace that was sent is not one that the key can use."""
+
+    code = "workspace-mismatch"
+
+
+class ServiceKeyScopeError(AccessDeniedError):
+    """A good service key whose scope does not reach what was asked."""
+
+    code = "service-key-scope"
+
+
+class StaleSettingError(AccessDeniedError):
+    """The client holds a setting that was changed since, and the newer one works."""
+
+    code = "stale-setting"
+
+
+class WrongRegionError(AccessDeniedError):
+    """The key belongs to another LangSmith region."""
+
+    code = "wrong-region"
+
+
+class WrongEndpointError(AccessDeniedError):
+    """The endpoint is not the address of a LangSmith API."""
+
+    code = "wrong-endpoint"
+
+
+class KeyMissingError(AccessDeniedError, LangSmithAuthError):
+    """No key reached the server."""
+
+    code = "key-missing"
+
+
+class KeyMalformedError(AccessDeniedError, LangSmithAuthError):
+    """The text given as key is not, or not only, a LangSmith key."""
+
+    code = "key-malformed"
+
+
+class LegacyKeyError(AccessDeniedError, LangSmithAuthError):
+    """An ``ls__`` key, which LangSmith takes no more."""
+
+    code = "key-legacy"
+
+
+class KeyRejectedError(AccessDeniedError, LangSmithAuthError):
+    """The server does not know the key."""
+
+    code = "key-rejected"
+
+
+class PermissionMissingError(AccessDeniedError):
+    """The key is good, but its role lacks what the call needs."""
+
+    code = "permission-missing"
+
+
+class FeatureUnavailableError(AccessDeniedError):
+    """The plan or the deployment does not have this feature."""
+
+    code = "feature-unavailable"
+
+
+class BlockedByProxyError(AccessDeniedError):
+    """Something between this machine and LangSmith refused the request."""
+
+    code = "blocked-by-proxy"
+
+
+ERRORS: dict[Code, type[AccessDeniedError]] = {
+    error.code: error
+    for error in (
+        AccessDeniedError,
+        WorkspaceRequiredError,
+        WorkspaceMismatchError,
+        ServiceKeyScopeError,
+        StaleSettingError,
+        WrongRegionError,
+        WrongEndpointError,
+        KeyMissingError,
+        KeyMalformedError,
+        LegacyKeyError,
+        KeyRejectedError,
+        PermissionMissingError,
+        FeatureUnavailableError,
+        BlockedByProxyError,
+    )
+}
+
+# What the SDK raises for these statuses, whatever the cause: who catches that today
+# catches our error too.
+_BY_STATUS: dict[int | None, type[Exception]] = {
+    401: LangSmithAuthError,
+    404: LangSmithNotFoundError,
+}
+
+
+def error_for(diagnosis: Diagnosis, *, bare: bool = False) -> AccessDeniedError:
+    """Make the error of a diagnosis.
+
+    ``bare``: for a call that today gives the ``requests.HTTPError`` as it is; the error
+    is then one too.
+    """
+    also: list[type[Exception]] = [requests.HTTPError] if bare else []
+    if diagnosis.status_code in _BY_STATUS:
+        also.append(_BY_STATUS[diagnosis.status_code])
+    error = ERRORS.get(diagnosis.code, AccessDeniedError)
+    return _joined((error, *(a for a in also if not issubclass(error, a))))(diagnosis)
+
+
+@functools.cache
+def _joined(classes: tuple[type[Any], ...]) -> type[AccessDeniedError]:
+    """The class of an error that is also of further classes, under the same name."""
+    error: type[AccessDeniedError] = classes[0]
+    if len(classes) == 1:
+        return error
+
+    def reduce(self: AccessDeniedError) -> tuple[Any, ...]:
+        return _rebuild, (classes, self.diagnosis)
+
+    body = {"__doc__": error.__doc__, "__module__": __name__, "__reduce__": reduce}
+    return type(error.__name__, classes, body)
+
+
+def _rebuild(classes: tuple[type[Any], ...], diagnosis: Diagnosis) -> AccessDeniedError:
+    return _joined(classes)(diagnosis)

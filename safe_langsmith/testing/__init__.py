@@ -1,0 +1,29 @@
+"""A simulated LangSmith for tests: a server on a loopback socket.
+
+It answers as LangSmith's API does, above all where it refuses: with the same statuses
+and the same few words. Nothing is patched, so any client can talk to it.
+
+    from safe_langsmith.testing import SimulatedLangSmith
+
+    with SimulatedLangSmith() as server:
+        workspace = server.add_workspace("Research", projects=3)
+        key = server.add_service_key(workspaces=None)
+        client = Client(api_url=server.url, api_key=key.secret)
+"""
+
+from __future__ import annotations
+
+try:
+    import starlette as _starlette  # noqa: F401
+    import uvicorn as _uvicorn  # noqa: F401
+except ImportError as missing:
+    raise ImportError(
+        "safe_langsmith.testing needs Starlette and uvicorn: "
+        'pip install "safe-langsmith[testing]"'
+    ) from missing
+
+from safe_langsmith.testing._exchange import Exchange
+from safe_langsmith.testing._server import SimulatedLangSmith
+from safe_langsmith.testing._world import Key, Organization, Workspace
+
+__all__ = ["Exchange", "Key", "Organization", "SimulatedLangSmith", "Workspace"]

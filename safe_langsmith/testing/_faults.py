@@ -1,0 +1,120 @@
+"""Answers that a test puts in place of the true ones."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from safe_langsmith.testing._access import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIX = re.compile(r"/api(/v1)?(?=/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back to the client, ``delay`` seconds later."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    delay: float = 0.0
+
+
+@dataclass(slots=True)
+class Rule:
+    """One such answer, and for which requests it is meant, how many times."""
+
+    path: str
+    method: str | None
+    status: int | None
+    body: bytes
+    headers: dict[str, str]
+    times: int | None
+    delay: float
+
+    def fits(self, method: str, path: str) -> bool:
+        """Whether it is meant for this request."""
+        return self.method in (None, method) and fnmatch.fnmatchcase(path, self.path)
+
+
+class Rules:
+    """The answers in force, of which the newest wins."""
+
+    def __init__(self) -> None:
+        self._rules: list[Rule] = []
+
+    def add(self, rule: Rule) -> None:
+        """Put an answer before all others."""
+        self._rules.insert(0, rule)
+
+    def take(self, method: str, path: str) -> Rule | None:
+        """The answer for this request, of which one time is then used up."""
+        rule = next((r for r in self._rules if r.fits(method, path)), None)
+        if rule and rule.times is not None:
+            rule.times -= 1
+            if rule.times <= 0:
+                self._rules.remove(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._rules.clear()
+
+
+def new_rule(
+    path: str,
+    method: str | None,
+    status: int | None,
+    body: object,
+    headers: Mapping[str, str] | None,
+    times: int | None,
+    delay: float,
+) -> Rule:
+    """Make a rule out of what a test says about it."""
+    content = _content(body)
+    named = {name.lower(): value for name, value in (headers or {}).items()}
+    return Rule(
+        path=path if path == "*" else routed(path),
+        method=method.upper() if method else None,
+        status=status,
+        body=content,
+        headers={"content-type": _content_type(content), **named},
+        times=times,
+        delay=delay,
+    )
+
+
+def has_prefix(path: str) -> bool:
+    """Whether a path begins with ``/api`` or ``/api/v1``."""
+    return bool(_PREFIX.match(path))
+
+
+def routed(path: str) -> str:
+    """A path without its prefix and its last slash.
+
+    ``/api/v1/platform/…`` and ``/v1/platform/…`` are one: the latter.
+    """
+    rest = "/" + _PREFIX.sub("", path.partition("?")[0], count=1).strip("/")
+    return f"/v1{rest}" if rest.startswith("/platform/") else rest
+
+
+def _content(body: object) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else as_json(body)
+
+
+def _content_type(content: bytes) -> str:
+    if content[:1] == b"<":
+        return "text/html; charset=utf-8"
+    try:
+        json.loads(content)
+    except ValueError:
+        return "text/plain; charset=utf-8"
+    return "application/json"

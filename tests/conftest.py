@@ -1,0 +1,113 @@
+"""A clean machine for each test: no settings, an empty home, and no way out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import langsmith.utils
+import pytest
+import trustme
+
+from safe_langsmith import Policy
+from safe_langsmith.testing import SimulatedLangSmith
+
+hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
+hypothesis.settings.register_profile(
+    "ci",
+    max_examples=3000,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+QUICK = Policy(budget_s=8.0)
+
+
+@pytest.fixture(autouse=True)
+def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No LangSmith variable, an empty home and folder, fresh caches in the SDK."""
+    for name in list(os.environ):
+        if name.startswith(("LANGSMITH_", "LANGCHAIN_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    home.mkdir()
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(folder)
+    langsmith.utils.get_env_var.cache_clear()
+    langsmith.utils.get_tracer_project.cache_clear()
+    yield
+    langsmith.utils.get_env_var.cache_clear()
+    langsmith.utils.get_tracer_project.cache_clear()
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def hosts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The only names that resolve: this machine, and host names given a local port."""
+    ports: dict[str, int] = {}
+    resolve = socket.getaddrinfo
+
+    def local(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name in ports:
+            return resolve("127.0.0.1", ports[name], *args, **kwargs)
+        if name in ("127.0.0.1", "localhost", "::1"):
+            return resolve(host, port, *args, **kwargs)
+        raise socket.gaierror(socket.EAI_NONAME, f"{name} is not on this machine")
+
+    monkeypatch.setattr(socket, "getaddrinfo", local)
+    return ports
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedLangSmith]:
+    """A simulated LangSmith."""
+    with SimulatedLangSmith() as simulated:
+        yield simulated
+
+
+Serve = Callable[..., SimulatedLangSmith]
+
+
+@pytest.fixture
+def serve_tls(
+    hosts: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Serve]:
+    """Serve a host name over real TLS, under a certificate authority of this test."""
+    authority = trustme.CA()
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    running: list[SimulatedLangSmith] = []
+
+    def serve(host: str, **options: Any) -> SimulatedLangSmith:
+        certificate = authority.issue_cert(host)
+        chain, key = tmp_path / f"{host}.pem", tmp_path / f"{host}.key"
+        chain.write_bytes(b"".join(c.bytes() for c in certificate.cert_chain_pems))
+        certificate.private_key_pem.write_to_path(str(key))
+        simulated = SimulatedLangSmith(
+            ssl_certfile=str(chain), ssl_keyfile=str(key), **options
+        ).start()
+        running.append(simulated)
+        hosts[host] = simulated.port
+        return simulated
+
+    yield serve
+    for simulated in running:
+        simulated.stop()
+
+
+@pytest.fixture
+def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Everything that any library logs, at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    return caplog

@@ -1,0 +1,917 @@
+"""The table of scenarios: one row for each thing that can be wrong.
+
+A row names the world, the settings with their sources, the call, and what must come of
+it: the code, answered or raised, the requests that the server saw (the refused one, the
+probes, the request once more), and which hosts saw which key.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from langsmith import Client
+
+from safe_langsmith.testing import SimulatedLangSmith
+
+HTML_403 = "<!doctype html><title>403</title>403 Forbidden"
+NAME = "LANGSMITH_"
+GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
+STRANGE = str(uuid.UUID(int=7))
+
+World = Callable[[SimulatedLangSmith], Mapping[str, str]]
+
+
+# --- the calls ------------------------------------------------------------------------
+
+
+def list_projects(client: Client) -> Any:
+    return [project.name for project in client.list_projects()]
+
+
+def create_project(client: Client) -> Any:
+    return client.create_project("new").name
+
+
+def create_run(client: Client) -> Any:
+    return client.create_run("run", {"in": 1}, "chain", project_name="default")
+
+
+def organization(client: Client) -> Any:
+    return client.request_with_retries("GET", "/orgs/current").json()["display_name"]
+
+
+def my_keys(client: Client) -> Any:
+    path = "/orgs/current/personal-access-tokens"
+    return client.request_with_retries("GET", path).json()
+
+
+def pull_prompt(client: Client) -> Any:
+    return client.pull_prompt_commit("greeting").commit_hash
+
+
+# --- the worlds -----------------------------------------------------------------------
+
+
+def personal(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A personal key of one workspace."""
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_personal_key(workspaces=[own])
+    return {"key": key.secret, "own": own.id, "org": own.organization_id}
+
+
+def personal_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A personal key of two workspaces, and a workspace of somebody else."""
+    own = server.add_workspace("Research", projects=2)
+    other = server.add_workspace("Production", projects=1)
+    foreign = server.add_workspace(
+        "Foreign", organization=server.add_organization("Foreign")
+    )
+    key = server.add_personal_key(workspaces=[own, other])
+    return {
+        "key": key.secret,
+        "own": own.id,
+        "other": other.id,
+        "foreign": foreign.id,
+        "org": own.organization_id,
+    }
+
+
+def organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """An organization-scoped key, and one workspace."""
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_service_key(workspaces=None)
+    return {"key": key.secret, "own": own.id}
+
+
+def organization_key_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """An organization-scoped key, and two workspaces."""
+    names = dict(organization_key(server))
+    foreign = server.add_workspace(
+        "Foreign", organization=server.add_organization("Foreign")
+    )
+    return {
+        **names,
+        "other": server.add_workspace("Production", projects=1).id,
+        "foreign": foreign.id,
+    }
+
+
+def locked_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """An organization-scoped key that may not list the workspaces."""
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_service_key(workspaces=None, lists_workspaces=False)
+    return {"key": key.secret, "own": own.id}
+
+
+def removed_from_default(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A personal key whose default workspace refuses it, and which lists another one."""
+    default = server.add_workspace("Old")
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_personal_key(workspaces=[own], default=default)
+    return {"key": key.secret, "own": own.id, "default": default.id}
+
+
+def removed_from_default_of_three(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """The same, with two workspaces to choose from."""
+    default = server.add_workspace("Old")
+    own = server.add_workspace("Research", projects=2)
+    other = server.add_workspace("Production", projects=1)
+    key = server.add_personal_key(workspaces=[own, other], default=default)
+    return {"key": key.secret, "own": own.id, "other": other.id}
+
+
+def rotated(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """An old key that was revoked, and a new one."""
+    names = personal(server)
+    old = server.add_personal_key()
+    server.revoke(old)
+    return {**names, "old": old.secret}
+
+
+def rotated_to_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """An old key that was revoked; the new one is organization-scoped."""
+    names = organization_key(server)
+    old = server.add_personal_key()
+    server.revoke(old)
+    return {**names, "old": old.secret}
+
+
+def workspace_key(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A service key of one workspace, beside another workspace."""
+    own = server.add_workspace("Research", projects=2)
+    other = server.add_workspace("Production")
+    key = server.add_service_key(workspaces=[own])
+    return {"key": key.secret, "own": own.id, "other": other.id, "org": own.organization_id}
+
+
+def with_project(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A personal key of one workspace, and the id of its project."""
+    names = personal(server)
+    with Projects(server.url, names["key"]) as client:
+        project = next(iter(client.list_projects()))
+    server.clear()
+    return {**names, "project": str(project.id)}
+
+
+class Projects(Client):
+    """A plain client without a thread, to look around in a world."""
+
+    def __init__(self, url: str, key: str) -> None:
+        super().__init__(api_url=url, api_key=key, auto_batch_tracing=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+
+def viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A personal key whose role may only read, and an admin's key beside it."""
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_personal_key(workspaces=[own], role="Viewer")
+    admin = server.add_personal_key(workspaces=[own])
+    return {"key": key.secret, "own": own.id, "admin": admin.secret}
+
+
+def viewer_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A reading key of two workspaces, with one of them as default."""
+    own = server.add_workspace("Research", projects=2)
+    other = server.add_workspace("Production")
+    key = server.add_personal_key(workspaces=[own, other], role="Viewer")
+    return {"key": key.secret, "own": own.id, "other": other.id}
+
+
+def outspoken_viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A reading service key, on a server that names the missing permission."""
+    server.name_permissions = True
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_service_key(workspaces=[own], role="Viewer")
+    return {"key": key.secret, "own": own.id}
+
+
+def quiet_viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A reading service key, on a server that names nothing."""
+    own = server.add_workspace("Research", projects=2)
+    key = server.add_service_key(workspaces=[own], role="Viewer")
+    return {"key": key.secret, "own": own.id}
+
+
+def policy_denies(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A key whose role has the permission, and an access policy that denies it."""
+    own = server.add_workspace("Research", projects=2)
+    denied = frozenset({"projects:create"})
+    key = server.add_personal_key(workspaces=[own], abac_denies=denied)
+    return {"key": key.secret, "own": own.id}
+
+
+def without_feature(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """An organization without projects."""
+    server.disabled_features.add("projects")
+    return personal(server)
+
+
+def legacy(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A legacy key."""
+    return {"key": "ls__0123456789abcdef0123456789abcdef"}
+
+
+def with_prompt(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A prompt in a workspace."""
+    own = server.add_workspace("Research")
+    server.add_prompt("greeting", workspace=own)
+    return {"key": server.add_personal_key(workspaces=[own]).secret, "own": own.id}
+
+
+def passing_proxy(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A proxy that refuses twice and then lets through."""
+    server.answer("*", status=403, body=HTML_403, times=2)
+    return personal(server)
+
+
+def proxy(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A proxy that refuses with a page."""
+    server.answer("*", status=403, body=HTML_403)
+    return personal(server)
+
+
+def proxy_in_json(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A proxy that refuses in JSON, like LangSmith, but everything."""
+    server.answer("*", status=403, body={"error": "Forbidden"})
+    return personal(server)
+
+
+def broken_probes(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A server that refuses the call, and cannot answer any question about the key."""
+    for path in ("/workspaces", "/auth/public"):
+        server.answer(path, status=500, body="oops")
+    return {"key": GONE}
+
+
+def elsewhere(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Something that is no LangSmith."""
+    server.answer("*", status=404, body="<html>nothing here</html>")
+    server.answer("/sessions", status=200, body="<html>hi</html>", headers=PAGE)
+    return {"key": GONE}
+
+
+PAGE = {"content-type": "text/html; charset=utf-8"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row. Texts are templates: ``{key}`` and the like come from the world."""
+
+    name: str
+    world: World
+    code: str
+    outcome: Literal["answered", "raised"]
+    requests: tuple[str, ...]
+    call: Callable[[Client], Any] = list_projects
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    dotenv: str | None = None
+    # What changes once the client is made.
+    later: Mapping[str, str | None] = field(default_factory=dict)
+    later_dotenv: str | None = None
+    later_profile: Mapping[str, str] | None = None
+    says: tuple[str, ...] = ()
+    layout: Literal["cloud", "self-hosted"] = "cloud"
+    # The names of keys that no host may see.
+    unseen: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+KEY = {"LANGSMITH_API_KEY": "{key}"}
+OLD = {"LANGSMITH_API_KEY": "{old}"}
+SESSIONS, WORKSPACES, PUBLIC = "GET /sessions", "GET /workspaces", "GET /auth/public"
+INFO = "GET /info"
+
+SCENARIOS = (
+    # workspace-required
+    Scenario(
+        "an organization key without a workspace, and there is one",
+        organization_key,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ=KEY,
+        says=("{own}", "LANGSMITH_WORKSPACE_ID"),
+    ),
+    Scenario(
+        "the other wording of the server",
+        organization_key,
+        "workspace-required",
+        "answered",
+        ("POST /runs", WORKSPACES, "POST /runs"),
+        call=create_run,
+        environ=KEY,
+    ),
+    Scenario(
+        "the key as an argument, the workspace absent",
+        organization_key,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        arguments={"api_key": "{key}"},
+    ),
+    Scenario(
+        "two workspaces, and none is guessed",
+        organization_key_of_two,
+        "workspace-required",
+        "raised",
+        (SESSIONS, WORKSPACES),
+        environ=KEY,
+        says=("{own}  Research", "{other}  Production", 'workspace_id="'),
+    ),
+    Scenario(
+        "two workspaces, one named by LANGSMITH_TENANT_ID",
+        organization_key_of_two,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ={**KEY, "LANGSMITH_TENANT_ID": "{other}"},
+        says=("{other}", "LANGSMITH_TENANT_ID"),
+    ),
+    Scenario(
+        "two workspaces, one named by the .env",
+        organization_key_of_two,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ=KEY,
+        dotenv="LANGSMITH_WORKSPACE_ID={other}",
+        says=("{other}", ".env, line 1"),
+    ),
+    Scenario(
+        "two workspaces, one named by the CLI's profile",
+        organization_key_of_two,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ=KEY,
+        later_profile={"workspace_id": "{other}"},
+        says=("{other}", "profile 'default'"),
+    ),
+    Scenario(
+        "two workspaces, each named somewhere",
+        organization_key_of_two,
+        "workspace-required",
+        "raised",
+        (SESSIONS, WORKSPACES),
+        environ={**KEY, "LANGSMITH_TENANT_ID": "{other}"},
+        dotenv="LANGSMITH_WORKSPACE_ID={own}",
+    ),
+    Scenario(
+        "a workspace set in the environment too late",
+        organization_key_of_two,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ=KEY,
+        later={"LANGSMITH_WORKSPACE_ID": "{other}"},
+    ),
+    Scenario(
+        "one workspace, but LANGSMITH_TENANT_ID names a foreign one",
+        organization_key_of_two,
+        "workspace-required",
+        "raised",
+        (SESSIONS, WORKSPACES),
+        environ={**KEY, "LANGSMITH_TENANT_ID": "{foreign}"},
+        says=("LANGSMITH_TENANT_ID names {foreign}, which this key cannot use",),
+    ),
+    Scenario(
+        "an empty workspace_id argument is a choice",
+        organization_key,
+        "workspace-required",
+        "raised",
+        (SESSIONS, WORKSPACES),
+        arguments={"workspace_id": ""},
+        environ=KEY,
+    ),
+    Scenario(
+        "the workspaces cannot be listed",
+        locked_organization_key,
+        "workspace-required",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC),
+        environ=KEY,
+        says=("could not be listed",),
+    ),
+    Scenario(
+        "the workspaces cannot be listed, but one is named",
+        locked_organization_key,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, SESSIONS),
+        environ={**KEY, "LANGSMITH_TENANT_ID": "{own}"},
+    ),
+    Scenario(
+        "a personal key whose default workspace refuses it, and one other",
+        removed_from_default,
+        "workspace-required",
+        "answered",
+        (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, SESSIONS),
+        environ=KEY,
+        says=("{own}", "default workspace refuses it"),
+    ),
+    Scenario(
+        "a personal key whose default workspace refuses it, and two others",
+        removed_from_default_of_three,
+        "workspace-required",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, PUBLIC),
+        environ=KEY,
+        says=("{own}  Research", "{other}  Production"),
+    ),
+    # workspace-mismatch
+    Scenario(
+        "a foreign workspace as an argument is not replaced",
+        personal,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, f"GET /sessions/{STRANGE}"),
+        arguments={"workspace_id": STRANGE},
+        environ=KEY,
+        says=(STRANGE, "{own}  Research", "the workspace_id argument"),
+    ),
+    Scenario(
+        "a foreign workspace of the environment is not replaced by the only one",
+        personal,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, f"GET /sessions/{STRANGE}"),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": STRANGE},
+        says=("LANGSMITH_WORKSPACE_ID",),
+    ),
+    Scenario(
+        "the organization's id in place of a workspace",
+        personal,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{org}"},
+        says=("the id of your organization",),
+    ),
+    Scenario(
+        "the organization's id, with a service key that lists nothing",
+        workspace_key,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, PUBLIC),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{org}"},
+        says=("the id of your organization",),
+    ),
+    Scenario(
+        "a project's id in place of a workspace",
+        with_project,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, "GET /sessions/{project}"),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{project}"},
+        says=("the id of the project 'Research project",),
+    ),
+    Scenario(
+        "a workspace that is no UUID",
+        personal,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "research"},
+        says=("'research' is not a workspace id",),
+    ),
+    # service-key-scope
+    Scenario(
+        "a service key of another workspace",
+        workspace_key,
+        "service-key-scope",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, "GET /sessions/{other}"),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{other}"},
+        says=("does not reach workspace {other}",),
+    ),
+    Scenario(
+        "a call for the whole organization, with a key of a workspace",
+        workspace_key,
+        "service-key-scope",
+        "raised",
+        ("GET /orgs/current", WORKSPACES, PUBLIC),
+        call=organization,
+        environ=KEY,
+    ),
+    Scenario(
+        "a call that only personal keys may make",
+        organization_key,
+        "service-key-scope",
+        "raised",
+        ("GET /orgs/current/personal-access-tokens", WORKSPACES),
+        call=my_keys,
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{own}"},
+        says=("only a personal key (lsv2_pt_)",),
+    ),
+    # stale-setting, and the rule of repair by source
+    Scenario(
+        "the variable was changed after the client was made",
+        rotated,
+        "stale-setting",
+        "answered",
+        (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
+        environ=OLD,
+        later=KEY,
+        says=("LANGSMITH_API_KEY",),
+    ),
+    Scenario(
+        "the .env was edited after the client was made",
+        rotated,
+        "stale-setting",
+        "answered",
+        (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
+        environ=OLD,
+        dotenv="LANGSMITH_API_KEY={old}",
+        later_dotenv="# new\nLANGSMITH_API_KEY={key}\n",
+        says=(".env, line 2", "load_dotenv(override=True)"),
+    ),
+    Scenario(
+        "the profile was edited after the client was made",
+        rotated,
+        "stale-setting",
+        "answered",
+        (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
+        arguments={"api_url": "{url}"},
+        environ=OLD,
+        later_profile={"api_key": "{key}", "api_url": "{url}"},
+        says=("profile 'default'",),
+    ),
+    Scenario(
+        "the newer key needs a workspace: two repairs in a row",
+        rotated_to_organization_key,
+        "workspace-required",
+        "answered",
+        (SESSIONS, PUBLIC, WORKSPACES, SESSIONS, SESSIONS),
+        environ=OLD,
+        later=KEY,
+    ),
+    Scenario(
+        "the newer key is refused as well",
+        rotated,
+        "key-rejected",
+        "raised",
+        (SESSIONS, PUBLIC, WORKSPACES, PUBLIC, WORKSPACES, INFO),
+        environ=OLD,
+        later={"LANGSMITH_API_KEY": GONE},
+        says=("was refused too",),
+    ),
+    Scenario(
+        "a key as an argument is not replaced by a newer variable",
+        rotated,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        arguments={"api_key": "{old}"},
+        environ=KEY,
+        says=("the api_key argument",),
+        unseen=("key",),
+    ),
+    Scenario(
+        "the workspace's variable was changed after the client was made",
+        personal_of_two,
+        "stale-setting",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{foreign}"},
+        later={"LANGSMITH_WORKSPACE_ID": "{other}"},
+    ),
+    Scenario(
+        "the workspace's line in the .env was edited",
+        personal_of_two,
+        "stale-setting",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{foreign}"},
+        dotenv="LANGSMITH_WORKSPACE_ID={other}",
+    ),
+    Scenario(
+        "a workspace that was taken out of the environment, and there is one",
+        personal,
+        "stale-setting",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": STRANGE},
+        later={"LANGSMITH_WORKSPACE_ID": None},
+    ),
+    Scenario(
+        "a workspace that was taken out of the environment, and there are two",
+        personal_of_two,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, "GET /sessions/{foreign}"),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{foreign}"},
+        later={"LANGSMITH_WORKSPACE_ID": None},
+    ),
+    Scenario(
+        "a good key without a permission is not replaced by another key",
+        viewer,
+        "permission-missing",
+        "raised",
+        ("POST /sessions", PUBLIC, WORKSPACES),
+        call=create_project,
+        environ=KEY,
+        dotenv="LANGSMITH_API_KEY={admin}",
+        unseen=("admin",),
+    ),
+    Scenario(
+        "a .env that points elsewhere gets no key",
+        rotated,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ=OLD,
+        dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}",
+        says=("names http://localhost:{port}, but no key for it",),
+    ),
+    Scenario(
+        "the .env's key belongs to its own endpoint, and the endpoint is an argument",
+        rotated,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        arguments={"api_url": "{url}"},
+        environ=OLD,
+        dotenv="LANGSMITH_ENDPOINT=http://localhost:1\nLANGSMITH_API_KEY={key}",
+        says=("is for another endpoint",),
+        unseen=("key",),
+    ),
+    Scenario(
+        "key and endpoint together in the .env",
+        rotated,
+        "stale-setting",
+        "answered",
+        (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
+        environ=OLD,
+        dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}\nLANGSMITH_API_KEY={key}",
+    ),
+    # wrong-endpoint; the official web hosts have rows of their own, over TLS
+    Scenario(
+        "a server of one's own, without /api/v1",
+        personal,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS, INFO, INFO),
+        environ=KEY,
+        layout="self-hosted",
+        says=("{url}/api/v1",),
+    ),
+    Scenario(
+        "the same with a POST, which is answered 405",
+        personal,
+        "wrong-endpoint",
+        "raised",
+        ("POST /runs", INFO, INFO),
+        call=create_run,
+        environ=KEY,
+        layout="self-hosted",
+    ),
+    Scenario(
+        "no LangSmith at all",
+        elsewhere,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS, INFO, INFO),
+        environ=KEY,
+        says=("does not answer like a LangSmith API",),
+    ),
+    # key-missing
+    Scenario(
+        "no key anywhere",
+        personal,
+        "key-missing",
+        "raised",
+        (SESSIONS,),
+        says=("no key was sent", "LANGSMITH_API_KEY"),
+    ),
+    Scenario(
+        "a key that was set after the client was made",
+        personal,
+        "key-missing",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        later=KEY,
+    ),
+    Scenario(
+        "a key in the .env that was never loaded",
+        personal,
+        "key-missing",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        dotenv="LANGSMITH_API_KEY={key}",
+    ),
+    Scenario(
+        "an empty key as an argument is a choice",
+        personal,
+        "key-missing",
+        "raised",
+        (SESSIONS,),
+        arguments={"api_key": ""},
+        environ=KEY,
+        says=("an empty api_key was passed",),
+        unseen=("key",),
+    ),
+    # key-malformed
+    Scenario(
+        "a key with its name in front",
+        personal,
+        "key-malformed",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ={"LANGSMITH_API_KEY": "LANGSMITH_API_KEY={key}"},
+    ),
+    Scenario(
+        "a key with Bearer in front, as an argument",
+        personal,
+        "key-malformed",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        arguments={"api_key": "Bearer {key}"},
+    ),
+    Scenario(
+        "a key with a comment behind",
+        personal,
+        "key-malformed",
+        "answered",
+        (SESSIONS, WORKSPACES, SESSIONS),
+        environ={"LANGSMITH_API_KEY": "{key}#mine"},
+    ),
+    Scenario(
+        "a placeholder",
+        personal,
+        "key-malformed",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": "<your-api-key>"},
+        says=("it is a placeholder",),
+    ),
+    Scenario(
+        "code in place of its value",
+        personal,
+        "key-malformed",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": "userdata.get('LANGSMITH_API_KEY')"},
+        says=("a piece of code",),
+    ),
+    Scenario(
+        "another vendor's key",
+        personal,
+        "key-malformed",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": "sk-ant-0123456789abcdef0123456789"},
+        says=("a key of Anthropic",),
+    ),
+    Scenario(
+        "a key that lost its end",
+        personal,
+        "key-malformed",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": GONE[:40]},
+        says=("it has 40 characters, and a LangSmith key has 51",),
+    ),
+    # key-legacy, key-rejected
+    Scenario(
+        "a legacy key",
+        legacy,
+        "key-legacy",
+        "raised",
+        (SESSIONS,),
+        environ=KEY,
+        says=("October 2024",),
+    ),
+    Scenario(
+        "a key that the server does not know",
+        personal,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        says=("does not know this key", "{url}/settings"),
+    ),
+    Scenario(
+        "a prompt call with a key that the server does not know",
+        with_prompt,
+        "key-rejected",
+        "raised",
+        ("GET /commits/-/greeting/latest", WORKSPACES, PUBLIC, INFO),
+        call=pull_prompt,
+        environ={"LANGSMITH_API_KEY": GONE},
+    ),
+    # permission-missing, feature-unavailable
+    Scenario(
+        "a role that lacks the permission",
+        viewer,
+        "permission-missing",
+        "raised",
+        ("POST /sessions", WORKSPACES, PUBLIC),
+        call=create_project,
+        environ=KEY,
+        says=('the role "', 'workspace "Research" lacks projects:create'),
+    ),
+    Scenario(
+        "a role that lacks it, in the default one of two workspaces",
+        viewer_of_two,
+        "permission-missing",
+        "raised",
+        ("POST /sessions", WORKSPACES, PUBLIC),
+        call=create_project,
+        environ=KEY,
+    ),
+    Scenario(
+        "a permission that the server names",
+        outspoken_viewer,
+        "permission-missing",
+        "raised",
+        ("POST /sessions", WORKSPACES, PUBLIC),
+        call=create_project,
+        environ=KEY,
+        says=("projects:create",),
+    ),
+    Scenario(
+        "a plan without the feature",
+        without_feature,
+        "feature-unavailable",
+        "raised",
+        (SESSIONS,),
+        environ=KEY,
+    ),
+    # blocked-by-proxy
+    Scenario(
+        "a proxy that refuses twice",
+        passing_proxy,
+        "blocked-by-proxy",
+        "answered",
+        (SESSIONS, INFO, SESSIONS),
+        environ=KEY,
+    ),
+    Scenario(
+        "a proxy that refuses with a page",
+        proxy,
+        "blocked-by-proxy",
+        "raised",
+        (SESSIONS, INFO, SESSIONS, SESSIONS, SESSIONS),
+        environ=KEY,
+        says=("the answer is not LangSmith's",),
+    ),
+    Scenario(
+        "a proxy that refuses everything in JSON",
+        proxy_in_json,
+        "blocked-by-proxy",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO, SESSIONS, SESSIONS, SESSIONS),
+        environ=KEY,
+        says=("a request without a key",),
+    ),
+    # access-denied
+    Scenario(
+        "an access policy denies what the role allows",
+        policy_denies,
+        "access-denied",
+        "raised",
+        ("POST /sessions", WORKSPACES, PUBLIC),
+        call=create_project,
+        environ=KEY,
+        says=("an access policy",),
+    ),
+    Scenario(
+        "a service key whose permissions are not listed",
+        quiet_viewer,
+        "access-denied",
+        "raised",
+        ("POST /sessions", WORKSPACES, PUBLIC),
+        call=create_project,
+        environ=KEY,
+        says=("may lack projects:create",),
+    ),
+    Scenario(
+        "probes that answer 500 prove nothing",
+        broken_probes,
+        "access-denied",
+        "raised",
+        (SESSIONS, *[WORKSPACES] * 3, *[PUBLIC] * 3, INFO),
+        environ=KEY,
+        says=("could not be",),
+    ),
+)
+
+
+def filled(template: str, names: Mapping[str, str]) -> str:
+    """A text with the names of a world in it."""
+    return template.format_map(names)
+
+
+__all__ = ["SCENARIOS", "Scenario", "SimpleNamespace", "filled"]
