@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from safe_langsmith._diagnosis import Code, Finding, State, WorkspaceInfo
+from safe_langsmith._diagnosis import Code, Finding, State
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
     base_of,

@@ -326,7 +326,8 @@ class Wire:
 
     def _resend(self, step: Resend) -> Answer:
         """Send the refused request again, once for each of the waits that fits."""
-        assert self.exchange is not None, "an examination resends nothing"
+        if self.exchange is None:
+            return Unreachable("there is no request to send again")
         first, *later = step.waits
         left = self._left() - first
         if first and left <= 0:
@@ -351,7 +352,9 @@ class Wire:
             request = session.prepare_request(
                 requests.Request("GET", probe.url, headers=self._headers(probe))
             )
-            settings = session.merge_environment_settings(probe.url, {}, True, None, None)
+            settings: Any = session.merge_environment_settings(
+                probe.url, {}, True, None, None
+            )
             connect, read_one = (min(t, left) for t in self.client._timeout)
             timeout = (connect, read_one)
             response = self._adapter(probe.url).send(request, timeout=timeout, **settings)

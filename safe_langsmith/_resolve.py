@@ -57,11 +57,11 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
     while True:
         cause = yield from decide(case)
         if cause is NO_REFUSAL:
-            return None if not done else _verdict(case, _again(case))
+            return None if not done else _verdict(case, _again())
         if cause.repair is None or not policy.repair:
             return _verdict(case, cause)
         if cause.code in done or len(done) == _MOST_REPAIRS:
-            return _verdict(case, _again(case))
+            return _verdict(case, _again())
         if not case.refusal.replayable:
             return _unsendable(case, cause)
         reply = yield Resend(cause.repair.access, cause.waits)
@@ -142,7 +142,7 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     return Case(refusal, setup, case.findings, answers=case.answers)
 
 
-def _again(case: Case) -> Cause:
+def _again() -> Cause:
     steps = ("run safe-langsmith doctor, and show its output to LangSmith's support",)
     return Cause("access-denied", "it was refused again after each repair.", steps)
 

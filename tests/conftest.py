@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import langsmith.utils
 import pytest
 import trustme
 
 from safe_langsmith import Policy
+from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
@@ -42,11 +42,9 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.chdir(folder)
-    langsmith.utils.get_env_var.cache_clear()
-    langsmith.utils.get_tracer_project.cache_clear()
+    clear_sdk_caches()
     yield
-    langsmith.utils.get_env_var.cache_clear()
-    langsmith.utils.get_tracer_project.cache_clear()
+    clear_sdk_caches()
     gc.collect()
 
 

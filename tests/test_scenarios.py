@@ -10,6 +10,7 @@ import pickle
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import QUICK
@@ -32,7 +33,7 @@ class Stage:
 
     def client(self) -> SafeClient:
         row = self.scenario
-        arguments = {k: self.fill(v) for k, v in row.arguments.items()}
+        arguments: dict[str, Any] = {k: self.fill(v) for k, v in row.arguments.items()}
         if "api_url" not in arguments:
             self.patch.setenv("LANGSMITH_ENDPOINT", self.server.url)
         self.set(row.environ)
