@@ -1,5 +1,7 @@
 """LangSmith's client, which finds out why it was refused, and repairs what it may."""
 
+from typing import TYPE_CHECKING, Any
+
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
 from safe_langsmith._diagnosis import Diagnosis, Finding, WorkspaceInfo
@@ -21,11 +23,16 @@ from safe_langsmith.errors import (
     WrongRegionError,
 )
 
+if TYPE_CHECKING:
+    from safe_langsmith._async_client import SafeAsyncClient
+    from safe_langsmith._async_client import SafeAsyncClient as AsyncClient
+
 Client = SafeClient
 
 __version__ = "0.1.0"
 __all__ = [
     "AccessDeniedError",
+    "AsyncClient",
     "BlockedByProxyError",
     "Client",
     "Diagnosis",
@@ -37,6 +44,7 @@ __all__ = [
     "LegacyKeyError",
     "PermissionMissingError",
     "Policy",
+    "SafeAsyncClient",
     "SafeClient",
     "ServiceKeyScopeError",
     "StaleSettingError",
@@ -48,3 +56,12 @@ __all__ = [
     "__version__",
     "diagnose",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the async client when it is asked for: the SDK does the same with its own."""
+    if name in ("SafeAsyncClient", "AsyncClient"):
+        from safe_langsmith._async_client import SafeAsyncClient
+
+        return SafeAsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from safe_langsmith._hosts import (
     origin,
     region_of,
     region_of_web,
+    same_origin,
     settings_page,
     shown,
 )
@@ -116,15 +117,21 @@ class Identity:
 
     def lists(self, workspace: str) -> Listed | None:
         """The listed workspace with this id."""
-        return next((w for w in self.workspaces or () if w.id == workspace), None)
+        same = workspace.lower()
+        return next((w for w in self.workspaces or () if w.id.lower() == same), None)
 
 
 @dataclass(slots=True)
 class Case:
-    """One refused request under investigation, and what was learnt so far."""
+    """One refused request under investigation, and what was learnt so far.
+
+    ``home`` is the endpoint before any repair: a key that names none of its own was
+    configured for this one.
+    """
 
     refusal: Refusal
     setup: Setup
+    home: str
     findings: list[Finding] = field(default_factory=list)
     workspaces: tuple[Listed, ...] = ()
     answers: dict[Probe, Answer] = field(default_factory=dict)
@@ -189,12 +196,12 @@ def listed_in(answer: Answer) -> tuple[Listed, ...] | None:
     if not isinstance(data, list):
         return None
     rows = [row for row in data if isinstance(row, dict) and not row.get("is_deleted")]
-    return tuple(_listed(row) for row in rows if _text(row.get("id")))
+    return tuple(_listed(row) for row in rows if is_uuid(_text(row.get("id"))))
 
 
 def _listed(row: dict[str, Any]) -> Listed:
     may = row.get("permissions")
-    permissions = frozenset(map(str, may)) if isinstance(may, list) and may else None
+    permissions = frozenset(filter(_text, may)) if isinstance(may, list) and may else None
     return Listed(
         _text(row.get("id")),
         _text(row.get("display_name")),
@@ -205,7 +212,7 @@ def _listed(row: dict[str, Any]) -> Listed:
 
 
 def _text(value: object) -> str:
-    return value[:200] if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def identify(case: Case, access: Access) -> Steps[Identity]:
@@ -332,7 +339,7 @@ def _unchanged(case: Case) -> Repair:
 
 def key_missing(case: Case) -> Steps[Cause | None]:
     """No key was sent. Does a newer reading have one?"""
-    if case.sent.key or case.sent.session or case.refusal.reply.status not in (401, 403):
+    if case.sent.key or case.sent.session:
         return None
     held = case.setup.held.key
     page = settings_page(case.sent.endpoint)
@@ -447,7 +454,7 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
         changed = _changes(held, fresh)
         if (yield from _is_good(case, changed)):
             return None
-        outcome = yield from works(case, fresh.access)
+        outcome = yield from works(case, _access(case, fresh))
         names = " and ".join(changed)
         if outcome == "good":
             summary = f"the client still uses an old {names}."
@@ -507,6 +514,11 @@ def _fresher(case: Case) -> list[Settings]:
     return found
 
 
+def _access(case: Case, fresh: Settings) -> Access:
+    """What a request with newer settings shows; a login session goes on without a key."""
+    return replace(fresh.access, session=case.sent.session and not fresh.key.value)
+
+
 def _merge(held: Settings, newer: Settings) -> Settings:
     """The held settings with what is newer; an explicit choice is never overridden."""
 
@@ -528,13 +540,13 @@ def _may_be_used(case: Case, held: Settings, newer: Settings, fresh: Settings) -
     except from one official host to another.
     """
     here, there = held.endpoint.value or "", fresh.endpoint.value or ""
-    configured_for = newer.endpoint.value
+    configured_for = newer.endpoint.value or case.home
     new_key = fresh.key is newer.key and newer.key.value is not None
-    if new_key and configured_for and origin(configured_for) != origin(there):
+    if new_key and not same_origin(configured_for, there):
         source = newer.key.source
         case.note("settings", "unknown", f"{source} is for another endpoint; not tried")
         return False
-    if origin(here) == origin(there) or (is_official(here) and is_official(there)):
+    if same_origin(here, there) or (is_official(here) and is_official(there)):
         return True
     if newer.endpoint.source.kind == "profile":
         return False
@@ -556,7 +568,8 @@ def _replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
         step = "call load_dotenv(override=True) before the client is made"
     else:
         step = "make the client after its settings are set (or make it anew)"
-    repair = Repair(fresh, how=f"used the newer {news}", permanent=step)
+    session = _access(case, fresh).session
+    repair = Repair(fresh, session, f"used the newer {news}", step)
     return Cause(code, summary, (step,), repair)
 
 

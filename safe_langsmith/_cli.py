@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import difflib
+import io
 import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, TextIO, cast
+
+from langsmith.utils import LangSmithError
 
 from safe_langsmith import __version__
 from safe_langsmith._codes import EXPLANATIONS, explain
 from safe_langsmith._diagnose import diagnose
+from safe_langsmith._keys import scrub
 from safe_langsmith._policy import Policy
 
-HEALTHY, PROBLEM, WRONG_USE, UNKNOWN = 0, 1, 2, 3
+HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
+
+_DOCTOR_HELP = """\
+examples:
+  safe-langsmith doctor
+  safe-langsmith doctor --env-file ../settings/.env
+  safe-langsmith doctor --json
+
+It reads the environment, the .env file and the profile of LangSmith's CLI, sends a few
+read-only requests to your endpoint, and changes nothing. Keys are shown masked.
+
+exit code: 0 LangSmith accepts the settings; 1 a problem was found; 2 wrong use;
+3 LangSmith could not be asked.
+"""
+_EXPLAIN_HELP = """\
+examples:
+  safe-langsmith explain
+  safe-langsmith explain workspace-required
+"""
+_DEMO_HELP = """\
+example:
+  safe-langsmith demo
+
+It needs no account and reads none of your settings. A simulated LangSmith answers on
+this machine; install it with: pip install "safe-langsmith[testing]"
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,50 +60,87 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = options.command
+    for stream in (sys.stdout, sys.stderr):
+        _never_fails(stream)
+    code = PROBLEM
     try:
-        return command(options)
+        with _quiet_sdk():
+            code = command(options)
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
-        return HEALTHY
+        # Else Python would flush the rest at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="safe-langsmith",
         description="Why does LangSmith say 403 Forbidden? Find out, and fix it.",
+        epilog="Begin with: safe-langsmith doctor",
     )
     parser.add_argument(
         "--version", action="version", version=f"safe-langsmith {__version__}"
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    about = "look at the settings of this folder and environment, and ask LangSmith"
-    doctor = commands.add_parser("doctor", help=about, description=about.capitalize())
+    def command(
+        name: str, about: str, examples: str, run: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=about,
+            description=f"{about[0].upper()}{about[1:]}.",
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(command=run)
+        return added
+
+    about = "check the settings found here against LangSmith"
+    doctor = command("doctor", about, _DOCTOR_HELP, _doctor)
     doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    doctor.add_argument("--env-file", metavar="PATH", help="the .env file to look at")
-    doctor.set_defaults(command=_doctor)
-
+    doctor.add_argument(
+        "--env-file",
+        metavar="PATH",
+        type=_file,
+        help="the .env file to read (else: the nearest, from this folder upwards)",
+    )
     about = "say what a code means, how it is shown, and how to fix it"
-    codes = commands.add_parser("explain", help=about, description=about.capitalize())
-    codes.add_argument("code", nargs="?", help="such as workspace-required; none: list all")
-    codes.set_defaults(command=_explain)
-
-    about = "show each cause with the plain client and with SafeClient; needs no account"
-    demo = commands.add_parser("demo", help=about, description=about.capitalize())
-    demo.set_defaults(command=_demo)
+    codes = command("explain", about, _EXPLAIN_HELP, _explain)
+    codes.add_argument(
+        "code", nargs="?", metavar="CODE", help="the code in an error; none: list all"
+    )
+    about = "show each cause with the plain client and with SafeClient"
+    command("demo", about, _DEMO_HELP, _demo)
     return parser
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from langsmith.utils import LangSmithError
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return path
 
-    # The SDK's own warnings would stand between the lines of the answer.
-    logging.getLogger("langsmith").setLevel(logging.ERROR)
+
+# --- the commands ---------------------------------------------------------------------
+
+
+def _doctor(options: argparse.Namespace) -> int:
     try:
         diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
-    except LangSmithError as error:
-        print(f"langsmith makes no client with these settings: {error}", file=sys.stderr)
-        return PROBLEM
+    except (LangSmithError, ValueError) as error:
+        why = scrub(" ".join(str(error).split()))
+        return _complain(f"langsmith makes no client with these settings: {why}", PROBLEM)
     if options.json:
         print(json.dumps(diagnosis.as_dict(), indent=2))
     else:
@@ -77,24 +151,61 @@ def _doctor(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     if options.code is None:
         for explanation in EXPLANATIONS:
-            first, _, _ = explanation.means.partition(". ")
-            print(f"{explanation.code:<20} {first.rstrip('.')}.")
+            print(_listed(explanation.code, explanation.in_short))
         return HEALTHY
     found = explain(options.code)
     if found is None:
-        print(
-            f"there is no code {options.code!r}; see: safe-langsmith explain",
-            file=sys.stderr,
-        )
-        return WRONG_USE
+        near = difflib.get_close_matches(options.code, [e.code for e in EXPLANATIONS], 1)
+        hint = f"did you mean {near[0]}?" if near else "all codes: safe-langsmith explain"
+        return _complain(f"there is no code {options.code!r}; {hint}", WRONG_USE)
     print(found)
     return HEALTHY
+
+
+def _listed(code: str, meaning: str) -> str:
+    hang = " " * 21
+    return textwrap.fill(meaning, 80, initial_indent=f"{code:<21}", subsequent_indent=hang)
 
 
 def _demo(options: argparse.Namespace) -> int:
     try:
         from safe_langsmith._demo import run
     except ImportError as error:
-        print(error, file=sys.stderr)
-        return WRONG_USE
+        return _complain(str(error), WRONG_USE)
     return run()
+
+
+# --- the terminal ---------------------------------------------------------------------
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"safe-langsmith: {text}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _quiet_sdk() -> Iterator[None]:
+    """Keep the SDK's own warnings out of the lines of the answer."""
+    logger = logging.getLogger("langsmith")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _never_fails(stream: TextIO) -> None:
+    """Let a terminal that knows few characters show others in its own way."""
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("safe_langsmith", _in_ascii)
+        stream.reconfigure(errors="safe_langsmith")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that cannot be encoded: "..." for an ellipsis."""
+    failed = cast("UnicodeEncodeError", error)
+    lost = failed.object[failed.start : failed.end]
+    return "".join("..." if c == "\u2026" else "?" for c in lost), failed.end

@@ -5,8 +5,6 @@ Nothing that only a refusal needs is imported before one.
 
 from __future__ import annotations
 
-import inspect
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,26 +12,28 @@ import langsmith
 import requests
 from langsmith.utils import LangSmithError
 
+from safe_langsmith._auth import watched
 from safe_langsmith._hook import attach
-from safe_langsmith._keys import can_be_sent, clean
+from safe_langsmith._hosts import base_of
+from safe_langsmith._keys import can_be_sent
 from safe_langsmith._ledger import Ledger
-from safe_langsmith._policy import Policy
+from safe_langsmith._policy import Policy, checked, with_policy
 from safe_langsmith._protocol import Access
-from safe_langsmith._settings import AtConstruction, at_construction
+from safe_langsmith._settings import AtConstruction, at_construction, sendable_key
 from safe_langsmith.errors import AccessDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from langsmith import schemas as ls_schemas
+    from langsmith._internal._openapi_auth import AsyncClient as LangsmithOpenAPIClient
+    from langsmith._internal._openapi_auth import SyncClient as SyncLangsmithOpenAPIClient
     from langsmith.client import TracingMode
     from langsmith.prompt_cache import PromptCache
     from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
     from urllib3.util import Retry
 
     from safe_langsmith._diagnosis import Diagnosis
-
-logger = logging.getLogger("safe_langsmith")
 
 
 class SafeClient(langsmith.Client):
@@ -100,16 +100,14 @@ class SafeClient(langsmith.Client):
     else:
 
         def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-            if policy is not None and not isinstance(policy, Policy):
-                raise TypeError(f"policy must be a Policy, not {type(policy).__name__}")
+            self.policy = checked(policy)
             super().__init__(*args, **kwargs)
-            if args:
-                kwargs = {"api_url": args[0], **kwargs}
-            self.policy = policy or Policy()
             self._ledger = Ledger()
-            self._born = at_construction(self._access(), kwargs)
+            given = kwargs | dict(zip(("api_url",), args, strict=False))
+            self._born = at_construction(self._access(), given)
             if self._api_key and not can_be_sent(self._api_key):
-                self._clean_key()
+                self._use(replace(self._access(), key=sendable_key(given) or self._api_key))
+                self._born = self._born._replace(held=self._access())
             attach(self)
 
     @property
@@ -162,9 +160,17 @@ class SafeClient(langsmith.Client):
         self, response: requests.Response, kwargs: Mapping[str, Any]
     ) -> requests.Response | None:
         """Deal with an answer that may be a refusal; None leaves it as it is."""
-        from safe_langsmith._requests import settle
+        from safe_langsmith._requests import answer
 
-        return settle(self, response, kwargs)
+        return answer(self, response, kwargs)
+
+    def _get_langsmith_api(self) -> LangsmithOpenAPIClient:
+        """The generated async client, behind `runs` and its neighbours, watched."""
+        return watched(super()._get_langsmith_api(), self)
+
+    def _get_langsmith_api_sync(self) -> SyncLangsmithOpenAPIClient:
+        """The generated sync client, behind `agents`, watched."""
+        return watched(super()._get_langsmith_api_sync(), self)
 
     def _access(self) -> Access:
         """What a request of this client shows the server now."""
@@ -182,8 +188,9 @@ class SafeClient(langsmith.Client):
         }
         if access.endpoint != old.endpoint:
             self.api_url = access.endpoint
-            # The generated clients keep the address that they were made with.
-            self._langsmith_api = self._langsmith_api_sync = None
+            for generated in (self._langsmith_api, self._langsmith_api_sync):
+                if generated is not None:
+                    generated.base_url = base_of(access.endpoint)
         self._workspace_id = access.workspace
         self.api_key = access.key
         # Remembered answers of the old access; a failed /info is kept as an empty one.
@@ -191,24 +198,5 @@ class SafeClient(langsmith.Client):
         if "info" not in self._born.arguments:
             self._info = None
 
-    def _clean_key(self) -> None:
-        """Take off a key what no HTTP header can carry, such as a BOM."""
-        key = clean(self._api_key or "")
-        if not can_be_sent(key):
-            return  # the first request says so
-        self._use(replace(self._access(), key=key))
-        self._born = self._born._replace(held=self._access())
-        logger.warning(
-            "The LangSmith key has characters around it that cannot be sent; used the key "
-            "without them. To make it permanent: type or paste the key anew."
-        )
 
-
-_signature = inspect.signature(langsmith.Client.__init__)
-_policy = inspect.Parameter("policy", inspect.Parameter.KEYWORD_ONLY, default=None)
-SafeClient.__init__.__signature__ = _signature.replace(  # type: ignore[attr-defined]
-    parameters=[
-        *_signature.parameters.values(),
-        _policy.replace(annotation="Policy | None"),
-    ]
-)
+SafeClient.__init__.__signature__ = with_policy(langsmith.Client.__init__)  # type: ignore[attr-defined]

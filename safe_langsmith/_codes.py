@@ -18,6 +18,11 @@ class Explanation:
     repair: str
     fix: tuple[str, ...]
 
+    @property
+    def in_short(self) -> str:
+        """What it means, in one sentence."""
+        return f"{self.means.split('. ')[0].rstrip('.')}."
+
     def __str__(self) -> str:
         parts = [
             ("What it means", self.means),

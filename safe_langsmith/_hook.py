@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
+from safe_langsmith._protocol import lets_in, may_be_refusal
+
 if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient
-
-# Statuses that may hide a refusal; what is none among them is told apart later.
-_LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
-# These answer strangers too, so a good answer tells nothing about the key.
-_PUBLIC = ("/info", "/commits/", "/repos", "/public/")
 
 
 class Hook:
@@ -37,20 +34,13 @@ class Hook:
         if client is None:
             return None
         status = response.status_code
-        page = status == 200 and "html" in response.headers.get("Content-Type", "")
-        if status in _LOOKED_AT or page:
+        if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return client._settle(response, kwargs)
-        if status < 400 and not any(path in response.url for path in _PUBLIC):
-            request = response.request
-            access = (header(request, "x-api-key"), header(request, "X-Tenant-Id"))
+        if lets_in(status, response.url):
+            headers = response.request.headers
+            access = (headers.get("x-api-key"), headers.get("X-Tenant-Id"))
             client._ledger.worked.add(access)
         return None
-
-
-def header(request: requests.PreparedRequest, name: str) -> str | None:
-    """A header of a request as text, or None where it is missing or empty."""
-    value = request.headers.get(name)
-    return value.decode("latin-1") if isinstance(value, bytes) else value or None
 
 
 def attach(client: SafeClient) -> None:

@@ -32,16 +32,29 @@ REGIONS = (
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of an address, in lower case, without a default port."""
+    """Scheme, host and port of an address, in lower case, without a default port.
+
+    Empty where the address cannot be read, or not in one way only: for urllib3 the host
+    ends at a backslash, for `urlsplit` it does not.
+    """
+    if "\\" in url:
+        return ""
     try:
         parts = urlsplit(url.strip())
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return ""
+    if not host:
+        return ""
     if ":" in host:
         host = f"[{host}]"
     default = {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two addresses are of one host, and it is known which."""
+    return origin(one) == origin(other) != ""
 
 
 def shown(url: str) -> str:

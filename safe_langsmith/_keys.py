@@ -30,7 +30,10 @@ KIND_NAMES: dict[KeyKind, str] = {
 _SHAPE = re.compile(r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}")
 _KEY_IN_TEXT = re.compile(r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}")
 _INVISIBLE = re.compile("[\ufeff\u200b\u200c\u200d\u2060\u00ad]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Also what breaks a line, changes the direction of writing, or cannot be encoded.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _ASSIGNMENT = re.compile(r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_API_KEY\s*[=:]\s*")
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _OTHER_VENDORS = {
@@ -121,9 +124,11 @@ def _shape_oddity(key: str) -> str:
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Strike keys and control characters out of a text that people will see.
 
-    ``secrets`` are struck out wherever they stand; besides, whatever looks like a key.
+    ``secrets`` are struck out wherever they stand, also as `clean` leaves them; besides,
+    whatever looks like a key.
     """
-    for secret in sorted(set(secrets), key=len, reverse=True):
+    forms = {form for secret in secrets for form in (secret, clean(secret))}
+    for secret in sorted(forms, key=len, reverse=True):
         if len(secret) >= 8:
             text = text.replace(secret, mask(secret))
     text = _KEY_IN_TEXT.sub(lambda found: mask(found.group()), text)

@@ -5,9 +5,11 @@ No transport and no decision in here: only who leads, who waits, and what is rem
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from safe_langsmith._diagnosis import Code, Diagnosis
@@ -31,13 +33,32 @@ _PER_OPERATION: frozenset[Code] = frozenset(
 class Flight:
     """One diagnosis under way. Whoever meets the same refusal waits for its end.
 
-    ``diagnosis`` is set at the end if it could not be repaired.
+    ``diagnosis`` is set at the end if it could not be repaired. ``thread`` leads it.
     """
 
     access: Access
     process: int = field(default_factory=os.getpid)
+    thread: int = field(default_factory=threading.get_ident)
     ended: threading.Event = field(default_factory=threading.Event)
     diagnosis: Diagnosis | None = None
+    _wakers: list[Callable[[], object]] = field(default_factory=list)
+
+    def when_ended(self, wake: Callable[[], object]) -> None:
+        """Call this at the end, on the thread that leads; at once if it is over."""
+        self._wakers.append(wake)
+        if self.ended.is_set():
+            self._wake()
+
+    def end(self) -> None:
+        """Let everybody who waits go on."""
+        self.ended.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        # Each is taken out by whoever comes first, so it is called once.
+        while self._wakers:
+            with contextlib.suppress(IndexError):
+                self._wakers.pop()()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,7 @@ class Ledger:
         self.last_diagnosis: Diagnosis | None = None
         self.repaired: Settings | None = None
         # Key and workspace of requests that were let in. Only ever added to.
-        self.worked: set[tuple[str | None, str | None]] = set()
+        self.worked: set[tuple[str | bytes | None, str | bytes | None]] = set()
         self._lock = threading.Lock()
         self._flights: dict[Access, Flight] = {}
         self._memories: dict[tuple[Access, str], _Memory] = {}
@@ -73,8 +94,9 @@ class Ledger:
     def leave(self, flight: Flight) -> None:
         """End a diagnosis that you lead; whoever waits for it goes on."""
         with self._lock:
-            self._flights.pop(flight.access, None)
-        flight.ended.set()
+            if self._flights.get(flight.access) is flight:
+                del self._flights[flight.access]
+        flight.end()
 
     def repaired_access(self, access: Access, current: Access) -> Access | None:
         """What a request with this access is to use since a repair, or None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,3 +49,25 @@ class Policy:
             )
         if isinstance(self.dotenv, bool) and self.dotenv:
             raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")
+
+
+def checked(policy: Policy | None) -> Policy:
+    """The policy that a client was given, or the default one.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if policy is None:
+        return Policy()
+    if not isinstance(policy, Policy):
+        raise TypeError(f"policy must be a Policy, not {type(policy).__name__}")
+    return policy
+
+
+def with_policy(init: Callable[..., None]) -> inspect.Signature:
+    """The signature of the SDK's client, with ``policy`` behind."""
+    plain = inspect.signature(init)
+    policy = inspect.Parameter(
+        "policy", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Policy | None"
+    )
+    return plain.replace(parameters=[*plain.parameters.values(), policy])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from safe_langsmith._checks import CHECKS, NO_REFUSAL, Case, Cause, Repair, identify
 from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
-from safe_langsmith._hosts import region_of, shown
+from safe_langsmith._hosts import region_of, region_of_web, shown
 from safe_langsmith._keys import can_be_sent, kind_of, mask, scrub
 from safe_langsmith._operations import operation
 from safe_langsmith._policy import Policy
@@ -25,6 +25,7 @@ from safe_langsmith._settings import Setup, disagreements
 
 _MOST_REPAIRS = 3
 _LONGEST_MESSAGE = 300
+_LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
     bring the next cause to light (a newer key that needs a workspace), so it goes
     round, each cause at most once.
     """
-    case = Case(refusal, setup, list(setup.notes))
+    case = Case(refusal, setup, refusal.access.endpoint, list(setup.notes))
     done: set[Code] = set()
     while True:
         cause = yield from decide(case)
@@ -101,9 +102,12 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
         verdict = yield from resolve(refusal, setup, replace(policy, repair=False))
         if verdict is not None:
             return verdict.diagnosis
-    healthy = isinstance(reply, Reply) and isinstance(reply.data(), list)
+    healthy = (
+        isinstance(reply, Reply) and reply.status == 200 and isinstance(reply.data(), list)
+    )
     refusal = Refusal("GET", "/sessions", Reply(200), access)
-    case = Case(refusal, setup, [*setup.notes, *disagreements(setup)])
+    findings = [*setup.notes, *disagreements(setup)]
+    case = Case(refusal, setup, access.endpoint, findings)
     if not healthy:
         case.note("server", "unknown", _no_answer(reply))
         steps = ("look at your connection and at LANGSMITH_ENDPOINT, then try again",)
@@ -123,7 +127,7 @@ def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     asked = operation(method, path)
     summary = f"{asked} was not sent: the key holds characters that cannot be sent."
     step = f"correct {setup.held.key.source}: type or paste the key anew"
-    case = Case(refusal, setup, list(setup.notes))
+    case = Case(refusal, setup, setup.access.endpoint, list(setup.notes))
     diagnosis = _verdict(case, Cause("key-malformed", summary, (step,))).diagnosis
     return replace(diagnosis, status_code=None)
 
@@ -139,7 +143,9 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     case.note("settings", "unknown", f"{repair.how}; it was refused all the same")
     refusal = replace(case.refusal, reply=reply, access=repair.access, worked=False)
     setup = replace(case.setup, held=repair.settings, session=repair.session)
-    return Case(refusal, setup, case.findings, answers=case.answers)
+    region = region_of_web(case.home)  # who wrote the web app's address meant its API
+    home = region.api if region else case.home
+    return Case(refusal, setup, home, case.findings, answers=case.answers)
 
 
 def _again() -> Cause:
@@ -164,9 +170,10 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
     secrets = (*case.setup.secrets, case.sent.key or "", access.key or "")
 
     def safe(text: str) -> str:
-        return scrub(text, secrets)
+        # A cut before the keys are struck out could leave a part of one.
+        return _cut(scrub(text, secrets), _LONGEST_TEXT)
 
-    region = region_of(access.endpoint)
+    message, region = safe(refusal.reply.message), region_of(access.endpoint)
     diagnosis = Diagnosis(
         code=cause.code,
         resolved=repair is not None,
@@ -175,7 +182,7 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         findings=tuple(replace(f, text=safe(f.text)) for f in case.findings),
         operation=safe(operation(refusal.method, refusal.path)),
         status_code=refusal.reply.status,
-        server_message=_quoted(safe(refusal.reply.message)),
+        server_message=_cut(" ".join(message.split()), _LONGEST_MESSAGE),
         key=mask(access.key),
         key_kind="oauth" if access.session else kind_of(access.key),
         key_source=safe(str(held.key.source)),
@@ -190,6 +197,5 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
     return Verdict(diagnosis, repair)
 
 
-def _quoted(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}\u2026"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}\u2026"

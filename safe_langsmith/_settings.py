@@ -8,20 +8,25 @@ tell a value that came from the environment from one that was passed.
 from __future__ import annotations
 
 import io
+import logging
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langsmith import utils as ls_utils
 from langsmith._internal import _profiles
 
 from safe_langsmith._diagnosis import Finding
-from safe_langsmith._hosts import DEFAULT_ENDPOINT
-from safe_langsmith._keys import clean, mask
+from safe_langsmith._hosts import DEFAULT_ENDPOINT, shown
+from safe_langsmith._keys import can_be_sent, clean, mask
 from safe_langsmith._protocol import Access
+
+if TYPE_CHECKING:
+    from dotenv.parser import Original
 
 SourceKind = Literal[
     "argument",
@@ -36,6 +41,7 @@ SourceKind = Literal[
     "none",
 ]
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
+logger = logging.getLogger("safe_langsmith")
 _NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
 _NAMESPACES = ("LANGSMITH", "LANGCHAIN")
 _ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
@@ -140,6 +146,22 @@ def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstructio
     environ = {n: v for n in names if (v := os.environ.get(n))}
     chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
     return AtConstruction(held, given, environ, chosen)
+
+
+def sendable_key(arguments: Mapping[str, Any]) -> str | None:
+    """The key of a new client without what no HTTP header can carry, such as a BOM.
+
+    None where nothing is to be taken off, or nothing that can be sent is left.
+    """
+    given = arguments.get("api_key")
+    key = _settings(os.environ, "environment").key.value if given is None else given
+    if not key or can_be_sent(key) or not can_be_sent(clean(key)):
+        return None
+    logger.warning(
+        "The LangSmith key has characters around it that cannot be sent; used the key "
+        "without them. To make it permanent: type or paste the key anew."
+    )
+    return clean(key)
 
 
 def read(
@@ -316,31 +338,31 @@ def _read_dotenv(
         return _File(), (_unreadable(".env", error.strerror or "cannot be found"),)
     if dotenv is None and path == Path():
         return _File(), ()
-    shown = _short(path)
+    known_as = _short(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return _File(), (_unreadable(shown, "it is not a regular file"),)
+            return _File(), (_unreadable(known_as, "it is not a regular file"),)
         with path.open("rb") as file:
             raw = file.read(_DOTENV_LIMIT + 1)
         if len(raw) > _DOTENV_LIMIT:
-            return _File(), (_unreadable(shown, "it is larger than 1 MB"),)
+            return _File(), (_unreadable(known_as, "it is larger than 1 MB"),)
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return _File(), (_unreadable(shown, "it is not UTF-8; save it as UTF-8"),)
+        return _File(), (_unreadable(known_as, "it is not UTF-8; save it as UTF-8"),)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its path is not one"
-        return _File(), (_unreadable(shown, why),)
-    return _parse_dotenv(text, shown)
+        return _File(), (_unreadable(known_as, why),)
+    return _parse_dotenv(text, known_as)
 
 
-def _parse_dotenv(text: str, shown: str) -> tuple[_File, tuple[Finding, ...]]:
+def _parse_dotenv(text: str, known_as: str) -> tuple[_File, tuple[Finding, ...]]:
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
     place: dict[str, str] = {}
     notes = []
     for binding in parse_stream(io.StringIO(text)):
-        where = f"{shown}, line {binding.original.line}"
+        where = f"{known_as}, line {_line(binding.original)}"
         if binding.error:
             reason = "cannot be parsed, so it sets nothing"
             notes.append(Finding("settings", "bad", f"{where}: {reason}"))
@@ -354,8 +376,15 @@ def _parse_dotenv(text: str, shown: str) -> tuple[_File, tuple[Finding, ...]]:
     return _File(values, place), tuple(notes)
 
 
-def _unreadable(shown: str, why: str) -> Finding:
-    return Finding("settings", "unknown", f"{shown} could not be read: {why}")
+def _line(original: Original) -> int:
+    """The line of a binding. The parser counts the blank lines before it to it."""
+    text = original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return original.line + len(re.findall(r"\r\n|\n|\r", blank))
+
+
+def _unreadable(known_as: str, why: str) -> Finding:
+    return Finding("settings", "unknown", f"{known_as} could not be read: {why}")
 
 
 def _short(path: Path) -> str:
@@ -375,6 +404,8 @@ def _read_profile(
     given = {name: value for name, value in chosen.items() if value is not None}
     try:
         found = _profiles.load_profile_client_config(**given)
+        variable = getattr(found, "api_key_env", None)  # not at the floor
+        key = found.api_key or os.environ.get(variable or "")
     except Exception as error:  # the SDK's loader trusts the shape of the file
         why = f"the profile file could not be read: {type(error).__name__}"
         return Settings(), (Finding("settings", "unknown", why),)
@@ -390,7 +421,6 @@ def _read_profile(
         text = value.strip() if isinstance(value, str) else ""
         return Setting(text, source) if text else Setting()
 
-    key = found.api_key or os.environ.get(found.api_key_env or "", "")
     endpoint = setting(found.api_url)
     if key and not endpoint.value:
         endpoint = Setting(DEFAULT_ENDPOINT, source)
@@ -405,7 +435,7 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
         for now in (_part(setup.environ, name), _part(setup.dotenv, name)):
             if now.value is None or now.value == held.value:
                 continue
-            show = mask if name == "API_KEY" else str
+            show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
             told = (
                 f"{now.source} is {show(now.value)}"
                 if now.source.place

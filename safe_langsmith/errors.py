@@ -20,7 +20,7 @@ LangSmithError (langsmith.utils)
 from __future__ import annotations
 
 import functools
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import requests
 from langsmith.utils import (
@@ -32,6 +32,9 @@ from langsmith.utils import (
 
 from safe_langsmith._diagnosis import Code, Diagnosis
 
+if TYPE_CHECKING:
+    from langsmith._httpx import httpx
+
 
 class AccessDeniedError(LangSmithError):
     """LangSmith refused a request. Base of all errors of safe_langsmith.
@@ -42,7 +45,8 @@ class AccessDeniedError(LangSmithError):
     code: ClassVar[Code] = "access-denied"
 
     def __init__(self, diagnosis: Diagnosis) -> None:
-        super().__init__(diagnosis)
+        # Not super(): a class of the SDK that joins in would ask for a response.
+        Exception.__init__(self, diagnosis)
         self.diagnosis = diagnosis
 
     @property
@@ -166,6 +170,34 @@ def error_for(diagnosis: Diagnosis, *, bare: bool = False) -> AccessDeniedError:
     also: list[type[Exception]] = [requests.HTTPError] if bare else []
     if diagnosis.status_code in _BY_STATUS:
         also.append(_BY_STATUS[diagnosis.status_code])
+    return _made(diagnosis, also)
+
+
+def resource_error_for(
+    diagnosis: Diagnosis, response: httpx.Response, body: object
+) -> AccessDeniedError:
+    """Make the error of a diagnosis for the generated resources, such as `client.runs`.
+
+    It is also the class that they raise for this status, with its ``status_code``,
+    ``body``, ``response`` and ``request``. Pickling leaves out the last two.
+    """
+    from langsmith import _exceptions
+
+    classes = {
+        400: _exceptions.BadRequestError,
+        401: _exceptions.AuthenticationError,
+        403: _exceptions.PermissionDeniedError,
+        404: _exceptions.NotFoundError,
+        422: _exceptions.UnprocessableEntityError,
+    }
+    status = diagnosis.status_code
+    error: Any = _made(diagnosis, [classes.get(status or 0, _exceptions.APIStatusError)])
+    error.status_code, error.body, error.message = status, body, str(diagnosis)
+    error.response, error.request = response, response.request
+    return cast("AccessDeniedError", error)
+
+
+def _made(diagnosis: Diagnosis, also: list[type[Exception]]) -> AccessDeniedError:
     error = ERRORS.get(diagnosis.code, AccessDeniedError)
     return _joined((error, *(a for a in also if not issubclass(error, a))))(diagnosis)
 
@@ -178,10 +210,11 @@ def _joined(classes: tuple[type[Any], ...]) -> type[AccessDeniedError]:
         return error
 
     def reduce(self: AccessDeniedError) -> tuple[Any, ...]:
-        return _rebuild, (classes, self.diagnosis)
+        kept = {n: v for n, v in vars(self).items() if n not in ("response", "request")}
+        return _rebuild, (classes, self.diagnosis), kept
 
     body = {"__doc__": error.__doc__, "__module__": __name__, "__reduce__": reduce}
-    return type(error.__name__, classes, body)
+    return type(error.__name__, classes, {**body, "response": None, "request": None})
 
 
 def _rebuild(classes: tuple[type[Any], ...], diagnosis: Diagnosis) -> AccessDeniedError:

@@ -1,0 +1,138 @@
+"""The look at each answer of the SDK's httpx clients, before the SDK sees it.
+
+The counterpart of `_hook`: it only tells what may be a refusal from what is none.
+httpx calls this an Auth: a flow that may send a request once more.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langsmith._httpx import httpx
+from langsmith._internal import _openapi_auth
+
+from safe_langsmith._protocol import lets_in, may_be_refusal
+
+if TYPE_CHECKING:
+    from safe_langsmith._settle import Owner
+
+
+class RefusalAuth(httpx.Auth):
+    """Has refused requests of one httpx client answered, or explained.
+
+    ``generated``: the client serves the generated resources, whose errors carry the
+    response. It holds its owner weakly.
+    """
+
+    def __init__(self, owner: Owner, http: Any, *, generated: bool) -> None:
+        self.owner = weakref.ref(owner)
+        self.http = weakref.ref(http)
+        self.generated = generated
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """See one request of a sync client to its end."""
+        response = yield request
+        if self._is_suspect(request, response):
+            from safe_langsmith._httpx import answer
+
+            yield from answer(self, request, response)
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """See one request of an async client to its end."""
+        response = yield request
+        if not self._is_suspect(request, response):
+            return
+        from safe_langsmith._httpx import async_answer
+
+        # What `yield from` is to a generator, spelled out: an async one has no such word.
+        flow = async_answer(self, request, response)
+        try:
+            again = await anext(flow)
+            while True:
+                again = await flow.asend((yield again))
+        except StopAsyncIteration:
+            return
+        finally:
+            await flow.aclose()
+
+    def _is_suspect(self, request: httpx.Request, response: httpx.Response) -> bool:
+        """Whether an answer may be a refusal; if it is none, remember who was let in."""
+        owner, status = self.owner(), response.status_code
+        if owner is None:
+            return False
+        if may_be_refusal(status, response.headers.get("Content-Type", "")):
+            return True
+        if lets_in(status, str(request.url)):
+            headers = request.headers
+            access = (headers.get("x-api-key"), headers.get("X-Tenant-Id"))
+            owner._ledger.worked.add(access)
+        return False
+
+
+class WatchedAsync(_openapi_auth.AsyncClient):
+    """A generated async client that gives each of its requests to a `RefusalAuth`.
+
+    So do its copies, whatever httpx client they were given.
+    """
+
+    _owner: weakref.ref[Owner]
+
+    @property
+    def custom_auth(self) -> RefusalAuth | None:
+        """The SDK's own seam: asked before each request."""
+        return _auth_for(self._owner(), self._client)
+
+    def copy(self, **options: Any) -> WatchedAsync:
+        """Copy as the SDK does; the copy is watched too."""
+        return _handed_on(super().copy(**options), self._owner)
+
+    with_options = copy
+
+
+class WatchedSync(_openapi_auth.SyncClient):
+    """The same for the generated sync client."""
+
+    _owner: weakref.ref[Owner]
+
+    @property
+    def custom_auth(self) -> RefusalAuth | None:
+        """The SDK's own seam: asked before each request."""
+        return _auth_for(self._owner(), self._client)
+
+    def copy(self, **options: Any) -> WatchedSync:
+        """Copy as the SDK does; the copy is watched too."""
+        return _handed_on(super().copy(**options), self._owner)
+
+    with_options = copy
+
+
+Watched = TypeVar("Watched", WatchedAsync, WatchedSync)
+Generated = TypeVar("Generated", _openapi_auth.AsyncClient, _openapi_auth.SyncClient)
+
+
+def watched(generated: Generated, owner: Owner) -> Generated:
+    """Watch a generated client of the SDK.
+
+    The SDK makes it, with a class of its own; so the class is changed afterwards.
+    """
+    made: Any = generated
+    if not isinstance(generated, (WatchedAsync, WatchedSync)):
+        is_async = isinstance(generated, _openapi_auth.AsyncClient)
+        made.__class__ = WatchedAsync if is_async else WatchedSync
+        made._owner = weakref.ref(owner)
+    return generated
+
+
+def _auth_for(owner: Owner | None, http: Any) -> RefusalAuth | None:
+    return RefusalAuth(owner, http, generated=True) if owner else None
+
+
+def _handed_on(twin: Watched, owner: weakref.ref[Owner]) -> Watched:
+    twin._owner = owner
+    return twin

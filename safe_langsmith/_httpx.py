@@ -1,0 +1,374 @@
+"""The transport for httpx, sync and async: the async client and the v2 resources.
+
+Only imported once something was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import anyio
+from langsmith._httpx import httpx
+from tenacity import AsyncRetrying, Retrying
+
+from safe_langsmith._diagnosis import Diagnosis
+from safe_langsmith._keys import mask, scrub
+from safe_langsmith._ledger import Flight, retold
+from safe_langsmith._operations import operation
+from safe_langsmith._protocol import (
+    Access,
+    Answer,
+    Probe,
+    Refusal,
+    Reply,
+    Resend,
+)
+from safe_langsmith._settle import (
+    Owner,
+    Read,
+    Wait,
+    Work,
+    Works,
+    diagnosed,
+    read_settings,
+    settle,
+)
+from safe_langsmith._wire import (
+    BODY_LIMIT,
+    Clock,
+    access_of,
+    do_blocking,
+    headers_for,
+    no_answer,
+    probe_headers,
+    probe_retries,
+    reply_of,
+    resend_retries,
+    target_of,
+    too_long,
+)
+from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
+
+if TYPE_CHECKING:
+    from safe_langsmith._auth import RefusalAuth
+
+T = TypeVar("T")
+
+
+def answer(
+    auth: RefusalAuth, request: httpx.Request, response: httpx.Response
+) -> Generator[httpx.Request, httpx.Response, None]:
+    """See a request of a sync client to its end, if it was refused."""
+    owner, http = auth.owner(), auth.http()
+    response.read()
+    if owner is None or http is None:
+        return
+    exchange = HttpxExchange(owner, request, response)
+    if not exchange.reply().is_refusal:
+        return
+    with contextlib.suppress(httpx.StreamError):
+        exchange.keep(request.read())
+    wire = SyncWire(owner, http)
+    works = settle(owner, exchange)
+    try:
+        work = next(works)
+        while True:
+            if isinstance(work, Resend):
+                done: Any = yield from _resend(work, exchange, wire.clock)
+            else:
+                done = wire.do(work)
+            work = works.send(done)
+    except StopIteration as stop:
+        found: Diagnosis | None = stop.value
+    finally:
+        works.close()
+    exchange.end(found, generated=auth.generated)
+
+
+def _resend(
+    step: Resend, exchange: HttpxExchange, clock: Clock
+) -> Generator[httpx.Request, httpx.Response, Answer]:
+    refused = too_long(step, clock)
+    if refused:
+        return refused
+    retrying = Retrying(**resend_retries(step, clock))
+    retrying.sleep(step.waits[0])
+    for attempt in retrying:
+        response = yield exchange.again(step.access)
+        if exchange.take(response):
+            response.read()
+        attempt.retry_state.set_result(exchange.reply())
+    return exchange.reply()
+
+
+async def async_answer(
+    auth: RefusalAuth, request: httpx.Request, response: httpx.Response
+) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    """See a request of an async client to its end, if it was refused."""
+    owner, http = auth.owner(), auth.http()
+    await response.aread()
+    if owner is None or http is None:
+        return
+    exchange = HttpxExchange(owner, request, response)
+    if not exchange.reply().is_refusal:
+        return
+    with contextlib.suppress(httpx.StreamError):
+        exchange.keep(await request.aread())
+    wire = AsyncWire(owner, http)
+    works = settle(owner, exchange)
+    try:
+        work = next(works)
+        while True:
+            if isinstance(work, Resend):
+                # The same as `_resend`; an async generator cannot delegate to another.
+                done: Any = too_long(work, wire.clock)
+                if done is None:
+                    await anyio.sleep(work.waits[0])
+                    async for attempt in AsyncRetrying(**resend_retries(work, wire.clock)):
+                        response = yield exchange.again(work.access)
+                        if exchange.take(response):
+                            await response.aread()
+                        attempt.retry_state.set_result(exchange.reply())
+                    done = exchange.reply()
+            else:
+                done = await wire.do(work)
+            work = works.send(done)
+    except StopIteration as stop:
+        found: Diagnosis | None = stop.value
+    finally:
+        works.close()
+    exchange.end(found, generated=auth.generated)
+
+
+class HttpxExchange:
+    """One refused request of httpx: its answer, and how to send it again."""
+
+    def __init__(
+        self, owner: Owner, request: httpx.Request, response: httpx.Response
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.replayable = False
+        self.target = target_of(str(request.url), (owner._access().endpoint,))
+        self.access = access_of(self.target.endpoint, request.headers)
+        self.operation = operation(request.method, self.target.path)
+
+    def keep(self, body: bytes) -> None:
+        """Take the body that was read back; a stream that had ended gives too little."""
+        size = int(self.request.headers.get("Content-Length", len(body)))
+        self.replayable = len(body) == size
+
+    def reply(self) -> Reply:
+        """The answer as plain data; the body of a success stays unread."""
+        response = self.response
+        body = response.content if self._is_read() else b""
+        return reply_of(response.status_code, response.headers, body)
+
+    def _is_read(self) -> bool:
+        page = "html" in self.response.headers.get("Content-Type", "")
+        return bool(self.response.status_code >= 400 or page)
+
+    def refusal(self, *, worked: bool) -> Refusal:
+        """The refused request as plain data."""
+        return Refusal(
+            method=self.request.method,
+            path=self.target.path,
+            reply=self.reply(),
+            access=self.access,
+            worked=worked,
+            replayable=self.replayable,
+        )
+
+    def again(self, access: Access) -> httpx.Request:
+        """The request with another access; its body is in memory by now."""
+        self.request.url = httpx.URL(self.target.url(access.endpoint))
+        self.request.headers["Host"] = self.request.url.netloc.decode("ascii")
+        for name, value in headers_for(access, self.access).items():
+            self.request.headers.pop(name, None)
+            if value:
+                self.request.headers[name] = value
+        self.access = access
+        return self.request
+
+    def take(self, response: httpx.Response) -> bool:
+        """Take the newest answer, and say whether its body is to be read."""
+        self.response = response
+        return self._is_read()
+
+    def end(self, diagnosis: Diagnosis | None, *, generated: bool) -> None:
+        """Have the SDK raise the error of a diagnosis when it checks the status."""
+        if diagnosis is None:
+            return
+        response = self.response
+        told = retold(diagnosis, self.operation, response.status_code)
+        error: AccessDeniedError
+        if generated:
+            error = resource_error_for(told, response, self._struck())
+        else:
+            error = error_for(told)
+
+        def refuse() -> None:
+            raise error
+
+        # Raised inside the flow, an error would count as a failed connection, and the
+        # generated clients would try twice more.
+        vars(response)["raise_for_status"] = refuse
+
+    def _struck(self) -> object:
+        """Strike the key out of the request, and give the body that is left."""
+        headers = self.request.headers
+        secrets = [headers[n] for n in ("x-api-key", "Authorization") if n in headers]
+        for name in ("x-api-key", "Authorization"):
+            if name in headers:
+                headers[name] = mask(headers[name]).replace("\u2026", "...")
+        text = scrub(self.response.text, secrets)
+        try:
+            return cast("object", json.loads(text))
+        except (ValueError, RecursionError):
+            return text.strip()
+
+
+class SyncWire:
+    """Does the work of one refused request of a sync client."""
+
+    def __init__(self, owner: Owner, http: httpx.Client) -> None:
+        self.owner = owner
+        self.http = http
+        self.clock = Clock(owner.policy.budget_s)
+
+    def do(self, work: Work) -> Any:
+        """Do one piece of work; a `Resend` is the flow's own."""
+        if isinstance(work, (Read, Wait)):
+            return do_blocking(work, self.owner, self.clock)
+        return Retrying(**probe_retries(self.clock))(self._ask, work)
+
+    def _ask(self, probe: Probe) -> Answer:
+        if not self.clock.left:
+            return no_answer(probe, "Policy.budget_s is over")
+        try:
+            request = probe_request(self.http, self.owner, probe, self.clock)
+            response = self.http.send(request, stream=True, **AS_IT_IS)
+            with contextlib.closing(response):
+                body = b""
+                for piece in response.iter_bytes():
+                    body = grown(body + piece, self.clock)
+            return reply_of(response.status_code, response.headers, body)
+        except FAILED as error:
+            return no_answer(probe, type(error).__name__)
+
+
+class AsyncWire:
+    """Does the work of one refused request of an async client; blocks no event loop."""
+
+    def __init__(self, owner: Owner, http: httpx.AsyncClient) -> None:
+        self.owner = owner
+        self.http = http
+        self.clock = Clock(owner.policy.budget_s)
+
+    async def do(self, work: Work) -> Any:
+        """Do one piece of work; a `Resend` is the flow's own."""
+        if isinstance(work, Read):
+            self.clock.start()
+            return await anyio.to_thread.run_sync(
+                read_settings, self.owner, abandon_on_cancel=True
+            )
+        if isinstance(work, Wait):
+            return await _ended(work.flight, self.owner.policy.budget_s)
+        return await AsyncRetrying(**probe_retries(self.clock))(self._ask, work)
+
+    async def drive(self, works: Works[T]) -> T:
+        """Do each piece of work that a generator asks for, until it returns."""
+        try:
+            work = next(works)
+            while True:
+                work = works.send(await self.do(work))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            works.close()
+
+    async def _ask(self, probe: Probe) -> Answer:
+        if not self.clock.left:
+            return no_answer(probe, "Policy.budget_s is over")
+        try:
+            with anyio.fail_after(self.clock.left):
+                request = probe_request(self.http, self.owner, probe, self.clock)
+                response = await self.http.send(request, stream=True, **AS_IT_IS)
+                async with contextlib.aclosing(response):
+                    body = b""
+                    async for piece in response.aiter_bytes():
+                        body = grown(body + piece, self.clock)
+            return reply_of(response.status_code, response.headers, body)
+        except FAILED as error:
+            return no_answer(probe, type(error).__name__)
+
+
+async def diagnose(owner: Owner, http: httpx.AsyncClient) -> Diagnosis:
+    """Check what this client may do, and repair nothing."""
+    return await AsyncWire(owner, http).drive(diagnosed(owner))
+
+
+# A probe is sent without our own look at its answer, and follows no redirect: no key
+# travels to another host.
+AS_IT_IS: dict[str, Any] = {"auth": httpx.Auth(), "follow_redirects": False}
+# A strange address is a ValueError or an InvalidURL.
+FAILED = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
+
+
+def probe_request(
+    http: httpx.Client | httpx.AsyncClient, owner: Owner, probe: Probe, clock: Clock
+) -> httpx.Request:
+    """A probe as a request of this httpx client: with its cookies and its timeouts."""
+    headers = probe_headers(owner, probe)
+    left = clock.left
+    limits = {n: min(t or left, left) for n, t in http.timeout.as_dict().items()}
+    timeout = httpx.Timeout(**limits)
+    request = http.build_request("GET", probe.url, headers=headers, timeout=timeout)
+    for name in ("x-api-key", "X-Tenant-Id", "Authorization", "Content-Type"):
+        if name not in headers:
+            request.headers.pop(name, None)
+    return request
+
+
+def grown(body: bytes, clock: Clock) -> bytes:
+    """The body so far, if it is not too large and there is time for more."""
+    if len(body) > BODY_LIMIT:
+        raise ValueError("the answer is too large")
+    if not clock.left:
+        raise TimeoutError
+    return body
+
+
+async def _ended(flight: Flight, seconds: float) -> bool:
+    """Wait for a flight, whatever thread or event loop leads it."""
+    event = anyio.Event()
+    flight.when_ended(_setter(event))
+    with anyio.move_on_after(seconds):
+        await event.wait()
+    return flight.ended.is_set()
+
+
+def _setter(event: anyio.Event) -> Callable[[], object]:
+    """What sets an event of this event loop from any thread."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return _trio_setter(event)
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(event.set)
+
+    return wake
+
+
+def _trio_setter(event: anyio.Event) -> Callable[[], object]:
+    import trio
+
+    token = trio.lowlevel.current_trio_token()
+    return lambda: token.run_sync_soon(event.set)

@@ -1,0 +1,158 @@
+"""One refused request, from the refusal to its end, for every transport.
+
+Like the decision, a generator without I/O: besides a `Probe` or a `Resend` it asks its
+transport to `Read` the settings, or to `Wait` for the diagnosis that somebody else makes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from safe_langsmith._diagnosis import Diagnosis
+from safe_langsmith._ledger import Flight, Ledger, applies_to
+from safe_langsmith._policy import Policy
+from safe_langsmith._protocol import Access, Refusal, Reply, Resend, Step
+from safe_langsmith._resolve import Verdict, examine, resolve
+from safe_langsmith._settings import AtConstruction, Setup, as_sent, clear_sdk_caches, read
+
+T = TypeVar("T")
+logger = logging.getLogger("safe_langsmith")
+
+# Each round after the first follows a repair that somebody else made meanwhile.
+_MOST_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the settings, and start the clock of a diagnosis. Answered with a `Setup`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait for the end of a flight. Answered with False if that cannot be waited for."""
+
+    flight: Flight
+
+
+Work = Step | Read | Wait
+Works = Generator[Work, Any, T]
+
+
+class Owner(Protocol):
+    """What a client of safe_langsmith shows: `SafeClient` or `SafeAsyncClient`."""
+
+    policy: Policy
+    _ledger: Ledger
+    _born: AtConstruction
+
+    def _access(self) -> Access:
+        """What a request of this client shows the server now."""
+
+    def _use(self, access: Access) -> None:
+        """Take over a repaired access."""
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        """The headers of this client's requests."""
+
+
+class Exchange(Protocol):
+    """A refused request of some HTTP library; a `Resend` changes its access and reply."""
+
+    access: Access
+    operation: str
+
+    def reply(self) -> Reply:
+        """The newest answer, as plain data."""
+
+    def refusal(self, *, worked: bool) -> Refusal:
+        """The refused request, as plain data."""
+
+
+def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
+    """Have a refused request answered, or say why not.
+
+    None: it was answered in the end, or was no refusal. One caller makes the diagnosis
+    of an access; the others wait for it, and then send their own requests again.
+    """
+    ledger = owner._ledger
+    for _ in range(_MOST_ROUNDS):
+        newer = ledger.repaired_access(exchange.access, owner._access())
+        if newer is not None:
+            if not (yield Resend(newer)).is_refusal:
+                return None
+            continue
+        flight, leads = ledger.join(exchange.access)
+        if not leads and not (yield Wait(flight)):
+            flight, leads = Flight(exchange.access), True
+        if leads:
+            try:
+                flight.diagnosis = yield from _lead(owner, exchange)
+            finally:
+                ledger.leave(flight)
+            return flight.diagnosis
+        found = flight.diagnosis
+        if found is not None and applies_to(found, exchange.operation):
+            return found
+    return (yield from _lead(owner, exchange))
+
+
+def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
+    """Make the diagnosis of a refused request; None if it was answered in the end."""
+    ledger, sent, current = owner._ledger, exchange.access, owner._access()
+    setup = as_sent((yield Read()), sent)
+    known = ledger.recall(sent, exchange.operation, setup)
+    if known is not None:
+        return known
+    refusal = exchange.refusal(worked=(sent.key, sent.workspace) in ledger.worked)
+    verdict = yield from resolve(refusal, setup, owner.policy)
+    if verdict is None:
+        return None
+    _keep(owner, sent, current, verdict)
+    record(owner, verdict.diagnosis)
+    if verdict.diagnosis.resolved:
+        logger.warning("%s", verdict.log_line)
+        return None
+    ledger.remember(sent, setup, verdict.diagnosis, owner.policy.cooldown_s)
+    return verdict.diagnosis
+
+
+def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None:
+    """Let a repair reach the whole client, if the request used the client's settings."""
+    repair = verdict.repair
+    if repair is None or repair.access == sent:
+        return
+    owner._ledger.keep_repair(sent, repair.access)
+    if verdict.diagnosis.code == "stale-setting":
+        clear_sdk_caches()
+    # What a request chose for itself, such as a replica's key, is its own affair.
+    if sent == current == owner._access():
+        owner._ledger.repaired = repair.settings
+        owner._use(repair.access)
+
+
+def diagnosed(owner: Owner) -> Works[Diagnosis]:
+    """Check what a client may do, and repair nothing."""
+    setup: Setup = yield Read()
+    diagnosis = yield from examine(setup, owner.policy)
+    record(owner, diagnosis)
+    return diagnosis
+
+
+def read_settings(owner: Owner) -> Setup:
+    """Read what is configured for a client, from the environment and the disk."""
+    return read(owner._access(), owner._born, owner._ledger.repaired, owner.policy.dotenv)
+
+
+def record(owner: Owner, diagnosis: Diagnosis) -> None:
+    """Keep a new diagnosis, and show it to the caller's hook."""
+    owner._ledger.last_diagnosis = diagnosis
+    if owner.policy.on_diagnosis is None:
+        return
+    try:
+        owner.policy.on_diagnosis(diagnosis)
+    except Exception:  # the caller's code, which must not cost the caller an answer
+        logger.exception("Policy.on_diagnosis raised")

@@ -1,0 +1,188 @@
+"""What the transports share: from HTTP to plain data and back, and when to try again."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from tenacity import (
+    RetryCallState,
+    retry_if_result,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_chain,
+    wait_exponential,
+    wait_fixed,
+    wait_random,
+)
+
+from safe_langsmith._hosts import base_of, origin, shown
+from safe_langsmith._protocol import Access, Answer, Probe, Reply, Resend, Unreachable
+from safe_langsmith._settle import Owner, Read, Wait, read_settings
+
+BODY_LIMIT = 1_000_000
+_PROBE_ATTEMPTS = 3
+_CREDENTIALS = frozenset({"x-api-key", "x-tenant-id", "authorization"})
+_passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
+
+
+class Target(NamedTuple):
+    """Where a request went: the endpoint it belongs to, and the path below that.
+
+    The generated resources leave out an endpoint's ``/api/v1``; ``below_base`` says so.
+    """
+
+    endpoint: str
+    path: str
+    below_base: bool = False
+
+    def url(self, endpoint: str) -> str:
+        """The same path below another endpoint."""
+        return (base_of(endpoint) if self.below_base else endpoint) + self.path
+
+
+def target_of(url: str, endpoints: tuple[str, ...]) -> Target:
+    """Find the endpoint of a request among those that its client knows."""
+    for endpoint in endpoints:
+        if url.startswith(endpoint):
+            return Target(endpoint, url.removeprefix(endpoint))
+    for endpoint in endpoints:
+        if url.startswith(base_of(endpoint)):
+            return Target(endpoint, url.removeprefix(base_of(endpoint)), below_base=True)
+    return Target(origin(url), url.removeprefix(origin(url)))
+
+
+def access_of(endpoint: str, headers: Mapping[str, str | bytes]) -> Access:
+    """What a request showed the server."""
+    session = text_of(headers.get("Authorization")) or ""
+    key, workspace = text_of(headers.get("x-api-key")), text_of(headers.get("X-Tenant-Id"))
+    return Access(endpoint, key, workspace, session.startswith("Bearer ") and not key)
+
+
+def text_of(value: str | bytes | None) -> str | None:
+    """A header's value as text, or None where it is missing or empty."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value or None
+
+
+def headers_for(access: Access, old: Access) -> dict[str, str | None]:
+    """The headers that give a request another access; None: take the header off."""
+    headers = {"x-api-key": access.key, "X-Tenant-Id": access.workspace}
+    return {**headers, "Authorization": None} if old.session and access.key else headers
+
+
+def probe_headers(owner: Owner, probe: Probe) -> dict[str, str]:
+    """The headers of a probe: the client's own for its own host, and what is probed."""
+    headers = {"Accept": "application/json"}
+    if origin(probe.url) == origin(owner._access().endpoint):
+        own = owner._headers.items()
+        headers |= {n: v for n, v in own if n.lower() not in _CREDENTIALS}
+    if probe.key:
+        headers["x-api-key"] = probe.key
+    elif probe.session:
+        own_headers = {n.lower(): v for n, v in owner._headers.items()}
+        headers["Authorization"] = own_headers.get("authorization", "")
+    if probe.workspace:
+        headers["X-Tenant-Id"] = probe.workspace
+    return headers
+
+
+def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """An answer as plain data."""
+    text = body[:BODY_LIMIT].decode("utf-8", "replace")
+    kind = headers.get("Content-Type", "").lower()
+    return Reply(status, text, kind, _retry_after(headers.get("Retry-After", "")))
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds to wait, from either form of the Retry-After header."""
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(text))
+    with contextlib.suppress(ValueError, TypeError):
+        at = parsedate_to_datetime(text)
+        return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
+    return None
+
+
+class Clock:
+    """The time that one diagnosis has."""
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew."""
+        self._deadline = time.monotonic() + self._budget
+
+    @property
+    def left(self) -> float:
+        """Seconds left, at least 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+
+def probe_retries(clock: Clock) -> dict[str, Any]:
+    """For tenacity: ask again what failed in passing, as long as there is time."""
+    return {
+        "retry": retry_if_result(_is_passing),
+        "wait": _wait,
+        "stop": stop_after_attempt(_PROBE_ATTEMPTS) | stop_before_delay(clock.left),
+        "retry_error_callback": last_answer,
+    }
+
+
+def resend_retries(step: Resend, clock: Clock) -> dict[str, Any]:
+    """For tenacity: one try for each of the waits after the first, until let in."""
+    later = [wait_fixed(seconds) for seconds in step.waits[1:]] or [wait_fixed(0)]
+    return {
+        "retry": retry_if_result(lambda reply: reply.is_refusal),
+        "wait": wait_chain(*later),
+        "stop": stop_after_attempt(len(step.waits)) | stop_before_delay(clock.left),
+        "retry_error_callback": last_answer,
+    }
+
+
+def too_long(step: Resend, clock: Clock) -> Unreachable | None:
+    """Say so if the pause before a resend does not fit into the budget."""
+    pause = step.waits[0]
+    if not pause or pause < clock.left:
+        return None
+    reason = f"a pause of {pause:g} s did not fit into Policy.budget_s"
+    return Unreachable(f"{reason}, so the request was not sent again")
+
+
+def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
+    """Read the settings, or wait for a flight, on a thread that may block."""
+    if isinstance(work, Read):
+        clock.start()
+        return read_settings(owner)
+    # A task of this very thread may lead; it goes on only when we return.
+    elsewhere = work.flight.thread != threading.get_ident()
+    return elsewhere and work.flight.ended.wait(owner.policy.budget_s)
+
+
+def no_answer(probe: Probe, why: str) -> Unreachable:
+    """A probe that failed for its own reasons."""
+    return Unreachable(f"{shown(origin(probe.url))} gave no answer: {why}")
+
+
+def _is_passing(answer: Answer) -> bool:
+    """Whether an answer may be another one in a moment."""
+    return isinstance(answer, Unreachable) or answer.status == 429 or answer.status >= 500
+
+
+def _wait(state: RetryCallState) -> float:
+    """As long as the server asks for, or a little longer each time."""
+    answer = last_answer(state)
+    if isinstance(answer, Reply) and answer.retry_after is not None:
+        return answer.retry_after
+    return _passing_wait(state)
+
+
+def last_answer(state: RetryCallState) -> Any:
+    """The newest answer that tenacity has seen."""
+    return state.outcome.result() if state.outcome else None

@@ -1,0 +1,259 @@
+"""The command, called as people call it: in a process of its own, and through main()."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from scenarios import GONE
+from test_scenarios import assert_no_secret
+
+import safe_langsmith
+from safe_langsmith._cli import main
+from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith.testing import SimulatedLangSmith
+
+
+def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, in this folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "safe_langsmith", *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def healthy(server: SimulatedLangSmith) -> dict[str, str]:
+    """Settings that work."""
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    return {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
+
+
+@pytest.fixture
+def settings(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Settings that work, in the environment."""
+    found = healthy(server)
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+# --- as a process ---------------------------------------------------------------------
+
+
+def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
+    settings = healthy(server)
+    done = command("doctor", **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    key = settings["LANGSMITH_API_KEY"]
+    assert done.stdout.splitlines() == [
+        "LangSmith accepts these settings.",
+        f"  key:       personal key lsv2_pt_…{key[-4:]}, from LANGSMITH_API_KEY",
+        f"  endpoint:  {server.url} (LANGSMITH_ENDPOINT)",
+        "  workspace: none",
+        "  found:     the key can use 1 workspace:",
+        f"               {settings_workspace(server)}  Research",
+    ]
+
+
+def settings_workspace(server: SimulatedLangSmith) -> str:
+    """The id of the only workspace."""
+    (workspace,) = server._world.workspaces.values()
+    return workspace.id
+
+
+def test_doctor_on_a_terminal_that_knows_few_characters(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Forschung für später", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    found = {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
+    done = command("doctor", **found, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"lsv2_pt_...{key[-4:]}" in done.stdout
+    assert "Forschung f?r sp?ter" in done.stdout
+
+
+def test_demo_and_explain_on_such_a_terminal() -> None:
+    for e in EXPLANATIONS:
+        assert e.code.isascii()
+    done = command("explain", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_version_and_help() -> None:
+    version = command("--version")
+    assert version.stdout == f"safe-langsmith {safe_langsmith.__version__}\n"
+    for name in ("doctor", "explain", "demo"):
+        shown = command(name, "--help")
+        assert shown.returncode == 0
+        assert f"  safe-langsmith {name}" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "COMMAND"),
+        (("docter",), "invalid choice: 'docter'"),
+        (("doctor", "--env-file", "no/such/file"), "there is no file 'no/such/file'"),
+        (("doctor", "--env-file", "."), "there is no file '.'"),
+        (("doctor", "more"), "unrecognized arguments: more"),
+        (("explain", "workspace-requird"), "did you mean workspace-required?"),
+        (("explain", "403"), "all codes: safe-langsmith explain"),
+    ],
+)
+def test_wrong_use(arguments: tuple[str, ...], says: str) -> None:
+    """Exit code 2, and one line that says what is wrong."""
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- through main() -------------------------------------------------------------------
+
+
+def test_doctor_of_a_problem(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("Research", "Production"):
+        server.add_workspace(name)
+    key = server.add_service_key(workspaces=None).secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    assert main(["doctor"]) == 1
+    text, errors = capsys.readouterr()
+    assert text.startswith("GET /sessions was refused (403): this key needs a workspace")
+    assert "the key can use 2 workspaces:" in text
+    assert errors == ""
+    assert main(["doctor", "--json"]) == 1
+    shown = capsys.readouterr().out
+    data = json.loads(shown)
+    assert data["code"] == "workspace-required"
+    assert [w["name"] for w in data["workspaces"]] == ["Research", "Production"]
+    assert_no_secret(text + shown, [key])
+
+
+def test_doctor_without_an_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    assert main(["doctor"]) == 3
+    assert "gave no answer" in capsys.readouterr().out
+
+
+def test_doctor_changes_nothing(
+    server: SimulatedLangSmith, settings: dict[str, str]
+) -> None:
+    before, files = dict(os.environ), sorted(Path.cwd().parent.rglob("*"))
+    assert main(["doctor"]) == 0
+    assert dict(os.environ) == before
+    assert sorted(Path.cwd().parent.rglob("*")) == files
+    assert {e.method for e in server.exchanges} == {"GET"}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_doctor_reads_the_dotenv(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    named: bool,
+) -> None:
+    """The nearest one from this folder upwards, or the one that is named."""
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    Path("settings.env" if named else ".env").write_text(f"LANGSMITH_API_KEY={key}\n")
+    assert main(["doctor", *(["--env-file", "settings.env"] if named else [])]) == 1
+    shown = capsys.readouterr().out
+    assert "no key was sent; the client was made before one was set" in shown
+    assert "load_dotenv(override=True)" in shown
+    assert_no_secret(shown, [key])
+
+
+@pytest.mark.parametrize("rate", ["2", "often"])
+def test_settings_that_the_sdk_refuses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rate: str
+) -> None:
+    monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", rate)
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "langsmith makes no client with these settings" in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    everything = capsys.readouterr().out
+    for explanation in EXPLANATIONS:
+        assert f"\n{explanation.code} " in f"\n{everything}"
+        assert main(["explain", explanation.code]) == 0
+        text = capsys.readouterr().out
+        assert text.splitlines()[0] == explanation.code
+        heads = ("What it means", "How it is shown", "What is repaired", "How to fix it")
+        assert all(f"\n\n{head}\n  " in text for head in heads)
+        assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, everything.splitlines())) <= 80
+
+
+def test_output_into_something_that_is_no_terminal() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as caught:
+        assert main(["explain", "key-legacy"]) == 0
+    assert caught.getvalue().startswith("key-legacy\n")
+
+
+def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `safe-langsmith explain | head -1`: no traceback, no complaint."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["explain"]) == 0
+        monkeypatch.undo()
+
+
+def test_an_interrupt(server: SimulatedLangSmith, settings: dict[str, str]) -> None:
+    server.answer("/sessions", status=None, delay=30)
+
+    def interrupt() -> None:
+        while not server.exchanges:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        assert main(["doctor"]) == 130
+    finally:
+        thread.join()
+        server.clear_answers()
+
+
+def test_demo_without_its_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in list(sys.modules):
+        if name.startswith(("safe_langsmith.testing", "safe_langsmith._demo")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(safe_langsmith, "_demo", raising=False)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    assert main(["demo"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert 'pip install "safe-langsmith[testing]"' in shown.err
+    assert len(shown.err.splitlines()) == 1
