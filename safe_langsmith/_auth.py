@@ -88,6 +88,9 @@ class WatchedAsync(_openapi_auth.AsyncClient):
         """The SDK's own seam: asked before each request."""
         return _auth_for(self._owner(), self._client)
 
+    def _validate_headers(self, *_: object) -> None:
+        """Let a request without a key go out: the server refuses it, and we say why."""
+
     def copy(self, **options: Any) -> WatchedAsync:
         """Copy as the SDK does; the copy is watched too."""
         return _handed_on(super().copy(**options), self._owner)
@@ -104,6 +107,9 @@ class WatchedSync(_openapi_auth.SyncClient):
     def custom_auth(self) -> RefusalAuth | None:
         """The SDK's own seam: asked before each request."""
         return _auth_for(self._owner(), self._client)
+
+    def _validate_headers(self, *_: object) -> None:
+        """Let a request without a key go out: the server refuses it, and we say why."""
 
     def copy(self, **options: Any) -> WatchedSync:
         """Copy as the SDK does; the copy is watched too."""

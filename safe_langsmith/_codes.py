@@ -29,7 +29,7 @@ class Explanation:
             ("How it is shown", self.shown_by),
             ("What is repaired", self.repair),
         ]
-        blocks = [self.code]
+        blocks: list[str] = [self.code]
         blocks += [f"{head}\n{_wrap(text)}" for head, text in parts]
         fix = "\n".join(_wrap(step, "  - ", "    ") for step in self.fix)
         return "\n\n".join([*blocks, f"How to fix it\n{fix}"])
@@ -41,7 +41,7 @@ def _wrap(text: str, first: str = "  ", rest: str = "  ") -> str:
     )
 
 
-_SETTINGS = "the key's page in the web app, under Settings, API Keys"
+_SETTINGS = "in the web app, under Settings, API Keys"
 
 EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
@@ -86,7 +86,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Nothing: a key's scope is set when it is made.",
         (
             "Use a workspace in the key's scope.",
-            f"Or make a service key with the scope that you need: {_SETTINGS}.",
+            f"Or make a service key with the scope that you need, {_SETTINGS}.",
             "Or use a personal key for this call.",
         ),
     ),
@@ -164,7 +164,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Keys that begin with ls__ stopped working on 22 October 2024.",
         "LangSmith says so, or it refuses a key that begins with ls__.",
         "Nothing.",
-        (f"Make a new key: {_SETTINGS}.",),
+        (f"Make a new key, {_SETTINGS}.",),
     ),
     Explanation(
         "key-rejected",
@@ -177,7 +177,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         (
             "Check the region: is your web app on eu., apac. or aws.smith.langchain.com? "
             "Then set LANGSMITH_ENDPOINT to that region's API.",
-            f"Look whether the key is still there: {_SETTINGS}.",
+            f"Look whether the key is still there, {_SETTINGS}.",
             "Else make a new one, and set LANGSMITH_API_KEY to it. LangSmith may take a "
             "minute to know a key that was changed.",
         ),

@@ -31,7 +31,7 @@ State = Literal["good", "bad", "unknown"]
 
 _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
 _SHOWN_WORKSPACES = 4
-_SHOWN_LINES = 5
+_SHOWN_LINES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +129,10 @@ class Diagnosis:
         if self.workspaces:
             lines = _listing(self.workspaces)
         lines += [f.text for f in self.findings if f.state != "good"]
-        more = len(lines) - _SHOWN_LINES - _SHOWN_WORKSPACES
+        more = len(lines) - _SHOWN_LINES
         if more > 0:
-            lines = lines[:-more]
+            told = f"and {more + 1} more, in error.diagnosis.findings"
+            lines = [*lines[: _SHOWN_LINES - 1], told]
         return _block("found", lines)
 
     def _advice(self) -> list[str]:

@@ -158,9 +158,13 @@ class HttpxExchange:
         self.operation = operation(request.method, self.target.path)
 
     def keep(self, body: bytes) -> None:
-        """Take the body that was read back; a stream that had ended gives too little."""
-        size = int(self.request.headers.get("Content-Length", len(body)))
-        self.replayable = len(body) == size
+        """Take the body that was read back, if it is whole.
+
+        A stream that had ended gives too little, and one of unknown length may.
+        """
+        headers = self.request.headers
+        size = int(headers.get("Content-Length", len(body)))
+        self.replayable = len(body) == size and "Transfer-Encoding" not in headers
 
     def reply(self) -> Reply:
         """The answer as plain data; the body of a success stays unread."""

@@ -243,7 +243,7 @@ def _trace(
         return Setting(value, Source("argument", argument))
     at_birth = _part(_settings(born.environ, "environment"), name)
     if at_birth.value and value in (at_birth.value, clean(at_birth.value)):
-        return _with_line(at_birth, _part(setup.dotenv, name))
+        return _with_line(replace(at_birth, value=value), _part(setup.dotenv, name))
     if value is None:
         return Setting()
     if value == DEFAULT_ENDPOINT and name == "ENDPOINT":
@@ -422,6 +422,8 @@ def _read_profile(
         return Setting(text, source) if text else Setting()
 
     endpoint = setting(found.api_url)
+    if endpoint.value:
+        endpoint = replace(endpoint, value=endpoint.value.rstrip("/"))  # as the SDK
     if key and not endpoint.value:
         endpoint = Setting(DEFAULT_ENDPOINT, source)
     return Settings(setting(key), endpoint, setting(found.workspace_id)), ()

@@ -6,6 +6,8 @@ import gc
 import logging
 import os
 import socket
+import threading
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+_OF_THIS_MACHINE = ("LANGSMITH_", "LANGCHAIN_", "REQUESTS_CA", "CURL_CA", "SSL_CERT_")
 QUICK = Policy(budget_s=8.0)
 
 
@@ -34,7 +37,7 @@ QUICK = Policy(budget_s=8.0)
 def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No LangSmith variable, an empty home and folder, fresh caches in the SDK."""
     for name in list(os.environ):
-        if name.startswith(("LANGSMITH_", "LANGCHAIN_")) or name.lower().endswith("_proxy"):
+        if name.startswith(_OF_THIS_MACHINE) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home, folder = tmp_path / "home", tmp_path / "folder"
     home.mkdir()
@@ -50,20 +53,37 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def hosts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """The only names that resolve: this machine, and host names given a local port."""
+    """The only names that resolve: this machine, and host names given a local port.
+
+    Sync code connects to the port that the name resolves to. An event loop keeps the
+    port it was asked for, so each name gets an address of its own, which tells the port.
+    """
     ports: dict[str, int] = {}
-    resolve = socket.getaddrinfo
+    resolve, connect = socket.getaddrinfo, BaseSelectorEventLoop.sock_connect
 
     def local(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name in ports:
-            return resolve("127.0.0.1", ports[name], *args, **kwargs)
-        if name in ("127.0.0.1", "localhost", "::1"):
+            own = f"127.77.0.{list(ports).index(name) + 1}" if _in_a_loop() else "127.0.0.1"
+            return resolve(own, ports[name], *args, **kwargs)
+        if name in ("127.0.0.1", "localhost", "::1") or name.startswith("127.77.0."):
             return resolve(host, port, *args, **kwargs)
         raise socket.gaierror(socket.EAI_NONAME, f"{name} is not on this machine")
 
+    async def to_port(loop: Any, sock: Any, address: Any) -> None:
+        if address[0].startswith("127.77.0."):
+            number = int(address[0].rpartition(".")[2])
+            address = ("127.0.0.1", list(ports.values())[number - 1])
+        await connect(loop, sock, address)
+
     monkeypatch.setattr(socket, "getaddrinfo", local)
+    monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", to_port)
     return ports
+
+
+def _in_a_loop() -> bool:
+    """Whether an event loop asks: it resolves on a thread of its own."""
+    return threading.current_thread() is not threading.main_thread()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from scenarios import GONE
-from test_scenarios import assert_no_secret
+from stage import assert_no_secret
 
 import safe_langsmith
 from safe_langsmith._cli import main
@@ -85,11 +85,18 @@ def test_doctor_on_a_terminal_that_knows_few_characters(server: SimulatedLangSmi
     assert "Forschung f?r sp?ter" in done.stdout
 
 
-def test_demo_and_explain_on_such_a_terminal() -> None:
-    for e in EXPLANATIONS:
-        assert e.code.isascii()
-    done = command("explain", PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_no_text_fails_on_such_a_terminal(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["explain"]) == 0
+    assert main(["doctor"]) == 1
+    monkeypatch.undo()
+    assert b"lsv2_pt_...6789" in raw.getvalue()
 
 
 def test_version_and_help() -> None:
@@ -113,11 +120,23 @@ def test_version_and_help() -> None:
         (("explain", "403"), "all codes: safe-langsmith explain"),
     ],
 )
-def test_wrong_use(arguments: tuple[str, ...], says: str) -> None:
+def test_wrong_use(
+    arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit code 2, and one line that says what is wrong."""
-    done = command(*arguments)
+    try:
+        code: int | str | None = main(arguments)
+    except SystemExit as end:
+        code = end.code
+    shown = capsys.readouterr()
+    assert (code, shown.out) == (2, "")
+    assert says in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_wrong_use_as_a_process() -> None:
+    done = command("docter")
     assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

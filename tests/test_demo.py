@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_scenarios import assert_no_secret
+from stage import assert_no_secret
 
 from safe_langsmith import _demo
 from safe_langsmith._cli import main

@@ -1,0 +1,881 @@
+"""The decision alone: a generator without I/O, driven with any answers to any setup."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, get_args
+
+import hypothesis
+import pytest
+import urllib3
+from hypothesis import strategies as st
+from urllib3.util import parse_url
+
+from safe_langsmith import Diagnosis, Policy
+from safe_langsmith._checks import PROXY_WAITS, TRANSIENT_WAIT
+from safe_langsmith._diagnosis import Finding
+from safe_langsmith._hosts import REGIONS
+from safe_langsmith._keys import clean
+from safe_langsmith._protocol import (
+    NO_PROMPT_OWNER,
+    ORG_KEY_WORDINGS,
+    Access,
+    Answer,
+    Probe,
+    Refusal,
+    Reply,
+    Resend,
+    Step,
+    Steps,
+    Unreachable,
+)
+from safe_langsmith._resolve import Verdict, examine, resolve
+from safe_langsmith._settings import Setting, Settings, Setup, Source, SourceKind
+
+T = TypeVar("T")
+
+# The most steps that any answers can lead to; see `test_it_ends`.
+MOST_STEPS = 40
+
+# --- what is configured ---------------------------------------------------------------
+
+# The text that is configured, and the secret in it.
+KEYS: dict[str, str] = {
+    f"{before}{core}{after}": core
+    for before, core, after in (
+        ("", "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", ""),
+        ("", "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", ""),
+        ("Bearer ", "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", ""),
+        ("LANGSMITH_API_KEY=", "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", ""),
+        ("", "ls__5be0cd19137e21790f1e2d3c4b5a6978", ""),
+        ("", "gateway.Token~Zq81-vXw7-Kp02", ""),
+        ('"', "Another/gateway+Token=4421", '",'),
+        ("", "sk-ant-api03-QmVyZXRTZWNyZXQ", ""),
+        ("\ufeff", "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", ""),
+    )
+}
+PASSWORD = "pa55word-in-the-address"
+US, EU = REGIONS[0], REGIONS[1]
+ENDPOINTS = (
+    US.api,
+    EU.api,
+    US.web,
+    EU.web,
+    "http://smith.langchain.com",
+    f"{US.api}:443",
+    "HTTPS://EU.API.Smith.LangChain.com/api/v1",
+    "https://langsmith.own.example/api/v1",
+    "https://langsmith.own.example",
+    "http://localhost:1984",
+    "https://elsewhere.example",
+    f"https://elsewhere.example\\@{US.api.removeprefix('https://')}",
+    f"https://me:{PASSWORD}@langsmith.own.example",
+    f"{US.api}.elsewhere.example",
+    "eu.api.smith.langchain.com",
+    "http://[",
+    "",
+)
+IDS = tuple(str(uuid.UUID(int=n * 0x1234567890ABCDEF1234567890ABCDEF)) for n in (1, 2, 3))
+ORG = str(uuid.UUID(int=99))
+WORKSPACES = (
+    *IDS,
+    IDS[0].upper(),
+    ORG,
+    "research",
+    "",
+    "a\x1b[31mb\r\nc",
+    next(iter(KEYS)),
+)
+
+kinds = st.sampled_from([k for k in get_args(SourceKind) if k not in ("none", "default")])
+maybe_keys = st.none() | st.sampled_from(list(KEYS))
+maybe_endpoints = st.none() | st.sampled_from(ENDPOINTS[:11]) | st.sampled_from(ENDPOINTS)
+maybe_workspaces = st.none() | st.sampled_from(IDS) | st.sampled_from(WORKSPACES)
+
+
+def setting(
+    name: str, values: st.SearchStrategy[str | None], kind: SourceKind
+) -> st.SearchStrategy[Setting]:
+    source = Source(kind, name, ".env, line 1" if kind == "dotenv" else "")
+    return values.map(lambda value: Setting(value, source) if value else Setting())
+
+
+def held(name: str, values: st.SearchStrategy[str | None]) -> st.SearchStrategy[Setting]:
+    sources = st.builds(Source, kinds, st.just(name), st.just("a \x1b[31mplace"))
+    return st.builds(Setting, values, sources)
+
+
+# What one reading gives: any of the three, or nothing.
+readings = {
+    kind: st.builds(
+        Settings,
+        setting("LANGSMITH_API_KEY", maybe_keys, kind),
+        setting("LANGSMITH_ENDPOINT", maybe_endpoints, kind),
+        setting("LANGSMITH_WORKSPACE_ID", maybe_workspaces, kind),
+    )
+    for kind in get_args(SourceKind)
+}
+ALIAS = Source("environment", "LANGSMITH_TENANT_ID")
+NOTE = Finding("settings", "bad", "\x1b[31mline 1")
+# Any combination of values and sources.
+setups = st.builds(
+    Setup,
+    held=st.builds(
+        Settings,
+        held("api_key", maybe_keys),
+        held("api_url", st.sampled_from(ENDPOINTS[:11]) | st.sampled_from(ENDPOINTS)),
+        held("workspace_id", maybe_workspaces),
+    ),
+    environ=readings["environment"],
+    dotenv=readings["dotenv"],
+    profile=readings["profile"],
+    cached=readings["cache"],
+    aliases=st.sampled_from([(), (), *((Setting(w, ALIAS),) for w in WORKSPACES[:6])]),
+    session=st.booleans(),
+    notes=st.sampled_from([(), (NOTE,)]),
+).map(lambda setup: replace(setup, session=setup.session and not setup.held.key.value))
+
+
+policies = st.builds(
+    Policy,
+    repair=st.sampled_from([True, True, True, False]),
+    probe_regions=st.sampled_from([None, True, False]),
+)
+
+# --- what the server may say ----------------------------------------------------------
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+# Whatever is said may hold a key, in whole, and what a terminal would act on.
+echoes = st.sampled_from([*KEYS, *KEYS.values()]).flatmap(
+    lambda key: st.sampled_from(
+        [key, f"no {key} here\x1b[2J\r\nfix: none", "x" * 480 + key, f"{key}\ud800{key}"]
+    )
+)
+sayings = echoes | st.sampled_from(
+    [
+        "Forbidden",
+        "Invalid token",
+        "Using legacy API key. Please generate a new API key.",
+        "LLM Gateway is not enabled for this organization",
+        "missing permission projects:create",
+        NO_PROMPT_OWNER,
+        "",
+        "\u202ereversed\u2028",
+    ]
+)
+org_scoped = st.sampled_from(
+    [
+        json.dumps({"error": ORG_KEY_WORDINGS[0]}),
+        json.dumps({"detail": f"This API {ORG_KEY_WORDINGS[1]} workspace specification."}),
+    ]
+)
+HTML = "<!doctype html><title>403</title>"
+odd_bodies = (
+    any_json.map(json.dumps)
+    | st.text(max_size=20)
+    | st.sampled_from(
+        [HTML, "", "[" * 100_000, '{"error":' * 50, "x" * 100_000, "9" * 9_999]
+    )
+)
+rows = st.fixed_dictionaries(
+    {"id": st.sampled_from(IDS)},
+    optional={
+        "display_name": echoes | st.just("Research") | st.just(5),
+        "organization_id": st.just(ORG),
+        "role_name": echoes,
+        "permissions": st.sampled_from([["projects:read"], [], [["deep"], 5], "all"]),
+        "is_deleted": st.booleans(),
+    },
+)
+junk_rows = st.sampled_from([5, None, [], {}, {"id": 7}, {"id": ""}, {"id": "\r\nX: y"}])
+listings = st.lists(rows, max_size=3, unique_by=lambda r: str(r["id"])).flatmap(
+    lambda good: st.lists(junk_rows, max_size=2).map(lambda junk: [*good, *junk])
+)
+
+
+def refusing(bodies: st.SearchStrategy[str]) -> st.SearchStrategy[Reply]:
+    statuses = st.sampled_from([403, 403, 403, 401, 400, 404, 405, 422])
+    kinds_of_body = st.sampled_from(
+        ["application/json", "application/json", "text/html", ""]
+    )
+    return st.builds(Reply, statuses, bodies, kinds_of_body)
+
+
+json_refusals = st.builds(
+    Reply,
+    st.sampled_from([403, 403, 401]),
+    st.dictionaries(st.sampled_from(["error", "detail"]), sayings, min_size=1).map(
+        json.dumps
+    )
+    | org_scoped,
+)
+pages = st.sampled_from([Reply(s, HTML, "text/html") for s in (200, 403, 405)])
+prompts_of_nobody = st.just(Reply(400, json.dumps({"detail": NO_PROMPT_OWNER})))
+refusals_as_replies = json_refusals | json_refusals | refusing(odd_bodies) | pages
+refusals_as_replies |= prompts_of_nobody
+failures = (
+    st.just(Unreachable("no answer \x1b[31m from the host"))
+    | st.builds(Reply, st.sampled_from([429, 500, 503]), odd_bodies)
+    | st.just(Reply(200, HTML, "text/html"))
+)
+odd_replies = st.builds(Reply, st.integers(100, 599), odd_bodies)
+listing_answers = st.one_of(
+    listings.map(lambda r: Reply(200, json.dumps(r))),
+    listings.map(lambda r: Reply(200, json.dumps({"workspaces": r}))),
+    json_refusals,
+    json_refusals | failures | odd_replies,
+)
+who_answers = st.one_of(
+    st.fixed_dictionaries(
+        {"tenant_id": st.sampled_from([*IDS, 5])},
+        optional={"organization_id": st.just(ORG)},
+    ).map(lambda d: Reply(200, json.dumps(d))),
+    json_refusals,
+    json_refusals | failures | odd_replies,
+)
+info_answers = (
+    st.just(Reply(200, '{"version": "0.15"}')) | failures | json_refusals | odd_replies
+)
+project_answers = st.one_of(
+    st.builds(
+        lambda i, n: Reply(200, json.dumps({"id": i, "name": n})),
+        st.sampled_from(IDS),
+        echoes | st.just("p"),
+    ),
+    odd_replies,
+)
+sent_again = refusals_as_replies | failures | st.just(Reply(200)) | odd_replies
+by_question = {
+    "/workspaces": listing_answers,
+    "/auth/public": who_answers,
+    "/info": info_answers,
+    "/sessions?limit=1": refusals_as_replies | listing_answers,
+}
+
+
+def answers_to(step: Step) -> st.SearchStrategy[Answer]:
+    """Any answer, though rather one that fits the question."""
+    if isinstance(step, Resend):
+        return sent_again
+    fitting = (a for path, a in by_question.items() if step.url.endswith(path))
+    return next(fitting, project_answers)
+
+
+calls = st.sampled_from(
+    [
+        ("GET", "/sessions"),
+        ("POST", "/sessions"),
+        ("POST", "/runs/multipart"),
+        ("GET", "/orgs/current"),
+        ("GET", "/orgs/current/personal-access-tokens"),
+        ("GET", "/commits/-/greeting/latest"),
+        ("GET", f"/sessions/{IDS[0]}?x=\x1b[31m"),
+        ("BREW", "/coffee"),
+    ]
+)
+mostly = st.sampled_from([True, True, True, False])
+sometimes = st.booleans()
+
+
+# --- running it -----------------------------------------------------------------------
+
+
+@dataclass
+class Story:
+    """What a decision asked, and what it was told."""
+
+    told: list[tuple[Step, Answer]] = field(default_factory=list)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [step for step, _ in self.told]
+
+    @property
+    def resends(self) -> list[Resend]:
+        return [step for step in self.steps if isinstance(step, Resend)]
+
+    def run(self, steps: Steps[T], answer: Callable[[Step], Answer]) -> T:
+        try:
+            step = next(steps)
+            while True:
+                assert len(self.told) < MOST_STEPS, self.steps
+                self.told.append((step, answer(step)))
+                step = steps.send(self.told[-1][1])
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+@dataclass
+class Trial:
+    """One decision on any setup, with any answers."""
+
+    setup: Setup
+    policy: Policy
+    refusal: Refusal
+    story: Story
+    verdict: Verdict | None
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        return self.verdict.diagnosis if self.verdict else None
+
+
+@st.composite
+def trials(
+    draw: st.DrawFn, answers: Callable[[Step], st.SearchStrategy[Answer]] = answers_to
+) -> Trial:
+    setup, policy, (method, path) = draw(setups), draw(policies), draw(calls)
+    refusal = Refusal(
+        method, path, draw(refusals_as_replies), setup.access, draw(sometimes), draw(mostly)
+    )
+    story = Story()
+    verdict = story.run(resolve(refusal, setup, policy), lambda step: draw(answers(step)))
+    hypothesis.target(float(len(story.told)), label="steps")
+    return Trial(setup, policy, refusal, story, verdict)
+
+
+@st.composite
+def examinations(draw: st.DrawFn) -> tuple[Setup, Story, Diagnosis]:
+    setup, policy, story = draw(setups), draw(policies), Story()
+    steps = examine(setup, policy)
+    return setup, story, story.run(steps, lambda step: draw(answers_to(step)))
+
+
+# --- properties -----------------------------------------------------------------------
+
+
+@hypothesis.given(trials())
+def test_it_ends(trial: Trial) -> None:
+    """Within so many steps and without an error, whatever the server says."""
+    assert trial.verdict is None or isinstance(trial.verdict.diagnosis, Diagnosis)
+
+
+@hypothesis.given(trials())
+def test_no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
+    """Only an answer that looked like a refusal (a page, a prompt of nobody) is none."""
+    if trial.verdict is None:
+        assert not trial.story.resends
+        assert trial.refusal.reply.status not in (401, 403)
+
+
+@hypothesis.given(trials())
+def test_an_explicit_choice_is_never_replaced(trial: Trial) -> None:
+    held = trial.setup.held
+    used = [step.access for step in trial.story.resends]
+    if trial.verdict and trial.verdict.repair:
+        used.append(trial.verdict.repair.access)
+        assert used[-1] in [step.access for step in trial.story.resends] or (
+            not trial.refusal.replayable
+        )
+    for access in used:
+        if held.key.source.is_explicit:
+            assert access.key in (held.key.value, clean(held.key.value or "") or None)
+        if held.endpoint.source.is_explicit:
+            assert access.endpoint == held.endpoint.value
+        if held.workspace.source.is_explicit:
+            assert access.workspace == held.workspace.value
+
+
+def origin_on_the_wire(url: str) -> str | None:
+    """Where urllib3 would send a request to this address, or None if nowhere."""
+    try:
+        parts = parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.host:
+        return None
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{parts.host}:{port}"
+
+
+OFFICIAL = {origin_on_the_wire(region.api) for region in REGIONS}
+
+
+def corrected(endpoint: str | None) -> set[str | None]:
+    """The host of an endpoint, and where it is an official one, those it may stand for."""
+    here = origin_on_the_wire(endpoint or "")
+    found = {here}
+    for region in REGIONS:
+        if here in (
+            origin_on_the_wire(region.web),
+            origin_on_the_wire(region.web.replace("https:", "http:")),
+        ):
+            found.add(origin_on_the_wire(region.api))
+    return found | OFFICIAL if found & OFFICIAL else found
+
+
+def allowed_hosts(setup: Setup, key: str | None) -> set[str | None]:
+    """The hosts that a key may be shown to. None for a login session."""
+    home = setup.held.endpoint.value
+    if key is None:
+        return corrected(home)
+    found: set[str | None] = set()
+    for place in (setup.held, setup.environ, setup.dotenv, setup.profile):
+        if place.key.value and key in (place.key.value, clean(place.key.value)):
+            found |= corrected(place.endpoint.value or home)
+    return found
+
+
+def assert_keys_stay_at_home(setup: Setup, story: Story) -> None:
+    for step in story.steps:
+        if isinstance(step, Resend):
+            url, key, session = step.access.endpoint, step.access.key, step.access.session
+        else:
+            url, key, session = step.url, step.key, step.session
+        target = origin_on_the_wire(url)
+        if target is not None and (key or session):
+            assert target in allowed_hosts(setup, key), (step, key)
+
+
+@hypothesis.given(trials())
+def test_a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None:
+    assert_keys_stay_at_home(trial.setup, trial.story)
+
+
+@hypothesis.given(trials(lambda step: failures))
+def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
+    """A cause is then what the refusal's own body shows, or not known."""
+    if trial.diagnosis is None:
+        return
+    refusal, code = trial.refusal, trial.diagnosis.code
+    body = refusal.reply.body
+    was_a_page = refusal.reply.is_html or any(
+        isinstance(a, Reply) and a.is_html and isinstance(s, Resend)
+        for s, a in trial.story.told
+    )
+    shown = {
+        "access-denied": True,
+        "wrong-endpoint": was_a_page,
+        "blocked-by-proxy": was_a_page or refusal.reply.data() is None,
+        "key-missing": not refusal.access.key and not refusal.access.session,
+        "key-legacy": "legacy API key" in body,
+        "workspace-required": any(wording in body for wording in ORG_KEY_WORDINGS),
+        "feature-unavailable": "not enabled for this" in body,
+    }
+    assert shown.get(code), code
+
+
+@hypothesis.given(trials())
+def test_a_key_is_called_unknown_only_where_the_server_refused_it_twice(
+    trial: Trial,
+) -> None:
+    """Of the answers to the listing and to /auth/public, and with the key at hand."""
+    if trial.diagnosis is None or trial.diagnosis.code != "key-rejected":
+        return
+    refused = [
+        step.url
+        for step, answer in trial.story.told
+        if isinstance(step, Probe) and isinstance(answer, Reply) and step.workspace is None
+        if answer.status in (401, 403) and isinstance(answer.data(), dict)
+    ]
+    assert any(url.endswith("/workspaces") for url in refused)
+    assert any(url.endswith("/auth/public") for url in refused)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from texts(item)
+
+
+def assert_clean(diagnosis: Diagnosis, setup: Setup, *more: str) -> None:
+    places = (setup.held, setup.environ, setup.dotenv, setup.profile, setup.cached)
+    secrets = {KEYS[p.key.value] for p in places if p.key.value} | {PASSWORD}
+    shown = [*texts(diagnosis.as_dict()), *more]
+    for secret in secrets:
+        bare = re.sub(r"^(lsv2_(pt|sk)_|ls__)", "", secret)
+        pieces = (bare[i : i + 8] for i in range(len(bare) - 7))
+        assert not any(piece in text for piece in pieces for text in shown), secret
+    for text in shown:
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]", text), text
+        assert len(text) < 1_000
+    for text in (str(diagnosis), diagnosis._repr_html_()):
+        assert not any(secret in text for secret in secrets)
+        text.encode()
+
+
+@hypothesis.given(trials())
+def test_texts_hold_no_key_and_nothing_that_a_terminal_acts_on(trial: Trial) -> None:
+    if trial.verdict is not None:
+        assert_clean(trial.verdict.diagnosis, trial.setup, trial.verdict.diagnosis.headline)
+
+
+def listed_alone(story: Story, key: str | None) -> set[str]:
+    """The workspaces that the server listed for this key as its only one."""
+    found = set()
+    for step, answer in story.told:
+        if not isinstance(step, Probe) or not step.url.endswith("/workspaces"):
+            continue
+        if not isinstance(answer, Reply) or answer.status != 200 or step.key != key:
+            continue
+        data = answer.data()
+        listing = data.get("workspaces") if isinstance(data, dict) else data
+        ids = {
+            row["id"]
+            for row in listing
+            if isinstance(listing, list)
+            if isinstance(row, dict) and row.get("id") in IDS and not row.get("is_deleted")
+        }
+        found |= ids if len(ids) == 1 else set()
+    return found
+
+
+@hypothesis.given(trials())
+def test_a_workspace_is_never_guessed(trial: Trial) -> None:
+    """What is filled in is named somewhere in the setup, or the only one listed."""
+    setup = trial.setup
+    places = (setup.held, setup.environ, setup.dotenv, setup.profile)
+    named = {p.workspace.value for p in places} | {a.value for a in setup.aliases}
+    for step in trial.story.resends:
+        workspace = step.access.workspace
+        if workspace not in named:
+            assert workspace in listed_alone(trial.story, step.access.key)
+
+
+@hypothesis.given(trials())
+def test_without_repair_nothing_is_sent_again(trial: Trial) -> None:
+    if not trial.policy.repair or not trial.refusal.replayable:
+        assert not trial.story.resends
+    if not trial.policy.repair:
+        assert trial.verdict is None or trial.verdict.repair is None
+
+
+@hypothesis.given(trials())
+def test_a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
+    """At most three repairs, each with a new access; the same access only after a pause."""
+    before = [trial.refusal.access]
+    changed = 0
+    for step in trial.story.resends:
+        if step.waits == (0.0,):
+            assert step.access not in before
+            changed += 1
+        else:
+            assert step.access == before[-1]
+            assert step.waits in (PROXY_WAITS, (TRANSIENT_WAIT,))
+        before.append(step.access)
+    assert changed <= 3
+    assert len(before) - 1 - changed <= 1
+
+
+@hypothesis.given(trials())
+def test_resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
+    if trial.diagnosis is None or not trial.diagnosis.resolved:
+        return
+    step, answer = trial.story.told[-1]
+    assert isinstance(step, Resend)
+    assert isinstance(answer, Reply)
+    assert not answer.is_refusal
+    assert trial.verdict is not None
+    assert trial.verdict.repair is not None
+    assert trial.verdict.repair.access == step.access
+
+
+@hypothesis.given(examinations())
+def test_an_examination_repairs_nothing(
+    examination: tuple[Setup, Story, Diagnosis],
+) -> None:
+    """And is as careful with keys as a repair is."""
+    setup, story, diagnosis = examination
+    assert not story.resends
+    assert not diagnosis.resolved or diagnosis.code == "ok"
+    assert_keys_stay_at_home(setup, story)
+    assert_clean(diagnosis, setup)
+    if diagnosis.code == "ok":
+        _, first = story.told[0]
+        assert isinstance(first, Reply)
+        assert first.status == 200
+        assert isinstance(first.data(), list)
+
+
+# --- one by one -----------------------------------------------------------------------
+
+FIRST, SECOND, THIRD = (key for key in KEYS if key.startswith("lsv2_") or "ls__" in key)
+BAD = Reply(403, '{"error":"Forbidden"}\n')
+NEEDS_WORKSPACE = Reply(403, json.dumps({"error": ORG_KEY_WORDINGS[0]}))
+INFO = Reply(200, '{"version": "0.15"}')
+GOOD = Reply(200, json.dumps({"tenant_id": IDS[0], "organization_id": ORG}))
+PAGE = Reply(200, HTML, "text/html")
+OWN = "https://langsmith.own.example/api/v1"
+ELSEWHERE = "https://elsewhere.example"
+
+
+def listing(*ids: str, **more: Any) -> Reply:
+    return Reply(200, json.dumps([{"id": i, **more} for i in ids]))
+
+
+def from_environment(
+    key: str | None = None, endpoint: str | None = None, workspace: str | None = None
+) -> Settings:
+    return reading("environment", key, endpoint, workspace)
+
+
+def reading(
+    kind: SourceKind,
+    key: str | None = None,
+    endpoint: str | None = None,
+    workspace: str | None = None,
+) -> Settings:
+    values = {"API_KEY": key, "ENDPOINT": endpoint, "WORKSPACE_ID": workspace}
+    return Settings(
+        *(
+            Setting(value, Source(kind, f"LANGSMITH_{name}")) if value else Setting()
+            for name, value in values.items()
+        )
+    )
+
+
+def client_of(
+    key: str | None = FIRST,
+    endpoint: str = US.api,
+    workspace: str | None = None,
+    **more: Any,
+) -> Setup:
+    """A client that was made from the environment."""
+    return Setup(from_environment(key, endpoint, workspace), **more)
+
+
+def played(
+    setup: Setup,
+    answers: Mapping[str, Answer | list[Answer]],
+    *,
+    reply: Reply = BAD,
+    method: str = "GET",
+    path: str = "/sessions",
+    policy: Policy | None = None,
+    **more: Any,
+) -> tuple[Diagnosis | None, Story]:
+    """Drive a decision. Answers are for the end of a probe's address, or "again"."""
+    left = {end: list(a) if isinstance(a, list) else a for end, a in answers.items()}
+
+    def answer(step: Step) -> Answer:
+        what = "again" if isinstance(step, Resend) else step.url
+        found = next(
+            (a for end, a in left.items() if what.endswith(end)), Unreachable("no")
+        )
+        return found.pop(0) if isinstance(found, list) else found
+
+    story = Story()
+    refusal = Refusal(method, path, reply, setup.access, **more)
+    verdict = story.run(resolve(refusal, setup, policy or Policy()), answer)
+    return (verdict.diagnosis if verdict else None), story
+
+
+def hosts_of(story: Story, key: str) -> set[str | None]:
+    """The hosts that saw a key."""
+    found = set()
+    for step in story.steps:
+        url, shown = (
+            (step.access.endpoint, step.access.key)
+            if isinstance(step, Resend)
+            else (step.url, step.key)
+        )
+        if shown == key:
+            found.add(origin_on_the_wire(url))
+    return found
+
+
+def test_a_host_that_a_dotenv_named_does_not_get_the_key_of_the_environment() -> None:
+    """It lets its own key in, and then refuses: what comes next is not for it."""
+    setup = client_of(
+        environ=from_environment(FIRST), dotenv=reading("dotenv", SECOND, ELSEWHERE)
+    )
+    refused_first: list[Answer] = [BAD, *[GOOD] * 20]
+    diagnosis, story = played(
+        setup,
+        {
+            "/auth/public": refused_first,
+            "example/api/v1/workspaces": listing(IDS[0]),
+            "/workspaces": BAD,
+            "/info": INFO,
+            "again": BAD,
+        },
+    )
+    assert diagnosis is not None
+    assert hosts_of(story, SECOND) == {"https://elsewhere.example:443"}
+    assert hosts_of(story, FIRST) == {"https://api.smith.langchain.com:443"}
+    assert any("is for another endpoint" in f.text for f in diagnosis.findings)
+
+
+def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
+    """For `urlsplit` this is LangSmith's host, and urllib3 sends it elsewhere."""
+    double = f"{ELSEWHERE}\\@api.smith.langchain.com"
+    setup = client_of(dotenv=reading("dotenv", None, double))
+    diagnosis, story = played(
+        setup, {"/auth/public": BAD, "/workspaces": BAD, "/info": INFO, "again": BAD}
+    )
+    assert diagnosis is not None
+    assert diagnosis.code == "key-rejected"
+    assert hosts_of(story, FIRST) == {"https://api.smith.langchain.com:443"}
+
+
+def test_a_web_address_and_a_newer_key() -> None:
+    """The address is corrected; then the newer key, too, is for its API."""
+    setup = client_of(endpoint=US.web, environ=from_environment(SECOND))
+    diagnosis, story = played(
+        setup,
+        {
+            "/auth/public": BAD,
+            "/workspaces": [listing(IDS[0])],
+            "again": [BAD, Reply(200)],
+        },
+        reply=PAGE,
+    )
+    assert diagnosis is not None
+    assert diagnosis.resolved
+    assert diagnosis.endpoint == US.api
+    assert diagnosis.code == "stale-setting"
+    assert [step.access.key for step in story.resends] == [FIRST, SECOND]
+
+
+def test_a_login_session_goes_on_with_a_newer_workspace() -> None:
+    setup = replace(
+        client_of(None, workspace=IDS[0], environ=from_environment(workspace=IDS[1])),
+        session=True,
+    )
+    diagnosis, story = played(setup, {"/workspaces": listing(IDS[1]), "again": Reply(200)})
+    assert diagnosis is not None
+    assert diagnosis.resolved
+    assert diagnosis.key_kind == "oauth"
+    assert all(step.session for step in story.steps if isinstance(step, Probe))
+    assert story.resends[0].access == Access(US.api, None, IDS[1], session=True)
+
+
+def test_a_login_session_that_has_ended() -> None:
+    setup = replace(client_of(None), session=True)
+    diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
+    assert diagnosis is not None
+    assert diagnosis.code == "key-rejected"
+    assert diagnosis.next_steps == ("log in again: langsmith login",)
+
+
+def test_upper_case_is_the_same_workspace() -> None:
+    setup = client_of(workspace=IDS[0].upper())
+    diagnosis, _ = played(setup, {"/workspaces": listing(IDS[0])})
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"
+
+
+def test_what_is_no_uuid_is_no_workspace() -> None:
+    """It would go into a header."""
+    answers = {"/workspaces": listing("a\r\nX-Evil: b", ""), "again": Reply(200)}
+    diagnosis, story = played(client_of(), answers, reply=NEEDS_WORKSPACE)
+    assert diagnosis is not None
+    assert diagnosis.workspaces == ()
+    assert not story.resends
+
+
+def test_a_prompt_call_without_a_key_is_told_so() -> None:
+    nobody = Reply(400, json.dumps({"detail": NO_PROMPT_OWNER}))
+    diagnosis, story = played(client_of(None), {}, reply=nobody, path="/commits/-/a/latest")
+    assert diagnosis is not None
+    assert diagnosis.code == "key-missing"
+    assert not story.steps
+
+
+def test_a_prompt_call_that_fails_with_a_good_key_is_no_refusal() -> None:
+    nobody = Reply(404, json.dumps({"detail": NO_PROMPT_OWNER}))
+    diagnosis, _ = played(client_of(), {"/workspaces": listing(IDS[0])}, reply=nobody)
+    assert diagnosis is None
+
+
+@pytest.mark.parametrize("again", [BAD, Unreachable("a pause did not fit")])
+def test_a_pause_that_did_not_help(again: Answer) -> None:
+    """What the wait could not show is said, and the cause is open."""
+    answers = {"/workspaces": listing(IDS[0]), "/auth/public": GOOD, "again": again}
+    diagnosis, story = played(client_of(), answers, worked=True)
+    assert diagnosis is not None
+    assert [step.waits for step in story.resends] == [(TRANSIENT_WAIT,)]
+    assert diagnosis.code == "access-denied"
+    assert "try again in a minute" in diagnosis.next_steps[0]
+    unreachable = any(f.text == "a pause did not fit" for f in diagnosis.findings)
+    assert unreachable == isinstance(again, Unreachable)
+
+
+def test_a_key_that_worked_and_is_refused_now_is_no_passing_thing() -> None:
+    answers = {"/workspaces": listing(IDS[0]), "/auth/public": BAD}
+    diagnosis, story = played(client_of(), answers, worked=True)
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"
+    assert not story.resends
+
+
+def test_a_second_refusal_for_the_same_cause_ends_it() -> None:
+    """Each cause is repaired once."""
+    setup = client_of(
+        environ=from_environment(SECOND),
+        dotenv=reading("dotenv", "gateway.Token~Zq81-vXw7"),
+    )
+    diagnosis, story = played(
+        setup, {"/auth/public": BAD, "/workspaces": listing(IDS[0]), "again": BAD}
+    )
+    assert diagnosis is not None
+    assert len(story.resends) == 1
+    assert diagnosis.code == "access-denied"
+    assert "refused again after each repair" in diagnosis.summary
+
+
+def test_a_page_after_a_repair_is_no_success() -> None:
+    setup = client_of(environ=from_environment(SECOND))
+    answers = {
+        "/auth/public": BAD,
+        "/workspaces": listing(IDS[0]),
+        "/info": INFO,
+        "again": PAGE,
+    }
+    diagnosis, _ = played(setup, answers)
+    assert diagnosis is not None
+    assert not diagnosis.resolved
+    assert diagnosis.code == "access-denied"
+
+
+def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
+    """Also where a failing server's body looks like one."""
+    for reply in (Reply(500, "[]"), Reply(200, "{}"), Unreachable("no route")):
+        story = Story()
+        diagnosis = story.run(examine(client_of(), Policy()), lambda _, r=reply: r)  # type: ignore[misc]
+        assert diagnosis.code == "unknown"
+        assert not diagnosis.resolved
+
+
+def test_a_role_is_read_from_the_listing() -> None:
+    """Where the workspace was sent, no further question is needed."""
+    answers = {
+        "/workspaces": listing(IDS[0], role_name="Reader", permissions=["runs:read", 5])
+    }
+    setup = client_of(workspace=IDS[0])
+    diagnosis, story = played(setup, answers, method="POST")
+    assert diagnosis is not None
+    assert diagnosis.code == "permission-missing"
+    assert diagnosis.summary == 'the role "Reader" of this key lacks projects:create.'
+    assert len(story.steps) == 1
+
+
+def test_the_longest_texts_are_cut_after_the_keys_are_struck_out() -> None:
+    setup = client_of(workspace=IDS[0])
+    role = "x" * 470 + FIRST + "y" * 100_000
+    answers = {"/workspaces": listing(IDS[0], role_name=role, permissions=["runs:read"])}
+    reply = Reply(403, json.dumps({"detail": "z" * 290 + FIRST}))
+    diagnosis, _ = played(setup, answers, method="POST", reply=reply)
+    assert diagnosis is not None
+    assert len(diagnosis.summary) == 501
+    assert diagnosis.summary.endswith("…")
+    assert len(diagnosis.server_message) <= 301
+    assert FIRST[8:16] not in diagnosis.summary + diagnosis.server_message

@@ -1,0 +1,312 @@
+"""The typed errors and the diagnosis that each holds: classes, texts, copies."""
+
+from __future__ import annotations
+
+import copy
+import html
+import json
+import pickle
+import re
+from html.parser import HTMLParser
+from typing import Any, get_args
+
+import pytest
+import requests
+from langsmith._httpx import httpx
+from langsmith.utils import (
+    LangSmithAuthError,
+    LangSmithError,
+    LangSmithNotFoundError,
+    LangSmithUserError,
+)
+
+import safe_langsmith
+from safe_langsmith import AccessDeniedError, Diagnosis, Finding, WorkspaceInfo, errors
+from safe_langsmith._diagnosis import Code
+from safe_langsmith.errors import ERRORS, error_for, resource_error_for
+
+NEVER_RAISED = {"ok", "unknown", "transient-refusal"}
+CODES: list[Code] = [code for code in get_args(Code) if code not in NEVER_RAISED]
+ALSO = {
+    "workspace-required": LangSmithUserError,
+    "key-missing": LangSmithAuthError,
+    "key-malformed": LangSmithAuthError,
+    "key-legacy": LangSmithAuthError,
+    "key-rejected": LangSmithAuthError,
+}
+
+EXAMPLE = Diagnosis(
+    code="workspace-required",
+    resolved=False,
+    summary="this key needs a workspace, and none was sent.",
+    next_steps=('pass workspace_id="0d3c" or set LANGSMITH_WORKSPACE_ID',),
+    operation="GET /sessions",
+    status_code=403,
+    key="lsv2_sk_…9f2c",
+    key_kind="service",
+    key_source="LANGSMITH_API_KEY",
+    endpoint="https://langsmith.own.example/api/v1",
+    endpoint_source="default",
+    workspaces=(WorkspaceInfo("0d3c", "Research"), WorkspaceInfo("77ab", "Production")),
+)
+TEXT = """\
+GET /sessions was refused (403): this key needs a workspace, and none was sent.
+  key:       service key lsv2_sk_…9f2c, from LANGSMITH_API_KEY
+  endpoint:  https://langsmith.own.example/api/v1 (default)
+  workspace: none
+  found:     the key can use 2 workspaces:
+               0d3c  Research
+               77ab  Production
+  fix:       pass workspace_id="0d3c" or set LANGSMITH_WORKSPACE_ID
+  more:      safe-langsmith explain workspace-required"""
+
+
+def diagnosis_of(code: Code, status: int | None = 403) -> Diagnosis:
+    return Diagnosis(code, False, f"it is {code}.", operation="GET /x", status_code=status)
+
+
+# --- the classes ----------------------------------------------------------------------
+
+
+def test_each_code_has_one_class_and_each_class_one_code() -> None:
+    defined = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, AccessDeniedError)
+    ]
+    assert sorted(ERRORS) == sorted(CODES)
+    assert {error.code: error for error in defined} == ERRORS
+    assert len(defined) == len(CODES)
+    assert all("code" in vars(error) for error in defined)
+
+
+def test_each_class_is_public() -> None:
+    for error in ERRORS.values():
+        assert getattr(safe_langsmith, error.__name__) is error
+        assert error.__name__ in safe_langsmith.__all__
+
+
+def test_the_table_of_the_module_is_the_classes() -> None:
+    row = re.compile(r"(?:├──|└──) (\w+)\s+([a-z-]+)(?:\s+also (\w+))?")
+    table = {
+        name: (code, also or None) for name, code, also in row.findall(errors.__doc__ or "")
+    }
+    expected = {
+        error.__name__: (code, ALSO[code].__name__ if code in ALSO else None)
+        for code, error in ERRORS.items()
+    }
+    expected["AccessDeniedError"] = ("access-denied", None)
+    assert table == expected
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_existing_handlers_keep_working(code: Code) -> None:
+    error = error_for(diagnosis_of(code))
+    assert type(error) is ERRORS[code]
+    assert isinstance(error, LangSmithError)
+    assert isinstance(error, AccessDeniedError)
+    extra = {LangSmithUserError, LangSmithAuthError, LangSmithNotFoundError}
+    assert {e for e in extra if isinstance(error, e)} == (
+        {ALSO[code]} if code in ALSO else set()
+    )
+    assert not isinstance(error, requests.HTTPError)
+
+
+def test_a_code_without_a_class_is_access_denied() -> None:
+    """A delayed retry that did not fit into the budget is told under its own code."""
+    error = error_for(diagnosis_of("transient-refusal"))
+    assert type(error) is AccessDeniedError
+    assert error.code == "access-denied"
+    assert error.diagnosis.code == "transient-refusal"
+
+
+VARIANTS: list[tuple[int | None, bool, set[type]]] = [
+    (403, False, set()),
+    (None, False, set()),
+    (400, False, set()),
+    (403, True, {requests.HTTPError}),
+    (401, False, {LangSmithAuthError}),
+    (401, True, {LangSmithAuthError, requests.HTTPError}),
+    (404, False, {LangSmithNotFoundError}),
+]
+
+
+@pytest.mark.parametrize(("status", "bare", "also"), VARIANTS)
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_survives_every_copy(
+    code: Code, status: int | None, bare: bool, also: set[type]
+) -> None:
+    """As in process pools, Ray and Celery; also where it is of further classes."""
+    error = error_for(diagnosis_of(code, status), bare=bare)
+    twins = [
+        pickle.loads(pickle.dumps(error, n)) for n in range(pickle.HIGHEST_PROTOCOL + 1)
+    ]
+    for twin in (error, *twins, copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is type(error)
+        assert isinstance(twin, (ERRORS[code]))
+        assert all(isinstance(twin, other) for other in also)
+        assert type(twin).__name__ == ERRORS[code].__name__
+        assert twin.diagnosis == error.diagnosis
+        assert twin.code == code
+        assert twin.next_steps == error.diagnosis.next_steps
+        assert str(twin) == str(error.diagnosis)
+        assert vars(twin) == {"diagnosis": error.diagnosis}
+        assert twin.args == (error.diagnosis,)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_of_the_resources_leaves_its_response_out_of_copies(
+    code: Code, status: int
+) -> None:
+    request = httpx.Request("GET", "https://langsmith.own.example/v2/runs")
+    response = httpx.Response(status, request=request)
+    error: Any = resource_error_for(diagnosis_of(code, status), response, {"error": "no"})
+    assert isinstance(error, ERRORS[code])
+    assert (error.response, error.request) == (response, request)
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert (twin.status_code, twin.body) == (status, {"error": "no"})
+        assert twin.response is twin.request is None
+
+
+def test_an_error_may_be_raised_from_its_copy() -> None:
+    with pytest.raises(requests.HTTPError, match="it is key-rejected") as caught:
+        raise pickle.loads(pickle.dumps(error_for(diagnosis_of("key-rejected"), bare=True)))
+    assert isinstance(caught.value, errors.KeyRejectedError)
+
+
+# --- the text -------------------------------------------------------------------------
+
+
+def test_the_text_has_the_form_of_the_contract() -> None:
+    assert str(EXAMPLE) == TEXT
+    assert str(error_for(EXAMPLE)) == TEXT
+
+
+def texted(**changes: Any) -> str:
+    return str(
+        copy.replace(EXAMPLE, **changes) if hasattr(copy, "replace") else changed(changes)
+    )
+
+
+def changed(changes: dict[str, Any]) -> Diagnosis:
+    from dataclasses import replace
+
+    return replace(EXAMPLE, **changes)
+
+
+def test_a_workspace_is_shown_with_its_source() -> None:
+    text = texted(workspace_id="0d3c", workspace_source="the workspace_id argument")
+    assert "  workspace: 0d3c (the workspace_id argument)\n" in text
+
+
+def test_a_missing_key_has_no_source() -> None:
+    text = texted(key_kind="missing", key="none", key_source="nowhere")
+    assert "  key:       none\n" in text
+
+
+def test_the_region_of_an_official_endpoint_is_shown() -> None:
+    assert "(default), region EU\n" in texted(region="EU")
+
+
+def test_a_repaired_refusal_says_so() -> None:
+    assert texted(resolved=True).startswith("GET /sessions was refused at first (403): ")
+
+
+@pytest.mark.parametrize("code", ["ok", "unknown"])
+def test_where_nothing_was_refused_the_summary_stands_alone(code: Code) -> None:
+    lines = texted(code=code, status_code=None, summary="all is well.").splitlines()
+    assert lines[0] == "all is well."
+    assert not any("more:" in line for line in lines)
+
+
+def test_one_workspace_is_one() -> None:
+    text = texted(workspaces=(WorkspaceInfo("0d3c"),))
+    assert "  found:     the key can use 1 workspace:\n               0d3c\n" in text
+
+
+def test_good_findings_stay_out_of_the_text() -> None:
+    good = Finding("key", "good", "the server knows the key")
+    bad = Finding("proxy", "bad", "a page")
+    assert "found:" not in texted(workspaces=(), findings=(good,))
+    assert "  found:     a page\n" in texted(workspaces=(), findings=(good, bad))
+    assert str(good) == "✓ key: the server knows the key"
+    assert str(bad) == "✗ proxy: a page"
+    assert str(Finding("region", "unknown", "perhaps")) == "? region: perhaps"
+
+
+def test_the_text_stays_short_with_many_workspaces_and_findings() -> None:
+    """What is left out is counted, and where it stands is said."""
+    workspaces = tuple(WorkspaceInfo(str(n), f"name {n}") for n in range(200))
+    findings = tuple(Finding("settings", "bad", f"finding {n}") for n in range(50))
+    text = texted(workspaces=workspaces)
+    assert "and 196 more, in error.diagnosis.workspaces" in text
+    assert len(text.splitlines()) <= 12
+    text = texted(workspaces=(), findings=findings)
+    assert "finding 5\n" in text
+    assert "and 44 more, in error.diagnosis.findings" in text
+    assert len(text.splitlines()) <= 13
+    text = texted(workspaces=workspaces, findings=findings)
+    assert "and 50 more, in error.diagnosis.findings" in text
+    assert len(text.splitlines()) <= 13
+
+
+# --- as data --------------------------------------------------------------------------
+
+
+def test_a_diagnosis_is_plain_data() -> None:
+    found = changed({"findings": (Finding("key", "good", "known"),)})
+    data = json.loads(json.dumps(found.as_dict()))
+    assert data == found.as_dict()
+    assert data["findings"] == [{"subject": "key", "state": "good", "text": "known"}]
+    assert data["workspaces"][0] == {"id": "0d3c", "name": "Research"}
+    assert data["next_steps"] == list(EXAMPLE.next_steps)
+    assert data["code"] == "workspace-required"
+
+
+def test_a_diagnosis_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        EXAMPLE.code = "ok"  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(EXAMPLE)) == EXAMPLE
+    assert len({EXAMPLE, copy.deepcopy(EXAMPLE)}) == 1
+
+
+class Cells(HTMLParser):
+    """The tags and the texts of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.cells.append(data)
+
+
+def test_the_table_of_a_notebook_is_escaped() -> None:
+    """Every text may come from the server."""
+    evil = '<script>alert("1")</script>&'
+    found = changed(
+        {
+            "summary": evil,
+            "next_steps": (evil,),
+            "findings": (Finding("key", "good", evil),),
+            "operation": evil,
+            "key_source": evil,
+            "endpoint": evil,
+            "workspace_id": evil,
+            "workspaces": (WorkspaceInfo(evil, evil),),
+        }
+    )
+    table = Cells()
+    table.feed(found._repr_html_())
+    assert table.tags == {"table", "tr", "th", "td"}
+    text = "".join(table.cells)
+    assert text.count(evil) == 9
+    assert html.escape(evil) not in text
+    assert table.cells[:4] == ["diagnosis", found.headline, "code", "workspace-required"]

@@ -1,0 +1,240 @@
+"""What the text of a key tells, and how texts are kept free of keys."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from safe_langsmith._keys import can_be_sent, clean, describe, kind_of, mask, oddity, scrub
+
+PERSONAL = "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"
+SERVICE = PERSONAL.replace("_pt_", "_sk_")
+LEGACY = "ls__8f3a61c09be74d52a1f0c6e7d8b94325"
+
+hexadecimal = st.text("0123456789abcdef", min_size=32, max_size=32)
+keys = st.builds(
+    "lsv2_{}_{}_{}".format,
+    st.sampled_from(["pt", "sk"]),
+    hexadecimal,
+    hexadecimal.map(lambda digits: digits[:10]),
+)
+# A gateway of one's own may take any text for a key.
+opaque = st.text("ABCDEFGHJKMNPQRSTUVWXYZ23456789-~+/", min_size=8, max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        (PERSONAL, "personal"),
+        (SERVICE, "service"),
+        (LEGACY, "legacy"),
+        ("sk-ant-1", "unknown"),
+        ("LSV2_PT_1", "unknown"),
+        ("", "missing"),
+        (None, "missing"),
+    ],
+)
+def test_the_prefix_tells_the_kind(key: str | None, kind: str) -> None:
+    assert kind_of(key) == kind
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        (PERSONAL, "lsv2_pt_…9e7b"),
+        (SERVICE, "lsv2_sk_…9e7b"),
+        (LEGACY, "ls__…4325"),
+        ("lsv2_pt_0123456789abcde", "lsv2_pt_…"),
+        ("an-opaque-key-01", "…y-01"),
+        ("hunter2", "…"),
+        ("0123456789abcdef\x1b[m", "…"),
+        ("0123456789abcdefé", "…"),
+        ("", "none"),
+        (None, "none"),
+    ],
+)
+def test_a_mask_shows_which_key_is_meant(key: str | None, shown: str) -> None:
+    assert mask(key) == shown
+
+
+@hypothesis.given(st.text())
+def test_a_mask_shows_four_characters_at_most(key: str) -> None:
+    tail = mask(key).rpartition("…")[2]
+    if key:
+        assert tail == "" or (len(tail) == 4 and key.endswith(tail) and len(key) >= 16)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (SERVICE, "service key lsv2_sk_…9e7b"),
+        ("hunter2", "key …"),
+        (None, "none"),
+    ],
+)
+def test_a_key_is_described_by_kind_and_mask(key: str | None, text: str) -> None:
+    assert describe(key) == text
+
+
+def test_a_login_session_has_no_mask_to_show() -> None:
+    assert describe(None, "oauth") == "login session none"
+
+
+SOILED = [
+    "\ufeff{}",
+    "\u200b{}\u200b",
+    "{}\xad",
+    "  {}\t\r\n",
+    '"{}"',
+    "'{}'",
+    "`{}`",
+    "“{}”",
+    "\"'{}'\"",
+    "Bearer {}",
+    "bearer  {}",
+    'Bearer "{}"',
+    "LANGSMITH_API_KEY={}",
+    'LANGSMITH_API_KEY="{}"',
+    "LANGCHAIN_API_KEY = {}",
+    "export LANGSMITH_API_KEY={}",
+    "set LANGSMITH_API_KEY={}",
+    "LANGSMITH_API_KEY: {}",
+    "{},",
+    '"{}",',
+    "{};",
+    "{} # mine",
+    "{}\t# mine # again",
+]
+
+
+@hypothesis.given(st.sampled_from(SOILED), keys | opaque)
+def test_cleaning_leaves_the_key_as_it_is(soiled: str, key: str) -> None:
+    assert clean(soiled.format(key)) == key
+    assert clean(key) == key
+
+
+@hypothesis.given(keys)
+def test_cleaning_takes_off_a_comment_without_a_space(key: str) -> None:
+    """`KEY=v#c`: python-dotenv keeps the comment. No LangSmith key holds a number sign."""
+    assert clean(f"{key}#mine") == key
+
+
+@hypothesis.given(opaque)
+def test_a_number_sign_inside_an_unknown_key_stays(key: str) -> None:
+    assert clean(f"{key}#{key}") == f"{key}#{key}"
+
+
+@hypothesis.given(st.text())
+def test_cleaning_only_takes_off(text: str) -> None:
+    """What is left stood in the text, but for invisible characters, in this order."""
+    left = iter(text)
+    assert all(character in left for character in clean(text))
+
+
+@pytest.mark.parametrize(
+    ("key", "sendable"),
+    [
+        (PERSONAL, True),
+        ("any text", True),
+        (f"\ufeff{PERSONAL}", False),
+        (f"{PERSONAL}\n", False),
+        (f" {PERSONAL}", False),
+        ("“lsv2”", False),
+        ("a\x7fb", False),
+    ],
+)
+def test_what_a_header_can_carry(key: str, sendable: bool) -> None:
+    assert can_be_sent(key) is sendable
+
+
+CODE = "it is a piece of code and not the key that the code would give"
+PLACEHOLDER = "it is a placeholder"
+AROUND = "there is more around the key than the key"
+NO_BEGINNING = "its beginning is missing: LangSmith keys begin with lsv2_pt_ or lsv2_sk_"
+NO_KEY = "it does not look like a LangSmith key, which begins with lsv2_pt_ or lsv2_sk_"
+
+
+@pytest.mark.parametrize(
+    ("key", "odd"),
+    [
+        (PERSONAL, None),
+        (SERVICE, None),
+        (LEGACY, None),
+        ('os.getenv("LANGSMITH_API_KEY")', CODE),
+        ("os.environ['LANGSMITH_API_KEY']", CODE),
+        ("userdata.get('LANGSMITH_API_KEY')", CODE),
+        ("process.env.LANGSMITH_API_KEY", CODE),
+        ("${LANGSMITH_API_KEY}", CODE),
+        ("$(cat key)", CODE),
+        ("<your-api-key>", PLACEHOLDER),
+        ("your_langsmith_api_key", PLACEHOLDER),
+        ("YOUR_API_KEY_HERE", PLACEHOLDER),
+        ("changeme", PLACEHOLDER),
+        ("<key>", PLACEHOLDER),
+        ("lsv2_pt_...", PLACEHOLDER),
+        ("lsv2_sk_xxxxxxxx", PLACEHOLDER),
+        ("***", PLACEHOLDER),
+        ("sk-ant-api03-abc", "it looks like a key of Anthropic"),
+        ("sk-proj-abc", "it looks like a key of OpenAI"),
+        ("pk-lf-abc", "it looks like a key of Langfuse"),
+        ("gsk_abc", "it looks like a key of Groq"),
+        ("hf_abc", "it looks like a key of Hugging Face"),
+        ("AIzaSy", "it looks like a key of Google"),
+        ("ghp_abc", "it looks like a key of GitHub"),
+        (PERSONAL[:40], "it has 40 characters, and a LangSmith key has 51"),
+        (f"{PERSONAL}{PERSONAL}", AROUND),
+        (f"{PERSONAL},", AROUND),
+        (PERSONAL.upper().replace("LSV2_PT", "lsv2_pt"), AROUND),
+        (PERSONAL[1:], NO_BEGINNING),
+        (PERSONAL[4:], NO_BEGINNING),
+        ("hello", NO_KEY),
+        ("", None),
+    ],
+)
+def test_what_is_odd_about_a_key(key: str, odd: str | None) -> None:
+    assert oddity(key) == odd
+
+
+@hypothesis.given(st.text())
+def test_oddities_show_nothing_of_the_key(key: str) -> None:
+    odd = oddity(f"lsv2_pt_{key}QZ")
+    assert odd is None or "QZ" not in odd
+
+
+@hypothesis.given(st.text(), keys | opaque, st.text())
+def test_a_key_never_survives_wherever_it_stands(before: str, key: str, after: str) -> None:
+    assert key not in scrub(f"{before}{key}{after}{key}", [key])
+
+
+@hypothesis.given(st.text(), keys, st.text())
+def test_the_secret_part_of_an_unheard_key_does_not_survive(
+    before: str, key: str, after: str
+) -> None:
+    """What looks like a key is struck out, also where nobody holds it."""
+    hypothesis.assume(key[8:20] not in before + after)
+    assert key[8:40] not in scrub(f"{before}{key}{after}")
+    assert key[8:20] not in scrub(f"{before}{key[:20]}{after}")
+
+
+@hypothesis.given(st.sampled_from(SOILED), opaque)
+def test_the_key_inside_a_soiled_one_does_not_survive(soiled: str, key: str) -> None:
+    """Only the whole text is held, and a server may see and tell what was cleaned."""
+    assert key not in scrub(f"no such key: {key}!", [soiled.format(key)])
+
+
+def test_the_longer_of_two_keys_goes_first() -> None:
+    assert scrub(f"{LEGACY}-more", [LEGACY, f"{LEGACY}-more"]) == "ls__…more"
+
+
+def test_a_short_text_is_not_struck_out() -> None:
+    """A key such as "key" would else take letters out of every text."""
+    assert scrub("the key is refused", ["key", ""]) == "the key is refused"
+
+
+@hypothesis.given(st.text())
+def test_a_scrubbed_text_is_one_line_that_can_be_printed(text: str) -> None:
+    scrubbed = scrub(f"{text}\x1b[31m\u2028\u202e\ud800\n")
+    assert len(scrubbed.splitlines()) == 1
+    assert "\x1b" not in scrubbed
+    assert scrubbed.encode()

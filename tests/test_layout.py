@@ -1,0 +1,210 @@
+"""The layout: data go down once, imports go up only, and each room keeps its door."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import safe_langsmith
+
+PACKAGE = Path(safe_langsmith.__file__).parent
+# Each module may import what stands above it, once it is loaded.
+ORDER = (
+    "_keys",
+    "_hosts",
+    "_operations",
+    "_diagnosis",
+    "_policy",
+    "errors",
+    "_protocol",
+    "_settings",
+    "_checks",
+    "_resolve",
+    "_ledger",
+    "_settle",
+    "_wire",
+    "_hook",
+    "_auth",
+    "_requests",
+    "_httpx",
+    "_client",
+    "_async_client",
+    "_diagnose",
+    "__init__",
+    "_codes",
+    "_cli",
+    "_demo",
+    "__main__",
+)
+# The parts of the simulated LangSmith are tested with it.
+SEPARATE = "testing"
+HTTP = {"requests", "urllib3", "httpx", "httpx2", "aiohttp", "langsmith._httpx"}
+# A base class, the hooks that a client carries, the transports, the clients, the demo.
+SPEAK_HTTP = {
+    "errors",
+    "_hook",
+    "_auth",
+    "_requests",
+    "_httpx",
+    "_client",
+    "_async_client",
+    "_demo",
+}
+READ_THE_MACHINE = {"_settings", "_cli", "_demo"}
+TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
+LATE = {"tenacity", "dotenv", "anyio"}
+PUBLIC = {
+    "AccessDeniedError",
+    "AsyncClient",
+    "BlockedByProxyError",
+    "Client",
+    "Diagnosis",
+    "FeatureUnavailableError",
+    "Finding",
+    "KeyMalformedError",
+    "KeyMissingError",
+    "KeyRejectedError",
+    "LegacyKeyError",
+    "PermissionMissingError",
+    "Policy",
+    "SafeAsyncClient",
+    "SafeClient",
+    "ServiceKeyScopeError",
+    "StaleSettingError",
+    "WorkspaceInfo",
+    "WorkspaceMismatchError",
+    "WorkspaceRequiredError",
+    "WrongEndpointError",
+    "WrongRegionError",
+    "__version__",
+    "diagnose",
+}
+modules = pytest.mark.parametrize("module", ORDER)
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+
+
+def at_loading(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a module is loaded, but for type checkers."""
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from at_loading(node.orelse)
+            continue
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers"):
+            yield from at_loading(getattr(node, name, []))
+
+
+def imported(nodes: Iterator[ast.stmt] | Iterator[ast.AST]) -> Iterator[str]:
+    """The full names of the modules that import statements name."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+
+
+def own(names: Iterator[str]) -> set[str]:
+    """Those of this package, by their short names."""
+    inside = (name.partition(".") for name in names)
+    return {rest or "__init__" for first, _, rest in inside if first == "safe_langsmith"}
+
+
+def is_one_of(name: str, packages: set[str]) -> bool:
+    return any(name == p or name.startswith(f"{p}.") for p in packages)
+
+
+def test_every_module_has_its_place() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ORDER)
+    assert [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()] == [
+        SEPARATE
+    ]
+
+
+@modules
+def test_imports_go_up_only(module: str) -> None:
+    above = {*ORDER[: ORDER.index(module)]}
+    if module == "_demo":
+        above.add(SEPARATE)
+    assert own(imported(at_loading(tree_of(module).body))) <= above
+
+
+@modules
+def test_the_simulated_langsmith_is_for_the_demo_alone(module: str) -> None:
+    names = own(imported(ast.walk(tree_of(module))))
+    assert module == "_demo" or not any(is_one_of(name, {SEPARATE}) for name in names)
+
+
+@modules
+def test_the_decision_knows_no_http_library(module: str) -> None:
+    found = {n for n in imported(at_loading(tree_of(module).body)) if is_one_of(n, HTTP)}
+    assert module in SPEAK_HTTP or not found
+
+
+def reads_of_the_machine(tree: ast.Module) -> Iterator[str]:
+    """What looks at the environment or the disk."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name = ast.unparse(node)
+            if name in ("os.environ", "os.getenv") or node.attr in TOUCH_THE_DISK:
+                yield name
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
+            yield ast.unparse(node)
+    yield from (n for n in imported(ast.walk(tree)) if is_one_of(n, {"pathlib", "dotenv"}))
+
+
+@modules
+def test_one_room_reads_environment_and_disk(module: str) -> None:
+    assert module in READ_THE_MACHINE or not list(reads_of_the_machine(tree_of(module)))
+
+
+def test_that_room_is_seen_to_read() -> None:
+    """The test above would find it."""
+    found = set(reads_of_the_machine(tree_of("_settings")))
+    assert {"os.environ", "pathlib", "dotenv"} <= found
+
+
+def loaded_with(module: str) -> set[str]:
+    """The modules of this package that are loaded with one, itself included."""
+    found, left = set(), {module}
+    while left:
+        found |= left
+        left = set().union(*(own(imported(at_loading(tree_of(m).body))) for m in left))
+        left -= found
+    return found
+
+
+def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
+    early = loaded_with("__init__")
+    assert early >= {"__init__", "_client", "_settings", "errors"}
+    assert not early & {"_checks", "_resolve", "_settle", "_wire", "_requests", "_httpx"}
+    for module in early:
+        names = imported(at_loading(tree_of(module).body))
+        assert not [n for n in names if is_one_of(n, LATE)], module
+
+
+def test_the_public_surface() -> None:
+    """A name is added on purpose, and then here."""
+    assert set(safe_langsmith.__all__) == PUBLIC
+    assert sorted(safe_langsmith.__all__) == safe_langsmith.__all__
+    assert all(getattr(safe_langsmith, name) is not None for name in PUBLIC)
+    assert safe_langsmith.Client is safe_langsmith.SafeClient
+    assert safe_langsmith.AsyncClient is safe_langsmith.SafeAsyncClient
+    own_names = {n for n in vars(safe_langsmith) if not n.startswith("_")}
+    submodules = {path.stem for path in PACKAGE.iterdir()}
+    assert own_names - submodules - {"TYPE_CHECKING", "Any"} <= PUBLIC
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(
+        AttributeError, match="module 'safe_langsmith' has no attribute 'Safe'"
+    ):
+        _ = safe_langsmith.Safe
