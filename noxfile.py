@@ -30,10 +30,5 @@ def tests(session: nox.Session, langsmith: str) -> None:
     """All tests, with the newest langsmith (and branch coverage) and with the floor."""
     wanted = "langsmith" if langsmith == "newest" else f"langsmith=={langsmith}"
     session.install("-e", ".[testing]", wanted, *groups("tests"), "--upgrade")
-    if langsmith == "newest":
-        session.run("coverage", "erase")
-        session.run("coverage", "run", "-m", "pytest", *session.posargs)
-        session.run("coverage", "combine", "--quiet")
-        session.run("coverage", "report")
-    else:
-        session.run("pytest", *session.posargs)
+    coverage = ["--cov", "--cov-report=term"] if langsmith == "newest" else []
+    session.run("pytest", "-n", "4", "-q", *coverage, *session.posargs)

@@ -227,7 +227,7 @@ def identify(case: Case, access: Access) -> Steps[Identity]:
     data = who.data() if isinstance(who, Reply) else None
     if judge(who) == "good" and isinstance(data, dict):
         home, owner = _text(data.get("tenant_id")), _text(data.get("organization_id"))
-        return Identity("good", None, home or None, owner or None)
+        return Identity("good", None, home if is_uuid(home) else None, owner or None)
     if says_org_scoped(who):
         return Identity("good")
     refused = judge(listing) == "bad" and judge(who) == "bad"
@@ -351,6 +351,8 @@ def key_missing(case: Case) -> Steps[Cause | None]:
         if not fresh.key.value or (yield from works(case, fresh.access)) != "good":
             continue
         summary = "no key was sent; the client was made before one was set."
+        if fresh.key.source.kind == "dotenv":
+            summary = "no key was sent; there is one in the .env, which was not loaded."
         return _replaced(case, "key-missing", summary, fresh)
     return Cause("key-missing", "no key was sent.", steps)
 
@@ -659,6 +661,8 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
         return None
     if identity.workspaces is None and (yield from admits(case, case.sent)) != "bad":
         return None
+    if identity.workspaces is None and identity.home:
+        case.workspaces = (Listed(identity.home),)
     what = yield from _what_is(case, workspace, identity)
     code: Code = "workspace-mismatch"
     if not what and kind_of(case.sent.key) == "service":

@@ -107,7 +107,8 @@ class Diagnosis:
         """The first line: what failed, and why."""
         if self.status_code is None:
             return self.summary
-        verb = "was refused at first" if self.resolved else "was refused"
+        verb = "was answered with a web page" if self.status_code == 200 else "was refused"
+        verb += " at first" if self.resolved else ""
         return f"{self.operation} {verb} ({self.status_code}): {self.summary}"
 
     def _settings(self) -> list[str]:

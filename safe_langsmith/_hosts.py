@@ -44,7 +44,7 @@ def origin(url: str) -> str:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return ""
-    if not host:
+    if not host or parts.scheme not in ("http", "https"):
         return ""
     if ":" in host:
         host = f"[{host}]"
@@ -59,11 +59,14 @@ def same_origin(one: str, other: str) -> bool:
 
 def shown(url: str) -> str:
     """An address as people may see it: without user, password and query."""
+    unreadable = "an address that cannot be read"
     try:
         parts = urlsplit(url)
         netloc = parts.netloc.rpartition("@")[2]
     except ValueError:
-        return "an address that cannot be read"
+        return unreadable
+    if "\\" in parts.netloc:
+        return unreadable  # not in one way: see `origin`
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
 
 

@@ -50,7 +50,6 @@ _PERSONAL_ONLY = re.compile(
     r"|/workspaces/pending.*|/orgs/current/personal-access-tokens.*"
 )
 _ORGANIZATION_WIDE = re.compile(r"/orgs/current(/.*)?")
-_PROMPTS = re.compile(r"/(commits|repos)(/.*)?")
 
 
 def route(path: str) -> str:
@@ -81,11 +80,6 @@ def needs_personal_key(path: str) -> bool:
 def is_organization_wide(path: str) -> bool:
     """Whether this path belongs to the organization and not to one workspace."""
     return bool(_ORGANIZATION_WIDE.fullmatch(route(path)))
-
-
-def is_prompt(path: str) -> bool:
-    """Whether this path serves prompts, which LangSmith also shows to strangers."""
-    return bool(_PROMPTS.fullmatch(route(path)))
 
 
 def is_uuid(text: str) -> bool:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 
 from safe_langsmith._checks import CHECKS, NO_REFUSAL, Case, Cause, Repair, identify
 from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
-from safe_langsmith._hosts import region_of, region_of_web, shown
+from safe_langsmith._hosts import (
+    DEFAULT_ENDPOINT,
+    origin,
+    region_of,
+    region_of_web,
+    shown,
+)
 from safe_langsmith._keys import can_be_sent, kind_of, mask, scrub
 from safe_langsmith._operations import operation
 from safe_langsmith._policy import Policy
@@ -60,7 +66,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
         if cause is NO_REFUSAL:
             return None if not done else _verdict(case, _again())
         if cause.repair is None or not policy.repair:
-            return _verdict(case, cause)
+            return _verdict(case, cause.otherwise or cause)
         if cause.code in done or len(done) == _MOST_REPAIRS:
             return _verdict(case, _again())
         if not case.refusal.replayable:
@@ -95,6 +101,8 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     access = setup.access
     if access.key and not can_be_sent(access.key):
         return never_sendable("GET", "/sessions", setup)
+    if not origin(access.endpoint):
+        return _no_address(setup)
     url = f"{access.endpoint}/sessions?limit=1"
     reply = yield Probe(url, access.key, access.workspace, access.session)
     if isinstance(reply, Reply) and reply.is_refusal:
@@ -121,15 +129,26 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     return replace(diagnosis, resolved=healthy, status_code=None)
 
 
+def _no_address(setup: Setup) -> Diagnosis:
+    """The diagnosis of an endpoint that is no web address: there is nobody to ask."""
+    source = setup.held.endpoint.source
+    summary = f"{shown(setup.access.endpoint)!r}, from {source}, is no web address."
+    step = f"set it to one that begins with https://, such as {DEFAULT_ENDPOINT}"
+    return _unsent("GET", "/sessions", setup, Cause("wrong-endpoint", summary, (step,)))
+
+
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of a key that no HTTP header can carry: nothing was sent."""
-    refusal = Refusal(method, path, Reply(0), setup.access)
     asked = operation(method, path)
     summary = f"{asked} was not sent: the key holds characters that cannot be sent."
     step = f"correct {setup.held.key.source}: type or paste the key anew"
+    return _unsent(method, path, setup, Cause("key-malformed", summary, (step,)))
+
+
+def _unsent(method: str, path: str, setup: Setup, cause: Cause) -> Diagnosis:
+    refusal = Refusal(method, path, Reply(0), setup.access)
     case = Case(refusal, setup, setup.access.endpoint, list(setup.notes))
-    diagnosis = _verdict(case, Cause("key-malformed", summary, (step,))).diagnosis
-    return replace(diagnosis, status_code=None)
+    return replace(_verdict(case, cause).diagnosis, status_code=None)
 
 
 def _no_answer(reply: Reply | Unreachable) -> str:

@@ -82,7 +82,7 @@ async def closing(client: Client, call: Callable[[], Any]) -> Any:
         return await call()
     finally:
         if isinstance(client, AsyncClient):
-            await client.aclose()
+            await client.aclose()  # type: ignore[no-untyped-call]
         if client._langsmith_api is not None:
             await client._langsmith_api.close()
 

@@ -16,10 +16,18 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from safe_langsmith import Diagnosis, Policy
-from safe_langsmith._checks import PROXY_WAITS, TRANSIENT_WAIT
+from safe_langsmith._checks import PROXY_WAITS, TRANSIENT_WAIT, Repair
 from safe_langsmith._diagnosis import Finding
-from safe_langsmith._hosts import REGIONS
+from safe_langsmith._hosts import (
+    REGIONS,
+    base_of,
+    origin,
+    same_origin,
+    settings_page,
+    shown,
+)
 from safe_langsmith._keys import clean
+from safe_langsmith._operations import operation, permission_for, route
 from safe_langsmith._protocol import (
     NO_PROMPT_OWNER,
     ORG_KEY_WORDINGS,
@@ -198,7 +206,9 @@ rows = st.fixed_dictionaries(
         "is_deleted": st.booleans(),
     },
 )
-junk_rows = st.sampled_from([5, None, [], {}, {"id": 7}, {"id": ""}, {"id": "\r\nX: y"}])
+junk_rows: st.SearchStrategy[Any] = st.sampled_from(
+    [5, None, [], {}, {"id": 7}, {"id": ""}, {"id": "\r\nX: y"}]
+)
 listings = st.lists(rows, max_size=3, unique_by=lambda r: str(r["id"])).flatmap(
     lambda good: st.lists(junk_rows, max_size=2).map(lambda junk: [*good, *junk])
 )
@@ -356,13 +366,20 @@ def examinations(draw: st.DrawFn) -> tuple[Setup, Story, Diagnosis]:
 # --- properties -----------------------------------------------------------------------
 
 
-@hypothesis.given(trials())
+def given(strategy: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """As hypothesis has it; a busy machine, on which drawing takes long, is no failure."""
+    slow = [hypothesis.HealthCheck.too_slow]
+    patient = hypothesis.settings(suppress_health_check=slow)
+    return lambda test: patient(hypothesis.given(strategy)(test))
+
+
+@given(trials())
 def test_it_ends(trial: Trial) -> None:
     """Within so many steps and without an error, whatever the server says."""
     assert trial.verdict is None or isinstance(trial.verdict.diagnosis, Diagnosis)
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
     """Only an answer that looked like a refusal (a page, a prompt of nobody) is none."""
     if trial.verdict is None:
@@ -370,7 +387,7 @@ def test_no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
         assert trial.refusal.reply.status not in (401, 403)
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_an_explicit_choice_is_never_replaced(trial: Trial) -> None:
     held = trial.setup.held
     used = [step.access for step in trial.story.resends]
@@ -439,12 +456,12 @@ def assert_keys_stay_at_home(setup: Setup, story: Story) -> None:
             assert target in allowed_hosts(setup, key), (step, key)
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None:
     assert_keys_stay_at_home(trial.setup, trial.story)
 
 
-@hypothesis.given(trials(lambda step: failures))
+@given(trials(lambda step: failures))
 def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
     """A cause is then what the refusal's own body shows, or not known."""
     if trial.diagnosis is None:
@@ -467,7 +484,7 @@ def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
     assert shown.get(code), code
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_a_key_is_called_unknown_only_where_the_server_refused_it_twice(
     trial: Trial,
 ) -> None:
@@ -512,7 +529,7 @@ def assert_clean(diagnosis: Diagnosis, setup: Setup, *more: str) -> None:
         text.encode()
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_texts_hold_no_key_and_nothing_that_a_terminal_acts_on(trial: Trial) -> None:
     if trial.verdict is not None:
         assert_clean(trial.verdict.diagnosis, trial.setup, trial.verdict.diagnosis.headline)
@@ -527,18 +544,17 @@ def listed_alone(story: Story, key: str | None) -> set[str]:
         if not isinstance(answer, Reply) or answer.status != 200 or step.key != key:
             continue
         data = answer.data()
-        listing = data.get("workspaces") if isinstance(data, dict) else data
+        rows = data.get("workspaces") if isinstance(data, dict) else data
         ids = {
             row["id"]
-            for row in listing
-            if isinstance(listing, list)
+            for row in (rows if isinstance(rows, list) else ())
             if isinstance(row, dict) and row.get("id") in IDS and not row.get("is_deleted")
         }
         found |= ids if len(ids) == 1 else set()
     return found
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_a_workspace_is_never_guessed(trial: Trial) -> None:
     """What is filled in is named somewhere in the setup, or the only one listed."""
     setup = trial.setup
@@ -550,7 +566,7 @@ def test_a_workspace_is_never_guessed(trial: Trial) -> None:
             assert workspace in listed_alone(trial.story, step.access.key)
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_without_repair_nothing_is_sent_again(trial: Trial) -> None:
     if not trial.policy.repair or not trial.refusal.replayable:
         assert not trial.story.resends
@@ -558,7 +574,7 @@ def test_without_repair_nothing_is_sent_again(trial: Trial) -> None:
         assert trial.verdict is None or trial.verdict.repair is None
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
     """At most three repairs, each with a new access; the same access only after a pause."""
     before = [trial.refusal.access]
@@ -575,7 +591,7 @@ def test_a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
     assert len(before) - 1 - changed <= 1
 
 
-@hypothesis.given(trials())
+@given(trials())
 def test_resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
     if trial.diagnosis is None or not trial.diagnosis.resolved:
         return
@@ -588,7 +604,7 @@ def test_resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
     assert trial.verdict.repair.access == step.access
 
 
-@hypothesis.given(examinations())
+@given(examinations())
 def test_an_examination_repairs_nothing(
     examination: tuple[Setup, Story, Diagnosis],
 ) -> None:
@@ -697,11 +713,10 @@ def test_a_host_that_a_dotenv_named_does_not_get_the_key_of_the_environment() ->
     setup = client_of(
         environ=from_environment(FIRST), dotenv=reading("dotenv", SECOND, ELSEWHERE)
     )
-    refused_first: list[Answer] = [BAD, *[GOOD] * 20]
     diagnosis, story = played(
         setup,
         {
-            "/auth/public": refused_first,
+            "/auth/public": BAD,
             "example/api/v1/workspaces": listing(IDS[0]),
             "/workspaces": BAD,
             "/info": INFO,
@@ -879,3 +894,267 @@ def test_the_longest_texts_are_cut_after_the_keys_are_struck_out() -> None:
     assert diagnosis.summary.endswith("…")
     assert len(diagnosis.server_message) <= 301
     assert FIRST[8:16] not in diagnosis.summary + diagnosis.server_message
+
+
+def test_what_was_seen_twice_is_said_once() -> None:
+    """Here that the server knows the key: before the repair, and after it."""
+    home_refuses: dict[str, Answer | list[Answer]] = {
+        "/workspaces": Reply(200, json.dumps({"workspaces": [{"id": IDS[0]}]})),
+        "/auth/public": [BAD, GOOD],
+        "again": BAD,
+    }
+    diagnosis, story = played(client_of(), home_refuses)
+    assert diagnosis is not None
+    assert story.resends[0].access.workspace == IDS[0]
+    assert [f.text for f in diagnosis.findings].count("the server knows the key") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        ("argument", f'pass api_url="{US.api}"'),
+        ("assigned", f"set LANGSMITH_ENDPOINT={US.api}"),
+    ],
+)
+def test_a_web_address_that_was_chosen_in_code_is_kept(kind: SourceKind, step: str) -> None:
+    setup = client_of()
+    chosen = Setting(US.web, Source(kind, "api_url"))
+    setup = replace(setup, held=replace(setup.held, endpoint=chosen))
+    diagnosis, story = played(setup, {}, reply=PAGE)
+    assert diagnosis is not None
+    assert diagnosis.code == "wrong-endpoint"
+    assert diagnosis.next_steps == (step,)
+    assert not story.resends
+
+
+def test_a_newer_reading_that_does_not_help_a_client_without_a_key() -> None:
+    """One without a key, and one whose key is refused."""
+    setup = client_of(
+        None, environ=from_environment(workspace=IDS[0]), dotenv=reading("dotenv", SECOND)
+    )
+    answers = {"/workspaces": BAD, "/auth/public": BAD}
+    diagnosis, story = played(setup, answers, reply=Reply(401, BAD.body))
+    assert diagnosis is not None
+    assert diagnosis.code == "key-missing"
+    assert not story.resends
+
+
+def test_a_profile_for_another_host_is_no_newer_setting() -> None:
+    setup = client_of(endpoint=OWN, profile=reading("profile", SECOND, US.api))
+    answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
+    diagnosis, story = played(setup, answers)
+    assert diagnosis is not None
+    assert diagnosis.code == "key-rejected"
+    assert not hosts_of(story, SECOND)
+
+
+def test_a_key_with_something_around_it_that_does_not_work_alone_either() -> None:
+    answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
+    diagnosis, story = played(client_of(f"Bearer {SECOND}"), answers)
+    assert diagnosis is not None
+    assert diagnosis.code == "key-malformed"
+    assert (
+        "more around the key" in diagnosis.summary or "does not look" in diagnosis.summary
+    )
+    assert not story.resends
+
+
+def test_a_legacy_key_that_is_refused_in_general_words() -> None:
+    answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
+    legacy = next(key for key in KEYS if key.startswith("ls__"))
+    diagnosis, _ = played(client_of(legacy), answers)
+    assert diagnosis is not None
+    assert diagnosis.code == "key-legacy"
+
+
+def test_a_workspace_that_lets_the_key_in_is_not_foreign() -> None:
+    """Also where the workspaces cannot be listed."""
+    answers = {"/workspaces": BAD, "/auth/public": GOOD}
+    diagnosis, _ = played(client_of(workspace=IDS[1]), answers)
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"
+
+
+def test_a_foreign_workspace_of_a_key_that_lists_nothing() -> None:
+    """The server tells neither an organization nor a workspace of it."""
+    answers: dict[str, Answer | list[Answer]] = {
+        "/workspaces": BAD,
+        "/auth/public": [BAD, NEEDS_WORKSPACE, BAD],
+        f"/sessions/{IDS[1]}": BAD,
+    }
+    setup = client_of(workspace=IDS[1])
+    diagnosis, _ = played(setup, answers)
+    assert diagnosis is not None
+    answers["/auth/public"] = [Reply(200, "{}"), BAD]
+    diagnosis, story = played(setup, answers)
+    assert diagnosis is not None
+    assert diagnosis.code == "workspace-mismatch"
+    assert story.steps[-1] == Probe(f"{US.api}/api/v1/sessions/{IDS[1]}", FIRST)
+
+
+def test_a_call_that_no_permission_is_known_for() -> None:
+    answers = {"/workspaces": listing(IDS[0]), "/auth/public": GOOD}
+    diagnosis, _ = played(client_of(), answers, method="BREW", path="/coffee")
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"
+    assert diagnosis.required_permission is None
+    assert diagnosis.next_steps[-1].endswith("whether this key may do this")
+
+
+def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
+    """The client is repaired all the same, for the next call."""
+    setup = client_of(environ=from_environment(SECOND))
+    answers = {"/auth/public": BAD, "/workspaces": listing(IDS[0])}
+    story = Story()
+    refusal = Refusal("POST", "/sessions", BAD, setup.access, replayable=False)
+    probes: Callable[[Step], Answer] = lambda step: next(  # noqa: E731
+        a
+        for end, a in answers.items()
+        if isinstance(step, Probe) and step.url.endswith(end)
+    )
+    verdict = story.run(resolve(refusal, setup, Policy()), probes)
+    assert verdict is not None
+    assert verdict.repair is not None
+    assert verdict.repair.access.key == SECOND
+    assert not verdict.diagnosis.resolved
+    assert verdict.diagnosis.next_steps[0].startswith("call it again: used the newer key")
+
+
+def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None:
+    diagnosis = Diagnosis("stale-setting", True, "it was old.")
+    new = from_environment(SECOND, US.api)
+    assert Verdict(diagnosis).log_line == "it was old."
+    assert Verdict(diagnosis, Repair(new, how="used it")).log_line == (
+        "it was old. Repaired: used it."
+    )
+    assert Verdict(diagnosis, Repair(new, False, "used it", "set it")).log_line == (
+        "it was old. Repaired: used it. To make it permanent: set it."
+    )
+
+
+def examined(setup: Setup, answers: Mapping[str, Answer]) -> tuple[Diagnosis, Story]:
+    story = Story()
+
+    def answer(step: Step) -> Answer:
+        assert isinstance(step, Probe)
+        return next(a for end, a in answers.items() if step.url.endswith(end))
+
+    return story.run(examine(setup, Policy()), answer), story
+
+
+def test_an_examination_of_good_settings() -> None:
+    setup = client_of(environ=from_environment(SECOND))
+    first = {"/sessions?limit=1": Reply(200, "[]"), "/workspaces": listing(*IDS)}
+    diagnosis, story = examined(setup, first)
+    assert (diagnosis.code, diagnosis.resolved, diagnosis.status_code) == ("ok", True, None)
+    assert [w.id for w in diagnosis.workspaces] == list(IDS)
+    assert not hosts_of(story, SECOND)
+    assert any(
+        "LANGSMITH_API_KEY in os.environ is now" in f.text for f in diagnosis.findings
+    )
+
+
+def test_an_examination_of_bad_ones() -> None:
+    answers = {"/sessions?limit=1": BAD, "/workspaces": BAD, "public": BAD, "/info": INFO}
+    diagnosis, _ = examined(client_of(), answers)
+    assert (diagnosis.code, diagnosis.status_code) == ("key-rejected", 403)
+
+
+def test_an_examination_that_meets_a_page() -> None:
+    diagnosis, _ = examined(client_of(), {"/sessions?limit=1": PAGE, "/info": INFO})
+    assert diagnosis.code == "unknown"
+    assert "answered with 200" in diagnosis.findings[-1].text
+
+
+def test_an_examination_asks_nobody_with_a_key_that_cannot_be_sent() -> None:
+    diagnosis, story = examined(client_of(f"\ufeff{FIRST}\n"), {})
+    assert diagnosis.code == "key-malformed"
+    assert not story.steps
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["eu.api.smith.langchain.com", "http://[", "file:///x"]
+)
+def test_an_examination_asks_nobody_where_there_is_no_address(endpoint: str) -> None:
+    diagnosis, story = examined(client_of(endpoint=endpoint), {})
+    assert diagnosis.code == "wrong-endpoint"
+    assert not story.steps
+
+
+# --- addresses and routes -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://Own.Example:443/api", "https://own.example"),
+        ("http://own.example:80", "http://own.example"),
+        ("http://own.example:1984/", "http://own.example:1984"),
+        ("https://me:secret@own.example?q=1", "https://own.example"),
+        ("http://[::1]:1984", "http://[::1]:1984"),
+        ("https://own.example:port", ""),
+        ("https://elsewhere.example\\@own.example", ""),
+        ("http://[", ""),
+        ("own.example", ""),
+        ("ftp://own.example", ""),
+        ("", ""),
+    ],
+)
+def test_the_origin_of_an_address(url: str, found: str) -> None:
+    assert origin(url) == found
+    assert same_origin(url, found) == bool(found)
+
+
+@hypothesis.given(
+    st.from_regex(
+        r"https?://[a-z.:@\\\\/?#\[\]0-9 ]{0,20}(api\.smith\.langchain\.com)?",
+        fullmatch=True,
+    )
+)
+def test_an_origin_is_where_a_request_would_go(url: str) -> None:
+    """As urllib3 reads the address; else a key could go to a host that looks official."""
+    sent_to, seen = origin_on_the_wire(f"{url}/info"), origin(url)
+    if seen and sent_to is not None:
+        assert sent_to == origin_on_the_wire(seen)
+
+
+def test_an_address_is_shown_without_its_secrets() -> None:
+    assert shown("https://me:secret@own.example/api?key=secret#secret") == (
+        "https://own.example/api"
+    )
+    assert (
+        shown("https://elsewhere.example\\@own.example") == "an address that cannot be read"
+    )
+    assert shown("http://[") == "an address that cannot be read"
+
+
+def test_where_probes_start_and_keys_are_made() -> None:
+    for endpoint in (OWN, OWN.removesuffix("/v1"), "https://langsmith.own.example/"):
+        assert base_of(endpoint) == "https://langsmith.own.example"
+        assert settings_page(endpoint) == "https://langsmith.own.example/settings"
+    assert settings_page(EU.api) == settings_page(f"{EU.web}/o/1") == f"{EU.web}/settings"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "permission"),
+    [
+        ("GET", "/api/v1/sessions?limit=1", "projects:read"),
+        ("POST", "/sessions", "projects:create"),
+        ("POST", "/runs/query", "runs:read"),
+        ("POST", "/v2/runs/query", "runs:read"),
+        ("POST", "/runs/multipart", "runs:create"),
+        ("PATCH", f"/runs/{IDS[0]}", "runs:create"),
+        ("POST", "/v1/platform/datasets/x/examples", "datasets:update"),
+        ("GET", "/commits/-/a/latest", "prompts:read"),
+        ("DELETE", "/annotation-queues/x", "annotation-queues:delete"),
+        ("BREW", "/coffee", None),
+        ("GET", "", None),
+    ],
+)
+def test_what_a_call_needs(method: str, path: str, permission: str | None) -> None:
+    assert permission_for(method, path) == permission
+
+
+def test_a_call_is_named_without_ids_and_query() -> None:
+    assert operation("GET", f"/api/v1/sessions/{IDS[0]}?a=b") == "GET /sessions/{id}"
+    assert route("/api/v1") == route("") == "/"

@@ -28,6 +28,7 @@ from safe_langsmith._settings import (
     clear_sdk_caches,
     disagreements,
     read,
+    sendable_key,
 )
 
 OLD = "lsv2_pt_00000000000000000000000000000001_0000000001"
@@ -255,6 +256,24 @@ def test_the_profile_may_be_chosen_by_arguments(tmp_path: Path) -> None:
         pytest.skip("this langsmith has no such arguments")
     setup = now(held, born(held, profile="work", profile_config_path=str(path)))
     assert setup.profile.key.source.name == "profile 'work'"
+
+
+def test_a_key_that_no_header_can_carry_is_cleaned(
+    set_variable: setenv, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the argument or the environment, and with a word about it."""
+    assert sendable_key({"api_key": f"\ufeff{KEY}"}) == KEY
+    set_variable("LANGSMITH_API_KEY", f"{KEY}\u200b")
+    assert sendable_key({"api_key": None}) == KEY
+    assert [record.name for record in caplog.records] == ["safe_langsmith"] * 2
+    assert KEY[8:16] not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["", KEY, f"Bearer {KEY}", "sch\u00fcssel"])
+def test_any_other_key_is_left_alone(key: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It can be sent as it is; or there is nothing that could."""
+    assert sendable_key({"api_key": key}) is None
+    assert not caplog.records
 
 
 # --- the .env file --------------------------------------------------------------------

@@ -192,11 +192,12 @@ def test_a_run_without_a_refusal_costs_nothing(
     Path(".env").write_text("LANGSMITH_WORKSPACE_ID=x\n")
     opened: list[str] = []
     really_open = io.open
-    monkeypatch.setattr(
-        io,
-        "open",
-        lambda file, *a, **k: (opened.append(str(file)), really_open(file, *a, **k))[1],
-    )
+
+    def noted(file: Any, *args: Any, **kwargs: Any) -> Any:
+        opened.append(str(file))
+        return really_open(file, *args, **kwargs)
+
+    monkeypatch.setattr(io, "open", noted)
     seen = []
     # The first round fills the caches of the SDK, which asks git who it is.
     for make in (langsmith.Client, langsmith.Client, SafeClient):
@@ -691,6 +692,18 @@ def test_a_credential_that_worked_is_tried_once_more(server: SimulatedLangSmith)
     assert client.last_diagnosis.resolved
 
 
+def test_a_passing_refusal_without_repair(server: SimulatedLangSmith) -> None:
+    """Where nothing may be sent again, it is one without a cause that was shown."""
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    client = client_for(server, api_key=key, policy=Policy(repair=False))
+    list(client.list_projects())
+    server.answer("/sessions", status=403, body={"detail": "Forbidden"}, times=1)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
+    assert caught.value.code == caught.value.diagnosis.code == "access-denied"
+
+
 def test_a_pause_that_does_not_fit_is_said(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
@@ -855,6 +868,14 @@ def test_a_key_that_cannot_be_sent_is_named(server: SimulatedLangSmith) -> None:
     assert "0123456789abcdef" not in repr(caught.value)
     assert client.diagnose().code == "key-malformed"
     assert server.exchanges == ()
+
+
+@pytest.mark.parametrize("address", ["foo", "smith.langchain.com", "http://[", "ftp://x"])
+def test_an_endpoint_that_is_no_address(address: str) -> None:
+    client = SafeClient(address, api_key=GONE, auto_batch_tracing=False)
+    diagnosis = client.diagnose()
+    assert diagnosis.code == "wrong-endpoint"
+    assert "is no web address" in diagnosis.summary
 
 
 # --- errors, handlers, processes ------------------------------------------------------

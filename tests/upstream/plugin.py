@@ -1,0 +1,117 @@
+"""A pytest plugin for a run of the SDK's tests: which clients they get, how each ended.
+
+Loaded with `-p`, so before any test module is imported. ``UPSTREAM_CLIENTS`` says which
+clients ("plain" or "safe"); ``UPSTREAM_OUTCOMES`` names the file of the outcomes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langsmith._httpx import httpx
+
+SAFE = os.environ["UPSTREAM_CLIENTS"] == "safe"
+OUTCOMES = Path(os.environ["UPSTREAM_OUTCOMES"])
+
+if httpx.__name__ == "httpx2":
+    # The SDK's tests say httpx. Its own sitecustomize does the same for them.
+    httpx.alias_httpx()  # type: ignore[attr-defined]
+
+# The tests take these by name, so they are asked for after the alias is set.
+import langsmith  # noqa: E402
+import langsmith.async_client  # noqa: E402
+import langsmith.client  # noqa: E402
+from langsmith._internal import _openapi_auth  # noqa: E402
+
+import safe_langsmith  # noqa: E402
+from safe_langsmith._auth import watched  # noqa: E402
+
+REPLACED: dict[type, type] = {
+    langsmith.client.Client: safe_langsmith.SafeClient,
+    langsmith.async_client.AsyncClient: safe_langsmith.SafeAsyncClient,
+}
+_resolve = socket.getaddrinfo
+
+
+def swap() -> None:
+    """Put the safe clients wherever a module of the SDK names the plain ones."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "langsmith":
+            for attribute, value in list(vars(module).items()):
+                if isinstance(value, type) and value in REPLACED:
+                    setattr(module, attribute, REPLACED[value])
+
+
+def generated(**options: Any) -> Any:
+    """The generated client as `Client` makes it, with what a test gives `Langsmith`."""
+    headers: dict[str, Any] = {}
+    made = _openapi_auth.SyncClient(header_provider=lambda: dict(headers), **options)
+    _keep_headers(made, headers)
+    return _watched(made, safe_langsmith.SafeClient) if SAFE else made
+
+
+def generated_async(**options: Any) -> Any:
+    """The same for `AsyncLangsmith`."""
+    headers: dict[str, Any] = {}
+
+    async def provider() -> dict[str, Any]:  # noqa: RUF029  # the SDK awaits it
+        return dict(headers)
+
+    made = _openapi_auth.AsyncClient(header_provider=provider, **options)
+    _keep_headers(made, headers)
+    return _watched(made, safe_langsmith.SafeAsyncClient) if SAFE else made
+
+
+def _keep_headers(made: Any, headers: dict[str, Any]) -> None:
+    """Have the client send the headers that it was made with."""
+    known = {"X-API-Key": made.api_key, "X-Tenant-Id": made.tenant_id}
+    headers.update({name: value for name, value in known.items() if value})
+    headers.update(made._custom_headers)
+
+
+def _watched(made: Any, kind: Any) -> Any:
+    """Watch a generated client for an owner that lives as long."""
+    made.its_owner = kind(api_url="http://localhost:1", api_key="test")
+    return watched(made, made.its_owner)
+
+
+def resolve_this_machine(host: Any, *args: Any, **kwargs: Any) -> Any:
+    """Resolve no name but this machine's: no test asks the real LangSmith."""
+    name = host.decode() if isinstance(host, bytes) else host
+    if name not in (None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"):
+        raise socket.gaierror(socket.EAI_NONAME, "only this machine can be reached")
+    return _resolve(host, *args, **kwargs)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test after the plain class, whichever it gets."""
+    for plain, safe in REPLACED.items():
+        if val is safe:
+            return plain.__name__
+    return None
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write down how one phase of a test ended."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    row = {
+        "test": report.nodeid,
+        "outcome": report.outcome,
+        "phase": report.when,
+        "why": getattr(crash, "message", "").partition("\n")[0],
+    }
+    with OUTCOMES.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+socket.getaddrinfo = resolve_this_machine
+# Only the tests' own imports: the SDK goes on with the classes that it made these from.
+vars(langsmith).update(Langsmith=generated, AsyncLangsmith=generated_async)
+if SAFE:
+    swap()
