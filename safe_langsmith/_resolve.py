@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from safe_langsmith._checks import CHECKS, NO_REFUSAL, Case, Cause, Repair, identify
+from safe_langsmith._case import NO_REFUSAL, Case, Cause, Repair, identify
+from safe_langsmith._checks import CHECKS
 from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,

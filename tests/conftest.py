@@ -51,39 +51,46 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     gc.collect()
 
 
-@pytest.fixture(autouse=True)
-def hosts(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """The only names that resolve: this machine, and host names given a local port.
+# Host names that the running test serves, and their ports on this machine.
+_PORTS: dict[str, int] = {}
+_resolve, _connect = socket.getaddrinfo, BaseSelectorEventLoop.sock_connect
+
+
+def _only_here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+    """Resolve the names of this machine, and those that the test serves; no other.
 
     Sync code connects to the port that the name resolves to. An event loop keeps the
-    port it was asked for, so each name gets an address of its own, which tells the port.
+    port it was asked for, so there each name gets an address that tells the port.
     """
-    ports: dict[str, int] = {}
-    resolve, connect = socket.getaddrinfo, BaseSelectorEventLoop.sock_connect
-
-    def local(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        if name in ports:
-            own = f"127.77.0.{list(ports).index(name) + 1}" if _in_a_loop() else "127.0.0.1"
-            return resolve(own, ports[name], *args, **kwargs)
-        if name in ("127.0.0.1", "localhost", "::1") or name.startswith("127.77.0."):
-            return resolve(host, port, *args, **kwargs)
-        raise socket.gaierror(socket.EAI_NONAME, f"{name} is not on this machine")
-
-    async def to_port(loop: Any, sock: Any, address: Any) -> None:
-        if address[0].startswith("127.77.0."):
-            number = int(address[0].rpartition(".")[2])
-            address = ("127.0.0.1", list(ports.values())[number - 1])
-        await connect(loop, sock, address)
-
-    monkeypatch.setattr(socket, "getaddrinfo", local)
-    monkeypatch.setattr(BaseSelectorEventLoop, "sock_connect", to_port)
-    return ports
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in _PORTS:
+        # An event loop resolves on a thread of its own.
+        in_loop = threading.current_thread() is not threading.main_thread()
+        own = f"127.77.0.{list(_PORTS).index(name) + 1}" if in_loop else "127.0.0.1"
+        return _resolve(own, _PORTS[name], *args, **kwargs)
+    if name in ("127.0.0.1", "localhost", "::1") or name.startswith("127.77.0."):
+        return _resolve(host, port, *args, **kwargs)
+    raise socket.gaierror(socket.EAI_NONAME, f"{name} is not on this machine")
 
 
-def _in_a_loop() -> bool:
-    """Whether an event loop asks: it resolves on a thread of its own."""
-    return threading.current_thread() is not threading.main_thread()
+async def _to_port(loop: Any, sock: Any, address: Any) -> None:
+    if address[0].startswith("127.77.0."):
+        number = int(address[0].rpartition(".")[2])
+        address = ("127.0.0.1", list(_PORTS.values())[number - 1])
+    await _connect(loop, sock, address)
+
+
+# For good, since the SDK's threads may outlive the test that made them.
+socket.getaddrinfo = _only_here
+BaseSelectorEventLoop.sock_connect = _to_port  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def hosts() -> Iterator[dict[str, int]]:
+    """The host names that this test serves, with their ports; empty at first."""
+    _PORTS.clear()
+    yield _PORTS
+    _PORTS.clear()
 
 
 @pytest.fixture

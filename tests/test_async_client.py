@@ -796,7 +796,7 @@ def proxy(server: SimulatedLangSmith) -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815  # the names of http.server
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

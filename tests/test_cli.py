@@ -199,7 +199,7 @@ def test_doctor_reads_the_dotenv(
     Path("settings.env" if named else ".env").write_text(f"LANGSMITH_API_KEY={key}\n")
     assert main(["doctor", *(["--env-file", "settings.env"] if named else [])]) == 1
     shown = capsys.readouterr().out
-    assert "no key was sent; the client was made before one was set" in shown
+    assert "no key was sent; there is one in the .env, which was not loaded" in shown
     assert "load_dotenv(override=True)" in shown
     assert_no_secret(shown, [key])
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from safe_langsmith import Diagnosis, Policy
-from safe_langsmith._checks import PROXY_WAITS, TRANSIENT_WAIT, Repair
+from safe_langsmith._case import Repair
+from safe_langsmith._checks.endpoint import PROXY_WAITS
+from safe_langsmith._checks.permission import TRANSIENT_WAIT
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._hosts import (
     REGIONS,

@@ -21,6 +21,12 @@ ORDER = (
     "errors",
     "_protocol",
     "_settings",
+    "_case",
+    "_checks.endpoint",
+    "_checks.workspace",
+    "_checks.settings",
+    "_checks.key",
+    "_checks.permission",
     "_checks",
     "_resolve",
     "_ledger",
@@ -86,7 +92,14 @@ modules = pytest.mark.parametrize("module", ORDER)
 
 
 def tree_of(module: str) -> ast.Module:
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    path = PACKAGE / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name_of(path: Path) -> str:
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
 
 
 def at_loading(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -123,10 +136,8 @@ def is_one_of(name: str, packages: set[str]) -> bool:
 
 
 def test_every_module_has_its_place() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ORDER)
-    assert [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()] == [
-        SEPARATE
-    ]
+    names = {name_of(path) for path in PACKAGE.rglob("*.py")}
+    assert {name for name in names if not is_one_of(name, {SEPARATE})} == set(ORDER)
 
 
 @modules

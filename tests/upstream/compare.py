@@ -242,10 +242,8 @@ def run(root: Path, clients: Clients, tests: Iterable[str], limit: float) -> Out
         outcomes.touch()
         copy = Path(folder) / "sdk"
         shutil.copytree(root, copy)
-        environ = {
-            name: ENVIRON[name] for name in ("PATH", "SYSTEMROOT") if name in ENVIRON
-        }
-        environ |= {
+        environ: dict[str, str] = {
+            **{name: ENVIRON[name] for name in ("PATH", "SYSTEMROOT") if name in ENVIRON},
             "HOME": str(home),
             "USERPROFILE": str(home),
             "PYTHONPATH": str(TESTS),

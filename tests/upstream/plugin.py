@@ -29,13 +29,14 @@ import langsmith.async_client  # noqa: E402
 import langsmith.client  # noqa: E402
 from langsmith._internal import _openapi_auth  # noqa: E402
 
-import safe_langsmith  # noqa: E402
-from safe_langsmith._auth import watched  # noqa: E402
+REPLACED: dict[type, type] = {}
+if SAFE:
+    # In the plain run not even an import of safe_langsmith may make a difference.
+    import safe_langsmith
+    from safe_langsmith._auth import watched
 
-REPLACED: dict[type, type] = {
-    langsmith.client.Client: safe_langsmith.SafeClient,
-    langsmith.async_client.AsyncClient: safe_langsmith.SafeAsyncClient,
-}
+    REPLACED[langsmith.client.Client] = safe_langsmith.SafeClient
+    REPLACED[langsmith.async_client.AsyncClient] = safe_langsmith.SafeAsyncClient
 _resolve = socket.getaddrinfo
 
 
@@ -53,19 +54,19 @@ def generated(**options: Any) -> Any:
     headers: dict[str, Any] = {}
     made = _openapi_auth.SyncClient(header_provider=lambda: dict(headers), **options)
     _keep_headers(made, headers)
-    return _watched(made, safe_langsmith.SafeClient) if SAFE else made
+    return _watched(made, langsmith.Client)
 
 
 def generated_async(**options: Any) -> Any:
     """The same for `AsyncLangsmith`."""
     headers: dict[str, Any] = {}
 
-    async def provider() -> dict[str, Any]:  # noqa: RUF029  # the SDK awaits it
+    async def provider() -> dict[str, Any]:
         return dict(headers)
 
     made = _openapi_auth.AsyncClient(header_provider=provider, **options)
     _keep_headers(made, headers)
-    return _watched(made, safe_langsmith.SafeAsyncClient) if SAFE else made
+    return _watched(made, langsmith.AsyncClient)
 
 
 def _keep_headers(made: Any, headers: dict[str, Any]) -> None:
@@ -76,7 +77,9 @@ def _keep_headers(made: Any, headers: dict[str, Any]) -> None:
 
 
 def _watched(made: Any, kind: Any) -> Any:
-    """Watch a generated client for an owner that lives as long."""
+    """A generated client; in the safe run watched for an owner that lives as long."""
+    if not SAFE:
+        return made
     made.its_owner = kind(api_url="http://localhost:1", api_key="test")
     return watched(made, made.its_owner)
 

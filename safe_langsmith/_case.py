@@ -1,0 +1,216 @@
+"""One refused request under investigation: what a check gets, learns and returns.
+
+The questions that several checks ask stand here; each is put to the server once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from safe_langsmith._diagnosis import Code, Finding, State
+from safe_langsmith._hosts import (
+    base_of,
+)
+from safe_langsmith._operations import (
+    is_uuid,
+)
+from safe_langsmith._protocol import (
+    ORG_KEY_WORDINGS,
+    Access,
+    Answer,
+    Probe,
+    Refusal,
+    Reply,
+    Steps,
+)
+from safe_langsmith._settings import Settings, Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a client uses from now on, what was done, and how to make it permanent."""
+
+    settings: Settings
+    session: bool = False
+    how: str = ""
+    permanent: str = ""
+
+    @property
+    def access(self) -> Access:
+        """What a repaired request shows the server."""
+        return replace(self.settings.access, session=self.session)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause that was shown: what to say of it, and the repair, if the rule allows one.
+
+    ``waits``: seconds to wait before each try of the request with ``repair``.
+    ``otherwise``: what holds if the request is refused all the same.
+    """
+
+    code: Code
+    summary: str
+    next_steps: tuple[str, ...] = ()
+    repair: Repair | None = None
+    waits: tuple[float, ...] = (0.0,)
+    required_permission: str | None = None
+    otherwise: Cause | None = None
+
+
+# What a check returns to end the search where nothing was refused.
+NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A workspace as the server lists it for a key. No permissions: not known."""
+
+    id: str
+    name: str = ""
+    organization: str | None = None
+    role: str = ""
+    permissions: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the server thinks of a key. ``workspaces`` is None where it lists none."""
+
+    state: State
+    workspaces: tuple[Listed, ...] | None = None
+    home: str | None = None
+    organization: str | None = None
+
+    def lists(self, workspace: str) -> Listed | None:
+        """The listed workspace with this id."""
+        same = workspace.lower()
+        return next((w for w in self.workspaces or () if w.id.lower() == same), None)
+
+
+@dataclass(slots=True)
+class Case:
+    """One refused request under investigation, and what was learnt so far.
+
+    ``home`` is the endpoint before any repair: a key that names none of its own was
+    configured for this one.
+    """
+
+    refusal: Refusal
+    setup: Setup
+    home: str
+    findings: list[Finding] = field(default_factory=list)
+    workspaces: tuple[Listed, ...] = ()
+    answers: dict[Probe, Answer] = field(default_factory=dict)
+
+    def ask(self, probe: Probe) -> Steps[Answer]:
+        """Ask the server, once for each question."""
+        if probe not in self.answers:
+            self.answers[probe] = yield probe
+        return self.answers[probe]
+
+    def note(self, subject: str, state: State, text: str) -> None:
+        """Add a finding, once."""
+        finding = Finding(subject, state, text)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    @property
+    def sent(self) -> Access:
+        """What the refused request showed the server."""
+        return self.refusal.access
+
+
+Check = Callable[[Case], Steps[Cause | None]]
+
+
+def probe(access: Access, path: str) -> Probe:
+    """A question to the API that this access belongs to."""
+    url = f"{base_of(access.endpoint)}/api/v1{path}"
+    return Probe(url, access.key, access.workspace, access.session)
+
+
+def judge(answer: Answer) -> State:
+    """Whether a probe was let in. Only LangSmith's own refusal, in JSON, is a no."""
+    if not isinstance(answer, Reply) or answer.is_html:
+        return "unknown"
+    data = answer.data()
+    if answer.status == 200 and data is not None:
+        return "good"
+    if answer.status in (401, 403) and isinstance(data, dict):
+        return "bad"
+    return "unknown"
+
+
+def says_org_scoped(answer: Answer) -> bool:
+    """Whether the server knows the key and wants a workspace, in either wording."""
+    return (
+        isinstance(answer, Reply)
+        and answer.status == 403
+        and any(wording in answer.body for wording in ORG_KEY_WORDINGS)
+    )
+
+
+def listed_in(answer: Answer) -> tuple[Listed, ...] | None:
+    """The workspaces in an answer to ``GET /workspaces``, or None if it is none."""
+    data = answer.data() if isinstance(answer, Reply) and answer.status == 200 else None
+    if isinstance(data, dict):
+        names = ("workspaces", "items", "results")
+        data = next((data[n] for n in names if isinstance(data.get(n), list)), None)
+    if not isinstance(data, list):
+        return None
+    rows = [row for row in data if isinstance(row, dict) and not row.get("is_deleted")]
+    return tuple(_listed(row) for row in rows if is_uuid(text_in(row.get("id"))))
+
+
+def _listed(row: dict[str, Any]) -> Listed:
+    may = row.get("permissions")
+    permissions = frozenset(filter(text_in, may)) if isinstance(may, list) and may else None
+    return Listed(
+        text_in(row.get("id")),
+        text_in(row.get("display_name")),
+        text_in(row.get("organization_id")) or None,
+        text_in(row.get("role_name")),
+        permissions,
+    )
+
+
+def text_in(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def identify(case: Case, access: Access) -> Steps[Identity]:
+    """Find out whether the server knows a key, without regard to a workspace."""
+    alone = replace(access, workspace=None)
+    listing = yield from case.ask(probe(alone, "/workspaces"))
+    rows = listed_in(listing)
+    if rows is not None:
+        owner = next((w.organization for w in rows if w.organization), None)
+        return Identity("good", rows, organization=owner)
+    who = yield from case.ask(probe(alone, "/auth/public"))
+    data = who.data() if isinstance(who, Reply) else None
+    if judge(who) == "good" and isinstance(data, dict):
+        home, owner = text_in(data.get("tenant_id")), text_in(data.get("organization_id"))
+        return Identity("good", None, home if is_uuid(home) else None, owner or None)
+    if says_org_scoped(who):
+        return Identity("good")
+    refused = judge(listing) == "bad" and judge(who) == "bad"
+    return Identity("bad" if refused else "unknown")
+
+
+def admits(case: Case, access: Access) -> Steps[State]:
+    """Find out whether the server lets this key into this workspace (or its own)."""
+    answer = yield from case.ask(probe(access, "/auth/public"))
+    return judge(answer)
+
+
+def works(case: Case, access: Access) -> Steps[State]:
+    """Find out whether key and workspace are both good."""
+    identity = yield from identify(case, access)
+    if identity.state != "good" or access.workspace is None:
+        return identity.state
+    if identity.workspaces is not None:
+        return "good" if identity.lists(access.workspace) else "bad"
+    return (yield from admits(case, access))

@@ -1,0 +1,50 @@
+"""The decision: why a request was refused, one check for each cause.
+
+A check is a generator: it may ask the server (`yield` a `Probe`) and returns a `Cause`,
+or None where its cause could not be shown. `CHECKS` is the order of decision: the first
+cause that is shown wins. Nothing here reads, waits or sends.
+"""
+
+from __future__ import annotations
+
+from safe_langsmith._case import Check
+from safe_langsmith._checks.endpoint import (
+    blocked_by_proxy,
+    page_by_chance,
+    wrong_endpoint,
+)
+from safe_langsmith._checks.key import key_missing, legacy_key, refused_key, soiled_key
+from safe_langsmith._checks.permission import (
+    access_denied,
+    feature_unavailable,
+    permission_missing,
+    personal_only,
+    transient_refusal,
+)
+from safe_langsmith._checks.settings import stale_setting
+from safe_langsmith._checks.workspace import (
+    foreign_workspace,
+    prompt_of_nobody,
+    refused_home,
+    workspace_required,
+)
+
+CHECKS: tuple[Check, ...] = (
+    wrong_endpoint,
+    page_by_chance,
+    blocked_by_proxy,
+    key_missing,
+    legacy_key,
+    workspace_required,
+    feature_unavailable,
+    stale_setting,
+    soiled_key,
+    refused_key,
+    foreign_workspace,
+    refused_home,
+    prompt_of_nobody,
+    personal_only,
+    permission_missing,
+    transient_refusal,
+    access_denied,
+)

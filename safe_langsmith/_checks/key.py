@@ -1,0 +1,140 @@
+"""Is there a key, is it a key, and does the server know it?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safe_langsmith._case import (
+    Case,
+    Cause,
+    Repair,
+    identify,
+    works,
+)
+from safe_langsmith._checks.endpoint import proxy_refused
+from safe_langsmith._checks.settings import newer_settings, replaced
+from safe_langsmith._hosts import (
+    base_of,
+    region_of,
+    settings_page,
+    shown,
+)
+from safe_langsmith._keys import clean, kind_of, oddity
+from safe_langsmith._protocol import (
+    Probe,
+    Reply,
+    Steps,
+)
+from safe_langsmith._settings import Setting
+
+
+def key_missing(case: Case) -> Steps[Cause | None]:
+    """No key was sent. Does a newer reading have one?"""
+    if case.sent.key or case.sent.session:
+        return None
+    held = case.setup.held.key
+    page = settings_page(case.sent.endpoint)
+    steps = (f"set LANGSMITH_API_KEY, or pass api_key=; keys are made at {page}",)
+    if held.source.is_explicit:
+        summary = "no key was sent: an empty api_key was passed, so none was looked for."
+        return Cause("key-missing", summary, (f"pass a key, or no api_key at all; {page}",))
+    for fresh in newer_settings(case):
+        if not fresh.key.value or (yield from works(case, fresh.access)) != "good":
+            continue
+        summary = "no key was sent; the client was made before one was set."
+        if fresh.key.source.kind == "dotenv":
+            summary = "no key was sent; there is one in the .env, which was not loaded."
+        return replaced(case, "key-missing", summary, fresh)
+    return Cause("key-missing", "no key was sent.", steps)
+
+
+def legacy_key(case: Case) -> Steps[Cause | None]:
+    """The server itself says that the key is a legacy one."""
+    yield from ()
+    if "legacy api key" not in case.refusal.reply.message.lower():
+        return None
+    return _legacy(case)
+
+
+def _legacy(case: Case) -> Cause:
+    return Cause(
+        "key-legacy",
+        "keys that begin with ls__ stopped working in October 2024.",
+        (_new_key(case),),
+    )
+
+
+def soiled_key(case: Case) -> Steps[Cause | None]:
+    """Is there more in the text than the key, and does the key alone work?"""
+    key = case.sent.key or ""
+    alone = clean(key)
+    if not key or alone == key or not alone:
+        return None
+    access = replace(case.sent, key=alone)
+    if (yield from works(case, access)) != "good":
+        return None
+    where = case.setup.held.key.source
+    step = f"correct {where}: it should hold the key alone"
+    held = case.setup.held
+    cleaned = replace(held, key=Setting(alone, held.key.source))
+    how = "used the key without the characters around it"
+    repair = Repair(cleaned, case.sent.session, how, step)
+    summary = "there is more around the key than the key."
+    return Cause("key-malformed", summary, (step,), repair)
+
+
+def refused_key(case: Case) -> Steps[Cause | None]:
+    """Does the server not know the key, or could that not be determined?"""
+    identity = yield from identify(case, case.sent)
+    case.workspaces = identity.workspaces or ()
+    if identity.state == "good":
+        case.note("key", "good", "the server knows the key")
+        return None
+    info = yield from case.ask(Probe(f"{base_of(case.sent.endpoint)}/api/v1/info"))
+    if isinstance(info, Reply) and info.status in (401, 403):
+        return proxy_refused(case, "a request without a key, to /info, was refused as well")
+    reachable = isinstance(info, Reply) and info.status < 500 and not info.is_html
+    if identity.state == "unknown" or not reachable:
+        case.note("key", "unknown", "whether the server knows the key could not be asked")
+        return Cause(
+            "access-denied",
+            "the cause could not be determined.",
+            ("try again in a minute", *_other_regions(case)),
+        )
+    return _rejected(case)
+
+
+def _rejected(case: Case) -> Cause:
+    key = case.sent.key or ""
+    if case.sent.session:
+        summary = "the login session is not accepted any more."
+        return Cause("key-rejected", summary, ("log in again: langsmith login",))
+    if kind_of(key) == "legacy":
+        return _legacy(case)
+    odd = oddity(key)
+    if odd:
+        where = case.setup.held.key.source
+        return Cause(
+            "key-malformed",
+            f"the key is refused, and {odd}.",
+            (f"correct {where}", _new_key(case)),
+        )
+    summary = f"{shown(case.sent.endpoint)} does not know this key."
+    if region_of(case.sent.endpoint):
+        case.note("region", "unknown", "the key may belong to another region")
+    steps = (*_other_regions(case), _new_key(case))
+    return Cause("key-rejected", summary, steps)
+
+
+def _new_key(case: Case) -> str:
+    return f"make a new key at {settings_page(case.sent.endpoint)}"
+
+
+def _other_regions(case: Case) -> tuple[str, ...]:
+    """How to find out whether a key belongs to another region."""
+    if not region_of(case.sent.endpoint):
+        return ()
+    return (
+        "look at the address of your web app: on eu., apac. or aws.smith.langchain.com, "
+        "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com (or apac., aws.)",
+    )

@@ -1,0 +1,158 @@
+"""Was a setting changed since the client was made, and does the newer one work?
+
+Here stands the rule of repair for keys and endpoints: what may replace what, and which
+key may go where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safe_langsmith._case import (
+    Case,
+    Cause,
+    Repair,
+    admits,
+    identify,
+    works,
+)
+from safe_langsmith._checks.workspace import named_workspaces
+from safe_langsmith._diagnosis import Code
+from safe_langsmith._hosts import (
+    is_official,
+    same_origin,
+    shown,
+)
+from safe_langsmith._protocol import (
+    Access,
+    Steps,
+)
+from safe_langsmith._settings import Setting, Settings, Source, disagreements
+
+
+def stale_setting(case: Case) -> Steps[Cause | None]:
+    """Was a setting changed since the client was made, and does the newer one work?"""
+    for finding in disagreements(case.setup):
+        case.note(finding.subject, finding.state, finding.text)
+    held = case.setup.held
+    for fresh in newer_settings(case):
+        changed = _changes(held, fresh)
+        if (yield from _is_good(case, changed)):
+            return None
+        outcome = yield from works(case, _access(case, fresh))
+        names = " and ".join(changed)
+        if outcome == "good":
+            summary = f"the client still uses an old {names}."
+            return replaced(case, "stale-setting", summary, fresh)
+        told = "was refused too" if outcome == "bad" else "could not be tried"
+        sources = ", ".join(str(source) for source in changed.values())
+        case.note("settings", outcome, f"the newer {names}, from {sources}, {told}")
+    return (yield from _removed_workspace(case))
+
+
+def _is_good(case: Case, changed: dict[str, Source]) -> Steps[bool]:
+    """Whether what the client holds is not shown to be bad, and so not stale.
+
+    A good key that lacks a permission is not stale, and is not replaced.
+    """
+    if set(changed) == {"workspace"}:
+        return (yield from works(case, case.sent)) != "bad"
+    return (yield from admits(case, case.sent)) != "bad"
+
+
+def _removed_workspace(case: Case) -> Steps[Cause | None]:
+    """A workspace that was taken out of the environment and lives on in the client."""
+    held = case.setup.held
+    if held.workspace.source.kind not in ("environment", "cache"):
+        return None
+    if named_workspaces(case) or (yield from works(case, case.sent)) != "bad":
+        return None
+    identity = yield from identify(case, case.sent)
+    if len(identity.workspaces or ()) != 1:
+        return None
+    case.workspaces = identity.workspaces or ()
+    source = Source("repair", "the only workspace of the key")
+    fresh = replace(held, workspace=Setting(case.workspaces[0].id, source))
+    summary = "the client still uses a workspace that was taken out of the environment."
+    return replaced(case, "stale-setting", summary, fresh)
+
+
+def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
+    pairs = {
+        "key": (held.key, fresh.key),
+        "endpoint": (held.endpoint, fresh.endpoint),
+        "workspace": (held.workspace, fresh.workspace),
+    }
+    return {n: new.source for n, (old, new) in pairs.items() if old.value != new.value}
+
+
+def newer_settings(case: Case) -> list[Settings]:
+    """The settings that a newer reading gives, where the rule lets them be used."""
+    found: list[Settings] = []
+    setup = case.setup
+    for newer in (setup.environ, setup.dotenv, setup.profile):
+        fresh = _merge(setup.held, newer)
+        if fresh.access == setup.held.access or fresh in found:
+            continue
+        if _may_be_used(case, setup.held, newer, fresh):
+            found.append(fresh)
+    return found
+
+
+def _access(case: Case, fresh: Settings) -> Access:
+    """What a request with newer settings shows; a login session goes on without a key."""
+    return replace(fresh.access, session=case.sent.session and not fresh.key.value)
+
+
+def _merge(held: Settings, newer: Settings) -> Settings:
+    """The held settings with what is newer; an explicit choice is never overridden."""
+
+    def merged(old: Setting, new: Setting) -> Setting:
+        return old if old.source.is_explicit or not new.value else new
+
+    return Settings(
+        merged(held.key, newer.key),
+        merged(held.endpoint, newer.endpoint),
+        merged(held.workspace, newer.workspace),
+    )
+
+
+def _may_be_used(case: Case, held: Settings, newer: Settings, fresh: Settings) -> bool:
+    """Whether a key may go where these settings send it.
+
+    A key is sent only to the host that it was configured for. So a key that comes with
+    an endpoint stays with it, and an endpoint takes along no key of another place,
+    except from one official host to another.
+    """
+    here, there = held.endpoint.value or "", fresh.endpoint.value or ""
+    configured_for = newer.endpoint.value or case.home
+    new_key = fresh.key is newer.key and newer.key.value is not None
+    if new_key and not same_origin(configured_for, there):
+        source = newer.key.source
+        case.note("settings", "unknown", f"{source} is for another endpoint; not tried")
+        return False
+    if same_origin(here, there) or (is_official(here) and is_official(there)):
+        return True
+    if newer.endpoint.source.kind == "profile":
+        return False
+    if new_key:
+        return True
+    source = newer.endpoint.source
+    case.note(
+        "settings",
+        "unknown",
+        f"{source} names {shown(there)}, but no key for it; the key was not sent there",
+    )
+    return False
+
+
+def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
+    changed = _changes(case.setup.held, fresh)
+    news = ", ".join(f"{name} from {source}" for name, source in changed.items())
+    if any(source.kind == "dotenv" for source in changed.values()):
+        step = "call load_dotenv(override=True) before the client is made"
+    else:
+        step = "make the client after its settings are set (or make it anew)"
+    session = _access(case, fresh).session
+    repair = Repair(fresh, session, f"used the newer {news}", step)
+    return Cause(code, summary, (step,), repair)

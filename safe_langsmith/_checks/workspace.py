@@ -1,0 +1,167 @@
+"""Does the key need a workspace, and can it use the one that was sent?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safe_langsmith._case import (
+    NO_REFUSAL,
+    Case,
+    Cause,
+    Identity,
+    Listed,
+    Repair,
+    admits,
+    identify,
+    probe,
+    text_in,
+    works,
+)
+from safe_langsmith._diagnosis import Code
+from safe_langsmith._hosts import (
+    settings_page,
+)
+from safe_langsmith._keys import kind_of
+from safe_langsmith._operations import (
+    is_uuid,
+)
+from safe_langsmith._protocol import (
+    Reply,
+    Steps,
+)
+from safe_langsmith._settings import Setting, Source
+
+_MOST_WORKSPACES_TRIED = 3
+
+
+def workspace_required(case: Case) -> Steps[Cause | None]:
+    """The server says that this key needs a workspace. Is there exactly one answer?"""
+    if case.refusal.generic or case.sent.workspace:
+        return None
+    identity = yield from identify(case, case.sent)
+    case.workspaces = identity.workspaces or ()
+    if identity.workspaces is None:
+        case.note("workspace", "unknown", "the key's workspaces could not be listed")
+    return (yield from _required(case, "this key needs a workspace, and none was sent."))
+
+
+def _required(case: Case, summary: str) -> Steps[Cause]:
+    """Fill in the workspace where one answer exists: the one named, or the only one."""
+    named = named_workspaces(case)
+    for setting in named:
+        access = replace(case.sent, workspace=setting.value)
+        outcome = yield from works(case, access)
+        if outcome != "good":
+            told = (
+                "which this key cannot use" if outcome == "bad" else "which was not tried"
+            )
+            text = f"{setting.source} names {setting.value}, {told}"
+            case.note("workspace", outcome, text)
+            return Cause("workspace-required", summary, _pick_workspace(case))
+    if len(named) == 1:
+        return _filled(case, summary, named[0], f"from {named[0].source}")
+    if not named and len(case.workspaces) == 1:
+        source = Source("repair", "the only workspace of the key")
+        only = Setting(case.workspaces[0].id, source)
+        return _filled(case, summary, only, "the only one that this key can use")
+    return Cause("workspace-required", summary, _pick_workspace(case))
+
+
+def _filled(case: Case, summary: str, workspace: Setting, why: str) -> Cause:
+    held, chosen = case.setup.held, workspace.value
+    step = f'set LANGSMITH_WORKSPACE_ID={chosen}, or pass workspace_id="{chosen}"'
+    if held.workspace.source.is_explicit:
+        return Cause("workspace-required", summary, (step,))
+    name = next((f" ({w.name})" for w in case.workspaces if w.id == chosen and w.name), "")
+    how = f"used workspace {chosen}{name}, {why}"
+    repair = Repair(replace(held, workspace=workspace), case.sent.session, how, step)
+    return Cause("workspace-required", summary, (step,), repair)
+
+
+def named_workspaces(case: Case) -> list[Setting]:
+    """The workspaces that are named anywhere but to this client, each once.
+
+    LANGSMITH_WORKSPACE_ID of the environment is the setting itself, so it comes alone.
+    """
+    setup = case.setup
+    if setup.environ.workspace.value:
+        return [setup.environ.workspace]
+    places = (*setup.aliases, setup.profile.workspace, setup.dotenv.workspace)
+    return list({s.value: s for s in reversed(places) if s.value}.values())
+
+
+def _pick_workspace(case: Case) -> tuple[str, ...]:
+    example = case.workspaces[0].id if case.workspaces else "..."
+    where = "" if case.workspaces else "; its id is in the web app, below Settings"
+    return (f'pass workspace_id="{example}", or set LANGSMITH_WORKSPACE_ID{where}',)
+
+
+def foreign_workspace(case: Case) -> Steps[Cause | None]:
+    """The key is good. Can it use the workspace that was sent?"""
+    workspace = case.sent.workspace
+    if not workspace:
+        return None
+    identity = yield from identify(case, case.sent)
+    if identity.lists(workspace):
+        return None
+    if identity.workspaces is None and (yield from admits(case, case.sent)) != "bad":
+        return None
+    if identity.workspaces is None and identity.home:
+        case.workspaces = (Listed(identity.home),)
+    what = yield from _what_is(case, workspace, identity)
+    code: Code = "workspace-mismatch"
+    if not what and kind_of(case.sent.key) == "service":
+        code = "service-key-scope"
+        summary = f"this service key does not reach workspace {workspace}."
+    else:
+        summary = f"{what or f'workspace {workspace} is not one that this key can use'}."
+    steps = _pick_workspace(case)
+    if code == "service-key-scope":
+        page = settings_page(case.sent.endpoint)
+        steps = (*steps, f"or make a key with that workspace in its scope, at {page}")
+    return Cause(code, summary, steps)
+
+
+def _what_is(case: Case, workspace: str, identity: Identity) -> Steps[str]:
+    """Say what a text that is no workspace of the key is instead, where it is shown."""
+    if not is_uuid(workspace):
+        return f"{workspace!r} is not a workspace id, which is a UUID"
+    owner = identity.organization
+    if owner is None and identity.workspaces is None:
+        who = yield from case.ask(probe(replace(case.sent, workspace=None), "/auth/public"))
+        data = who.data() if isinstance(who, Reply) else None
+        owner = text_in(data.get("organization_id")) if isinstance(data, dict) else None
+    if workspace == owner:
+        return f"{workspace} is the id of your organization, not of a workspace"
+    within = case.workspaces[0].id if len(case.workspaces) == 1 else None
+    access = replace(case.sent, workspace=within)
+    project = yield from case.ask(probe(access, f"/sessions/{workspace}"))
+    data = project.data() if isinstance(project, Reply) and project.status == 200 else None
+    if isinstance(data, dict) and data.get("id") == workspace:
+        name = text_in(data.get("name"))
+        return f"{workspace} is the id of the project {name!r}, not of a workspace"
+    return ""
+
+
+def refused_home(case: Case) -> Steps[Cause | None]:
+    """No workspace was sent. Does the key's own refuse it, and another one not?"""
+    if case.sent.workspace or case.sent.session:
+        return None
+    identity = yield from identify(case, case.sent)
+    if not identity.workspaces or (yield from admits(case, case.sent)) != "bad":
+        return None
+    open_ones = []
+    for workspace in identity.workspaces[:_MOST_WORKSPACES_TRIED]:
+        access = replace(case.sent, workspace=workspace.id)
+        if (yield from admits(case, access)) == "good":
+            open_ones.append(workspace.id)
+    if not open_ones:
+        return None
+    summary = "no workspace was sent, and the key's default workspace refuses it."
+    return (yield from _required(case, summary))
+
+
+def prompt_of_nobody(case: Case) -> Steps[Cause | None]:
+    """A prompt call that failed for another reason than the key: no refusal."""
+    yield from ()
+    return None if case.refusal.reply.status in (401, 403) else NO_REFUSAL
