@@ -2,6 +2,7 @@
 
 import nox
 
+nox.options.sessions = ["lint", "tests", "upstream"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
@@ -31,4 +32,19 @@ def tests(session: nox.Session, langsmith: str) -> None:
     wanted = "langsmith" if langsmith == "newest" else f"langsmith=={langsmith}"
     session.install("-e", ".[testing]", wanted, *groups("tests"), "--upgrade")
     coverage = ["--cov", "--cov-report=term"] if langsmith == "newest" else []
-    session.run("pytest", "-n", "4", "-q", *coverage, *session.posargs)
+    tests = ["-n", "4", "-q", "--ignore", "tests/test_upstream.py"]
+    session.run("pytest", *tests, *coverage, *session.posargs)
+
+
+@nox.session
+def upstream(session: nox.Session) -> None:
+    """The fast part of the SDK's own tests, with the plain and the safe clients."""
+    session.install("-e", ".[testing]", *groups("tests", "upstream"))
+    session.run("pytest", "-q", "tests/test_upstream.py")
+
+
+@nox.session
+def upstream_all(session: nox.Session) -> None:
+    """All of the SDK's own unit tests, with the plain and the safe clients: nightly."""
+    session.install("-e", ".[testing]", *groups("upstream-all"))
+    session.run("python", "-m", "tests.upstream.compare", "--all")

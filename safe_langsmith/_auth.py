@@ -7,7 +7,7 @@ httpx calls this an Auth: a flow that may send a request once more.
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langsmith._httpx import httpx
@@ -88,8 +88,10 @@ class WatchedAsync(_openapi_auth.AsyncClient):
         """The SDK's own seam: asked before each request."""
         return _auth_for(self._owner(), self._client)
 
-    def _validate_headers(self, *_: object) -> None:
+    def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key go out: the server refuses it, and we say why."""
+        if _chooses_credentials(custom_headers):
+            super()._validate_headers(headers, custom_headers)
 
     def copy(self, **options: Any) -> WatchedAsync:
         """Copy as the SDK does; the copy is watched too."""
@@ -108,8 +110,10 @@ class WatchedSync(_openapi_auth.SyncClient):
         """The SDK's own seam: asked before each request."""
         return _auth_for(self._owner(), self._client)
 
-    def _validate_headers(self, *_: object) -> None:
+    def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key go out: the server refuses it, and we say why."""
+        if _chooses_credentials(custom_headers):
+            super()._validate_headers(headers, custom_headers)
 
     def copy(self, **options: Any) -> WatchedSync:
         """Copy as the SDK does; the copy is watched too."""
@@ -118,6 +122,10 @@ class WatchedSync(_openapi_auth.SyncClient):
     with_options = copy
 
 
+_WATCHED: dict[type, type] = {
+    _openapi_auth.AsyncClient: WatchedAsync,
+    _openapi_auth.SyncClient: WatchedSync,
+}
 Watched = TypeVar("Watched", WatchedAsync, WatchedSync)
 Generated = TypeVar("Generated", _openapi_auth.AsyncClient, _openapi_auth.SyncClient)
 
@@ -127,12 +135,17 @@ def watched(generated: Generated, owner: Owner) -> Generated:
 
     The SDK makes it, with a class of its own; so the class is changed afterwards.
     """
-    made: Any = generated
-    if not isinstance(generated, (WatchedAsync, WatchedSync)):
-        is_async = isinstance(generated, _openapi_auth.AsyncClient)
-        made.__class__ = WatchedAsync if is_async else WatchedSync
+    kind = _WATCHED.get(type(generated))
+    if kind is not None:
+        made: Any = generated
+        made.__class__ = kind
         made._owner = weakref.ref(owner)
     return generated
+
+
+def _chooses_credentials(headers: Mapping[str, object]) -> bool:
+    """Whether a request names its own credentials, or takes them away."""
+    return any(name.lower() in ("authorization", "x-api-key") for name in headers)
 
 
 def _auth_for(owner: Owner | None, http: Any) -> RefusalAuth | None:

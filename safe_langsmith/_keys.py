@@ -106,6 +106,8 @@ def oddity(key: str) -> str | None:
         return f"it looks like a key of {vendor}"
     if kind_of(key) in ("personal", "service") and not _SHAPE.fullmatch(key):
         return _shape_oddity(key)
+    if kind_of(key) != kind_of(clean(key)):
+        return "there is more around the key than the key"
     if re.match(r"s?v?2?_(pt|sk)_", key):
         return "its beginning is missing: LangSmith keys begin with lsv2_pt_ or lsv2_sk_"
     if kind_of(key) == "unknown":

@@ -42,6 +42,12 @@ SourceKind = Literal[
 ]
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 logger = logging.getLogger("safe_langsmith")
+# The SDK's warnings name the first line outside of its own folder; ours is none of the
+# caller's lines either.
+_profiles._PACKAGE_DIR = (  # type: ignore[assignment]
+    _profiles._PACKAGE_DIR,
+    f"{Path(__file__).parent}{os.sep}",
+)
 _NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
 _NAMESPACES = ("LANGSMITH", "LANGCHAIN")
 _ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
@@ -431,19 +437,16 @@ def _read_profile(
 
 def disagreements(setup: Setup) -> tuple[Finding, ...]:
     """Name the settings on which the client, os.environ, `.env` and cache disagree."""
-    found = []
+    texts = []
     for name in _NAMES:
-        held = _part(setup.held, name)
-        for now in (_part(setup.environ, name), _part(setup.dotenv, name)):
+        show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
+        held, environ = _part(setup.held, name), _part(setup.environ, name)
+        used = f"the client uses {show(held.value or '') or 'none'}, from {held.source}"
+        if held.source.kind == "cache" and environ.value is None:
+            texts.append(f"{used}; os.environ does not have it any more")
+        for now in (environ, _part(setup.dotenv, name)):
             if now.value is None or now.value == held.value:
                 continue
-            show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
-            told = (
-                f"{now.source} is {show(now.value)}"
-                if now.source.place
-                else (f"{now.source} in os.environ is now {show(now.value)}")
-            )
-            ours = show(held.value) if held.value else "none"
-            text = f"{told}; the client uses {ours}, from {held.source}"
-            found.append(Finding("settings", "unknown", text))
-    return tuple(found)
+            where = "is" if now.source.place else "in os.environ is now"
+            texts.append(f"{now.source} {where} {show(now.value)}; {used}")
+    return tuple(Finding("settings", "unknown", text) for text in texts)

@@ -82,7 +82,7 @@ async def _to_port(loop: Any, sock: Any, address: Any) -> None:
 
 # For good, since the SDK's threads may outlive the test that made them.
 socket.getaddrinfo = _only_here
-BaseSelectorEventLoop.sock_connect = _to_port  # type: ignore[method-assign]
+BaseSelectorEventLoop.sock_connect = _to_port  # type: ignore[assignment, method-assign]
 
 
 @pytest.fixture(autouse=True)

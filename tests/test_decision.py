@@ -955,9 +955,7 @@ def test_a_key_with_something_around_it_that_does_not_work_alone_either() -> Non
     diagnosis, story = played(client_of(f"Bearer {SECOND}"), answers)
     assert diagnosis is not None
     assert diagnosis.code == "key-malformed"
-    assert (
-        "more around the key" in diagnosis.summary or "does not look" in diagnosis.summary
-    )
+    assert "there is more around the key than the key" in diagnosis.summary
     assert not story.resends
 
 
@@ -981,13 +979,10 @@ def test_a_foreign_workspace_of_a_key_that_lists_nothing() -> None:
     """The server tells neither an organization nor a workspace of it."""
     answers: dict[str, Answer | list[Answer]] = {
         "/workspaces": BAD,
-        "/auth/public": [BAD, NEEDS_WORKSPACE, BAD],
+        "/auth/public": [Reply(200, "{}"), BAD],
         f"/sessions/{IDS[1]}": BAD,
     }
     setup = client_of(workspace=IDS[1])
-    diagnosis, _ = played(setup, answers)
-    assert diagnosis is not None
-    answers["/auth/public"] = [Reply(200, "{}"), BAD]
     diagnosis, story = played(setup, answers)
     assert diagnosis is not None
     assert diagnosis.code == "workspace-mismatch"

@@ -185,6 +185,8 @@ NO_KEY = "it does not look like a LangSmith key, which begins with lsv2_pt_ or l
         (PERSONAL[:40], "it has 40 characters, and a LangSmith key has 51"),
         (f"{PERSONAL}{PERSONAL}", AROUND),
         (f"{PERSONAL},", AROUND),
+        (f"Bearer {PERSONAL}", AROUND),
+        (f"LANGSMITH_API_KEY={LEGACY}", AROUND),
         (PERSONAL.upper().replace("LSV2_PT", "lsv2_pt"), AROUND),
         (PERSONAL[1:], NO_BEGINNING),
         (PERSONAL[4:], NO_BEGINNING),

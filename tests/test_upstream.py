@@ -10,6 +10,7 @@ from upstream.compare import FAST, SLOW, Unavailable, compare
 NEEDED = ("dataclasses_json", "multipart", "pytest_asyncio", "respx")
 
 
+@pytest.mark.timeout(900)
 def test_no_test_of_the_sdk_fails_with_the_safe_client_alone() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
