@@ -42,11 +42,12 @@ SourceKind = Literal[
 ]
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 logger = logging.getLogger("safe_langsmith")
-# The SDK's warnings name the first line outside of its own folder; ours is none of the
-# caller's lines either.
+# The SDK's warnings name the first line outside of its own folder, and a line of ours is
+# none of the caller's. Before langsmith 0.14.15 nothing reads this.
+_OURS = f"{Path(__file__).parent}{os.sep}"
 _profiles._PACKAGE_DIR = (  # type: ignore[assignment]
-    _profiles._PACKAGE_DIR,
-    f"{Path(__file__).parent}{os.sep}",
+    getattr(_profiles, "_PACKAGE_DIR", _OURS),
+    _OURS,
 )
 _NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
 _NAMESPACES = ("LANGSMITH", "LANGCHAIN")
