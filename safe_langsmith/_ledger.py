@@ -111,8 +111,7 @@ class Ledger:
     def keep_repair(self, old: Access, new: Access) -> None:
         """Remember that requests with the old access are to use the new one."""
         with self._lock:
-            if old != new:
-                self._repairs[old] = new
+            self._repairs[old] = new
             self._memories.clear()
 
     def remember(

@@ -1,0 +1,210 @@
+"""What the transports do at their edges: odd sessions, ends of time, lost owners."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import anyio
+import langsmith
+import pytest
+import requests
+from langsmith._httpx import httpx
+from scenarios import GONE, PAGE
+
+import safe_langsmith.__main__
+from safe_langsmith import (
+    AccessDeniedError,
+    KeyRejectedError,
+    Policy,
+    SafeAsyncClient,
+    SafeClient,
+)
+from safe_langsmith import _cli as cli
+from safe_langsmith._auth import RefusalAuth
+from safe_langsmith._httpx import answer, async_answer, grown
+from safe_langsmith._ledger import Flight
+from safe_langsmith._protocol import Access, Reply, Resend, Unreachable
+from safe_langsmith._requests import RequestsExchange, RequestsWire
+from safe_langsmith._settle import Read, Wait, settle
+from safe_langsmith._wire import Clock, reply_of, target_of
+from safe_langsmith.testing import SimulatedLangSmith
+
+HERE = Access("http://127.0.0.1:1", GONE)
+
+
+@pytest.fixture
+def client(server: SimulatedLangSmith) -> Iterator[SafeClient]:
+    made = SafeClient(
+        server.url, api_key=GONE, auto_batch_tracing=False, policy=Policy(budget_s=2)
+    )
+    yield made
+    made.session.close()
+
+
+def test_python_dash_m_is_the_command() -> None:
+    assert vars(safe_langsmith.__main__)["main"] is cli.main
+
+
+def test_a_stand_in_for_a_session() -> None:
+    """As in the tests of those who use the SDK."""
+    client = SafeClient(session=mock.Mock(), api_key=GONE, auto_batch_tracing=False)
+    assert client.last_diagnosis is None
+
+
+def test_a_hook_that_the_caller_took_off(server: SimulatedLangSmith) -> None:
+    session = requests.Session()
+    client = SafeClient(server.url, session=session, api_key=GONE, auto_batch_tracing=False)
+    session.hooks["response"].clear()
+    del client
+    gc.collect()
+    assert session.hooks["response"] == []
+
+
+def test_a_page_from_the_api_itself_is_no_refusal(
+    client: SafeClient, server: SimulatedLangSmith
+) -> None:
+    server.answer("/sessions", status=200, body="<html>hi</html>", headers=PAGE)
+    assert client.request_with_retries("GET", "/sessions").text == "<html>hi</html>"
+    assert client.last_diagnosis is None
+
+
+def test_a_repair_that_no_longer_helps(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request with the old key is sent with the repaired one, which was revoked since."""
+    own = server.add_workspace("Research", projects=1)
+    old, new = (server.add_personal_key(workspaces=[own]) for _ in range(2))
+    monkeypatch.setenv("LANGSMITH_API_KEY", old.secret)
+    client = SafeClient(server.url, auto_batch_tracing=False, policy=Policy(budget_s=2))
+    server.revoke(old)
+    monkeypatch.setenv("LANGSMITH_API_KEY", new.secret)
+    assert list(client.list_projects())
+    server.revoke(new)
+    with pytest.raises(KeyRejectedError):
+        client.request_with_retries("GET", "/sessions", headers={"x-api-key": old.secret})
+
+
+def test_a_wait_that_brings_nothing_ends(client: SafeClient) -> None:
+    """After a few rounds one stops waiting for others, and makes the diagnosis."""
+    response = requests.Response()
+    response.status_code, response._content = 403, b'{"error":"Forbidden"}'
+    request = requests.Request("GET", f"{client.api_url}/sessions", {"x-api-key": GONE})
+    response.request = request.prepare()
+    flight, leads = client._ledger.join(client._access())
+    assert leads
+    works = settle(client, RequestsExchange(client, response, {}))
+    work = next(works)
+    rounds = 0
+    while isinstance(work, Wait):
+        assert work.flight is flight
+        rounds += 1
+        work = works.send(True)
+    assert isinstance(work, Read)
+    assert rounds == 4
+    works.close()
+
+
+def test_a_waiter_who_comes_too_late_is_woken_at_once() -> None:
+    flight, woken = Flight(HERE), []
+    flight.end()
+    flight.when_ended(lambda: woken.append(1))
+    assert woken == [1]
+
+
+def test_an_examination_has_nothing_to_send_again(client: SafeClient) -> None:
+    with RequestsWire(client) as wire:
+        assert wire.do(Resend(HERE)) == Unreachable("there is no request to send again")
+
+
+def test_an_answer_that_is_too_large(
+    client: SafeClient, server: SimulatedLangSmith
+) -> None:
+    for path in ("/workspaces", "/auth/public"):
+        server.answer(path, status=200, body="x" * 1_100_000)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
+    assert caught.value.code == "access-denied"
+
+
+def test_an_answer_that_outlasts_the_budget(
+    client: SafeClient, server: SimulatedLangSmith
+) -> None:
+    response = requests.get(f"{server.url}/info", stream=True, timeout=5)
+    with RequestsWire(client) as wire:
+        wire.clock = Clock(0)
+        with pytest.raises(requests.ReadTimeout):
+            list(wire._body(response))
+    response.close()
+    with pytest.raises(TimeoutError):
+        grown(b"", Clock(0))
+
+
+def test_a_sync_resource_that_is_no_refusal_or_stays_one(
+    server: SimulatedLangSmith,
+) -> None:
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    client = SafeClient(server.url, api_key=key, auto_batch_tracing=False)
+    generated = client._get_langsmith_api_sync()
+    with pytest.raises(langsmith.NotFoundError) as missing:
+        generated.get("/nothing", cast_to=object)
+    assert not isinstance(missing.value, AccessDeniedError)
+    generated.get("/sessions", cast_to=object)
+    server.answer("/sessions", status=403, body={"detail": "Forbidden"})
+    with pytest.raises(AccessDeniedError, match="remembers a refusal"):
+        generated.get("/sessions", cast_to=object)
+    generated.close()
+
+
+def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
+    """The SDK's own error, before anything is sent."""
+    generated: Any
+    for generated in (client._get_langsmith_api_sync(), client._get_langsmith_api()):
+        generated.api_key = generated.tenant_id = None
+        with pytest.raises(TypeError, match="authentication method"):
+            generated._validate_headers({}, {"Authorization": ""})
+    client._get_langsmith_api_sync().close()
+    anyio.run(client._get_langsmith_api().close)
+
+
+def test_an_owner_that_goes_during_its_request(server: SimulatedLangSmith) -> None:
+    """The answer stays as it is."""
+    client = SafeAsyncClient(server.url, api_key=GONE)
+    auth = RefusalAuth(client, client._client, generated=False)
+    auth.owner = lambda: None  # type: ignore[assignment]
+    request = httpx.Request("GET", f"{server.url}/sessions")
+    response = httpx.Response(403, request=request, content=b"{}")
+
+    async def none() -> list[Any]:
+        return [again async for again in async_answer(auth, request, response)]
+
+    assert list(answer(auth, request, response)) == []
+    assert anyio.run(none) == []
+    anyio.run(client._client.aclose)
+
+
+def test_where_a_request_went() -> None:
+    """The generated resources leave out an endpoint's /api/v1."""
+    known = ("https://other.test", "https://own.test/api/v1")
+    target = target_of("https://own.test/v2/runs/query", known)
+    assert (target.endpoint, target.path) == (known[1], "/v2/runs/query")
+    assert target.url("https://new.test/api") == "https://new.test/v2/runs/query"
+    foreign = target_of("https://replica.test/runs?x=1", known)
+    assert (foreign.endpoint, foreign.path) == ("https://replica.test", "/runs?x=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2", 2.0),
+        ("-1", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_both_forms_of_retry_after(text: str, seconds: float | None) -> None:
+    assert reply_of(429, {"Retry-After": text}, b"") == Reply(429, retry_after=seconds)
