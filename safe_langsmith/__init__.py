@@ -26,6 +26,8 @@ from safe_langsmith.errors import (
 if TYPE_CHECKING:
     from safe_langsmith._async_client import SafeAsyncClient
     from safe_langsmith._async_client import SafeAsyncClient as AsyncClient
+    from safe_langsmith._install import Installation, install
+    from safe_langsmith._replay import Replay
 
 Client = SafeClient
 
@@ -38,12 +40,14 @@ __all__ = [
     "Diagnosis",
     "FeatureUnavailableError",
     "Finding",
+    "Installation",
     "KeyMalformedError",
     "KeyMissingError",
     "KeyRejectedError",
     "LegacyKeyError",
     "PermissionMissingError",
     "Policy",
+    "Replay",
     "SafeAsyncClient",
     "SafeClient",
     "ServiceKeyScopeError",
@@ -55,13 +59,22 @@ __all__ = [
     "WrongRegionError",
     "__version__",
     "diagnose",
+    "install",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the async client when it is asked for: the SDK does the same with its own."""
+    """Import the rest when it is asked for: the SDK does the same with its own."""
     if name in ("SafeAsyncClient", "AsyncClient"):
         from safe_langsmith._async_client import SafeAsyncClient
 
         return SafeAsyncClient
+    if name in ("install", "Installation"):
+        from safe_langsmith import _install
+
+        return getattr(_install, name)
+    if name == "Replay":
+        from safe_langsmith._replay import Replay
+
+        return Replay
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -126,6 +126,11 @@ class Case:
 Check = Callable[[Case], Steps[Cause | None]]
 
 
+def is_further_destination(case: Case) -> bool:
+    """Whether the request went to a further destination of traces, not to the client's."""
+    return case.setup.held.endpoint.source.kind == "request"
+
+
 def probe(access: Access, path: str) -> Probe:
     """A question to the API that this access belongs to."""
     url = f"{base_of(access.endpoint)}/api/v1{path}"

@@ -1,4 +1,4 @@
-"""The command ``safe-langsmith``: doctor, explain, demo."""
+"""The command ``safe-langsmith``: doctor, explain, replay, demo."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import NoReturn, TextIO, cast
 from langsmith.utils import LangSmithError
 
 from safe_langsmith import __version__
+from safe_langsmith._client import SafeClient
 from safe_langsmith._codes import EXPLANATIONS, explain
 from safe_langsmith._diagnose import diagnose
 from safe_langsmith._keys import scrub
@@ -44,6 +45,18 @@ examples:
   safe-langsmith explain
   safe-langsmith explain workspace-required
 """
+_REPLAY_HELP = """\
+examples:
+  safe-langsmith replay
+  safe-langsmith replay ./failed-traces
+
+With LANGSMITH_FAILED_TRACES_DIR=./failed-traces the SDK saves each batch of traces that
+could not be sent. This sends them with the settings found here, oldest first, and removes
+a file once LangSmith has taken it. Stop it at any time, and run it again. Run one at a
+time.
+
+exit code: 0 nothing is left; 1 something is left, and why; 2 wrong use.
+"""
 _DEMO_HELP = """\
 example:
   safe-langsmith demo
@@ -51,6 +64,9 @@ example:
 It needs no account and reads none of your settings. A simulated LangSmith answers on
 this machine; install it with: pip install "safe-langsmith[testing]"
 """
+
+
+_ENV_FILE = "the .env file to read (else: the nearest, from this folder upwards)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,13 +129,22 @@ def _parser() -> argparse.ArgumentParser:
         "--env-file",
         metavar="PATH",
         type=_file,
-        help="the .env file to read (else: the nearest, from this folder upwards)",
+        help=_ENV_FILE,
     )
     about = "say what a code means, how it is shown, and how to fix it"
     codes = command("explain", about, _EXPLAIN_HELP, _explain)
     codes.add_argument(
         "code", nargs="?", metavar="CODE", help="the code in an error; none: list all"
     )
+    about = "send the traces that could not be sent before"
+    replay = command("replay", about, _REPLAY_HELP, _replay)
+    replay.add_argument(
+        "folder",
+        nargs="?",
+        metavar="DIR",
+        help="the folder they were saved in (else: LANGSMITH_FAILED_TRACES_DIR)",
+    )
+    replay.add_argument("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
     about = "show each cause with the plain client and with SafeClient"
     command("demo", about, _DEMO_HELP, _demo)
     return parser
@@ -139,8 +164,7 @@ def _doctor(options: argparse.Namespace) -> int:
     try:
         diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
     except (LangSmithError, ValueError) as error:
-        why = scrub(" ".join(str(error).split()))
-        return _complain(f"langsmith makes no client with these settings: {why}", PROBLEM)
+        return _no_client(error)
     if options.json:
         print(json.dumps(diagnosis.as_dict(), indent=2))
     else:
@@ -167,6 +191,32 @@ def _listed(code: str, meaning: str) -> str:
     return textwrap.fill(meaning, 80, initial_indent=f"{code:<21}", subsequent_indent=hang)
 
 
+def _replay(options: argparse.Namespace) -> int:
+    folder = options.folder or os.environ.get("LANGSMITH_FAILED_TRACES_DIR")
+    if not folder:
+        text = "name the folder, or set LANGSMITH_FAILED_TRACES_DIR"
+        return _complain(text, WRONG_USE)
+    try:
+        policy = Policy(dotenv=options.env_file)
+        client = SafeClient(auto_batch_tracing=False, policy=policy)
+        result = client.replay_failed_traces(folder, on_progress=_progress)
+    except NotADirectoryError as error:
+        return _complain(str(error), WRONG_USE)
+    except (LangSmithError, ValueError) as error:
+        return _no_client(error)
+    print(scrub(str(result)))
+    if result.error is not None:
+        print(f"\n{result.error}")
+    return PROBLEM if result.left else HEALTHY
+
+
+def _progress(done: int, of: int) -> None:
+    """Show how far a long run is, on a terminal alone."""
+    if sys.stderr.isatty():
+        end = "\n" if done == of else ""
+        print(f"\r{done} of {of}", end=end, file=sys.stderr, flush=True)
+
+
 def _demo(options: argparse.Namespace) -> int:
     try:
         from safe_langsmith._demo import run
@@ -181,6 +231,11 @@ def _demo(options: argparse.Namespace) -> int:
 def _complain(text: str, code: int) -> int:
     print(f"safe-langsmith: {text}", file=sys.stderr)
     return code
+
+
+def _no_client(error: Exception) -> int:
+    why = scrub(" ".join(str(error).split()))
+    return _complain(f"langsmith makes no client with these settings: {why}", PROBLEM)
 
 
 @contextmanager

@@ -5,6 +5,9 @@ Nothing that only a refusal needs is imported before one.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +17,7 @@ from langsmith.utils import LangSmithError
 
 from safe_langsmith._auth import watched
 from safe_langsmith._hook import attach
-from safe_langsmith._hosts import base_of
+from safe_langsmith._hosts import base_of, origin
 from safe_langsmith._keys import can_be_sent
 from safe_langsmith._ledger import Ledger
 from safe_langsmith._policy import Policy, checked, with_policy
@@ -23,6 +26,7 @@ from safe_langsmith._settings import AtConstruction, at_construction, sendable_k
 from safe_langsmith.errors import AccessDeniedError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from langsmith import schemas as ls_schemas
@@ -34,6 +38,12 @@ if TYPE_CHECKING:
     from urllib3.util import Retry
 
     from safe_langsmith._diagnosis import Diagnosis
+    from safe_langsmith._replay import Replay
+
+# The newest of what the tracing path met; its texts are small, but there may be many.
+_MOST_LOST = 1000
+# Headers by which a replica of the SDK authenticates itself without a key of LangSmith.
+_FOREIGN = {"X-Service-Key", "Authorization", "Cookie"}
 
 
 class SafeClient(langsmith.Client):
@@ -55,6 +65,8 @@ class SafeClient(langsmith.Client):
     policy: Policy
     _ledger: Ledger
     _born: AtConstruction
+    _lost: deque[Exception]
+    _failure: threading.local
 
     if TYPE_CHECKING:
 
@@ -101,8 +113,10 @@ class SafeClient(langsmith.Client):
 
         def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
             self.policy = checked(policy)
-            super().__init__(*args, **kwargs)
             self._ledger = Ledger()
+            self._lost = deque(maxlen=_MOST_LOST)
+            self._failure = threading.local()
+            super().__init__(*args, **kwargs)
             given = kwargs | dict(zip(("api_url",), args, strict=False))
             self._born = at_construction(self._access(), given)
             if self._api_key and not can_be_sent(self._api_key):
@@ -126,6 +140,69 @@ class SafeClient(langsmith.Client):
 
         return diagnose(self)
 
+    @property
+    def api_key(self) -> str | None:
+        """The key in use. An assignment reaches the threads that send traces, too."""
+        return self._api_key
+
+    @api_key.setter
+    def api_key(self, value: str | None) -> None:
+        # The SDK's constructor assigns as well; then nothing has a copy yet.
+        old = self._access() if hasattr(self, "_born") else None
+        self._set_header_affecting_attr("_api_key", value)
+        if old is not None and old != self._access():
+            self._follow(old)
+            if value:
+                self._ledger.keep_repair(old, self._access())
+
+    def raise_for_tracing_errors(self) -> None:
+        """Raise what the tracing path met since the last call, or do nothing.
+
+        Traces are sent in the background, where an error stops nothing. Call this
+        after ``client.flush()`` where a run must not pass while nothing is recorded.
+        It sends nothing and waits for nothing.
+
+        Raises:
+            AccessDeniedError: The typed error, if traces were refused for one reason.
+            LangSmithExceptionGroup: With ``exceptions``, if there were several reasons.
+            Exception: Whatever else a batch was lost for, such as a
+                `LangSmithConnectionError`.
+        """
+        errors = []
+        while self._lost:
+            errors.append(self._lost.popleft())
+        if errors:
+            from safe_langsmith._tracing import raise_for
+
+            raise_for(errors)
+
+    def replay_failed_traces(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> Replay:
+        """Send the batches that the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
+
+        Each is sent as it was saved, oldest first, with this client's key to its
+        endpoint and workspace; a refusal is repaired as for every call. A file is
+        removed once the server has taken it. What cannot be sent stays, and the result
+        says why. Run it again at any time: what was taken is not sent twice.
+
+        Args:
+            directory: The folder that the batches were saved in.
+            on_progress: Called after each file with how many are done, and of how many.
+
+        Returns:
+            How many batches were sent, and which files are left, each with its reason.
+
+        Raises:
+            NotADirectoryError: If there is no such folder.
+        """
+        from safe_langsmith._replay import replay
+
+        return replay(self, directory, on_progress)
+
     def request_with_retries(
         self,
         /,
@@ -134,16 +211,63 @@ class SafeClient(langsmith.Client):
         **kwargs: Any,
     ) -> requests.Response:
         """As the SDK's; a refusal is repaired and answered, or raises the typed error."""
+        if pathname.startswith("http"):
+            kwargs = self._without_own_key(pathname, kwargs)
         try:
             return super().request_with_retries(method, pathname, **kwargs)
         except LangSmithError as error:
             typed = self._typed(error, method, pathname)
+            self._failure.url, self._failure.refused = pathname, typed is not None
             if typed is None:
                 raise
         try:
+            self._note_loss(typed, method, pathname, kwargs)
             raise typed from None
         finally:
             del typed  # its traceback holds this frame, and so the client
+
+    def _without_own_key(self, url: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Keep this client's key from another host that has a credential of its own.
+
+        The SDK would add it to what it sends to a replica with a service key, a token
+        or a cookie.
+        """
+        request = kwargs.get("request_kwargs") or {}
+        headers = request.get("headers") or {}
+        if origin(url) == origin(self.api_url) or not _FOREIGN & headers.keys():
+            return kwargs
+        # None takes off what would be merged in.
+        return {
+            **kwargs,
+            "request_kwargs": {**request, "headers": {"x-api-key": None, **headers}},
+        }
+
+    def _note_loss(
+        self, error: Exception, method: str, path: str, kwargs: Mapping[str, Any]
+    ) -> None:
+        """Take down a trace that was refused for good."""
+        from safe_langsmith._tracing import bare, refused, sends_traces
+
+        if isinstance(error, AccessDeniedError) and sends_traces(method, path, kwargs):
+            refused(self, error, path, kwargs.get("request_kwargs") or {})
+            if method == "PATCH":  # the SDK shows these to nobody but the caller
+                self._lost.extend(bare(error))
+
+    def _invoke_tracing_error_callback(self, error: Exception) -> None:
+        """As the SDK's; the error is kept for `raise_for_tracing_errors`."""
+        from safe_langsmith._tracing import bare
+
+        self._lost.extend(bare(error))
+        super()._invoke_tracing_error_callback(error)
+
+    def _dump_failed_trace(
+        self, body_fn: Callable[[], bytes], headers: dict[str, str]
+    ) -> None:
+        """As the SDK's; the file names the destination, if that was a further one."""
+        from safe_langsmith._tracing import addressed, as_refused
+
+        with as_refused() if self._failure.refused else nullcontext():
+            super()._dump_failed_trace(body_fn, addressed(self, headers, self._failure.url))
 
     def _typed(self, error: LangSmithError, method: str, path: str) -> Exception | None:
         """The typed error behind one of the SDK's, which wraps what its session raises."""
@@ -180,23 +304,42 @@ class SafeClient(langsmith.Client):
     def _use(self, access: Access) -> None:
         """Take over a repaired access wherever the SDK keeps a copy of the old one."""
         old = self._access()
-        self._write_api_urls = {
-            (access.endpoint if url == old.endpoint else url): (
-                access.key if (url, key) == (old.endpoint, old.key) else key
-            )
-            for url, key in self._write_api_urls.items()
-        }
         if access.endpoint != old.endpoint:
             self.api_url = access.endpoint
             for generated in (self._langsmith_api, self._langsmith_api_sync):
                 if generated is not None:
                     generated.base_url = base_of(access.endpoint)
         self._workspace_id = access.workspace
-        self.api_key = access.key
+        self._set_header_affecting_attr("_api_key", access.key)
+        self._follow(old)
         # Remembered answers of the old access; a failed /info is kept as an empty one.
         self._settings = self._tenant_id = None
         if "info" not in self._born.arguments:
             self._info = None
+
+    def _follow(self, old: Access) -> None:
+        """Let what the tracing threads hold follow the client's endpoint and key.
+
+        They have copies of these, and a buffer of compressed traces for one destination.
+        """
+        here, there = (old.endpoint, old.key), (self.api_url, self._api_key)
+        self._write_api_urls = dict(
+            there
+            if place == here
+            else (there[0] if place[0] == here[0] else place[0], place[1])
+            for place in self._write_api_urls.items()
+        )
+        buffered = self.compressed_traces
+        if buffered is None:
+            return
+        with buffered.lock:
+            if buffered.destinations is not None:
+                buffered.destinations = frozenset(
+                    d._replace(api_url=there[0], api_key=there[1])
+                    if (d.api_url, d.api_key) == here
+                    else d
+                    for d in buffered.destinations
+                )
 
 
 SafeClient.__init__.__signature__ = with_policy(langsmith.Client.__init__)  # type: ignore[attr-defined]

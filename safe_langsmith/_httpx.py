@@ -153,8 +153,9 @@ class HttpxExchange:
         self.request = request
         self.response = response
         self.replayable = False
-        self.target = target_of(str(request.url), (owner._access().endpoint,))
-        self.access = access_of(self.target.endpoint, request.headers)
+        own = owner._access()
+        self.target = target_of(str(request.url), (own.endpoint,))
+        self.access = access_of(self.target.endpoint, request.headers, own)
         self.operation = operation(request.method, self.target.path)
 
     def keep(self, body: bytes) -> None:

@@ -9,7 +9,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 
 from safe_langsmith._diagnosis import Code, Diagnosis
@@ -80,6 +81,8 @@ class Ledger:
         self._flights: dict[Access, Flight] = {}
         self._memories: dict[tuple[Access, str], _Memory] = {}
         self._repairs: dict[Access, Access] = {}
+        self._said: dict[Hashable, float] = {}
+        _ledgers.add(self)
 
     def join(self, access: Access) -> tuple[Flight, bool]:
         """Give the diagnosis under way for this access, and whether you lead it."""
@@ -136,6 +139,32 @@ class Ledger:
                     return memory.diagnosis
                 del self._memories[access, scope]
         return None
+
+    def is_news(self, what: Hashable, seconds: float) -> bool:
+        """Whether this was not said within so many seconds; it counts as said now."""
+        now = time.monotonic()
+        with self._lock:
+            self._said = {w: until for w, until in self._said.items() if now < until}
+            if what in self._said:
+                return False
+            self._said[what] = now + seconds
+            return True
+
+    def renew_lock(self) -> None:
+        """Forget who held the lock: in a forked process that thread does not exist."""
+        self._lock = threading.Lock()
+
+
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in _ledgers:
+        ledger.renew_lock()
+
+
+with contextlib.suppress(AttributeError):  # on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _scope(diagnosis: Diagnosis) -> str:

@@ -37,13 +37,16 @@ def lets_in(status: int, url: str) -> bool:
 class Access:
     """What a request shows the server: where it goes, with which key and workspace.
 
-    ``session`` says that an OAuth login session authenticates the request.
+    ``session`` says that an OAuth login session authenticates the request, ``foreign``
+    that something else does, of which nothing is known here: a replica's service key or
+    token.
     """
 
     endpoint: str
     key: str | None = field(default=None, repr=False)
     workspace: str | None = None
     session: bool = False
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

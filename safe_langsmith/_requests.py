@@ -126,7 +126,7 @@ class RequestsExchange:
         request = response.request
         endpoints = (client.api_url, *client._write_api_urls)
         self.target = target_of(request.url or "", endpoints)
-        self.access = access_of(self.target.endpoint, request.headers)
+        self.access = access_of(self.target.endpoint, request.headers, client._access())
         self.operation = operation(request.method or "", self.target.path)
 
     def reply(self) -> Reply:

@@ -21,7 +21,7 @@ from langsmith import utils as ls_utils
 from langsmith._internal import _profiles
 
 from safe_langsmith._diagnosis import Finding
-from safe_langsmith._hosts import DEFAULT_ENDPOINT, shown
+from safe_langsmith._hosts import DEFAULT_ENDPOINT, same_origin, shown
 from safe_langsmith._keys import can_be_sent, clean, mask
 from safe_langsmith._protocol import Access
 
@@ -72,7 +72,7 @@ class Source:
         return {
             "argument": f"the {self.name} argument",
             "assigned": f"an assignment to client.{self.name}",
-            "request": "the request itself",
+            "request": self.name or "the request itself",
             "cache": f"the SDK's cache of {self.name}",
             "repair": f"a repair ({self.name})",
             "none": "nowhere",
@@ -208,7 +208,13 @@ def read(
 
 
 def as_sent(setup: Setup, sent: Access) -> Setup:
-    """The setup of one request: what it sent besides the client's own is its choice."""
+    """The setup of one request: what it sent besides the client's own is its choice.
+
+    A further destination of traces, on another host, has settings of its own: what the
+    environment and files say is not meant for it.
+    """
+    if not same_origin(sent.endpoint, setup.access.endpoint):
+        return _of_a_destination(sent)
     by_request = Source("request")
 
     def chosen(held: Setting, value: str | None) -> Setting:
@@ -220,6 +226,13 @@ def as_sent(setup: Setup, sent: Access) -> Setup:
         workspace=chosen(setup.held.workspace, sent.workspace),
     )
     return replace(setup, held=held, session=sent.session)
+
+
+def _of_a_destination(sent: Access) -> Setup:
+    own = Source("request", "the settings of this destination")
+    workspace = Setting(sent.workspace, own) if sent.workspace else Setting()
+    held = Settings(Setting(sent.key, own), Setting(sent.endpoint, own), workspace)
+    return Setup(held=held, session=sent.session)
 
 
 def _part(settings: Settings, name: Name) -> Setting:

@@ -21,7 +21,7 @@ from tenacity import (
     wait_random,
 )
 
-from safe_langsmith._hosts import base_of, origin, shown
+from safe_langsmith._hosts import base_of, origin, same_origin, shown
 from safe_langsmith._protocol import Access, Answer, Probe, Reply, Resend, Unreachable
 from safe_langsmith._settle import Owner, Read, Wait, read_settings
 
@@ -49,19 +49,29 @@ class Target(NamedTuple):
 def target_of(url: str, endpoints: tuple[str, ...]) -> Target:
     """Find the endpoint of a request among those that its client knows."""
     for endpoint in endpoints:
-        if url.startswith(endpoint):
+        if _is_below(url, endpoint):
             return Target(endpoint, url.removeprefix(endpoint))
     for endpoint in endpoints:
-        if url.startswith(base_of(endpoint)):
+        if _is_below(url, base_of(endpoint)):
             return Target(endpoint, url.removeprefix(base_of(endpoint)), below_base=True)
     return Target(origin(url), url.removeprefix(origin(url)))
 
 
-def access_of(endpoint: str, headers: Mapping[str, str | bytes]) -> Access:
-    """What a request showed the server."""
-    session = text_of(headers.get("Authorization")) or ""
+def _is_below(url: str, endpoint: str) -> bool:
+    """Whether an address lies below an endpoint; port 8080 is not below port 80."""
+    return url.startswith(endpoint) and url[len(endpoint) :][:1] in ("", "/", "?")
+
+
+def access_of(endpoint: str, headers: Mapping[str, str | bytes], own: Access) -> Access:
+    """What a request showed the server. ``own``: what its client shows it now.
+
+    A token is the client's session only if the client has one and goes to that host.
+    """
+    token = (text_of(headers.get("Authorization")) or "").startswith("Bearer ")
     key, workspace = text_of(headers.get("x-api-key")), text_of(headers.get("X-Tenant-Id"))
-    return Access(endpoint, key, workspace, session.startswith("Bearer ") and not key)
+    session = not key and token and own.session and same_origin(endpoint, own.endpoint)
+    other = (token and not session) or bool(headers.get("X-Service-Key"))
+    return Access(endpoint, key, workspace, session, foreign=not key and other)
 
 
 def text_of(value: str | bytes | None) -> str | None:

@@ -37,8 +37,11 @@ ORDER = (
     "_requests",
     "_httpx",
     "_client",
+    "_tracing",
+    "_replay",
     "_async_client",
     "_diagnose",
+    "_install",
     "__init__",
     "_codes",
     "_cli",
@@ -57,9 +60,10 @@ SPEAK_HTTP = {
     "_httpx",
     "_client",
     "_async_client",
+    "_replay",
     "_demo",
 }
-READ_THE_MACHINE = {"_settings", "_cli", "_demo"}
+READ_THE_MACHINE = {"_settings", "_replay", "_cli", "_demo"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 LATE = {"tenacity", "dotenv", "anyio"}
 PUBLIC = {
@@ -70,12 +74,14 @@ PUBLIC = {
     "Diagnosis",
     "FeatureUnavailableError",
     "Finding",
+    "Installation",
     "KeyMalformedError",
     "KeyMissingError",
     "KeyRejectedError",
     "LegacyKeyError",
     "PermissionMissingError",
     "Policy",
+    "Replay",
     "SafeAsyncClient",
     "SafeClient",
     "ServiceKeyScopeError",
@@ -87,6 +93,7 @@ PUBLIC = {
     "WrongRegionError",
     "__version__",
     "diagnose",
+    "install",
 }
 modules = pytest.mark.parametrize("module", ORDER)
 
@@ -196,7 +203,8 @@ def loaded_with(module: str) -> set[str]:
 def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     early = loaded_with("__init__")
     assert early >= {"__init__", "_client", "_settings", "errors"}
-    assert not early & {"_checks", "_resolve", "_settle", "_wire", "_requests", "_httpx"}
+    late = {"_checks", "_resolve", "_settle", "_wire", "_requests", "_httpx"}
+    assert not early & {*late, "_tracing", "_replay"}
     for module in early:
         names = imported(at_loading(tree_of(module).body))
         assert not [n for n in names if is_one_of(n, LATE)], module

@@ -13,7 +13,13 @@ from safe_langsmith._checks.endpoint import (
     page_by_chance,
     wrong_endpoint,
 )
-from safe_langsmith._checks.key import key_missing, legacy_key, refused_key, soiled_key
+from safe_langsmith._checks.key import (
+    foreign_credential,
+    key_missing,
+    legacy_key,
+    refused_key,
+    soiled_key,
+)
 from safe_langsmith._checks.permission import (
     access_denied,
     feature_unavailable,
@@ -33,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     wrong_endpoint,
     page_by_chance,
     blocked_by_proxy,
+    foreign_credential,
     key_missing,
     legacy_key,
     workspace_required,

@@ -9,6 +9,7 @@ from safe_langsmith._case import (
     Case,
     Cause,
     Repair,
+    is_further_destination,
 )
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
@@ -69,6 +70,8 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
 
 
 def _set_endpoint(case: Case, address: str) -> str:
+    if is_further_destination(case):
+        return f"use {address} for this destination"
     if case.setup.held.endpoint.source.kind == "argument":
         return f'pass api_url="{address}"'
     return f"set LANGSMITH_ENDPOINT={address}"

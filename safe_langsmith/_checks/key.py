@@ -9,12 +9,14 @@ from safe_langsmith._case import (
     Cause,
     Repair,
     identify,
+    is_further_destination,
     works,
 )
 from safe_langsmith._checks.endpoint import proxy_refused
 from safe_langsmith._checks.settings import newer_settings, replaced
 from safe_langsmith._hosts import (
     base_of,
+    origin,
     region_of,
     settings_page,
     shown,
@@ -28,6 +30,23 @@ from safe_langsmith._protocol import (
 from safe_langsmith._settings import Setting
 
 
+def foreign_credential(case: Case) -> Steps[Cause | None]:
+    """Is it something else than a key of LangSmith that authenticates the request?
+
+    A service key, a token or a cookie belongs to one destination of traces; what it may
+    do cannot be asked for.
+    """
+    yield from ()
+    if not case.sent.foreign:
+        return None
+    host = shown(origin(case.sent.endpoint))
+    return Cause(
+        "access-denied",
+        f"{host} refused the service key or token of this destination.",
+        ("check the service key or token that this destination was given",),
+    )
+
+
 def key_missing(case: Case) -> Steps[Cause | None]:
     """No key was sent. Does a newer reading have one?"""
     if case.sent.key or case.sent.session:
@@ -35,6 +54,9 @@ def key_missing(case: Case) -> Steps[Cause | None]:
     held = case.setup.held.key
     page = settings_page(case.sent.endpoint)
     steps = (f"set LANGSMITH_API_KEY, or pass api_key=; keys are made at {page}",)
+    if is_further_destination(case):
+        step = f"give this destination a key; keys are made at {page}"
+        return Cause("key-missing", "no key was sent.", (step,))
     if held.source.is_explicit:
         summary = "no key was sent: an empty api_key was passed, so none was looked for."
         return Cause("key-missing", summary, (f"pass a key, or no api_key at all; {page}",))

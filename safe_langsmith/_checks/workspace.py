@@ -13,6 +13,7 @@ from safe_langsmith._case import (
     Repair,
     admits,
     identify,
+    is_further_destination,
     probe,
     text_in,
     works,
@@ -70,6 +71,8 @@ def _required(case: Case, summary: str) -> Steps[Cause]:
 def _filled(case: Case, summary: str, workspace: Setting, why: str) -> Cause:
     held, chosen = case.setup.held, workspace.value
     step = f'set LANGSMITH_WORKSPACE_ID={chosen}, or pass workspace_id="{chosen}"'
+    if is_further_destination(case):
+        step = _name_for_destination(str(chosen))
     if held.workspace.source.is_explicit:
         return Cause("workspace-required", summary, (step,))
     name = next((f" ({w.name})" for w in case.workspaces if w.id == chosen and w.name), "")
@@ -92,8 +95,16 @@ def named_workspaces(case: Case) -> list[Setting]:
 
 def _pick_workspace(case: Case) -> tuple[str, ...]:
     example = case.workspaces[0].id if case.workspaces else "..."
+    if is_further_destination(case):
+        return (_name_for_destination(example),)
     where = "" if case.workspaces else "; its id is in the web app, below Settings"
     return (f'pass workspace_id="{example}", or set LANGSMITH_WORKSPACE_ID{where}',)
+
+
+def _name_for_destination(workspace: str) -> str:
+    return (
+        f'name it for this destination: auth={{"api_key": ..., "tenant_id": "{workspace}"}}'
+    )
 
 
 def foreign_workspace(case: Case) -> Steps[Cause | None]:
