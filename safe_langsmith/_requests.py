@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3
+from langsmith._internal._multipart import RewindableMultipartBody
 from langsmith.client import _LangSmithHttpAdapter
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import rewind_body
@@ -164,7 +165,9 @@ class RequestsExchange:
             request.headers.pop(name, None)
             if value:
                 request.headers[name] = value
-        if request._body_position is not None:
+        if isinstance(request.body, RewindableMultipartBody):
+            request.body.seek(0)
+        elif request._body_position is not None:
             rewind_body(request)
         adapter = self.client.session.get_adapter(request.url)
         started = time.perf_counter()
@@ -177,7 +180,8 @@ class RequestsExchange:
 def _is_replayable(request: requests.PreparedRequest) -> bool:
     """Whether the body can be sent once more: it is in memory, or can be rewound."""
     body = request.body
-    if body is None or isinstance(body, (bytes, str)):
+    # The SDK's own form knows how to begin anew; requests takes no note of its place.
+    if body is None or isinstance(body, (bytes, str, RewindableMultipartBody)):
         return True
     return isinstance(request._body_position, int) and hasattr(body, "seek")
 

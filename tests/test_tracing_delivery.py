@@ -1,0 +1,242 @@
+"""After a repair every trace has arrived, whole and once, on each of the SDK's ways."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import traces
+from conftest import QUICK
+
+from safe_langsmith import SafeClient
+from safe_langsmith.testing import SimulatedLangSmith
+from safe_langsmith.testing._world import Key
+
+Refuse = Callable[[], None]
+Make = Callable[..., tuple[SafeClient, Refuse]]
+
+
+def rotated(server: SimulatedLangSmith, patch: pytest.MonkeyPatch, **options: Any) -> Any:
+    """The client's key is revoked, and the environment has a new one."""
+    own = server.add_workspace("Research")
+    old = server.add_personal_key(workspaces=[own])
+    new = server.add_personal_key(workspaces=[own])
+    patch.setenv("LANGSMITH_ENDPOINT", server.url)
+    patch.setenv("LANGSMITH_API_KEY", old.secret)
+    client = SafeClient(policy=QUICK, **options)
+
+    def refuse() -> None:
+        server.revoke(old)
+        patch.setenv("LANGSMITH_API_KEY", new.secret)
+
+    return client, refuse
+
+
+def without_workspace(
+    server: SimulatedLangSmith, patch: pytest.MonkeyPatch, **options: Any
+) -> Any:
+    """The key is the organization's, and no workspace is named."""
+    server.add_workspace("Research")
+    patch.setenv("LANGSMITH_ENDPOINT", server.url)
+    patch.setenv("LANGSMITH_API_KEY", server.add_service_key(workspaces=None).secret)
+    return SafeClient(policy=QUICK, **options), lambda: None
+
+
+CAUSES = {"rotated": rotated, "no workspace": without_workspace}
+
+
+@pytest.mark.filterwarnings("ignore:Creating feedback")
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("way", traces.WAYS)
+def test_what_was_refused_arrives(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str, cause: str
+) -> None:
+    options = traces.WAYS[way](server)
+    client, refuse = CAUSES[cause](server, monkeypatch, **options)
+    refuse()
+    runs = traces.record(client, 8)
+    for run in runs:
+        client.create_feedback(
+            run_id=run, trace_id=uuid.UUID(run), key="score", score=1, comment=run
+        )
+    client.flush()
+    traces.arrived_whole_and_once(server, runs)
+    traces.refused_came_again(server)
+    assert traces.feedback_in(server) == dict.fromkeys(runs, 1)
+    client.cleanup()
+
+
+@pytest.mark.parametrize("way", ["multipart", "compressed"])
+def test_attachments_arrive(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    options = traces.WAYS[way](server)
+    client, refuse = rotated(server, monkeypatch, **options)
+    refuse()
+    content = os.urandom(200_000).replace(b"\r\n--", b"")
+    runs = traces.record(client, 3, attachment=content)
+    client.flush()
+    traces.arrived_whole_and_once(server, runs)
+    traces.refused_came_again(server)
+    arrived = server.runs
+    for run in runs:
+        assert arrived[run][0]["attachments"]["file"]["data"] == content
+    client.cleanup()
+
+
+@pytest.mark.parametrize("way", traces.BACKGROUND)
+def test_large_bodies_arrive(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Those that are streamed, too."""
+    options = traces.WAYS[way](server)
+    client, refuse = rotated(server, monkeypatch, **options)
+    refuse()
+    runs = traces.record(client, 4, traces.LARGE)
+    client.flush()
+    traces.arrived_whole_and_once(server, runs, traces.LARGE)
+    traces.refused_came_again(server)
+    if way == "multipart":  # the SDK streams what is larger than 20 MB
+        assert max(len(e.body) for e in traces.ingest(server, 403)) > 20_000_000
+    client.cleanup()
+
+
+@pytest.mark.parametrize("way", traces.BACKGROUND)
+def test_sixteen_threads_and_a_key_that_is_rotated_twice(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    own = server.add_workspace("Research")
+    keys = [server.add_personal_key(workspaces=[own]) for _ in range(3)]
+    options = traces.WAYS[way](server)
+    # The SDK starts its own sixteen threads at once.
+    server.info["batch_ingest_config"] |= {"scale_up_qsize_trigger": 0, "size_limit": 5}
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", keys[0].secret)
+    server.answer("/runs/*", status=None, delay=0.02)
+    client = SafeClient(policy=QUICK, **options)
+    barrier = threading.Barrier(16)
+
+    def rotate(before: Key, after: Key) -> None:
+        monkeypatch.setenv("LANGSMITH_API_KEY", after.secret)
+        server.revoke(before)
+
+    def work(number: int) -> list[str]:
+        runs = []
+        for turn in range(3):
+            barrier.wait()
+            if turn and not number:
+                rotate(*keys[turn - 1 : turn + 1])
+            runs += traces.record(client, 5)
+        return runs
+
+    with ThreadPoolExecutor(16) as pool:
+        runs = [run for some in pool.map(work, range(16)) for run in some]
+    client.flush()
+    traces.arrived_whole_and_once(server, runs)
+    traces.refused_came_again(server)
+    assert client.api_key == keys[2].secret
+    # One diagnosis for each rotation, however many were refused together.
+    assert len([e for e in server.exchanges if e.path == "/workspaces"]) <= 4
+    client.cleanup()
+
+
+def test_user_threads_do_not_wait_for_a_repair(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the tracing thread waits for the network, tracing and other calls go on."""
+    options = traces.WAYS["multipart"](server)
+    own = server.add_workspace("Research")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", server.add_service_key(workspaces=None).secret)
+    client = SafeClient(policy=QUICK, **options)
+    server.answer("/workspaces", status=None, delay=2)
+    first = traces.record(client, 1)
+    while not [e for e in server.exchanges if e.path == "/workspaces"]:
+        threading.Event().wait(0.01)
+    # The probe is answered only after two seconds, and all of this is done by then.
+    more = traces.record(client, 500)
+    assert client.last_diagnosis is None
+    assert client.request_with_retries("GET", "/info").ok
+    assert client.last_diagnosis is None
+    client.flush()
+    traces.arrived_whole_and_once(server, first + more)
+    assert client._workspace_id == own.id
+    client.cleanup()
+
+
+# --- processes --------------------------------------------------------------------------
+
+FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
+forks = pytest.mark.skipif(FORK is None, reason="nothing forks here")
+# What newer versions of Python warn of is what is tested.
+fork_warns = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def _child_with_a_client_of_its_own(pipe: Any) -> None:
+    client = SafeClient(policy=QUICK)
+    runs = traces.record(client, 5)
+    client.flush()
+    pipe.send(runs)
+
+
+def _child_with_the_parent_s(client: SafeClient, pipe: Any) -> None:
+    pipe.send(traces.record(client, 5))
+
+
+def in_a_fork(work: Callable[..., None], *arguments: Any) -> list[str]:
+    """Do this in a forked process, and give the runs that it has traced."""
+    assert FORK is not None
+    ours, theirs = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=work, args=(*arguments, theirs))
+    child.start()
+    try:
+        assert ours.poll(60), "the forked process does not come to its end"
+        runs: list[str] = ours.recv()
+    finally:
+        child.join(10)
+        child.kill()
+        ours.close()
+        theirs.close()
+    return runs
+
+
+@forks
+@fork_warns
+def test_a_forked_process_makes_its_own_client(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with gunicorn, whose workers make a client each."""
+    client, _ = without_workspace(server, monkeypatch)
+    runs = traces.record(client, 5)
+    client.flush()
+    runs += in_a_fork(_child_with_a_client_of_its_own)
+    traces.arrived_whole_and_once(server, runs)
+    client.cleanup()
+
+
+@forks
+@fork_warns
+@pytest.mark.parametrize("held", [False, True])
+def test_a_forked_process_uses_its_parent_s_client(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    """The plain one survives that without its threads: runs are sent one by one.
+
+    Also if another thread of the parent held our lock in that moment, or led a
+    diagnosis.
+    """
+    client, _ = without_workspace(server, monkeypatch, auto_batch_tracing=False)
+    if held:
+        client._ledger.join(client._access())
+        with client._ledger._lock:
+            runs = in_a_fork(_child_with_the_parent_s, client)
+    else:
+        runs = in_a_fork(_child_with_the_parent_s, client)
+    traces.arrived_whole_and_once(server, runs)
+    traces.refused_came_again(server)
