@@ -69,8 +69,11 @@ def access_of(endpoint: str, headers: Mapping[str, str | bytes], own: Access) ->
     """
     token = (text_of(headers.get("Authorization")) or "").startswith("Bearer ")
     key, workspace = text_of(headers.get("x-api-key")), text_of(headers.get("X-Tenant-Id"))
-    session = not key and token and own.session and same_origin(endpoint, own.endpoint)
+    at_home = same_origin(endpoint, own.endpoint)
+    session = not key and token and own.session and at_home
     other = (token and not session) or bool(headers.get("X-Service-Key"))
+    # At home a cookie may be anything's; a further destination may be given one.
+    other |= bool(headers.get("Cookie")) and not at_home
     return Access(endpoint, key, workspace, session, foreign=not key and other)
 
 

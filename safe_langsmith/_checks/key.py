@@ -42,8 +42,8 @@ def foreign_credential(case: Case) -> Steps[Cause | None]:
     host = shown(origin(case.sent.endpoint))
     return Cause(
         "access-denied",
-        f"{host} refused the service key or token of this destination.",
-        ("check the service key or token that this destination was given",),
+        f"{host} refused the service key, token or cookie of this destination.",
+        ("check the service key, token or cookie that this destination was given",),
     )
 
 
