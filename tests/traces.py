@@ -121,12 +121,18 @@ def feedback_in(server: SimulatedLangSmith) -> Counter[str]:
     return Counter(comment.partition(b'"')[0].decode() for comment in comments)
 
 
+def _fields(operations: list[dict[str, Any]]) -> set[str]:
+    """The fields with a value, but for one that only a separate end of a run has."""
+    given = {f for one in operations for f, value in one.items() if value is not None}
+    return given - {"session_id"}
+
+
 def shape(server: SimulatedLangSmith) -> list[str]:
     """What was traced, without what differs from one time to the next: ids and times."""
     return sorted(
         json.dumps(
             {
-                "fields": sorted({field for one in operations for field in one}),
+                "fields": sorted(_fields(operations)),
                 "name": operations[0].get("name"),
                 "inputs": operations[0].get("inputs"),
                 "outputs": operations[-1].get("outputs"),
