@@ -65,7 +65,7 @@ def _only_here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
     name = host.decode() if isinstance(host, bytes) else host
     if name in _PORTS:
         # An event loop resolves on a thread of its own.
-        in_loop = threading.current_thread() is not threading.main_thread()
+        in_loop = threading.current_thread().name.startswith("asyncio")
         own = f"127.77.0.{list(_PORTS).index(name) + 1}" if in_loop else "127.0.0.1"
         return _resolve(own, _PORTS[name], *args, **kwargs)
     if name in ("127.0.0.1", "localhost", "::1") or name.startswith("127.77.0."):
