@@ -174,8 +174,8 @@ def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
         raise _UnsentError("not tried, since the one before could not be sent")
     if file == waiting or not _was_taken(client, batch, file):
         with _moving():
+            file.touch()  # from now on it may be there
             file.rename(under_way)
-            under_way.touch()
         try:
             _send(client, batch)
         except _UnsentError as unsent:
@@ -237,7 +237,8 @@ def _read(file: Path) -> _Batch:
 
 
 def _first_in_json(body: bytes) -> _Record | None:
-    with contextlib.suppress(ValueError, RecursionError, LookupError, TypeError):
+    errors = (ValueError, RecursionError, LookupError, TypeError, AttributeError)
+    with contextlib.suppress(*errors):
         content: Any = json.loads(body)
         kind = "post" if content.get("post") else "patch"
         return _Record(kind, str(content[kind][0]["id"]))
@@ -271,8 +272,12 @@ def _decompressed(body: bytes) -> bytes:
 
 def _send(client: SafeClient, batch: _Batch) -> None:
     """Send a batch."""
-    with contextlib.suppress(LangSmithConflictError):  # it has these runs already
+    try:
         _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
+    except LangSmithConflictError:
+        return  # it has these runs already
+    except LangSmithNotFoundError as error:  # no batches are taken at this address
+        raise _reason(error) from None
 
 
 def _was_taken(client: SafeClient, batch: _Batch, file: Path) -> bool:
