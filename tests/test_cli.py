@@ -248,8 +248,8 @@ def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupt(server: SimulatedLangSmith) -> None:
     """In a process of its own, which waits for LangSmith.
 
-    A signal that comes just before a system call is seen after it alone, so a person who
-    sees nothing happen presses the keys again, and so does this.
+    Python sees a signal that comes just before a system call only after the call, and may
+    then lose it in a finalizer; so this one comes when the call has begun.
     """
     server.answer("/sessions", status=None, delay=60)
     doctor = [sys.executable, "-m", "safe_langsmith", "doctor"]
@@ -261,10 +261,8 @@ def test_an_interrupt(server: SimulatedLangSmith) -> None:
     ) as process:
         while not server.exchanges:
             time.sleep(0.01)
-        while process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=2)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
         assert process.stdout
         assert process.stderr
         assert (process.stdout.read(), process.stderr.read()) == (b"", b"")

@@ -161,7 +161,7 @@ def test_run_tree(server: SimulatedLangSmith) -> None:
 
 def test_langchain(server: SimulatedLangSmith) -> None:
     """Its tracer, its callback from the environment, and `tracing_v2_enabled`."""
-    chain = RunnableLambda(lambda number: number + 1).with_config(run_name="chain")
+    chain: Any = RunnableLambda(lambda number: number + 1).with_config(run_name="chain")
     with install(policy=QUICK) as client:
         tracer = LangChainTracer()
         assert tracer.client is client

@@ -222,6 +222,7 @@ def test_what_others_send_meanwhile_is_as_before(place: Place) -> None:
         thread = threading.Thread(target=ask)
         thread.start()
         thread.join()
+        client.session.close()  # which may go on after that
 
     client.replay_failed_traces(place.folder, on_progress=on_another_thread)
     assert found == [200]  # after two repetitions of the SDK's adapter
@@ -264,12 +265,11 @@ def started(place: Place, url: str | None = None, **kwargs: Any) -> subprocess.P
 
 
 def stopped(process: subprocess.Popen[str], by: signal.Signals) -> int:
-    """Stop a process; a Ctrl-C that comes between two system calls waits, so again."""
-    while True:
-        process.send_signal(by)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=2)
-            return process.returncode
+    """Stop a process that waits: a Ctrl-C just before a system call is seen after it."""
+    time.sleep(1)
+    process.send_signal(by)
+    process.communicate(timeout=60)
+    return process.returncode
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -324,17 +324,17 @@ def test_stopped_before_the_server_had_it(
     assert place.arrived(*runs) == [1, 1]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_at_any_moment_again_and_again(place: Place, seed: int) -> None:
     moments = random.Random(seed)
-    runs = [place.write()[1] for _ in range(40)]
-    place.server.answer("/runs/batch", status=None, delay=0.02)
+    runs = [place.write()[1] for _ in range(20)]
+    place.server.answer("/runs/batch", status=None, delay=0.05)
     kills = 0
     while True:
         posts, process = len(place.posts()), started(place)
         wait_for(lambda: len(place.posts()) > posts or process.poll() is not None)  # noqa: B023
         try:
-            process.communicate(timeout=moments.uniform(0.0, 0.5))
+            process.communicate(timeout=moments.uniform(0.0, 0.4))
             break
         except subprocess.TimeoutExpired:
             process.kill()
@@ -344,7 +344,7 @@ def test_killed_at_any_moment_again_and_again(place: Place, seed: int) -> None:
             os.utime(file, (0, 0))
     assert kills
     assert process.returncode == 0
-    assert place.arrived(*runs) == [1] * 40
+    assert place.arrived(*runs) == [1] * 20
     assert place.files == []
 
 
