@@ -52,8 +52,8 @@ examples:
 
 With LANGSMITH_FAILED_TRACES_DIR=./failed-traces the SDK saves each batch of traces that
 could not be sent. This sends them with the settings found here, oldest first, and removes
-a file once LangSmith has taken it. Stop it at any time, and run it again. Run one at a
-time.
+a file once LangSmith has taken it. Stop it at any time, and run it again: for a batch
+that was under way then, LangSmith is asked whether it has it.
 
 exit code: 0 nothing is left; 1 something is left, and why; 2 wrong use.
 """
@@ -192,19 +192,22 @@ def _listed(code: str, meaning: str) -> str:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    folder = options.folder or os.environ.get("LANGSMITH_FAILED_TRACES_DIR")
+    try:
+        policy = Policy(dotenv=options.env_file)
+        client = SafeClient(auto_batch_tracing=False, policy=policy)
+    except (LangSmithError, ValueError) as error:
+        return _no_client(error)
+    folder = options.folder or client._failed_traces_dir
     if not folder:
         text = "name the folder, or set LANGSMITH_FAILED_TRACES_DIR"
         return _complain(text, WRONG_USE)
     try:
-        policy = Policy(dotenv=options.env_file)
-        client = SafeClient(auto_batch_tracing=False, policy=policy)
         result = client.replay_failed_traces(folder, on_progress=_progress)
     except NotADirectoryError as error:
         return _complain(str(error), WRONG_USE)
-    except (LangSmithError, ValueError) as error:
-        return _no_client(error)
-    print(scrub(str(result)))
+    except OSError as error:
+        return _complain(str(error), PROBLEM)
+    print(result)
     if result.error is not None:
         print(f"\n{result.error}")
     return PROBLEM if result.left else HEALTHY

@@ -198,6 +198,8 @@ class SafeClient(langsmith.Client):
 
         Raises:
             NotADirectoryError: If there is no such folder.
+            OSError: If it cannot be read; a `BlockingIOError` if another replay is at
+                work in it.
         """
         from safe_langsmith._replay import replay
 

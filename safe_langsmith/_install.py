@@ -74,8 +74,9 @@ class Installation:
             place = _installed.index(self)
             later = _installed[place + 1 :]
             del _installed[place]
-            if later:  # installed since: that one stays, and will put back ours' before
-                later[0]._before = self._before
+            if later:  # installed since: that one stays, and is to put back ours' before
+                if later[0]._before is self.client:
+                    later[0]._before = self._before
             elif run_trees._CLIENT is self.client:
                 langsmith.configure(client=self._before)
 

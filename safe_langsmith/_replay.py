@@ -1,8 +1,8 @@
 """Send what the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
 
 A file has one batch: ``{"version": 1, "endpoint", "headers", "body_base64"}``. While it
-is sent its name ends in ``.sending``: if that is found later, a replay was stopped at
-this file, and LangSmith is asked whether it took the batch.
+is sent its name ends in ``.sending``. If that is found later, a replay was stopped at
+this file, or the answer was lost: LangSmith is asked whether it took the batch.
 """
 
 from __future__ import annotations
@@ -13,44 +13,57 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 import urllib3
+from langsmith.client import _LangSmithHttpAdapter
 from langsmith.utils import (
-    LangSmithAPIError,
     LangSmithConflictError,
     LangSmithConnectionError,
     LangSmithError,
     LangSmithNotFoundError,
-    LangSmithRateLimitError,
-    LangSmithRequestTimeout,
 )
+from requests.adapters import BaseAdapter, HTTPAdapter
 from tenacity import (
+    RetryCallState,
     Retrying,
-    retry_if_exception_type,
+    retry_if_exception,
+    retry_if_result,
     stop_after_attempt,
-    wait_exponential,
+    wait_fixed,
 )
 
 from safe_langsmith._hosts import shown
+from safe_langsmith._keys import scrub
+from safe_langsmith._operations import is_uuid
 from safe_langsmith._tracing import DESTINATION
+from safe_langsmith._wire import last_answer, reply_of
 from safe_langsmith.errors import AccessDeniedError
 
 if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient
 
-_ENDPOINTS = ("runs/multipart", "runs/batch")
-# A file may come from anywhere, so no other header of it is sent.
-_HEADERS = ("Content-Type", "Content-Encoding")
+_NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
 _LARGEST = 500_000_000
-_PASSING = (LangSmithAPIError, LangSmithRateLimitError, LangSmithRequestTimeout)
-# The first run of a batch stands at its very beginning.
-_BEGINNING = 1_000_000
-_RUN = re.compile(rb'name="(post|patch)\.([0-9a-fA-F-]{36})"')
+# The first record of a batch stands at its very beginning.
+_BEGINNING = 100_000
+_FORM = re.compile(r"multipart/form-data; boundary=([!-~]{1,100})")
+_FIRST_PART = re.compile(rb'[^\n]*\bname="(post|patch|feedback)\.([0-9a-fA-F-]{36})"')
+_NO_BATCH = "it is no batch that the SDK has saved"
+_ATTEMPTS = 3
+_LONGEST_PAUSE_S = 30.0
+# LangSmith takes a batch first, and shows it a little later.
+_SHOWN_WITHIN_S = 10.0
+_ASKED_EVERY_S = 2.0
+_ASKED_AT_MOST = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,15 @@ class Replay:
     def __str__(self) -> str:
         batches = "batch" if self.sent == 1 else "batches"
         lines = [f"{self.sent} {batches} sent, {len(self.left)} left"]
-        return "\n".join([*lines, *(f"  {name}: {why}" for name, why in self.left.items())])
+        lines += (scrub(f"  {name}: {why}") for name, why in self.left.items())
+        return "\n".join(lines)
+
+
+class _Record(NamedTuple):
+    """The first record of a batch: LangSmith is asked for it, to know of the whole."""
+
+    kind: str
+    id: str
 
 
 class _Batch(NamedTuple):
@@ -78,16 +99,29 @@ class _Batch(NamedTuple):
     destination: str
     headers: dict[str, str]
     body: bytes
+    first: _Record
 
 
 class _UnsentError(Exception):
-    """A file was not sent, and stays. ``for_all``: nor would others for its destination."""
+    """A batch was not sent, and its file stays.
+
+    ``for_all``: nor would others for its destination. ``in_doubt``: LangSmith may have
+    taken it all the same. ``again_in``: after so many seconds it may go well.
+    """
 
     def __init__(
-        self, why: str, *, for_all: bool = False, error: AccessDeniedError | None = None
+        self,
+        why: str,
+        *,
+        for_all: bool = False,
+        in_doubt: bool = False,
+        again_in: float | None = None,
+        error: AccessDeniedError | None = None,
     ) -> None:
         super().__init__(why)
         self.for_all = for_all
+        self.in_doubt = in_doubt
+        self.again_in = again_in
         self.error = error
 
 
@@ -100,7 +134,17 @@ def replay(
     folder = Path(directory)
     if not folder.is_dir():
         raise NotADirectoryError(f"there is no folder {str(folder)!r}")
-    files = sorted([*folder.glob("trace_*.json"), *folder.glob("trace_*.sending")])
+    with _alone(folder), _sent_once(client.session):
+        # Their names begin with the time, so the oldest comes first.
+        files = sorted(f for f in folder.iterdir() if _NAME.fullmatch(f.name))
+        return _send_files(client, files, on_progress)
+
+
+def _send_files(
+    client: SafeClient,
+    files: list[Path],
+    on_progress: Callable[[int, int], object] | None,
+) -> Replay:
     sent = 0
     left: dict[str, str] = {}
     hopeless: set[str] = set()
@@ -110,110 +154,201 @@ def replay(
             _send_file(client, file, hopeless)
             sent += 1
         except _UnsentError as unsent:
-            name = file.name if file.exists() else _under_way(file).name
-            left[name] = str(unsent)
+            left[_name_now(file)] = str(unsent)
             error = error or unsent.error
         if on_progress is not None:
             on_progress(number, len(files))
     return Replay(sent, left, error)
 
 
-def _read(file: Path) -> _Batch:
-    """Read a file that may be broken, or anything."""
+def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
+    """Send the batch in a file and remove that.
+
+    ``hopeless``: destinations that take nothing at the moment; may be added to.
+    """
+    batch = _read(file)
+    waiting, under_way = file.with_suffix(".json"), file.with_suffix(".sending")
+    if os.path.lexists(waiting) and os.path.lexists(under_way):
+        raise _UnsentError("there is a .json and a .sending of this name; remove one")
+    if batch.destination in hopeless:
+        raise _UnsentError("not tried, since the one before could not be sent")
+    if file == waiting or not _was_taken(client, batch, file):
+        with _moving():
+            file.touch()  # from now on it may be there
+            file.rename(under_way)
+        try:
+            _send(client, batch)
+        except _UnsentError as unsent:
+            if unsent.for_all:
+                hopeless.add(batch.destination)
+            if not unsent.in_doubt:
+                with _moving():
+                    under_way.rename(waiting)
+            raise
+    with _moving():
+        under_way.unlink()
+
+
+@contextmanager
+def _moving() -> Iterator[None]:
     try:
-        about = file.stat()
+        yield
+    except OSError as error:
+        raise _UnsentError(f"it cannot be renamed or removed: {error.strerror}") from None
+
+
+def _name_now(file: Path) -> str:
+    """The name of a file that was not sent: the sending may have changed it."""
+    forms = (file, file.with_suffix(".sending"), file.with_suffix(".json"))
+    return next((form for form in forms if os.path.lexists(form)), file).name
+
+
+# --- reading a file, which may be broken, or anything -------------------------------------
+
+
+def _read(file: Path) -> _Batch:
+    """Read a file; what is no batch of the SDK's goes nowhere."""
+    try:
+        about = file.lstat()
         if not stat.S_ISREG(about.st_mode):
             raise _UnsentError("it is not a regular file")
         if about.st_size > _LARGEST:
             raise _UnsentError("it is larger than 500 MB")
         content = json.loads(file.read_bytes())
-        endpoint, headers = content["endpoint"], content["headers"]
-        known = content["version"] == 1 and endpoint in _ENDPOINTS
+        version, endpoint = content["version"], content["endpoint"]
+        headers = {name: str(value) for name, value in content["headers"].items()}
         body = base64.b64decode(content["body_base64"], validate=True)
-        kept = {name: str(headers[name]) for name in _HEADERS if name in headers}
-        destination = str(headers.get(DESTINATION, ""))
     except OSError as error:
         raise _UnsentError(f"it cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise _UnsentError("it is no batch that the SDK has saved") from None
-    if not known:
+        raise _UnsentError(_NO_BATCH) from None
+    # A file may come from anywhere, so no other header of it is sent.
+    kept = {n: headers[n] for n in ("Content-Type", "Content-Encoding") if n in headers}
+    if version == 1 and endpoint == "runs/batch":
+        kept = {"Content-Type": "application/json"}
+        first = _first_in_json(body)
+    elif version == 1 and endpoint == "runs/multipart":
+        first = _first_in_form(body, kept)
+    else:
         raise _UnsentError("it is of a kind that this version does not know")
-    if not all(value.isprintable() and value.isascii() for value in kept.values()):
-        raise _UnsentError("it is no batch that the SDK has saved")
-    return _Batch(endpoint, destination, kept, body)
+    if first is None or not is_uuid(first.id):
+        raise _UnsentError(_NO_BATCH)
+    return _Batch(endpoint, headers.get(DESTINATION, ""), kept, body, first)
 
 
-def _under_way(file: Path) -> Path:
-    """The name of a file while it is sent."""
-    return file.with_suffix(".sending")
+def _first_in_json(body: bytes) -> _Record | None:
+    errors = (ValueError, RecursionError, LookupError, TypeError, AttributeError)
+    with contextlib.suppress(*errors):
+        content: Any = json.loads(body)
+        kind = "post" if content.get("post") else "patch"
+        return _Record(kind, str(content[kind][0]["id"]))
+    return None
 
 
-def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
-    """Send the batch in a file and remove that; else the file is as it was.
-
-    ``hopeless``: destinations that take nothing at the moment; may be added to.
-    """
-    batch = _read(file)
-    if batch.destination in hopeless:
-        raise _UnsentError("not tried, since the one before could not be sent")
-    try:
-        if file != _under_way(file) or not _was_taken(client, batch):
-            _send_and_rename(client, file, batch)
-        _under_way(file).unlink()
-    except _UnsentError as unsent:
-        if unsent.for_all:
-            hopeless.add(batch.destination)
-        raise
-    except OSError as error:
-        raise _UnsentError(f"it cannot be renamed: {error.strerror}") from None
+def _first_in_form(body: bytes, headers: Mapping[str, str]) -> _Record | None:
+    form = _FORM.fullmatch(headers.get("Content-Type", ""))
+    encoding = headers.get("Content-Encoding")
+    if not form or encoding not in (None, "zstd"):
+        return None
+    mark = b"--" + form.group(1).encode()
+    if not encoding and not body.rstrip().endswith(mark + b"--"):
+        return None  # its end is missing
+    head, _, rest = (_decompressed(body) if encoding else body).partition(b"\r\n")
+    found = _FIRST_PART.match(rest) if head == mark else None
+    return _Record(found.group(1).decode(), found.group(2).decode()) if found else None
 
 
-def _send_and_rename(client: SafeClient, file: Path, batch: _Batch) -> None:
-    """Send a batch; its name goes on to say so where it may have been taken or not."""
-    under_way = file.rename(_under_way(file))
-    try:
-        _send(client, batch)
-    except _UnsentError:
-        under_way.rename(file.with_suffix(".json"))
-        raise
-    except (LangSmithConnectionError, requests.RequestException) as error:
-        if _never_arrived(error):
-            under_way.rename(file.with_suffix(".json"))
-            raise _UnsentError("LangSmith was not reached", for_all=True) from None
-        why = "the connection broke, so whether LangSmith took it is asked the next time"
-        raise _UnsentError(why, for_all=True) from None
+def _decompressed(body: bytes) -> bytes:
+    """The beginning of a compressed body; empty where that cannot be had."""
+    import zstandard  # langsmith brings it along
+
+    with contextlib.suppress(zstandard.ZstdError):
+        return zstandard.ZstdDecompressor().stream_reader(body).read(_BEGINNING)
+    return b""
+
+
+# --- sending ------------------------------------------------------------------------------
 
 
 def _send(client: SafeClient, batch: _Batch) -> None:
-    """Send a batch; what fails in passing is tried again."""
-    url, headers = _place(client, batch.destination)
-    send = Retrying(
-        retry=retry_if_exception_type(_PASSING),
-        stop=stop_after_attempt(3),
-        wait=wait_exponential(multiplier=0.5, max=5),
-        reraise=True,
-    )
+    """Send a batch."""
     try:
-        send(
-            client.request_with_retries,
-            "POST",
-            f"{url}/{batch.endpoint}",
-            request_kwargs={"data": batch.body, "headers": {**headers, **batch.headers}},
-        )
+        _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
     except LangSmithConflictError:
         return  # it has these runs already
-    except AccessDeniedError as error:
-        raise _UnsentError(error.diagnosis.headline, for_all=True, error=error) from None
-    except _PASSING as error:
-        raise _UnsentError(_said(error), for_all=True) from None
-    except LangSmithConnectionError:
-        raise
-    except LangSmithError as error:
-        raise _UnsentError(_said(error)) from None
+    except LangSmithNotFoundError as error:  # no batches are taken at this address
+        raise _reason(error) from None
 
 
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _was_taken(client: SafeClient, batch: _Batch, file: Path) -> bool:
+    """Ask LangSmith whether it took a batch, whose file tells when that was sent.
+
+    It takes all of one or nothing, so the first record stands for the whole.
+    """
+
+    def is_over(state: RetryCallState) -> bool:
+        late = time.time() - file.stat().st_mtime > _SHOWN_WITHIN_S
+        # The clock may have been put back since.
+        return late or state.attempt_number >= _ASKED_AT_MOST
+
+    ask = Retrying(
+        retry=retry_if_result(lambda found: not found),
+        wait=wait_fixed(_ASKED_EVERY_S),
+        stop=is_over,
+        retry_error_callback=last_answer,
+    )
+    try:
+        return bool(ask(_is_there, client, batch))
+    except _UnsentError as unsent:
+        why = f"it may have been sent, and LangSmith cannot be asked for it: {unsent}"
+        hint = "; to send it again, let its name end in .json"
+        raise _UnsentError(why + hint, error=unsent.error) from None
+
+
+def _is_there(client: SafeClient, batch: _Batch) -> bool:
+    """Whether LangSmith shows the first record of a batch."""
+    kind, record_id = batch.first
+    path = f"{'feedback' if kind == 'feedback' else 'runs'}/{record_id}"
+    try:
+        found = _request(client, "GET", batch, path, {}).json()
+    except LangSmithNotFoundError:
+        return False
+    except ValueError:
+        raise _UnsentError("its answer is not JSON") from None
+    # What ends a run comes as a patch; a run that has not ended did not get it.
+    return kind != "patch" or (isinstance(found, dict) and bool(found.get("end_time")))
+
+
+def _request(
+    client: SafeClient,
+    method: Any,
+    batch: _Batch,
+    path: str,
+    headers: Mapping[str, str],
+    **request: Any,
+) -> requests.Response:
+    """Make a request where a batch belongs; what fails in passing is tried again."""
+    url, credential = _place(client, batch.destination)
+
+    def once() -> requests.Response:
+        try:
+            return client.request_with_retries(
+                method,
+                f"{url}/{path}",
+                request_kwargs={**request, "headers": {**credential, **headers}},
+            )
+        except (LangSmithConflictError, LangSmithNotFoundError):
+            raise
+        except (LangSmithError, requests.RequestException) as error:
+            raise _reason(error) from None
+
+    again = Retrying(
+        retry=retry_if_exception(lambda e: getattr(e, "again_in", None) is not None),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=_pause,
+        reraise=True,
+    )
+    return again(once)
 
 
 def _place(client: SafeClient, destination: str) -> tuple[str, dict[str, str]]:
@@ -227,68 +362,108 @@ def _place(client: SafeClient, destination: str) -> tuple[str, dict[str, str]]:
     raise _UnsentError(f"{why}, LANGSMITH_API_KEY to its key, and replay again")
 
 
-def _never_arrived(error: Exception) -> bool:
+def _reason(error: Exception) -> _UnsentError:
+    """Why a batch was not sent, or that this is in doubt."""
+    if isinstance(error, AccessDeniedError):
+        return _UnsentError(error.diagnosis.headline, for_all=True, error=error)
+    cause = error.__cause__ or error.__context__
+    response = getattr(cause, "response", None)
+    if isinstance(response, requests.Response):
+        return _unusual(response)
+    if _never_arrived(cause):
+        return _UnsentError("LangSmith was not reached", for_all=True, again_in=0)
+    if isinstance(error, (LangSmithConnectionError, requests.RequestException)):
+        why = "no answer came; the next time LangSmith is asked whether it took it"
+        return _UnsentError(why, for_all=True, in_doubt=True)
+    return _UnsentError(_short(str(error)), for_all=True)
+
+
+def _unusual(response: requests.Response) -> _UnsentError:
+    """What an answer that is no refusal means for a batch."""
+    status = response.status_code
+    reply = reply_of(status, response.headers, response.content)
+    passing = status in (429, 500, 503)
+    return _UnsentError(
+        f"LangSmith answered {status}: {_short(reply.body)}",
+        for_all=status in (429, 503),
+        # The server, or a proxy before it, has lost sight of the request.
+        in_doubt=status in (408, 502, 504),
+        again_in=(reply.retry_after or 0) if passing else None,
+    )
+
+
+def _short(text: str) -> str:
+    return scrub(" ".join(text.split())[:200])
+
+
+def _never_arrived(cause: BaseException | None) -> bool:
     """Whether no connection came about, so that nothing was sent."""
-    cause = error.__cause__ if isinstance(error, LangSmithConnectionError) else error
     reason = getattr(cause.args[0] if cause and cause.args else None, "reason", None)
     never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return isinstance(reason, never)
 
 
-# --- a batch that was under way when a replay was stopped ---------------------------------
+def _pause(state: RetryCallState) -> float:
+    """A little longer each time, or as long as LangSmith asks for."""
+    unsent = state.outcome.exception() if state.outcome else None
+    named = getattr(unsent, "again_in", 0.0)
+    return float(min(_LONGEST_PAUSE_S, max(named, 0.25 * 2**state.attempt_number)))
 
 
-def _was_taken(client: SafeClient, batch: _Batch) -> bool:
-    """Ask LangSmith whether it has the first run of a batch, which is taken whole."""
-    first = _first_run(batch)
-    if first is None:
-        raise _UnsentError(
-            "a replay was stopped while it was sent, and whether LangSmith took it "
-            "cannot be asked; to send it again, let its name end in .json"
-        )
-    kind, run_id = first
-    url, headers = _place(client, batch.destination)
+# --- once, and one at a time --------------------------------------------------------------
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other replays out of a folder: they would send the same batches."""
     try:
-        response = client.request_with_retries(
-            "GET", f"{url}/runs/{run_id}", request_kwargs={"headers": headers}
+        import fcntl
+    except ImportError:  # on Windows, which locks no folders
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = f"another replay is at work in {str(folder)!r}"
+            raise BlockingIOError(text) from None
+        yield
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _sent_once(session: requests.Session) -> Iterator[None]:
+    """Within, this thread's requests are not repeated beneath us.
+
+    The SDK's adapter sends a request again when a connection breaks, although the
+    server may have taken it.
+    """
+    before = session.adapters
+    with contextlib.closing(HTTPAdapter(max_retries=0)) as once:
+        session.adapters = OrderedDict(
+            (prefix, _Once(a, once) if isinstance(a, _LangSmithHttpAdapter) else a)
+            for prefix, a in before.items()
         )
-        ended = response.json().get("end_time") is not None
-    except LangSmithNotFoundError:
-        return False
-    except AccessDeniedError as error:
-        raise _UnsentError(error.diagnosis.headline, for_all=True, error=error) from None
-    except (LangSmithError, requests.RequestException, ValueError, AttributeError) as error:
-        why = f"whether LangSmith took it could not be asked: {_said(error)}"
-        raise _UnsentError(why, for_all=True) from None
-    # What ends a run comes as a patch; a run that has not ended did not get it.
-    return kind == "post" or ended
+        try:
+            yield
+        finally:
+            session.adapters = before
 
 
-def _first_run(batch: _Batch) -> tuple[str, str] | None:
-    """Kind ("post" or "patch") and id of the first run in a batch, if it has one."""
-    if batch.endpoint == "runs/batch":
-        return _first_in_json(batch.body)
-    beginning = batch.body[:_BEGINNING]
-    if batch.headers.get("Content-Encoding") == "zstd":
-        beginning = _decompressed(batch.body)
-    found = _RUN.search(beginning)
-    return (found.group(1).decode(), found.group(2).decode()) if found else None
+class _Once(BaseAdapter):
+    """Sends without repetition on the thread that made it; on others as before."""
 
+    def __init__(self, before: HTTPAdapter, once: HTTPAdapter) -> None:
+        super().__init__()
+        self._before = before
+        self._once = once
+        self._thread = threading.get_ident()
 
-def _first_in_json(body: bytes) -> tuple[str, str] | None:
-    with contextlib.suppress(ValueError, RecursionError, LookupError, TypeError):
-        content: Any = json.loads(body)
-        kind = "post" if content.get("post") else "patch"
-        run_id = content[kind][0]["id"]
-        if re.fullmatch(r"[0-9a-fA-F-]{36}", run_id):
-            return kind, run_id
-    return None
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Any:  # type: ignore[override]
+        here = threading.get_ident() == self._thread
+        return (self._once if here else self._before).send(request, **kwargs)
 
-
-def _decompressed(body: bytes) -> bytes:
-    """The beginning of a compressed body; empty where that cannot be had."""
-    import zstandard  # langsmith brings it along
-
-    with contextlib.suppress(zstandard.ZstdError):
-        return zstandard.ZstdDecompressor().stream_reader(body).read(_BEGINNING)
-    return b""
+    def close(self) -> None:
+        self._before.close()

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -246,21 +245,38 @@ def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
 
 
-def test_an_interrupt(server: SimulatedLangSmith, settings: dict[str, str]) -> None:
-    server.answer("/sessions", status=None, delay=30)
+def test_an_interrupt(server: SimulatedLangSmith) -> None:
+    """In a process of its own, which waits for LangSmith.
 
-    def interrupt() -> None:
+    Python sees a signal that comes just before a system call only after the call, and may
+    then lose it in a finalizer; so this one comes when the call has begun.
+    """
+    server.answer("/sessions", status=None, delay=60)
+    doctor = [sys.executable, "-m", "safe_langsmith", "doctor"]
+    with subprocess.Popen(
+        doctor,
+        env={**os.environ, **healthy(server)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         while not server.exchanges:
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout
+        assert process.stderr
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+    assert process.returncode == 130
+    server.clear_answers()
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        assert main(["doctor"]) == 130
-    finally:
-        thread.join()
-        server.clear_answers()
+
+def test_an_interrupt_while_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdout", Interrupted())
+    assert main(["explain"]) == 130
 
 
 def test_demo_without_its_extra(
