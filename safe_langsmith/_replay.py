@@ -1,18 +1,14 @@
 """Send what the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
 
-A file has one batch: ``{"version": 1, "endpoint", "headers", "body_base64"}``. While it
-is sent its name ends in ``.sending``. If that is found later, a replay was stopped at
-this file, or the answer was lost: LangSmith is asked whether it took the batch.
+While a file is sent its name ends in ``.sending``. If that is found later, a replay was
+stopped at this file, or the answer was lost: LangSmith is asked whether it took the batch.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import os
 import re
-import stat
 import threading
 import time
 from collections import OrderedDict
@@ -20,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
@@ -43,8 +39,7 @@ from tenacity import (
 
 from safe_langsmith._hosts import shown
 from safe_langsmith._keys import scrub
-from safe_langsmith._operations import is_uuid
-from safe_langsmith._tracing import DESTINATION
+from safe_langsmith._saved import Batch, UnsentError, read
 from safe_langsmith._wire import last_answer, reply_of
 from safe_langsmith.errors import AccessDeniedError
 
@@ -52,12 +47,6 @@ if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient
 
 _NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
-_LARGEST = 500_000_000
-# The first record of a batch stands at its very beginning.
-_BEGINNING = 100_000
-_FORM = re.compile(r"multipart/form-data; boundary=([!-~]{1,100})")
-_FIRST_PART = re.compile(rb'[^\n]*\bname="(post|patch|feedback)\.([0-9a-fA-F-]{36})"')
-_NO_BATCH = "it is no batch that the SDK has saved"
 _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 30.0
 # LangSmith takes a batch first, and shows it a little later.
@@ -83,46 +72,6 @@ class Replay:
         lines = [f"{self.sent} {batches} sent, {len(self.left)} left"]
         lines += (scrub(f"  {name}: {why}") for name, why in self.left.items())
         return "\n".join(lines)
-
-
-class _Record(NamedTuple):
-    """The first record of a batch: LangSmith is asked for it, to know of the whole."""
-
-    kind: str
-    id: str
-
-
-class _Batch(NamedTuple):
-    """What a file says: where to, and what."""
-
-    endpoint: str
-    destination: str
-    headers: dict[str, str]
-    body: bytes
-    first: _Record
-
-
-class _UnsentError(Exception):
-    """A batch was not sent, and its file stays.
-
-    ``for_all``: nor would others for its destination. ``in_doubt``: LangSmith may have
-    taken it all the same. ``again_in``: after so many seconds it may go well.
-    """
-
-    def __init__(
-        self,
-        why: str,
-        *,
-        for_all: bool = False,
-        in_doubt: bool = False,
-        again_in: float | None = None,
-        error: AccessDeniedError | None = None,
-    ) -> None:
-        super().__init__(why)
-        self.for_all = for_all
-        self.in_doubt = in_doubt
-        self.again_in = again_in
-        self.error = error
 
 
 def replay(
@@ -153,7 +102,7 @@ def _send_files(
         try:
             _send_file(client, file, hopeless)
             sent += 1
-        except _UnsentError as unsent:
+        except UnsentError as unsent:
             left[_name_now(file)] = str(unsent)
             error = error or unsent.error
         if on_progress is not None:
@@ -166,19 +115,19 @@ def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
 
     ``hopeless``: destinations that take nothing at the moment; may be added to.
     """
-    batch = _read(file)
+    batch = read(file)
     waiting, under_way = file.with_suffix(".json"), file.with_suffix(".sending")
     if os.path.lexists(waiting) and os.path.lexists(under_way):
-        raise _UnsentError("there is a .json and a .sending of this name; remove one")
+        raise UnsentError("there is a .json and a .sending of this name; remove one")
     if batch.destination in hopeless:
-        raise _UnsentError("not tried, since the one before could not be sent")
+        raise UnsentError("not tried, since the one before could not be sent")
     if file == waiting or not _was_taken(client, batch, file):
         with _moving():
             file.touch()  # from now on it may be there
             file.rename(under_way)
         try:
             _send(client, batch)
-        except _UnsentError as unsent:
+        except UnsentError as unsent:
             if unsent.for_all:
                 hopeless.add(batch.destination)
             if not unsent.in_doubt:
@@ -194,7 +143,7 @@ def _moving() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _UnsentError(f"it cannot be renamed or removed: {error.strerror}") from None
+        raise UnsentError(f"it cannot be renamed or removed: {error.strerror}") from None
 
 
 def _name_now(file: Path) -> str:
@@ -203,74 +152,10 @@ def _name_now(file: Path) -> str:
     return next((form for form in forms if os.path.lexists(form)), file).name
 
 
-# --- reading a file, which may be broken, or anything -------------------------------------
-
-
-def _read(file: Path) -> _Batch:
-    """Read a file; what is no batch of the SDK's goes nowhere."""
-    try:
-        about = file.lstat()
-        if not stat.S_ISREG(about.st_mode):
-            raise _UnsentError("it is not a regular file")
-        if about.st_size > _LARGEST:
-            raise _UnsentError("it is larger than 500 MB")
-        content = json.loads(file.read_bytes())
-        version, endpoint = content["version"], content["endpoint"]
-        headers = {name: str(value) for name, value in content["headers"].items()}
-        body = base64.b64decode(content["body_base64"], validate=True)
-    except OSError as error:
-        raise _UnsentError(f"it cannot be read: {error.strerror}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise _UnsentError(_NO_BATCH) from None
-    # A file may come from anywhere, so no other header of it is sent.
-    kept = {n: headers[n] for n in ("Content-Type", "Content-Encoding") if n in headers}
-    if version == 1 and endpoint == "runs/batch":
-        kept = {"Content-Type": "application/json"}
-        first = _first_in_json(body)
-    elif version == 1 and endpoint == "runs/multipart":
-        first = _first_in_form(body, kept)
-    else:
-        raise _UnsentError("it is of a kind that this version does not know")
-    if first is None or not is_uuid(first.id):
-        raise _UnsentError(_NO_BATCH)
-    return _Batch(endpoint, headers.get(DESTINATION, ""), kept, body, first)
-
-
-def _first_in_json(body: bytes) -> _Record | None:
-    errors = (ValueError, RecursionError, LookupError, TypeError, AttributeError)
-    with contextlib.suppress(*errors):
-        content: Any = json.loads(body)
-        kind = "post" if content.get("post") else "patch"
-        return _Record(kind, str(content[kind][0]["id"]))
-    return None
-
-
-def _first_in_form(body: bytes, headers: Mapping[str, str]) -> _Record | None:
-    form = _FORM.fullmatch(headers.get("Content-Type", ""))
-    encoding = headers.get("Content-Encoding")
-    if not form or encoding not in (None, "zstd"):
-        return None
-    mark = b"--" + form.group(1).encode()
-    if not encoding and not body.rstrip().endswith(mark + b"--"):
-        return None  # its end is missing
-    head, _, rest = (_decompressed(body) if encoding else body).partition(b"\r\n")
-    found = _FIRST_PART.match(rest) if head == mark else None
-    return _Record(found.group(1).decode(), found.group(2).decode()) if found else None
-
-
-def _decompressed(body: bytes) -> bytes:
-    """The beginning of a compressed body; empty where that cannot be had."""
-    import zstandard  # langsmith brings it along
-
-    with contextlib.suppress(zstandard.ZstdError):
-        return zstandard.ZstdDecompressor().stream_reader(body).read(_BEGINNING)
-    return b""
-
-
 # --- sending ------------------------------------------------------------------------------
 
 
-def _send(client: SafeClient, batch: _Batch) -> None:
+def _send(client: SafeClient, batch: Batch) -> None:
     """Send a batch."""
     try:
         _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
@@ -280,7 +165,7 @@ def _send(client: SafeClient, batch: _Batch) -> None:
         raise _reason(error) from None
 
 
-def _was_taken(client: SafeClient, batch: _Batch, file: Path) -> bool:
+def _was_taken(client: SafeClient, batch: Batch, file: Path) -> bool:
     """Ask LangSmith whether it took a batch, whose file tells when that was sent.
 
     It takes all of one or nothing, so the first record stands for the whole.
@@ -299,13 +184,13 @@ def _was_taken(client: SafeClient, batch: _Batch, file: Path) -> bool:
     )
     try:
         return bool(ask(_is_there, client, batch))
-    except _UnsentError as unsent:
+    except UnsentError as unsent:
         why = f"it may have been sent, and LangSmith cannot be asked for it: {unsent}"
         hint = "; to send it again, let its name end in .json"
-        raise _UnsentError(why + hint, error=unsent.error) from None
+        raise UnsentError(why + hint, error=unsent.error) from None
 
 
-def _is_there(client: SafeClient, batch: _Batch) -> bool:
+def _is_there(client: SafeClient, batch: Batch) -> bool:
     """Whether LangSmith shows the first record of a batch."""
     kind, record_id = batch.first
     path = f"{'feedback' if kind == 'feedback' else 'runs'}/{record_id}"
@@ -314,7 +199,7 @@ def _is_there(client: SafeClient, batch: _Batch) -> bool:
     except LangSmithNotFoundError:
         return False
     except ValueError:
-        raise _UnsentError("its answer is not JSON") from None
+        raise UnsentError("its answer is not JSON") from None
     # What ends a run comes as a patch; a run that has not ended did not get it.
     return kind != "patch" or (isinstance(found, dict) and bool(found.get("end_time")))
 
@@ -322,7 +207,7 @@ def _is_there(client: SafeClient, batch: _Batch) -> bool:
 def _request(
     client: SafeClient,
     method: Any,
-    batch: _Batch,
+    batch: Batch,
     path: str,
     headers: Mapping[str, str],
     **request: Any,
@@ -359,31 +244,31 @@ def _place(client: SafeClient, destination: str) -> tuple[str, dict[str, str]]:
         if shown(url) == destination:
             return url, {"x-api-key": key or ""}
     why = f"it was meant for {shown(destination)}: set LANGSMITH_ENDPOINT to that"
-    raise _UnsentError(f"{why}, LANGSMITH_API_KEY to its key, and replay again")
+    raise UnsentError(f"{why}, LANGSMITH_API_KEY to its key, and replay again")
 
 
-def _reason(error: Exception) -> _UnsentError:
+def _reason(error: Exception) -> UnsentError:
     """Why a batch was not sent, or that this is in doubt."""
     if isinstance(error, AccessDeniedError):
-        return _UnsentError(error.diagnosis.headline, for_all=True, error=error)
+        return UnsentError(error.diagnosis.headline, for_all=True, error=error)
     cause = error.__cause__ or error.__context__
     response = getattr(cause, "response", None)
     if isinstance(response, requests.Response):
         return _unusual(response)
     if _never_arrived(cause):
-        return _UnsentError("LangSmith was not reached", for_all=True, again_in=0)
+        return UnsentError("LangSmith was not reached", for_all=True, again_in=0)
     if isinstance(error, (LangSmithConnectionError, requests.RequestException)):
         why = "no answer came; the next time LangSmith is asked whether it took it"
-        return _UnsentError(why, for_all=True, in_doubt=True)
-    return _UnsentError(_short(str(error)), for_all=True)
+        return UnsentError(why, for_all=True, in_doubt=True)
+    return UnsentError(_short(str(error)), for_all=True)
 
 
-def _unusual(response: requests.Response) -> _UnsentError:
+def _unusual(response: requests.Response) -> UnsentError:
     """What an answer that is no refusal means for a batch."""
     status = response.status_code
     reply = reply_of(status, response.headers, response.content)
     passing = status in (429, 500, 503)
-    return _UnsentError(
+    return UnsentError(
         f"LangSmith answered {status}: {_short(reply.body)}",
         for_all=status in (429, 503),
         # The server, or a proxy before it, has lost sight of the request.

@@ -38,6 +38,7 @@ ORDER = (
     "_httpx",
     "_client",
     "_tracing",
+    "_saved",
     "_replay",
     "_async_client",
     "_diagnose",
@@ -63,7 +64,7 @@ SPEAK_HTTP = {
     "_replay",
     "_demo",
 }
-READ_THE_MACHINE = {"_settings", "_replay", "_cli", "_demo"}
+READ_THE_MACHINE = {"_settings", "_saved", "_replay", "_cli", "_demo"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 LATE = {"tenacity", "dotenv", "anyio"}
 PUBLIC = {
@@ -204,7 +205,7 @@ def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     early = loaded_with("__init__")
     assert early >= {"__init__", "_client", "_settings", "errors"}
     late = {"_checks", "_resolve", "_settle", "_wire", "_requests", "_httpx"}
-    assert not early & {*late, "_tracing", "_replay"}
+    assert not early & {*late, "_tracing", "_saved", "_replay"}
     for module in early:
         names = imported(at_loading(tree_of(module).body))
         assert not [n for n in names if is_one_of(n, LATE)], module
