@@ -150,7 +150,7 @@ class Ledger:
             self._said[what] = now + seconds
             return True
 
-    def renew_lock(self) -> None:
+    def renew_lock(self) -> None:  # pragma: no cover  (in another process, but tested)
         """Forget who held the lock: in a forked process that thread does not exist."""
         self._lock = threading.Lock()
 
@@ -158,7 +158,7 @@ class Ledger:
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
+def _after_fork() -> None:  # pragma: no cover  (in another process, but tested)
     for ledger in _ledgers:
         ledger.renew_lock()
 

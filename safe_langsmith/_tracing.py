@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from langsmith.utils import LangSmithError, LangSmithExceptionGroup
 
@@ -144,12 +144,10 @@ def bare(error: Exception) -> list[Exception]:
         return [LangSmithError(f"{type(error).__name__}: {error}")]
 
 
-def raise_for(errors: Iterable[Exception]) -> None:
-    """Raise what was met: the error itself, or a group of those that differ."""
+def raise_for(errors: Iterable[Exception]) -> NoReturn:
+    """Raise what was met, at least one: itself, or a group of those that differ."""
     every = list(errors)
     distinct = list({(type(e), str(e)): e for e in every}.values())[:_DISTINCT_ERRORS]
-    if not distinct:
-        return
     if len(distinct) == 1:
         raise distinct[0]
     said = "".join(

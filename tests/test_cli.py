@@ -17,7 +17,7 @@ from scenarios import GONE
 from stage import assert_no_secret
 
 import safe_langsmith
-from safe_langsmith._cli import main
+from safe_langsmith._cli import _progress, main
 from safe_langsmith._codes import EXPLANATIONS
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -292,3 +292,18 @@ def test_demo_without_its_extra(
     assert shown.out == ""
     assert 'pip install "safe-langsmith[testing]"' in shown.err
     assert len(shown.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    monkeypatch.setattr(sys, "stderr", Stream())
+    _progress(1, 2)
+    _progress(2, 2)
+    shown = "\r1 of 2\r2 of 2\n" if is_terminal else ""
+    assert sys.stderr.getvalue() == shown  # type: ignore[attr-defined]

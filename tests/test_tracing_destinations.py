@@ -12,6 +12,7 @@ import traces
 from conftest import QUICK
 from langsmith import RunTree
 from langsmith.run_trees import _parse_write_replicas_from_env_var
+from langsmith.utils import LangSmithExceptionGroup
 
 from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeClient
 from safe_langsmith._settings import clear_sdk_caches
@@ -111,6 +112,27 @@ def test_one_that_refuses_for_good(
     (line,) = [r for r in caplog.records if r.name == "safe_langsmith"]
     assert f"{other.url} does not know this key" in line.getMessage()
     client.cleanup()
+
+
+def test_several_that_refuse_runs_one_by_one(
+    server: SimulatedLangSmith, other: SimulatedLangSmith
+) -> None:
+    """The SDK raises a group to the caller; each of its errors is kept."""
+    server.add_workspace("Ours")
+    other.add_workspace("Theirs")
+    errors: list[Exception] = []
+    client = two_urls(
+        "one by one",
+        {server: UNKNOWN, other: UNKNOWN},
+        tracing_error_callback=errors.append,
+    )
+    with pytest.raises(LangSmithExceptionGroup):
+        traces.record(client, 1)
+    assert [type(e) for e in errors] == [LangSmithExceptionGroup]
+    with pytest.raises(LangSmithExceptionGroup, match="for 2 reasons") as caught:
+        client.raise_for_tracing_errors()
+    found = [str(e) for e in caught.value.exceptions]
+    assert [server.url in found[0], other.url in found[1]] == [True, True]
 
 
 @background
