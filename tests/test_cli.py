@@ -302,8 +302,9 @@ def test_progress_is_for_terminals(
         def isatty(self) -> bool:
             return is_terminal
 
-    monkeypatch.setattr(sys, "stderr", Stream())
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
     _progress(1, 2)
     _progress(2, 2)
     shown = "\r1 of 2\r2 of 2\n" if is_terminal else ""
-    assert sys.stderr.getvalue() == shown  # type: ignore[attr-defined]
+    assert stream.getvalue() == shown
