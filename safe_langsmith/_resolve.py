@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from safe_langsmith._case import NO_REFUSAL, Case, Cause, Repair, identify
 from safe_langsmith._checks import CHECKS
-from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
+from safe_langsmith._diagnosis import Code, Diagnosis, SettingInfo, WorkspaceInfo
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
     origin,
@@ -214,7 +214,35 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         workspaces=tuple(WorkspaceInfo(safe(w.id), safe(w.name)) for w in case.workspaces),
         required_permission=cause.required_permission,
     )
-    return Verdict(diagnosis, repair)
+    infos = tuple(
+        replace(
+            info,
+            value=safe(info.value),
+            source=safe(info.source),
+            passed_over=tuple(safe(text) for text in info.passed_over),
+        )
+        for info in _settings_of(diagnosis, case.setup)
+    )
+    return Verdict(replace(diagnosis, settings=infos), repair)
+
+
+def _settings_of(diagnosis: Diagnosis, setup: Setup) -> tuple[SettingInfo, ...]:
+    """Each setting in force, where it came from, and what was passed over."""
+    key, workspace = diagnosis.key, diagnosis.workspace_id or "none"
+    if diagnosis.key_kind == "oauth" and setup.login:
+        key = f"a login session, of profile {setup.login.profile!r}"
+    project, tracing = setup.project, setup.tracing
+    rows = (
+        ("key", key, diagnosis.key_source),
+        ("endpoint", diagnosis.endpoint, diagnosis.endpoint_source),
+        ("workspace", workspace, diagnosis.workspace_source),
+        ("project", project.value or "none", str(project.source)),
+        ("tracing", tracing.value or "none", str(tracing.source)),
+    )
+    return tuple(
+        SettingInfo(*row, tuple(p.text for p in setup.passed_over if p.setting == row[0]))
+        for row in rows
+    )
 
 
 def _cut(text: str, longest: int) -> str:
