@@ -780,7 +780,7 @@ def test_a_login_session_that_has_ended() -> None:
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
     assert diagnosis.code == "key-rejected"
-    assert diagnosis.next_steps == ("log in again: langsmith login",)
+    assert diagnosis.next_steps == ("log in again: langsmith auth login",)
 
 
 def test_upper_case_is_the_same_workspace() -> None:

@@ -92,7 +92,8 @@ def newer_settings(case: Case) -> list[Settings]:
     found: list[Settings] = []
     setup = case.setup
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
-        newer = _cleaned(place)
+        same = place.key.value == setup.held.key.value
+        newer = place if same else _cleaned(place)
         fresh = _merge(setup.held, newer)
         if fresh.access == setup.held.access or fresh in found:
             continue
