@@ -243,7 +243,7 @@ SETTINGS = (
         "raised",
         REJECTED,
         environ={"LANGSMITH_API_KEY": 'os.getenv("MY_KEY")'},
-        says=('os.environ["LANGSMITH_API_KEY"] = userdata.get("LANGSMITH_API_KEY")',),
+        says=("write os.environ[...] = userdata.get(...)",),
     ),
     Scenario(
         "a key among the secrets of Colab, and none in the environment",

@@ -168,10 +168,10 @@ def _correct(key: str, where: Source) -> tuple[str, ...]:
     """How to put a key in the place of what is none."""
     if not is_code(key):
         return (f"correct {where}",)
-    name = where.name if where.kind == "environment" else "LANGSMITH_API_KEY"
+    # Not the very words that stand there: they are struck out of every text.
     return (
-        f"correct {where}: %env and .env take text, and run no code; in a notebook: "
-        f'os.environ["{name}"] = userdata.get("{name}")',
+        f"correct {where}: %env and .env take text and run no code; in a notebook, write "
+        "os.environ[...] = userdata.get(...)",
     )
 
 
