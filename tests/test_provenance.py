@@ -23,7 +23,7 @@ from langsmith._internal import _profiles
 from scenarios import GONE
 from stage import assert_no_secret
 
-from safe_langsmith import Diagnosis, SafeClient, SettingInfo
+from safe_langsmith import Diagnosis, SafeClient, SettingInfo, WorkspaceMismatchError
 from safe_langsmith import _settings as settings_room
 from safe_langsmith._hosts import DEFAULT_ENDPOINT
 from safe_langsmith._protocol import Access
@@ -459,6 +459,27 @@ def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "main.py", raising=False)
     assert told(made())[0].startswith(".env could not be read")
     assert told(made(dotenv=False)) == []
+
+
+# --- the workspace ---------------------------------------------------------------------
+
+
+def test_a_workspace_that_cannot_be_sent(
+    server: SimulatedLangSmith, set_variable: SetVariable
+) -> None:
+    """A byte order mark in front of it: nothing was sent, and it is not the key's fault."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    set_variable("LANGSMITH_WORKSPACE_ID", f"\ufeff{own.id}")
+    client = SafeClient(server.url, api_key=key, auto_batch_tracing=False)
+    with pytest.raises(WorkspaceMismatchError, match="the workspace holds characters") as e:
+        list(client.list_projects())
+    assert e.value.next_steps == (
+        "correct LANGSMITH_WORKSPACE_ID: type or paste the workspace anew",
+    )
+    assert client.diagnose().code == "workspace-mismatch"
+    assert not server.exchanges
+    client.session.close()
 
 
 # --- the profile ----------------------------------------------------------------------

@@ -142,8 +142,9 @@ def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
     """A profile that keeps its key somewhere else: say whether that can be read."""
     variable = raw.get("api_key_env")
     if variable:
-        text = f"{source} takes its key from the variable {variable}"
-        text = advice(f"{text}, which is not set", "0.15.0", installed())
+        unset = "" if os.environ.get(variable) else ", which is not set"
+        text = f"{source} takes its key from the variable {variable}{unset}"
+        text = advice(text, "0.15.0", installed())
         return (Finding("settings", "unknown", text),)
     places = [place for name, place in _ELSEWHERE.items() if raw.get(name)]
     told = " and ".join(places)
