@@ -187,8 +187,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
             f"Look whether the key is still there, {_SETTINGS}.",
             "Else make a new one, and set LANGSMITH_API_KEY to it. LangSmith may take a "
             "minute to know a key that was changed.",
-            "After a login with LangSmith's CLI, log in again: langsmith auth login. No key "
-            "is to be made for that.",
+            "After a login with LangSmith's CLI: log in again, langsmith auth login. No "
+            "key is to be made for that.",
         ),
     ),
     Explanation(

@@ -138,7 +138,8 @@ class Diagnosis:
     def _settings(self) -> list[str]:
         key = KIND_NAMES[self.key_kind]
         if self.key_kind != "missing":
-            key = f"{key} {self.key}, from {self.key_source}"
+            mask = "" if self.key_kind == "oauth" else f" {self.key}"
+            key = f"{key}{mask}, from {self.key_source}"
         region = f", region {self.region}" if self.region else ""
         workspace = self.workspace_id or "none"
         if self.workspace_id:

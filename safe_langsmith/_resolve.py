@@ -236,7 +236,7 @@ def _settings_of(diagnosis: Diagnosis, setup: Setup) -> tuple[SettingInfo, ...]:
     """Each setting in force, where it came from, and what was passed over."""
     key, workspace = diagnosis.key, diagnosis.workspace_id or "none"
     if diagnosis.key_kind == "oauth" and setup.login:
-        key = f"a login session, of profile {setup.login.profile!r}"
+        key = "a login session"
     project, tracing = setup.project, setup.tracing
     rows = (
         ("key", key, diagnosis.key_source),

@@ -167,7 +167,11 @@ SETTINGS = (
             "api_url": "{url}",
             "oauth": {"access_token": "{token}", "expires_at": "2020-01-01T00:00:00Z"},
         },
-        says=("log in again: langsmith auth login --profile default", "is over"),
+        says=(
+            "login session, from profile 'default' in ~/.langsmith/config.json",
+            "log in again: langsmith auth login --profile default",
+            "is over",
+        ),
     ),
     Scenario(
         "a profile file that is not JSON",

