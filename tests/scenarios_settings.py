@@ -75,7 +75,9 @@ SETTINGS = (
         (SESSIONS, WORKSPACES, SESSIONS),
         environ={"LANGSMITH_API_KEY": "{key}#mine"},
         dotenv="A=1\nLANGSMITH_API_KEY={key}#mine\n",
-        says=(".env, line 2: LANGSMITH_API_KEY has a # without a space",),
+        says=(
+            ".env, line 2: LANGSMITH_API_KEY has a # in its value: a comment needs a space",
+        ),
     ),
     Scenario(
         "a line of the .env that python-dotenv skips",

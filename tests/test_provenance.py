@@ -27,7 +27,7 @@ from safe_langsmith import Diagnosis, SafeClient, SettingInfo, WorkspaceMismatch
 from safe_langsmith import _settings as settings_room
 from safe_langsmith._hosts import DEFAULT_ENDPOINT
 from safe_langsmith._protocol import Access
-from safe_langsmith._settings import Login, Setup, at_construction, read
+from safe_langsmith._settings import Login, Setup, at_construction, disagreements, read
 from safe_langsmith._settings.releases import advice
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -127,6 +127,26 @@ def test_files_that_were_passed_over(set_variable: SetVariable) -> None:
     assert file.endswith(".env, line 2 (lsv2_pt_…0001)")
     assert profile == "profile 'default' in ~/.langsmith/config.json (lsv2_pt_…6789)"
     assert login.startswith("the login session of profile 'default' in ")
+
+
+def test_a_file_that_was_loaded_without_override(set_variable: SetVariable) -> None:
+    """Said only where the very name that the file sets was set before."""
+    Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}")
+    told_of = "without override=True, load_dotenv() keeps what is set already"
+    set_variable("LANGCHAIN_API_KEY", OLD)
+    (text,) = [finding.text for finding in disagreements(made())]
+    assert told_of not in text
+    set_variable("LANGSMITH_API_KEY", GONE)
+    texts = [finding.text for finding in disagreements(made())]
+    assert texts[-1].endswith(told_of)
+
+
+def test_a_login_session_disagrees_with_a_key() -> None:
+    write_profile({"oauth": {"access_token": "token"}})
+    Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}")
+    (text,) = [finding.text for finding in disagreements(made())]
+    place = "profile 'default' in ~/.langsmith/config.json"
+    assert text.endswith(f"; the client uses a login session, from {place}")
 
 
 # --- project and tracing --------------------------------------------------------------

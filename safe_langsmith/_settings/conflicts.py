@@ -38,7 +38,9 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
     texts = []
     for name in NAMES:
         held, environ = part(setup.held, name), part(setup.environ, name)
-        used = f"the client uses {as_shown(name, held.value)}, from {held.source}"
+        login = name == "API_KEY" and setup.session and not held.value
+        what = "a login session" if login else as_shown(name, held.value)
+        used = f"the client uses {what}, from {held.source}"
         if held.source.kind == "cache" and environ.value is None:
             texts.append(f"{used}; os.environ does not have it any more")
         for now in (environ, part(setup.dotenv, name), part(setup.colab, name)):
@@ -46,7 +48,8 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
                 continue
             where = "in os.environ is now" if now is environ else "is"
             text = f"{now.source} {where} {as_shown(name, now.value)}; {used}"
-            if now.source.kind == "dotenv" and environ.value not in (None, now.value):
+            kept = now.source.kind == "dotenv" and now.source.name == environ.source.name
+            if kept and now.value != environ.value:
                 text += "; without override=True, load_dotenv() keeps what is set already"
             texts.append(text)
     return tuple(Finding("settings", "unknown", text) for text in texts)

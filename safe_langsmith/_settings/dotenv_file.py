@@ -215,7 +215,9 @@ def _traps(bindings: list[Binding], known_as: str) -> list[Finding]:
         elif value[:1] in [*_CURLY] or value[-1:] in [*_CURLY]:
             found.append((line, f"{name} has curly quotes, which count as its value"))
         elif "#" in value and _UNQUOTED.search(binding.original.string):
-            found.append((line, f"{name} has a # without a space before it in its value"))
+            found.append(
+                (line, f"{name} has a # in its value: a comment needs a space before it")
+            )
     for name, (*before, last) in lines.items():
         if before:
             numbers = ", ".join(map(str, before[-3:]))
