@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._diagnosis import Diagnosis, Finding, WorkspaceInfo
+from safe_langsmith._diagnosis import Diagnosis, Finding, SettingInfo, WorkspaceInfo
 from safe_langsmith._policy import Policy
 from safe_langsmith.errors import (
     AccessDeniedError,
@@ -51,6 +51,7 @@ __all__ = [
     "SafeAsyncClient",
     "SafeClient",
     "ServiceKeyScopeError",
+    "SettingInfo",
     "StaleSettingError",
     "WorkspaceInfo",
     "WorkspaceMismatchError",

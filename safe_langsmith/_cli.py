@@ -168,7 +168,7 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(diagnosis.as_dict(), indent=2))
     else:
-        print(diagnosis)
+        print(diagnosis.report())
     return {"ok": HEALTHY, "unknown": UNKNOWN}.get(diagnosis.code, PROBLEM)
 
 

@@ -65,12 +65,15 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "workspace-mismatch",
         "A workspace was sent that this key cannot use: an old one, one of another "
         "account, or something else in its place, such as the id of the organization "
-        "(the id after /o/ in some web addresses) or of a project.",
+        "(the id after /o/ in some web addresses) or of a project, a whole web address, "
+        "or the workspace's name.",
         "The key is good, and the workspace is not among those that GET /workspaces "
         "lists for it; or it is the organization's id, or GET /sessions finds a project "
         "with that id.",
         "A workspace from the environment is replaced by a newer value of the same "
-        "setting, if the key can use that one. A workspace that you passed is kept.",
+        "setting, if the key can use that one. Of a web address from the environment the "
+        "id is used, if the key can use it. A workspace that you passed is kept; only "
+        "quotes or a comment around its id are taken off.",
         (
             "Set LANGSMITH_WORKSPACE_ID (or workspace_id=) to one of the ids in the error.",
             "Or take it away: a personal key then uses its default workspace.",
@@ -95,8 +98,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "A setting was changed after the client was made: the variable in os.environ, or "
         "the .env file. The client still uses the old value. This is what happens in a "
         "notebook when you edit .env and do not restart the kernel.",
-        "The client's value is refused, a newer one stands in os.environ, the .env or "
-        "the profile, and LangSmith lets that one in.",
+        "The client's value is refused, a newer one stands in os.environ, the .env, the "
+        "secrets of Colab or the profile, and LangSmith lets that one in.",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
         "was passed as an argument. A key goes only to the host that it was set for.",
         (
@@ -138,11 +141,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         'or with api_key=os.getenv(...), where the variable is not set ("" switches off '
         "the search in the environment).",
         "The refused request carried no key.",
-        "A key that is set by now, in os.environ, the .env or the profile, is used, "
+        "A key that is set by now, in os.environ, the .env, the secrets of Colab or the "
+        "profile, is used, "
         "unless an empty one was passed as an argument.",
         (
             "Set LANGSMITH_API_KEY before the client is made.",
             "In a notebook, use %env or os.environ: !export does not reach the kernel.",
+            "If you log in with LangSmith's CLI: langsmith auth login.",
         ),
     ),
     Explanation(
@@ -156,6 +161,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "invisible characters), and the key is used if LangSmith lets it in.",
         (
             "Copy the key anew; a LangSmith key begins with lsv2_pt_ or lsv2_sk_.",
+            "In a notebook, %env takes text and runs no code: write "
+            'os.environ["LANGSMITH_API_KEY"] = userdata.get("LANGSMITH_API_KEY").',
             "If you have it no more, make a new one: it is shown only once.",
         ),
     ),
@@ -170,7 +177,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "key-rejected",
         "LangSmith does not know this key at this endpoint: it was deleted, revoked or "
         "mistyped, it has expired, its owner left the organization, or it belongs to "
-        "another region.",
+        "another region. Or a login session of LangSmith's CLI has ended, which is no key.",
         "LangSmith refuses the key on two read-only calls that need no permission in a "
         "workspace, and answers a request without a key.",
         "Nothing. A newer key would have been used (see stale-setting).",
@@ -180,6 +187,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
             f"Look whether the key is still there, {_SETTINGS}.",
             "Else make a new one, and set LANGSMITH_API_KEY to it. LangSmith may take a "
             "minute to know a key that was changed.",
+            "After a login with LangSmith's CLI: log in again, langsmith auth login. No "
+            "key is to be made for that.",
         ),
     ),
     Explanation(

@@ -63,6 +63,24 @@ class WorkspaceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingInfo:
+    """One setting: its value, where that came from, and what was not taken.
+
+    ``name`` is "key", "endpoint", "workspace", "project" or "tracing". A key is masked;
+    ``value`` is "none" where there is none. ``passed_over`` are the other places that
+    have a value for it: variables by name, files with their line.
+    """
+
+    name: str
+    value: str
+    source: str
+    passed_over: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.source})"
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Why LangSmith refused a request, what was found, and what to do.
 
@@ -91,16 +109,22 @@ class Diagnosis:
     workspace_source: str = ""
     workspaces: tuple[WorkspaceInfo, ...] = ()
     required_permission: str | None = None
+    settings: tuple[SettingInfo, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
-        data = asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     def __str__(self) -> str:
         return "\n".join(
             [self.headline, *self._settings(), *self._found(), *self._advice()]
         )
+
+    def report(self) -> str:
+        """The text, and every setting that `str` leaves out: what the doctor shows."""
+        settings = [*self._settings(), *self._more_settings()]
+        return "\n".join([self.headline, *settings, *self._found(), *self._advice()])
 
     @property
     def headline(self) -> str:
@@ -114,7 +138,8 @@ class Diagnosis:
     def _settings(self) -> list[str]:
         key = KIND_NAMES[self.key_kind]
         if self.key_kind != "missing":
-            key = f"{key} {self.key}, from {self.key_source}"
+            mask = "" if self.key_kind == "oauth" else f" {self.key}"
+            key = f"{key}{mask}, from {self.key_source}"
         region = f", region {self.region}" if self.region else ""
         workspace = self.workspace_id or "none"
         if self.workspace_id:
@@ -124,6 +149,13 @@ class Diagnosis:
             f"  endpoint:  {self.endpoint} ({self.endpoint_source}){region}",
             f"  workspace: {workspace}",
         ]
+
+    def _more_settings(self) -> list[str]:
+        """Project and tracing, and what was passed over."""
+        more = [s for s in self.settings if s.name in ("project", "tracing")]
+        lines = [f"  {s.name + ':':<10} {s}" for s in more]
+        others = [f"{s.name}: {text}" for s in self.settings for text in s.passed_over]
+        return [*lines, *_block("not used", others)]
 
     def _found(self) -> list[str]:
         lines = []
@@ -149,6 +181,10 @@ class Diagnosis:
             (name.strip(), value.strip())
             for name, _, value in (line.partition(":") for line in self._settings())
         ]
+        more = (s for s in self.settings if s.name in ("project", "tracing"))
+        cells += [(s.name, str(s)) for s in more]
+        others = ((s.name, text) for s in self.settings for text in s.passed_over)
+        cells += [(f"{name}, not used", text) for name, text in others]
         cells += [("found", str(f)) for f in self.findings]
         cells += [("workspace you can use", str(w)) for w in self.workspaces]
         cells += [("fix", step) for step in self.next_steps]
@@ -157,6 +193,13 @@ class Diagnosis:
             for name, value in cells
         )
         return f"<table>{''.join(rows)}</table>"
+
+
+def _plain(data: Any) -> Any:
+    """The same with lists in place of tuples, as JSON has them."""
+    if isinstance(data, dict):
+        return {name: _plain(value) for name, value in data.items()}
+    return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
 def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:

@@ -6,6 +6,7 @@ AWS US). Pure functions: nothing is resolved, nothing is sent.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ class Region(NamedTuple):
     web: str
 
 
+_OWNER = re.compile(r"^[^?#]*/o/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\b")
 DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
 REGIONS = (
     Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),
@@ -79,6 +81,30 @@ def region_of_web(url: str) -> Region | None:
     """The region whose web app this address is (people paste it for the API), or None."""
     host = origin(url).replace("http://", "https://")
     return next((r for r in REGIONS if host == r.web), None)
+
+
+class WebAddress(NamedTuple):
+    """What the address of a page of LangSmith's web app names.
+
+    ``owner`` stands behind ``/o/``: a workspace, or on some pages the organization.
+    """
+
+    owner: str
+    region: Region | None = None
+
+
+def web_address(text: str) -> WebAddress | None:
+    """Read the address of a page of LangSmith's web app, on any host; None if it is none.
+
+    ``https://smith.langchain.com/o/<id>/projects/p/<id>`` and the like.
+    """
+    url = text.strip().strip("\"'")
+    if "://" not in url:
+        url = f"https://{url}"
+    found = _OWNER.search(url)
+    if not found or not origin(url):
+        return None
+    return WebAddress(found.group(1).lower(), region_of_web(url))
 
 
 def is_official(url: str) -> bool:

@@ -27,6 +27,7 @@ from safe_langsmith._protocol import (
     Reply,
     Resend,
 )
+from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settle import (
     Owner,
     Read,
@@ -278,6 +279,7 @@ class AsyncWire:
         """Do one piece of work; a `Resend` is the flow's own."""
         if isinstance(work, Read):
             self.clock.start()
+            read_secrets()  # Colab answers on the main thread alone
             return await anyio.to_thread.run_sync(
                 read_settings, self.owner, abandon_on_cancel=True
             )

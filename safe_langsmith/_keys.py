@@ -34,7 +34,9 @@ _INVISIBLE = re.compile("[\ufeff\u200b\u200c\u200d\u2060\u00ad]")
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_ASSIGNMENT = re.compile(r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_API_KEY\s*[=:]\s*")
+_ASSIGNMENT = re.compile(
+    r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_(?:API_KEY|WORKSPACE_ID)\s*[=:]\s*"
+)
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _OTHER_VENDORS = {
     "sk-ant-": "Anthropic",
@@ -88,12 +90,17 @@ def can_be_sent(key: str) -> bool:
     return key.isascii() and key.isprintable() and key == key.strip()
 
 
+def is_code(key: str) -> bool:
+    """Whether this is code that would give a key, where only text is taken."""
+    return bool(re.search(r"(getenv|environ|userdata\.get|process\.env|\$\{|\$\()", key))
+
+
 def oddity(key: str) -> str | None:
     """Say what is odd about the text of a key, or None.
 
     A hint for a key that the server has refused; a key that works is never held to it.
     """
-    if re.search(r"(getenv|environ|userdata\.get|process\.env|\$\{|\$\()", key):
+    if is_code(key):
         return "it is a piece of code and not the key that the code would give"
     if re.search(
         r"(?i)your.?.?.?(lang\w+.?)?(api.?)?key|placeholder|change.?me|^<.*>$", key

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from safe_langsmith._case import NO_REFUSAL, Case, Cause, Repair, identify
 from safe_langsmith._checks import CHECKS
-from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
+from safe_langsmith._diagnosis import Code, Diagnosis, SettingInfo, WorkspaceInfo
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
     origin,
@@ -100,7 +100,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     server gave no answer that tells.
     """
     access = setup.access
-    if access.key and not can_be_sent(access.key):
+    if not all(can_be_sent(text) for text in (access.key, access.workspace) if text):
         return never_sendable("GET", "/sessions", setup)
     if not origin(access.endpoint):
         return _no_address(setup)
@@ -139,11 +139,17 @@ def _no_address(setup: Setup) -> Diagnosis:
 
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
-    """The diagnosis of a key that no HTTP header can carry: nothing was sent."""
+    """The diagnosis of a key or workspace that no HTTP header can carry."""
+    held, workspace = setup.held, setup.access.workspace or ""
+    code: Code = "key-malformed"
+    wrong, what = held.key, "key"
+    if not can_be_sent(workspace) and can_be_sent(setup.access.key or ""):
+        code = "workspace-mismatch"
+        wrong, what = held.workspace, "workspace"
     asked = operation(method, path)
-    summary = f"{asked} was not sent: the key holds characters that cannot be sent."
-    step = f"correct {setup.held.key.source}: type or paste the key anew"
-    return _unsent(method, path, setup, Cause("key-malformed", summary, (step,)))
+    summary = f"{asked} was not sent: the {what} holds characters that cannot be sent."
+    step = f"correct {wrong.source}: type or paste the {what} anew"
+    return _unsent(method, path, setup, Cause(code, summary, (step,)))
 
 
 def _unsent(method: str, path: str, setup: Setup, cause: Cause) -> Diagnosis:
@@ -214,7 +220,45 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         workspaces=tuple(WorkspaceInfo(safe(w.id), safe(w.name)) for w in case.workspaces),
         required_permission=cause.required_permission,
     )
-    return Verdict(diagnosis, repair)
+    infos = tuple(
+        replace(
+            info,
+            value=safe(info.value),
+            source=safe(info.source),
+            passed_over=tuple(safe(text) for text in info.passed_over),
+        )
+        for info in _settings_of(diagnosis, case.setup)
+    )
+    return Verdict(replace(diagnosis, settings=infos), repair)
+
+
+def _settings_of(diagnosis: Diagnosis, setup: Setup) -> tuple[SettingInfo, ...]:
+    """Each setting in force, where it came from, and what was passed over."""
+    key, workspace = diagnosis.key, diagnosis.workspace_id or "none"
+    if diagnosis.key_kind == "oauth" and setup.login:
+        key = "a login session"
+    project, tracing = setup.project, setup.tracing
+    rows = (
+        ("key", key, diagnosis.key_source),
+        ("endpoint", diagnosis.endpoint, diagnosis.endpoint_source),
+        ("workspace", workspace, diagnosis.workspace_source),
+        ("project", project.value or "none", str(project.source)),
+        ("tracing", tracing.value or "none", str(tracing.source)),
+    )
+    return tuple(
+        SettingInfo(
+            name,
+            value,
+            source,
+            # A repair may have taken since what was passed over at first.
+            tuple(
+                other.text
+                for other in setup.passed_over
+                if other.setting == name and not other.text.startswith(f"{source} (")
+            ),
+        )
+        for name, value, source in rows
+    )
 
 
 def _cut(text: str, longest: int) -> str:

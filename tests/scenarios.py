@@ -19,8 +19,8 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 HTML_403 = "<!doctype html><title>403</title>403 Forbidden"
 NAME = "LANGSMITH_"
-GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
-STRANGE = str(uuid.UUID(int=7))
+GONE: str = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
+STRANGE: str = str(uuid.UUID(int=7))
 
 World = Callable[[SimulatedLangSmith], Mapping[str, str]]
 
@@ -281,6 +281,11 @@ class Scenario:
     later_profile: Mapping[str, str] | None = None
     says: tuple[str, ...] = ()
     layout: Literal["cloud", "self-hosted"] = "cloud"
+    # The encoding of the .env; and what stands in place before the client is made: the
+    # profile (or the whole text of its file), and the secrets of a Colab notebook.
+    encoding: str = "utf-8"
+    profile: Mapping[str, Any] | str | None = None
+    colab: Mapping[str, str] | None = None
     # The names of keys that no host may see.
     unseen: tuple[str, ...] = ()
 
@@ -288,12 +293,14 @@ class Scenario:
         return self.name
 
 
-KEY = {"LANGSMITH_API_KEY": "{key}"}
-OLD = {"LANGSMITH_API_KEY": "{old}"}
-SESSIONS, WORKSPACES, PUBLIC = "GET /sessions", "GET /workspaces", "GET /auth/public"
-INFO = "GET /info"
+KEY: Mapping[str, str] = {"LANGSMITH_API_KEY": "{key}"}
+OLD: Mapping[str, str] = {"LANGSMITH_API_KEY": "{old}"}
+SESSIONS: str = "GET /sessions"
+WORKSPACES: str = "GET /workspaces"
+PUBLIC: str = "GET /auth/public"
+INFO: str = "GET /info"
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     # workspace-required
     Scenario(
         "an organization key without a workspace, and there is one",
@@ -483,8 +490,8 @@ SCENARIOS = (
         "workspace-mismatch",
         "raised",
         (SESSIONS, WORKSPACES),
-        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "research"},
-        says=("'research' is not a workspace id",),
+        environ={**KEY, "LANGSMITH_WORKSPACE_ID": "my-team"},
+        says=("'my-team' is not a workspace id",),
     ),
     # service-key-scope
     Scenario(
@@ -907,6 +914,12 @@ SCENARIOS = (
         says=("could not be",),
     ),
 )
+
+
+# Below, for it needs the names above.
+from scenarios_settings import SETTINGS  # noqa: E402
+
+SCENARIOS = (*SCENARIOS, *SETTINGS)
 
 
 def filled(template: str, names: Mapping[str, str]) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -87,6 +90,18 @@ async def closing(client: Client, call: Callable[[], Any]) -> Any:
             await client._langsmith_api.close()
 
 
+class SecretNotFoundError(Exception):
+    """As Colab's: its name is what it is known by."""
+
+
+def ask_colab(known: Mapping[str, str], name: str) -> str:
+    """As Colab's `userdata.get`, which answers on the main thread alone."""
+    assert threading.current_thread() is threading.main_thread()
+    if name not in known:
+        raise SecretNotFoundError(name)
+    return known[name]
+
+
 class Stage:
     """A scenario set up for one transport: the server, its names, the client."""
 
@@ -102,21 +117,41 @@ class Stage:
     def _client(self) -> Client:
         row = self.row
         arguments: dict[str, Any] = {k: self.fill(v) for k, v in row.arguments.items()}
-        if "api_url" not in arguments:
+        by_profile = isinstance(row.profile, Mapping) and "api_url" in row.profile
+        if "api_url" not in arguments and not by_profile:
             self.patch.setenv("LANGSMITH_ENDPOINT", self.server.url)
         self._set(row.environ)
         self._write(row.dotenv)
+        self._write_profile(row.profile)
+        if row.colab is not None:
+            self._enter_colab(row.colab)
         if self.make is SafeClient:
             arguments["auto_batch_tracing"] = False
         client: Client = self.make(policy=PATIENT, **arguments)
         self._set(row.later)
         self._write(row.later_dotenv)
-        if row.later_profile is not None:
-            profile = {k: self.fill(v) for k, v in row.later_profile.items()}
-            path = Path.home() / ".langsmith" / "config.json"
-            path.parent.mkdir()
-            path.write_text(json.dumps({"profiles": {"default": profile}}))
+        self._write_profile(row.later_profile)
         return client
+
+    def _write_profile(self, profile: Mapping[str, Any] | str | None) -> None:
+        if profile is None:
+            return
+        text = profile
+        if not isinstance(text, str):
+            text = json.dumps({"profiles": {"default": profile}}, indent=1)
+            for name, value in self.names.items():
+                text = text.replace(f"{{{name}}}", value)
+        path = Path.home() / ".langsmith" / "config.json"
+        path.parent.mkdir()
+        path.write_text(text)
+
+    def _enter_colab(self, secrets: Mapping[str, str]) -> None:
+        """Put Colab's module, which this machine does not have, where a kernel has it."""
+        known = {name: self.fill(value) for name, value in secrets.items()}
+        userdata = ModuleType("google.colab.userdata")
+        userdata.get = partial(ask_colab, known)  # type: ignore[attr-defined]
+        self.patch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+        self.patch.setitem(sys.modules, "google.colab.userdata", userdata)
 
     def _set(self, variables: Mapping[str, str | None]) -> None:
         for name, value in variables.items():
@@ -127,7 +162,7 @@ class Stage:
 
     def _write(self, dotenv: str | None) -> None:
         if dotenv is not None:
-            Path(".env").write_text(self.fill(dotenv))
+            Path(".env").write_text(self.fill(dotenv), encoding=self.row.encoding)
 
     def run(self) -> Any:
         """Make the row's call."""

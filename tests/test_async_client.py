@@ -323,7 +323,9 @@ def test_a_login_session(
     async def call() -> None:
         assert (await client.diagnose()).key_kind == "oauth"
         server.revoke(token)
-        with pytest.raises(KeyRejectedError, match="langsmith login"):
+        with pytest.raises(
+            KeyRejectedError, match="langsmith auth login --profile default"
+        ):
             await client.read_project(project_name="Research project 1")
         with pytest.raises(KeyRejectedError) as caught:
             await client._langsmith_api.get("/sessions", cast_to=object)

@@ -27,6 +27,7 @@ from safe_langsmith._hosts import (
     same_origin,
     settings_page,
     shown,
+    web_address,
 )
 from safe_langsmith._keys import clean
 from safe_langsmith._operations import operation, permission_for, route
@@ -44,7 +45,7 @@ from safe_langsmith._protocol import (
     Unreachable,
 )
 from safe_langsmith._resolve import Verdict, examine, resolve
-from safe_langsmith._settings import Setting, Settings, Setup, Source, SourceKind
+from safe_langsmith._settings import Login, Setting, Settings, Setup, Source, SourceKind
 
 T = TypeVar("T")
 
@@ -91,7 +92,12 @@ ENDPOINTS = (
 )
 IDS = tuple(str(uuid.UUID(int=n * 0x1234567890ABCDEF1234567890ABCDEF)) for n in (1, 2, 3))
 ORG = str(uuid.UUID(int=99))
+# What stands for a workspace's id, and whether it may be used in place of an argument.
+SOILED = {f'{IDS[0]}"  # mine': IDS[0], f"LANGSMITH_WORKSPACE_ID={IDS[1]}": IDS[1]}
+PASTED = {f"https://langsmith.own.example/o/{IDS[0]}/projects/p/{IDS[2]}": IDS[0]}
 WORKSPACES = (
+    *SOILED,
+    *PASTED,
     *IDS,
     IDS[0].upper(),
     ORG,
@@ -142,6 +148,7 @@ setups = st.builds(
     ),
     environ=readings["environment"],
     dotenv=readings["dotenv"],
+    colab=readings["colab"],
     profile=readings["profile"],
     cached=readings["cache"],
     aliases=st.sampled_from([(), (), *((Setting(w, ALIAS),) for w in WORKSPACES[:6])]),
@@ -404,7 +411,8 @@ def test_an_explicit_choice_is_never_replaced(trial: Trial) -> None:
         if held.endpoint.source.is_explicit:
             assert access.endpoint == held.endpoint.value
         if held.workspace.source.is_explicit:
-            assert access.workspace == held.workspace.value
+            chosen = held.workspace.value
+            assert access.workspace in (chosen, SOILED.get(chosen or "", chosen))
 
 
 def origin_on_the_wire(url: str) -> str | None:
@@ -441,7 +449,7 @@ def allowed_hosts(setup: Setup, key: str | None) -> set[str | None]:
     if key is None:
         return corrected(home)
     found: set[str | None] = set()
-    for place in (setup.held, setup.environ, setup.dotenv, setup.profile):
+    for place in (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile):
         if place.key.value and key in (place.key.value, clean(place.key.value)):
             found |= corrected(place.endpoint.value or home)
     return found
@@ -517,7 +525,8 @@ def texts(value: Any) -> Iterator[str]:
 
 def assert_clean(diagnosis: Diagnosis, setup: Setup, *more: str) -> None:
     places = (setup.held, setup.environ, setup.dotenv, setup.profile, setup.cached)
-    secrets = {KEYS[p.key.value] for p in places if p.key.value} | {PASSWORD}
+    everywhere = (*places, setup.colab)
+    secrets = {KEYS[p.key.value] for p in everywhere if p.key.value} | {PASSWORD}
     shown = [*texts(diagnosis.as_dict()), *more]
     for secret in secrets:
         bare = re.sub(r"^(lsv2_(pt|sk)_|ls__)", "", secret)
@@ -560,8 +569,9 @@ def listed_alone(story: Story, key: str | None) -> set[str]:
 def test_a_workspace_is_never_guessed(trial: Trial) -> None:
     """What is filled in is named somewhere in the setup, or the only one listed."""
     setup = trial.setup
-    places = (setup.held, setup.environ, setup.dotenv, setup.profile)
+    places = (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile)
     named = {p.workspace.value for p in places} | {a.value for a in setup.aliases}
+    named |= {(SOILED | PASTED).get(name or "") for name in named}
     for step in trial.story.resends:
         workspace = step.access.workspace
         if workspace not in named:
@@ -775,12 +785,105 @@ def test_a_login_session_goes_on_with_a_newer_workspace() -> None:
     assert story.resends[0].access == Access(US.api, None, IDS[1], session=True)
 
 
+PASTED_IN_EU = f"{EU.web}/o/{IDS[1]}/projects/p/{IDS[2]}?peek={IDS[0]}"
+
+
+def test_a_web_address_tells_the_region() -> None:
+    """The key is unknown here; whether it is good there was not asked."""
+    setup = client_of(FIRST, workspace=PASTED_IN_EU)
+    diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
+    assert diagnosis is not None
+    assert diagnosis.code == "key-rejected"
+    assert (
+        "the workspace is a web address of region EU, and the endpoint is of US: set "
+        f"LANGSMITH_ENDPOINT={EU.api}" in [f.text for f in diagnosis.findings]
+    )
+
+
+def test_a_web_address_of_another_region_than_the_key_s() -> None:
+    now = from_environment(workspace=PASTED_IN_EU)
+    setup = client_of(FIRST, workspace=PASTED_IN_EU, environ=now)
+    diagnosis, _ = played(setup, {"/workspaces": listing(IDS[0])})
+    assert diagnosis is not None
+    assert diagnosis.code == "workspace-mismatch"
+    assert "it is of region EU, and the endpoint of US" in diagnosis.summary
+    assert diagnosis.next_steps == (
+        f"set LANGSMITH_ENDPOINT={EU.api}, with a key of that region",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "owner", "region"),
+    [
+        (f"{US.web}/o/{IDS[0]}", IDS[0], "US"),
+        (f" '{US.web}/o/{IDS[0].upper()}/projects/p/{IDS[1]}' ", IDS[0], "US"),
+        (f"https://apac.smith.langchain.com/o/{IDS[0]}/settings?x=1", IDS[0], "APAC"),
+        (f"aws.smith.langchain.com/o/{IDS[0]}#top", IDS[0], "AWS US"),
+        (f"http://localhost:3000/o/{IDS[0]}/dashboards", IDS[0], None),
+        (f"https://own.example/langsmith/o/{IDS[0]}/datasets", IDS[0], None),
+        (f"{US.web}/projects/p/{IDS[0]}", None, None),
+        (f"{US.web}/?next=/o/{IDS[0]}", None, None),
+        (f"http://[/o/{IDS[0]}", None, None),
+        (f"{US.web}/o/{IDS[0]}0", None, None),
+        ("Research", None, None),
+        ("", None, None),
+    ],
+)
+def test_what_a_web_address_names(text: str, owner: str | None, region: str | None) -> None:
+    found = web_address(text)
+    assert (found.owner if found else None) == owner
+    assert (found.region.name if found and found.region else None) == region
+
+
+def test_a_further_destination_is_named_with_its_own_words() -> None:
+    """A workspace by its name, in the settings of a replica."""
+    setup = Setup(reading("request", FIRST, US.api, "research"))
+    rows = [{"id": IDS[0], "display_name": "Research"}]
+    diagnosis, _ = played(setup, {"/workspaces": Reply(200, json.dumps(rows))})
+    assert diagnosis is not None
+    assert f'"tenant_id": "{IDS[0]}"' in diagnosis.next_steps[0]
+
+
+def test_a_workspace_s_name_that_two_have_is_no_name() -> None:
+    setup = client_of(FIRST, workspace="research")
+    rows = [{"id": i, "display_name": "Research"} for i in IDS[:2]]
+    diagnosis, _ = played(setup, {"/workspaces": Reply(200, json.dumps(rows))})
+    assert diagnosis is not None
+    assert "is not a workspace id" in diagnosis.summary
+
+
+def test_a_fresh_key_that_cannot_be_sent_is_not_tried() -> None:
+    """Nothing that could be sent is left of it."""
+    setup = client_of(FIRST, environ=from_environment(key="\u201cschl\xfcssel\u201d"))
+    answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
+    diagnosis, story = played(setup, answers)
+    assert diagnosis is not None
+    assert diagnosis.code == "key-rejected"
+    assert {step.key for step in story.steps if isinstance(step, Probe)} == {FIRST, None}
+
+
+def test_a_session_whose_time_is_over_and_a_login_without_a_token() -> None:
+    login = Login("my work", "~/.langsmith/config.json", ended=True)
+    setup = replace(client_of(None), session=True, login=login)
+    bad = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
+    diagnosis, _ = played(setup, bad)
+    assert diagnosis is not None
+    again = "log in again: langsmith auth login --profile 'my work'"
+    assert diagnosis.next_steps == (again,)
+    assert f"the time of {login} is over" in [f.text for f in diagnosis.findings]
+    assert diagnosis.settings[0].value == "a login session"
+    diagnosis, _ = played(replace(setup, session=False), bad)
+    assert diagnosis is not None
+    assert diagnosis.code == "key-missing"
+    assert diagnosis.next_steps[0] == again
+
+
 def test_a_login_session_that_has_ended() -> None:
     setup = replace(client_of(None), session=True)
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
     assert diagnosis.code == "key-rejected"
-    assert diagnosis.next_steps == ("log in again: langsmith login",)
+    assert diagnosis.next_steps == ("log in again: langsmith auth login",)
 
 
 def test_upper_case_is_the_same_workspace() -> None:

@@ -20,6 +20,16 @@ ORDER = (
     "_policy",
     "errors",
     "_protocol",
+    "_settings.sources",
+    "_settings.environment",
+    "_settings.releases",
+    "_settings.dotenv_file",
+    "_settings.profile_file",
+    "_settings.sdk_cache",
+    "_settings.colab",
+    "_settings.tracing",
+    "_settings.conflicts",
+    "_settings.reading",
     "_settings",
     "_case",
     "_checks.endpoint",
@@ -65,6 +75,8 @@ SPEAK_HTTP = {
     "_demo",
 }
 READ_THE_MACHINE = {"_settings", "_saved", "_replay", "_cli", "_demo"}
+# Of the rooms of the settings, the only ones that a client needs before a refusal.
+EARLY_SETTINGS = {"_settings", "_settings.sources", "_settings.environment"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 LATE = {"tenacity", "dotenv", "anyio"}
 PUBLIC = {
@@ -86,6 +98,7 @@ PUBLIC = {
     "SafeAsyncClient",
     "SafeClient",
     "ServiceKeyScopeError",
+    "SettingInfo",
     "StaleSettingError",
     "WorkspaceInfo",
     "WorkspaceMismatchError",
@@ -182,13 +195,16 @@ def reads_of_the_machine(tree: ast.Module) -> Iterator[str]:
 
 @modules
 def test_one_room_reads_environment_and_disk(module: str) -> None:
-    assert module in READ_THE_MACHINE or not list(reads_of_the_machine(tree_of(module)))
+    reads = list(reads_of_the_machine(tree_of(module)))
+    assert is_one_of(module, READ_THE_MACHINE) or not reads
 
 
 def test_that_room_is_seen_to_read() -> None:
     """The test above would find it."""
-    found = set(reads_of_the_machine(tree_of("_settings")))
+    rooms = [module for module in ORDER if is_one_of(module, {"_settings"})]
+    found = {read for room in rooms for read in reads_of_the_machine(tree_of(room))}
     assert {"os.environ", "pathlib", "dotenv"} <= found
+    assert not list(reads_of_the_machine(tree_of("_settings.sources")))
 
 
 def loaded_with(module: str) -> set[str]:
@@ -206,6 +222,7 @@ def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     assert early >= {"__init__", "_client", "_settings", "errors"}
     late = {"_checks", "_resolve", "_settle", "_wire", "_requests", "_httpx"}
     assert not early & {*late, "_tracing", "_saved", "_replay"}
+    assert {m for m in early if is_one_of(m, {"_settings"})} == EARLY_SETTINGS
     for module in early:
         names = imported(at_loading(tree_of(module).body))
         assert not [n for n in names if is_one_of(n, LATE)], module

@@ -976,7 +976,9 @@ def test_a_login_session(
     assert list(client.list_projects())
     assert client.diagnose().key_kind == "oauth"
     server.revoke(token)
-    with pytest.raises(KeyRejectedError, match="langsmith login") as caught:
+    with pytest.raises(
+        KeyRejectedError, match="langsmith auth login --profile default"
+    ) as caught:
         list(client.list_projects())
     assert token.secret[:16] not in str(caught.value)
     key = server.add_personal_key(workspaces=[own]).secret

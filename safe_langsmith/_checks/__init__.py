@@ -29,6 +29,7 @@ from safe_langsmith._checks.permission import (
 )
 from safe_langsmith._checks.settings import stale_setting
 from safe_langsmith._checks.workspace import (
+    address_as_workspace,
     foreign_workspace,
     prompt_of_nobody,
     refused_home,
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     feature_unavailable,
     stale_setting,
     soiled_key,
+    address_as_workspace,
     refused_key,
     foreign_workspace,
     refused_home,

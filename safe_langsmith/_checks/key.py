@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 from safe_langsmith._case import (
@@ -21,13 +22,13 @@ from safe_langsmith._hosts import (
     settings_page,
     shown,
 )
-from safe_langsmith._keys import clean, kind_of, oddity
+from safe_langsmith._keys import clean, is_code, kind_of, oddity
 from safe_langsmith._protocol import (
     Probe,
     Reply,
     Steps,
 )
-from safe_langsmith._settings import Setting
+from safe_langsmith._settings import Setting, Source
 
 
 def foreign_credential(case: Case) -> Steps[Cause | None]:
@@ -66,8 +67,20 @@ def key_missing(case: Case) -> Steps[Cause | None]:
         summary = "no key was sent; the client was made before one was set."
         if fresh.key.source.kind == "dotenv":
             summary = "no key was sent; there is one in the .env, which was not loaded."
+        if fresh.key.source.kind == "colab":
+            summary = "no key was sent; there is one among the secrets of Colab."
         return replaced(case, "key-missing", summary, fresh)
+    if case.setup.login:
+        summary = f"no key was sent: {case.setup.login} has no token that can be sent."
+        return Cause("key-missing", summary, (_log_in_again(case), *steps))
     return Cause("key-missing", "no key was sent.", steps)
+
+
+def _log_in_again(case: Case) -> str:
+    """The command of LangSmith's CLI: a session is made anew by its owner alone."""
+    login = case.setup.login
+    name = f" --profile {shlex.quote(login.profile)}" if login else ""
+    return f"log in again: langsmith auth login{name}"
 
 
 def legacy_key(case: Case) -> Steps[Cause | None]:
@@ -129,8 +142,11 @@ def refused_key(case: Case) -> Steps[Cause | None]:
 def _rejected(case: Case) -> Cause:
     key = case.sent.key or ""
     if case.sent.session:
+        login = case.setup.login
+        if login and login.ended:
+            case.note("key", "bad", f"the time of {login} is over")
         summary = "the login session is not accepted any more."
-        return Cause("key-rejected", summary, ("log in again: langsmith login",))
+        return Cause("key-rejected", summary, (_log_in_again(case),))
     if kind_of(key) == "legacy":
         return _legacy(case)
     odd = oddity(key)
@@ -139,13 +155,33 @@ def _rejected(case: Case) -> Cause:
         return Cause(
             "key-malformed",
             f"the key is refused, and {odd}.",
-            (f"correct {where}", _new_key(case)),
+            (*_correct(key, where), _new_key(case)),
         )
     summary = f"{shown(case.sent.endpoint)} does not know this key."
     if region_of(case.sent.endpoint):
         case.note("region", "unknown", "the key may belong to another region")
-    steps = (*_other_regions(case), _new_key(case))
+    steps = (*_own_endpoint(case), *_other_regions(case), _new_key(case))
     return Cause("key-rejected", summary, steps)
+
+
+def _correct(key: str, where: Source) -> tuple[str, ...]:
+    """How to put a key in the place of what is none."""
+    if not is_code(key):
+        return (f"correct {where}",)
+    # Not the very words that stand there: they are struck out of every text.
+    return (
+        f"correct {where}: %env and .env take text and run no code; in a notebook, write "
+        "os.environ[...] = userdata.get(...)",
+    )
+
+
+def _own_endpoint(case: Case) -> tuple[str, ...]:
+    """The key may be good, and the endpoint that a profile joined to it another one's."""
+    held = case.setup.held
+    if held.endpoint.source.kind != "profile" or held.key.source.kind == "profile":
+        return ()
+    where = f"the endpoint comes from {held.endpoint.source}"
+    return (f"{where}: set LANGSMITH_ENDPOINT to the one that this key is for",)
 
 
 def _new_key(case: Case) -> str:

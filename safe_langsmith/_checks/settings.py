@@ -23,6 +23,7 @@ from safe_langsmith._hosts import (
     same_origin,
     shown,
 )
+from safe_langsmith._keys import can_be_sent, clean, kind_of
 from safe_langsmith._protocol import (
     Access,
     Steps,
@@ -90,13 +91,25 @@ def newer_settings(case: Case) -> list[Settings]:
     """The settings that a newer reading gives, where the rule lets them be used."""
     found: list[Settings] = []
     setup = case.setup
-    for newer in (setup.environ, setup.dotenv, setup.profile):
+    for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
+        same = place.key.value == setup.held.key.value
+        newer = place if same else _cleaned(place)
         fresh = _merge(setup.held, newer)
         if fresh.access == setup.held.access or fresh in found:
             continue
         if _may_be_used(case, setup.held, newer, fresh):
             found.append(fresh)
     return found
+
+
+def _cleaned(newer: Settings) -> Settings:
+    """With the key alone, where something stands around it that is no part of a key."""
+    key = newer.key.value or ""
+    alone = clean(key)
+    if alone == key or (can_be_sent(key) and kind_of(alone) not in ("personal", "service")):
+        return newer
+    left = Setting(alone, newer.key.source) if can_be_sent(alone) and alone else Setting()
+    return replace(newer, key=left)
 
 
 def _access(case: Case, fresh: Settings) -> Access:
@@ -149,7 +162,11 @@ def _may_be_used(case: Case, held: Settings, newer: Settings, fresh: Settings) -
 def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
     changed = _changes(case.setup.held, fresh)
     news = ", ".join(f"{name} from {source}" for name, source in changed.items())
-    if any(source.kind == "dotenv" for source in changed.values()):
+    secret = next((s.name for s in changed.values() if s.kind == "colab"), "")
+    if secret:
+        value = f'userdata.get("{secret}")'
+        step = f'set os.environ["{secret}"] = {value} before the client is made'
+    elif any(source.kind == "dotenv" for source in changed.values()):
         step = "call load_dotenv(override=True) before the client is made"
     else:
         step = "make the client after its settings are set (or make it anew)"

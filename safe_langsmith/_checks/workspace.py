@@ -19,10 +19,8 @@ from safe_langsmith._case import (
     works,
 )
 from safe_langsmith._diagnosis import Code
-from safe_langsmith._hosts import (
-    settings_page,
-)
-from safe_langsmith._keys import kind_of
+from safe_langsmith._hosts import WebAddress, region_of, settings_page, web_address
+from safe_langsmith._keys import clean, kind_of
 from safe_langsmith._operations import (
     is_uuid,
 )
@@ -101,6 +99,12 @@ def _pick_workspace(case: Case) -> tuple[str, ...]:
     return (f'pass workspace_id="{example}", or set LANGSMITH_WORKSPACE_ID{where}',)
 
 
+def _name_workspace(case: Case, workspace: str) -> str:
+    if is_further_destination(case):
+        return _name_for_destination(workspace)
+    return f'pass workspace_id="{workspace}", or set LANGSMITH_WORKSPACE_ID={workspace}'
+
+
 def _name_for_destination(workspace: str) -> str:
     return (
         f'name it for this destination: auth={{"api_key": ..., "tenant_id": "{workspace}"}}'
@@ -119,6 +123,9 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
         return None
     if identity.workspaces is None and identity.home:
         case.workspaces = (Listed(identity.home),)
+    meant = yield from _what_was_meant(case, workspace, identity)
+    if meant is not None:
+        return meant
     what = yield from _what_is(case, workspace, identity)
     code: Code = "workspace-mismatch"
     if not what and kind_of(case.sent.key) == "service":
@@ -131,6 +138,79 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
         page = settings_page(case.sent.endpoint)
         steps = (*steps, f"or make a key with that workspace in its scope, at {page}")
     return Cause(code, summary, steps)
+
+
+def _what_was_meant(case: Case, workspace: str, identity: Identity) -> Steps[Cause | None]:
+    """A workspace that is named, but not by its id alone: find the id."""
+    held = case.setup.held
+    where = held.workspace.source
+    alone = clean(workspace).partition("#")[0].rstrip()
+    if alone != workspace and is_uuid(alone):
+        if (yield from works(case, replace(case.sent, workspace=alone))) != "good":
+            return None
+        summary = "there is more in the workspace than its id."
+        step = f"correct {where}: it should hold the id alone, {alone}"
+        # As with a key: what is around it is nobody's choice.
+        return _meant(case, alone, summary, step, may_repair=True)
+    address = web_address(workspace)
+    if address is not None:
+        access = replace(case.sent, workspace=address.owner)
+        if (yield from works(case, access)) != "good":
+            return _useless_address(case, address, identity)
+        summary = f"a web address was given as workspace; the id in it is {address.owner}."
+        step = _name_workspace(case, address.owner)
+        return _meant(case, address.owner, summary, step, may_repair=not where.is_explicit)
+    same = [
+        w
+        for w in identity.workspaces or ()
+        if w.name and w.name.casefold() == workspace.strip().casefold()
+    ]
+    if len(same) != 1:
+        return None
+    summary = f"{workspace!r} is the name of a workspace, and not its id: {same[0].id}."
+    step = _name_workspace(case, same[0].id)
+    return _meant(case, same[0].id, summary, step, may_repair=False)
+
+
+def _meant(
+    case: Case, workspace: str, summary: str, step: str, *, may_repair: bool
+) -> Cause:
+    held = case.setup.held
+    if not may_repair:
+        return Cause("workspace-mismatch", summary, (step,))
+    settings = replace(held, workspace=Setting(workspace, held.workspace.source))
+    how = f"used workspace {workspace}"
+    repair = Repair(settings, case.sent.session, how, step)
+    return Cause("workspace-mismatch", summary, (step,), repair)
+
+
+def _useless_address(case: Case, address: WebAddress, identity: Identity) -> Cause:
+    """A web address whose workspace the key cannot use: say what is known of it."""
+    region, here = address.region, region_of(case.sent.endpoint)
+    steps = _pick_workspace(case)
+    if address.owner == identity.organization:
+        why = "the id in it is your organization's, not a workspace's"
+    elif region and here and region != here:
+        why = f"it is of region {region.name}, and the endpoint of {here.name}"
+        steps = (f"set LANGSMITH_ENDPOINT={region.api}, with a key of that region",)
+    else:
+        why = f"the key cannot use {address.owner}, the id in it"
+    summary = f"a web address was given as workspace, and {why}."
+    return Cause("workspace-mismatch", summary, steps)
+
+
+def address_as_workspace(case: Case) -> Steps[Cause | None]:
+    """Does a web address that was given as workspace tell another region? A finding."""
+    yield from ()
+    address = web_address(case.sent.workspace or "")
+    here = region_of(case.sent.endpoint)
+    if address and address.region and here and address.region != here:
+        text = (
+            f"the workspace is a web address of region {address.region.name}, and the "
+            f"endpoint is of {here.name}: set LANGSMITH_ENDPOINT={address.region.api}"
+        )
+        case.note("region", "unknown", text)
+    return None
 
 
 def _what_is(case: Case, workspace: str, identity: Identity) -> Steps[str]:

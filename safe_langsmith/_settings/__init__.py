@@ -1,0 +1,71 @@
+"""What is configured, and where each value came from.
+
+The only rooms that read the environment and the disk, and only after a refusal, but for
+`at_construction`, which takes down a few variables when a client is made: later they
+tell a value that came from the environment from one that was passed.
+
+    sources         the words: a value, its source, a setup
+    environment     variables, and what is taken down when a client is made
+    dotenv_file     the `.env`, line by line, and what goes wrong in it
+    profile_file    the profile of LangSmith's CLI
+    sdk_cache       what the SDK remembers of the environment
+    colab           the secrets of a Colab notebook
+    tracing         the project and the switch of tracing
+    reading         all of them together
+    conflicts       what disagrees
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from safe_langsmith._settings.environment import at_construction, sendable_key
+from safe_langsmith._settings.sources import (
+    NOWHERE,
+    AtConstruction,
+    Login,
+    Setting,
+    Settings,
+    Setup,
+    Source,
+    SourceKind,
+)
+
+if TYPE_CHECKING:
+    from safe_langsmith._settings.conflicts import disagreements
+    from safe_langsmith._settings.reading import as_sent, read
+    from safe_langsmith._settings.sdk_cache import clear_sdk_caches
+
+__all__ = [
+    "NOWHERE",
+    "AtConstruction",
+    "Login",
+    "Setting",
+    "Settings",
+    "Setup",
+    "Source",
+    "SourceKind",
+    "as_sent",
+    "at_construction",
+    "clear_sdk_caches",
+    "disagreements",
+    "read",
+    "sendable_key",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only a refusal needs when it is asked for."""
+    if name in ("as_sent", "read"):
+        from safe_langsmith._settings import reading
+
+        return getattr(reading, name)
+    if name == "disagreements":
+        from safe_langsmith._settings.conflicts import disagreements
+
+        return disagreements
+    if name == "clear_sdk_caches":
+        from safe_langsmith._settings.sdk_cache import clear_sdk_caches
+
+        return clear_sdk_caches
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

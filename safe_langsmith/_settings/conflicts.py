@@ -1,0 +1,144 @@
+"""What disagrees: between the names of a setting, and between the places it stands in."""
+
+from __future__ import annotations
+
+import os
+
+from safe_langsmith._diagnosis import Finding
+from safe_langsmith._settings.environment import as_read
+from safe_langsmith._settings.releases import advice
+from safe_langsmith._settings.sources import (
+    ARGUMENTS,
+    NAMES,
+    NAMESPACES,
+    Name,
+    PassedOver,
+    Setting,
+    Setup,
+    as_shown,
+    part,
+)
+
+_TITLES: dict[Name, str] = {
+    "API_KEY": "key",
+    "ENDPOINT": "endpoint",
+    "WORKSPACE_ID": "workspace",
+}
+# Variables of other programs for the same setting, which the SDK's client does not read.
+_UNREAD: dict[str, Name] = {
+    "LANGSMITH_BASE_URL": "ENDPOINT",
+    "LANGCHAIN_BASE_URL": "ENDPOINT",
+    "LANGSMITH_TENANT_ID": "WORKSPACE_ID",
+    "LANGCHAIN_TENANT_ID": "WORKSPACE_ID",
+}
+
+
+def disagreements(setup: Setup) -> tuple[Finding, ...]:
+    """Name the settings on which the client, os.environ, `.env` and cache disagree."""
+    texts = []
+    for name in NAMES:
+        held, environ = part(setup.held, name), part(setup.environ, name)
+        login = name == "API_KEY" and setup.session and not held.value
+        what = "a login session" if login else as_shown(name, held.value)
+        used = f"the client uses {what}, from {held.source}"
+        if held.source.kind == "cache" and environ.value is None:
+            texts.append(f"{used}; os.environ does not have it any more")
+        for now in (environ, part(setup.dotenv, name), part(setup.colab, name)):
+            if now.value is None or now.value == held.value:
+                continue
+            where = "in os.environ is now" if now is environ else "is"
+            text = f"{now.source} {where} {as_shown(name, now.value)}; {used}"
+            kept = now.source.kind == "dotenv" and now.source.name == environ.source.name
+            if kept and now.value != environ.value:
+                text += "; without override=True, load_dotenv() keeps what is set already"
+            texts.append(text)
+    return tuple(Finding("settings", "unknown", text) for text in texts)
+
+
+def conflicts(setup: Setup) -> tuple[Finding, ...]:
+    """Name the settings that two names give, or that two places have joined."""
+    texts = [t for name in NAMES for t in _two_names(name, part(setup.held, name))]
+    if setup.held.endpoint.source.kind == "default":
+        texts += [
+            f"{name} is set, and the SDK's client does not read it: it reads "
+            "LANGSMITH_ENDPOINT"
+            for name, means in _UNREAD.items()
+            if means == "ENDPOINT" and _text(name)
+        ]
+    joined = _joined(setup)
+    texts += [joined] if joined else []
+    return tuple(Finding("settings", "unknown", text) for text in texts)
+
+
+def _two_names(name: Name, held: Setting) -> list[str]:
+    """LANGSMITH_ comes before LANGCHAIN_, and a blank one does not count."""
+    if held.source.kind not in ("environment", "cache"):
+        return []
+    first, second = (f"{space}_{name}" for space in NAMESPACES)
+    one, other = as_read(name, _text(first)), as_read(name, _text(second))
+    if one and other and one != other:
+        values = f"{as_shown(name, one)} and {as_shown(name, other)}"
+        return [f"{first} and {second} differ ({values}); {first} counts"]
+    if first in os.environ and other and not one:
+        return [f"{first} is blank, so {second} counts"]
+    return []
+
+
+def _joined(setup: Setup) -> str:
+    """A key from one place with the endpoint or workspace of a profile."""
+    key, endpoint, workspace = setup.held.key, setup.held.endpoint, setup.held.workspace
+    if not key.value or key.source.kind == "profile":
+        return ""
+    others = {"endpoint": endpoint, "workspace": workspace}
+    of_profile = [n for n, s in others.items() if s.source.kind == "profile"]
+    if not of_profile:
+        return ""
+    place = next(s.source for s in others.values() if s.source.kind == "profile")
+    text = (
+        f"the key comes from {key.source}, but the {' and '.join(of_profile)} from "
+        f"{place}: they may not belong together"
+    )
+    if not (setup.profile.key.value or setup.login) or key.source.is_explicit:
+        return text
+    step = "to use the profile's own key, pass prefer_profile_auth=True"
+    return f"{text}; {advice(step, '0.14.15', setup.langsmith)}"
+
+
+def passed_over(setup: Setup) -> tuple[PassedOver, ...]:
+    """The places that have a value for a setting, and were not taken."""
+    return tuple(
+        PassedOver(_TITLES[name], text)
+        for name in ARGUMENTS
+        for text in _others(name, setup)
+    )
+
+
+def _others(name: Name, setup: Setup) -> list[str]:
+    held = part(setup.held, name)
+    found = []
+    for variable in (f"{space}_{name}" for space in NAMESPACES):
+        value = _text(variable)
+        if value is None or variable == held.source.name:
+            continue
+        shown = as_shown(name, as_read(name, value)) if value.strip() else "blank"
+        found.append(f"{variable} ({shown})")
+    in_file = part(setup.dotenv, name)
+    if in_file.value not in (None, held.value):
+        found.append(f"{in_file.source} ({as_shown(name, in_file.value)})")
+    found += [
+        f"{setting.source} ({as_shown(name, setting.value)})"
+        for setting in (part(setup.colab, name), part(setup.profile, name))
+        if setting.value and setting.source != held.source
+    ]
+    if name == "API_KEY" and setup.login and not setup.session:
+        found.append(str(setup.login))
+    found += [
+        f"{variable} (the client does not read it)"
+        for variable, means in _UNREAD.items()
+        if means == name and _text(variable)
+    ]
+    return found
+
+
+def _text(variable: str) -> str | None:
+    return os.environ.get(variable)

@@ -1,0 +1,160 @@
+"""The profile of LangSmith's CLI, as the SDK reads it, and what goes wrong in its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from langsmith._internal import _profiles
+
+from safe_langsmith._diagnosis import Finding, State
+from safe_langsmith._hosts import DEFAULT_ENDPOINT
+from safe_langsmith._settings.dotenv_file import read_bytes, short
+from safe_langsmith._settings.releases import advice, installed
+from safe_langsmith._settings.sources import Login, Setting, Settings, Source
+
+_LARGEST_FILE = 1_000_000
+_MOST_NAMES = 5
+# Where a profile may keep its key so that the Python SDK cannot get at it.
+_ELSEWHERE = {
+    "api_key_cmd": "the output of a command (api_key_cmd)",
+    "secret_store": "the keychain of the system (secret_store)",
+}
+
+
+class Profile(NamedTuple):
+    """What the profile sets, the login session in it, and what was odd."""
+
+    settings: Settings = Settings()
+    login: Login | None = None
+    notes: tuple[Finding, ...] = ()
+
+
+def read_profile(name: str | None, config_path: str | None) -> Profile:
+    """Read the profile that a client uses. ``name`` and path: the client's arguments."""
+    # The floor's loader takes no arguments, and its client no profile.
+    place = {} if config_path is None else {"config_path": config_path}
+    chosen = place if name is None else {**place, "profile": name}
+    try:
+        path = _profiles._profile_config_path(**place)
+        if path is None or not path.exists():
+            return _missing(path, config_path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "its path is not one"
+        return _noted(f"the profile file could not be read: {why}")
+    known_as = short(path)
+    data, why = _json_in(path, known_as)
+    if why:
+        return _noted(why, "bad")
+    try:
+        found = _profiles.load_profile_client_config(**chosen)
+        state = found.profile_state
+        if state is None:
+            return _without_profile(data, name, known_as)
+        return _as_profile(found, state.profile_name, known_as, data["profiles"])
+    except Exception as error:  # the SDK's loader trusts the shape of the file
+        text = f"{known_as}: the SDK cannot read this profile ({type(error).__name__})"
+        return _noted(text, "bad")
+
+
+def _noted(text: str, state: State = "unknown") -> Profile:
+    return Profile(notes=(Finding("settings", state, text),))
+
+
+def _missing(path: Path | None, config_path: str | None) -> Profile:
+    """No file. That is odd only where somebody named one."""
+    who = "LANGSMITH_CONFIG_FILE"
+    if config_path is not None:
+        who = "the profile_config_path argument"
+    elif not os.environ.get(who):
+        return Profile()
+    return _noted(f"{who} names {short(path) if path else 'a file'}, which is not there")
+
+
+def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
+    """The content of the file; or none, and why the SDK takes nothing from it."""
+    raw, why = read_bytes(path, _LARGEST_FILE)
+    if why:
+        return {}, f"{known_as} could not be read: {why}"
+    try:
+        data = json.loads(raw.decode("utf-8"))
+    except json.JSONDecodeError as error:
+        return {}, f"{known_as}, line {error.lineno}: is not JSON, so no profile is read"
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        return {}, f"{known_as}, line {line}: is not UTF-8, so no profile is read"
+    except (ValueError, RecursionError):
+        return {}, f"{known_as}: is not JSON that can be read, so no profile is read"
+    if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
+        return {}, f'{known_as}: has no "profiles", so no profile is read'
+    return data, ""
+
+
+def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -> Profile:
+    """The file is good, and the SDK takes no profile of it."""
+    names = [str(n) for n in data["profiles"]]
+    if not names:
+        return Profile()
+    has = ", ".join(map(repr, names[:_MOST_NAMES]))
+    variable = os.environ.get("LANGSMITH_PROFILE")
+    if name or variable:
+        who = "the profile argument" if name else "LANGSMITH_PROFILE"
+        text = f"{who} names profile {name or variable!r}; {known_as} has {has}"
+        return _noted(text, "bad")
+    text = f"{known_as} names no current_profile, so none is used; it has {has}"
+    return _noted(text)
+
+
+def _as_profile(
+    found: _profiles.ProfileClientConfig,
+    name: str,
+    known_as: str,
+    profiles: Mapping[str, Any],
+) -> Profile:
+    source = Source("profile", f"profile {name!r}", known_as)
+    raw = profiles[name]
+
+    def setting(value: object) -> Setting:
+        text = value.strip() if isinstance(value, str) else ""
+        return Setting(text, source) if text else Setting()
+
+    variable = getattr(found, "api_key_env", None)  # not at the floor
+    key = setting(found.api_key or os.environ.get(variable or ""))
+    endpoint = setting(found.api_url)
+    if endpoint.value:
+        endpoint = replace(endpoint, value=endpoint.value.rstrip("/"))  # as the SDK
+    if key.value and not endpoint.value:
+        endpoint = Setting(DEFAULT_ENDPOINT, source)
+    login = None
+    if found.oauth_access_token or found.oauth_refresh_token:
+        login = Login(name, known_as, _is_over(found.oauth_expires_at))
+    settings = Settings(key, endpoint, setting(found.workspace_id))
+    notes = () if key.value or login else _keyless(raw, source)
+    return Profile(settings, login, notes)
+
+
+def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
+    """A profile that keeps its key somewhere else: say whether that can be read."""
+    variable = raw.get("api_key_env")
+    if variable:
+        unset = "" if os.environ.get(variable) else ", which is not set"
+        text = f"{source} takes its key from the variable {variable}{unset}"
+        text = advice(text, "0.15.0", installed())
+        return (Finding("settings", "unknown", text),)
+    places = [place for name, place in _ELSEWHERE.items() if raw.get(name)]
+    told = " and ".join(places)
+    text = f"{source} takes its key from {told}, which the Python SDK cannot read"
+    return (Finding("settings", "bad", text),) if places else ()
+
+
+def _is_over(expires_at: object) -> bool:
+    """Whether this time has passed; False where it is none."""
+    parsed = None
+    if isinstance(expires_at, str):
+        parsed = _profiles._parse_profile_expires_at(expires_at)
+    return parsed is not None and parsed <= datetime.now(timezone.utc)

@@ -1,0 +1,169 @@
+"""The words: a value and its source, the settings of one place, a whole setup.
+
+Plain data: nothing is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+from safe_langsmith._diagnosis import Finding
+from safe_langsmith._hosts import shown
+from safe_langsmith._keys import mask
+from safe_langsmith._protocol import Access
+
+SourceKind = Literal[
+    "argument",
+    "assigned",
+    "request",
+    "environment",
+    "dotenv",
+    "colab",
+    "profile",
+    "cache",
+    "repair",
+    "default",
+    "none",
+]
+Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
+NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
+NAMESPACES = ("LANGSMITH", "LANGCHAIN")
+ARGUMENTS: dict[Name, str] = {
+    "API_KEY": "api_key",
+    "ENDPOINT": "api_url",
+    "WORKSPACE_ID": "workspace_id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value came from: the kind, the exact name, and the place."""
+
+    kind: SourceKind
+    name: str = ""
+    place: str = ""
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether a person wrote this value into the code: it is never replaced."""
+        return self.kind in ("argument", "assigned", "request")
+
+    def __str__(self) -> str:
+        return {
+            "argument": f"the {self.name} argument",
+            "assigned": f"an assignment to client.{self.name}",
+            "request": self.name or "the request itself",
+            "colab": f"the Colab secret {self.name}",
+            "cache": f"the SDK's cache of {self.name}",
+            "repair": f"a repair ({self.name})",
+            "none": "nowhere",
+        }.get(self.kind, f"{self.name}{f' in {self.place}' if self.place else ''}")
+
+
+NOWHERE = Source("none")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and its source. The value stays out of ``repr``: it may be a key."""
+
+    value: str | None = field(default=None, repr=False)
+    source: Source = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Key, endpoint and workspace, as one place gives them."""
+
+    key: Setting = Setting()
+    endpoint: Setting = Setting()
+    workspace: Setting = Setting()
+
+    @property
+    def access(self) -> Access:
+        """What a request with these settings shows the server."""
+        return Access(self.endpoint.value or "", self.key.value, self.workspace.value)
+
+
+class Login(NamedTuple):
+    """The login session that a profile holds, and whether its time is over."""
+
+    profile: str
+    place: str
+    ended: bool
+
+    def __str__(self) -> str:
+        return f"the login session of profile {self.profile!r} in {self.place}"
+
+
+class PassedOver(NamedTuple):
+    """A place that has a value for a setting and was not taken. Free of secrets."""
+
+    setting: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that is configured: what the client holds, and what could be newer.
+
+    ``environ``, ``dotenv``, ``colab`` and ``profile`` are read now. ``aliases`` are
+    variables that people set for the workspace and that the SDK's client does not read.
+    ``notes`` say what was odd while reading. ``cached`` is what the SDK's cache answers.
+    ``langsmith`` is the installed release.
+    """
+
+    held: Settings
+    environ: Settings = Settings()
+    dotenv: Settings = Settings()
+    colab: Settings = Settings()
+    profile: Settings = Settings()
+    cached: Settings = Settings()
+    aliases: tuple[Setting, ...] = ()
+    login: Login | None = None
+    project: Setting = Setting()
+    tracing: Setting = Setting()
+    session: bool = False
+    langsmith: str = "0"
+    # What is only told; two setups with the same values are the same.
+    passed_over: tuple[PassedOver, ...] = field(default=(), compare=False)
+    notes: tuple[Finding, ...] = field(default=(), compare=False)
+
+    @property
+    def access(self) -> Access:
+        """What a request of the client shows the server."""
+        return replace(self.held.access, session=self.session)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every key that was read, to be struck out of texts."""
+        places = (self.held, self.environ, self.dotenv, self.colab, self.profile)
+        everywhere = (*places, self.cached)
+        return tuple({s.key.value for s in everywhere if s.key.value})
+
+
+class AtConstruction(NamedTuple):
+    """What was passed to a client and what the environment said when it was made."""
+
+    held: Access
+    arguments: frozenset[str]
+    environ: Mapping[str, str]
+    profile: tuple[str | None, str | None] = (None, None)
+
+
+def part(settings: Settings, name: Name) -> Setting:
+    """The setting of this name."""
+    parts = {
+        "API_KEY": settings.key,
+        "ENDPOINT": settings.endpoint,
+        "WORKSPACE_ID": settings.workspace,
+    }
+    return parts[name]
+
+
+def as_shown(name: Name, value: str | None) -> str:
+    """A value as people may see it: a key masked, an address without its password."""
+    show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
+    return show(value or "") or "none"

@@ -1,0 +1,204 @@
+"""In a real IPython kernel: what `%env`, `%dotenv` and Colab leave behind, and a repair."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+from stage import assert_no_secret
+
+from safe_langsmith.testing import SimulatedLangSmith
+
+ROOT = Path(__file__).parent.parent
+# Colab's module, which no other machine has: as much of it as is asked.
+USERDATA = """
+import threading
+
+class SecretNotFoundError(Exception):
+    pass
+
+def get(name):
+    assert threading.current_thread() is threading.main_thread()
+    if name not in SECRETS:
+        raise SecretNotFoundError(name)
+    return SECRETS[name]
+
+SECRETS = {}
+"""
+
+
+class Notebook:
+    """A kernel in a process of its own, and what its cells show."""
+
+    def __init__(self, folder: Path) -> None:
+        path = os.pathsep.join([str(ROOT), str(folder / "modules")])
+        environ = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(env=environ, cwd=str(folder))
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def run(self, *lines: str) -> str:
+        """Run a cell, and give all that it shows, or what it raises."""
+        shown: list[str] = []
+
+        def show(message: dict[str, Any]) -> None:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                shown.append(content["text"])
+            elif kind in ("execute_result", "display_data"):
+                shown.extend(content["data"].values())
+            elif kind == "error":
+                shown.append(f"{content['ename']}: {content['evalue']}")
+
+        self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
+        return "\n".join(shown)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Iterator[Notebook]:
+    colab = tmp_path / "folder" / "modules" / "google" / "colab"
+    colab.mkdir(parents=True)
+    (colab / "__init__.py").write_text("")
+    (colab / "userdata.py").write_text(USERDATA)
+    opened = Notebook(tmp_path / "folder")
+    yield opened
+    opened.close()
+
+
+def keys_of(server: SimulatedLangSmith) -> tuple[str, str]:
+    """A key that was revoked, and one that works."""
+    own = server.add_workspace("Research", projects=2)
+    old, new = (server.add_personal_key(workspaces=[own]) for _ in range(2))
+    server.revoke(old)
+    return old.secret, new.secret
+
+
+CLIENT = (
+    "from safe_langsmith import Client",
+    "client = Client(auto_batch_tracing=False)",
+)
+CALL = "[project.name for project in client.list_projects()]"
+NAMES = "'Research project 1'"
+
+
+def test_env_with_quotes_and_a_comment(
+    notebook: Notebook, server: SimulatedLangSmith
+) -> None:
+    _, key = keys_of(server)
+    notebook.run(
+        f"%env LANGSMITH_ENDPOINT={server.url}",
+        f'%env LANGSMITH_API_KEY="{key}"  # mine',
+    )
+    shown = notebook.run(*CLIENT, CALL)
+    assert NAMES in shown
+    assert "there is more around the key than the key" in shown
+    assert "correct LANGSMITH_API_KEY: it should hold the key alone" in shown
+    assert "WARNING" not in notebook.run(CALL)
+    assert_no_secret(shown, [key])
+
+
+def test_env_with_code(notebook: Notebook, server: SimulatedLangSmith) -> None:
+    keys_of(server)
+    shown = notebook.run(
+        f"%env LANGSMITH_ENDPOINT={server.url}",
+        '%env LANGSMITH_API_KEY=userdata.get("LANGSMITH_API_KEY")',
+        *CLIENT,
+        CALL,
+    )
+    assert "KeyMalformedError: GET /sessions was refused (403)" in shown
+    assert "it is a piece of code" in shown
+    assert "in a notebook, write os.environ[...] = userdata.get(...)" in shown
+
+
+def test_the_dotenv_is_edited_and_the_kernel_runs_on(
+    notebook: Notebook, server: SimulatedLangSmith, tmp_path: Path
+) -> None:
+    old, key = keys_of(server)
+    dotenv = tmp_path / "folder" / ".env"
+    dotenv.write_text(f"LANGSMITH_ENDPOINT={server.url}\nLANGSMITH_API_KEY={old}\n")
+    shown = notebook.run("%load_ext dotenv", "%dotenv", *CLIENT, CALL)
+    assert "KeyRejectedError" in shown
+    assert "folder/.env, line 2" in shown
+    dotenv.write_text(f"LANGSMITH_ENDPOINT={server.url}\n# new\nLANGSMITH_API_KEY={key}\n")
+    # `%dotenv` leaves alone what is set; the remembered refusal ends with the edit.
+    shown += notebook.run("%dotenv", CALL)
+    assert NAMES in shown
+    assert "folder/.env, line 3" in shown
+    assert "load_dotenv(override=True)" in shown
+    assert old in notebook.run("import os; os.environ['LANGSMITH_API_KEY']")
+    assert_no_secret(shown, [old, key])
+
+
+def test_secrets_of_colab(notebook: Notebook, server: SimulatedLangSmith) -> None:
+    """From a cell, and from a cell with await: both run on the main thread."""
+    _, key = keys_of(server)
+    notebook.run(f"%env LANGSMITH_ENDPOINT={server.url}")
+    shown = notebook.run(*CLIENT, CALL)
+    assert "KeyMissingError" in shown
+    # As a Colab kernel does when it starts.
+    notebook.run(
+        "import google.colab",
+        "from google.colab import userdata",
+        f"userdata.SECRETS['LANGSMITH_API_KEY'] = {key!r}",
+    )
+    shown = notebook.run(*CLIENT, CALL)
+    assert NAMES in shown
+    assert "key from the Colab secret LANGSMITH_API_KEY" in shown
+    shown += notebook.run(
+        "from safe_langsmith import AsyncClient",
+        "other = AsyncClient()",
+        "answer = await other._arequest_with_retries('GET', '/sessions')",
+        "[project['name'] for project in answer.json()]",
+    )
+    assert shown.count(NAMES) == 2
+    table = notebook.run("client.diagnose()")
+    assert "<th>tracing</th>" in table
+    assert_no_secret(shown + table, [key])
+
+
+def test_a_thread_asks_colab_nothing(
+    notebook: Notebook, server: SimulatedLangSmith
+) -> None:
+    """The stand-in would fail, as Colab may hang."""
+    _, key = keys_of(server)
+    notebook.run(
+        f"%env LANGSMITH_ENDPOINT={server.url}",
+        "from google.colab import userdata",
+        f"userdata.SECRETS['LANGSMITH_API_KEY'] = {key!r}",
+    )
+    shown = notebook.run(
+        *CLIENT,
+        "import threading",
+        "def call():",
+        "    try:",
+        "        list(client.list_projects())",
+        "    except Exception as error:",
+        "        print(error)",
+        "thread = threading.Thread(target=call)",
+        "thread.start()",
+        "thread.join()",
+    )
+    assert "no key was sent" in shown
+    assert "it answers on the main thread alone" in shown
+    assert NAMES in notebook.run(CALL)
+
+
+def test_a_name_in_a_notebook_is_the_interpreter_s(notebook: Notebook) -> None:
+    """The kernel runs what is tested here."""
+    import safe_langsmith
+
+    shown = notebook.run("import sys, safe_langsmith as s", "sys.executable, s.__file__")
+    assert sys.executable in shown
+    assert str(safe_langsmith.__file__) in shown
