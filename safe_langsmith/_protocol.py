@@ -1,8 +1,9 @@
 """The words of the conversation between the decision and a transport.
 
-The decision is a generator. It yields a `Probe` (a question to the server) or a `Resend`
-(the refused request once more, changed) and is sent a `Reply` or `Unreachable`. It sees
-no HTTP library, no clock and no file, so every transport can drive it.
+The decision is a generator. It yields a `Probe` (a question to the server), a `ProbeAll`
+(several at the same time) or a `Resend` (the refused request once more, changed) and is
+sent a `Reply` or `Unreachable`. It sees no HTTP library, no clock and no file, so every
+transport can drive it.
 """
 
 from __future__ import annotations
@@ -83,9 +84,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No answer: a probe that failed. It proves nothing about the key."""
+    """No answer: a probe that failed. It proves nothing about the key.
+
+    ``withheld``: it was not sent at all, for it would not have been safe.
+    """
 
     reason: str
+    withheld: bool = False
 
 
 Answer = Reply | Unreachable
@@ -138,12 +143,24 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A read-only GET to this address. Without a key it is anonymous."""
+    """A read-only GET to this address. Without a key it is anonymous.
+
+    ``checked``: to a host that the key was not set for. It is sent with nothing but the
+    key, and only where certificates are checked.
+    """
 
     url: str
     key: str | None = field(default=None, repr=False)
     workspace: str | None = None
     session: bool = False
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAll:
+    """Several questions, asked at the same time. Answered with a tuple, in this order."""
+
+    probes: tuple[Probe, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +175,5 @@ class Resend:
     waits: tuple[float, ...] = (0.0,)
 
 
-Step = Probe | Resend
-Steps = Generator[Step, Answer, T]
+Step = Probe | ProbeAll | Resend
+Steps = Generator[Step, Any, T]

@@ -60,7 +60,8 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
     bring the next cause to light (a newer key that needs a workspace), so it goes
     round, each cause at most once.
     """
-    case = Case(refusal, setup, refusal.access.endpoint, list(setup.notes))
+    home, asking = refusal.access.endpoint, policy.probe_regions
+    case = Case(refusal, setup, home, asking, list(setup.notes))
     done: set[Code] = set()
     while True:
         cause = yield from decide(case)
@@ -103,7 +104,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     if access.key and not can_be_sent(access.key):
         return never_sendable("GET", "/sessions", setup)
     if not origin(access.endpoint):
-        return _no_address(setup)
+        return no_address("GET", "/sessions", setup)
     url = f"{access.endpoint}/sessions?limit=1"
     reply = yield Probe(url, access.key, access.workspace, access.session)
     if isinstance(reply, Reply) and reply.is_refusal:
@@ -116,7 +117,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     )
     refusal = Refusal("GET", "/sessions", Reply(200), access)
     findings = [*setup.notes, *disagreements(setup)]
-    case = Case(refusal, setup, access.endpoint, findings)
+    case = Case(refusal, setup, access.endpoint, findings=findings)
     if not healthy:
         case.note("server", "unknown", _no_answer(reply))
         steps = ("look at your connection and at LANGSMITH_ENDPOINT, then try again",)
@@ -130,12 +131,14 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     return replace(diagnosis, resolved=healthy, status_code=None)
 
 
-def _no_address(setup: Setup) -> Diagnosis:
+def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of an endpoint that is no web address: there is nobody to ask."""
-    source = setup.held.endpoint.source
-    summary = f"{shown(setup.access.endpoint)!r}, from {source}, is no web address."
-    step = f"set it to one that begins with https://, such as {DEFAULT_ENDPOINT}"
-    return _unsent("GET", "/sessions", setup, Cause("wrong-endpoint", summary, (step,)))
+    source, given = setup.held.endpoint.source, shown(setup.access.endpoint)
+    whole = f"https://{given}"
+    better = whole if region_of(whole) or region_of_web(whole) else DEFAULT_ENDPOINT
+    summary = f"{given!r}, from {source}, is no web address."
+    step = f"set it to one that begins with https://, such as {better}"
+    return _unsent(method, path, setup, Cause("wrong-endpoint", summary, (step,)))
 
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
@@ -148,7 +151,7 @@ def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
 
 def _unsent(method: str, path: str, setup: Setup, cause: Cause) -> Diagnosis:
     refusal = Refusal(method, path, Reply(0), setup.access)
-    case = Case(refusal, setup, setup.access.endpoint, list(setup.notes))
+    case = Case(refusal, setup, setup.access.endpoint, findings=list(setup.notes))
     return replace(_verdict(case, cause).diagnosis, status_code=None)
 
 
@@ -165,7 +168,8 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     setup = replace(case.setup, held=repair.settings, session=repair.session)
     region = region_of_web(case.home)  # who wrote the web app's address meant its API
     home = region.api if region else case.home
-    return Case(refusal, setup, home, case.findings, answers=case.answers)
+    asking = case.probe_regions
+    return Case(refusal, setup, home, asking, case.findings, answers=case.answers)
 
 
 def _again() -> Cause:

@@ -80,14 +80,20 @@ class Source:
 
 
 NOWHERE = Source("none")
+# Of an endpoint that a repair found: nobody configured one, and one region knows the key.
+FOUND_BY_ASKING = Source("repair", "the only region that knows the key")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value and its source. The value stays out of ``repr``: it may be a key."""
+    """A value and its source. The value stays out of ``repr``: it may be a key.
+
+    ``implied``: the source does not say so; it is what holds where nothing is said.
+    """
 
     value: str | None = field(default=None, repr=False)
     source: Source = NOWHERE
+    implied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,7 +451,7 @@ def _read_profile(
     if endpoint.value:
         endpoint = replace(endpoint, value=endpoint.value.rstrip("/"))  # as the SDK
     if key and not endpoint.value:
-        endpoint = Setting(DEFAULT_ENDPOINT, source)
+        endpoint = Setting(DEFAULT_ENDPOINT, source, implied=True)
     return Settings(setting(key), endpoint, setting(found.workspace_id)), ()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from safe_langsmith._diagnosis import Diagnosis
@@ -64,6 +64,7 @@ class Exchange(Protocol):
 
     access: Access
     operation: str
+    is_read: bool
 
     def reply(self) -> Reply:
         """The newest answer, as plain data."""
@@ -80,7 +81,9 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """
     ledger = owner._ledger
     for _ in range(_MOST_ROUNDS):
-        newer = ledger.repaired_access(exchange.access, owner._access())
+        newer = ledger.repaired_access(
+            exchange.access, owner._access(), is_read=exchange.is_read
+        )
         if newer is not None:
             if not (yield Resend(newer)).is_refusal:
                 return None
@@ -103,7 +106,9 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
 def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """Make the diagnosis of a refused request; None if it was answered in the end."""
     ledger, sent, current = owner._ledger, exchange.access, owner._access()
-    setup = as_sent((yield Read()), sent)
+    setup: Setup = yield Read()
+    lent = ledger.lent(sent)
+    setup = replace(setup, held=lent) if lent else as_sent(setup, sent)
     known = ledger.recall(sent, exchange.operation, setup)
     if known is not None:
         return known
@@ -124,6 +129,9 @@ def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None
     """Let a repair reach the whole client, if the request used the client's settings."""
     repair = verdict.repair
     if repair is None or repair.access == sent:
+        return
+    if repair.for_reads:
+        owner._ledger.keep_for_reads(sent, repair.settings)
         return
     owner._ledger.keep_repair(sent, repair.access)
     if verdict.diagnosis.code == "stale-setting":

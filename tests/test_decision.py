@@ -36,10 +36,10 @@ from safe_langsmith._protocol import (
     Access,
     Answer,
     Probe,
+    ProbeAll,
     Refusal,
     Reply,
     Resend,
-    Step,
     Steps,
     Unreachable,
 )
@@ -276,7 +276,7 @@ by_question = {
 }
 
 
-def answers_to(step: Step) -> st.SearchStrategy[Answer]:
+def answers_to(step: Probe | Resend) -> st.SearchStrategy[Answer]:
     """Any answer, though rather one that fits the question."""
     if isinstance(step, Resend):
         return sent_again
@@ -307,21 +307,27 @@ sometimes = st.booleans()
 class Story:
     """What a decision asked, and what it was told."""
 
-    told: list[tuple[Step, Answer]] = field(default_factory=list)
+    told: list[tuple[Probe | Resend, Answer]] = field(default_factory=list)
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Probe | Resend]:
+        """Every request; what was asked at the same time, one after the other."""
         return [step for step, _ in self.told]
 
     @property
     def resends(self) -> list[Resend]:
         return [step for step in self.steps if isinstance(step, Resend)]
 
-    def run(self, steps: Steps[T], answer: Callable[[Step], Answer]) -> T:
+    def run(self, steps: Steps[T], answer: Callable[[Probe | Resend], Answer]) -> T:
         try:
             step = next(steps)
             while True:
                 assert len(self.told) < MOST_STEPS, self.steps
+                if isinstance(step, ProbeAll):
+                    answers = tuple(answer(probe) for probe in step.probes)
+                    self.told.extend(zip(step.probes, answers, strict=True))
+                    step = steps.send(answers)
+                    continue
                 self.told.append((step, answer(step)))
                 step = steps.send(self.told[-1][1])
         except StopIteration as stop:
@@ -344,10 +350,11 @@ class Trial:
         return self.verdict.diagnosis if self.verdict else None
 
 
+Answering = Callable[[Probe | Resend], st.SearchStrategy[Answer]]
+
+
 @st.composite
-def trials(
-    draw: st.DrawFn, answers: Callable[[Step], st.SearchStrategy[Answer]] = answers_to
-) -> Trial:
+def trials(draw: st.DrawFn, answers: Answering = answers_to) -> Trial:
     setup, policy, (method, path) = draw(setups), draw(policies), draw(calls)
     refusal = Refusal(
         method, path, draw(refusals_as_replies), setup.access, draw(sometimes), draw(mostly)
@@ -683,7 +690,7 @@ def played(
     """Drive a decision. Answers are for the end of a probe's address, or "again"."""
     left = {end: list(a) if isinstance(a, list) else a for end, a in answers.items()}
 
-    def answer(step: Step) -> Answer:
+    def answer(step: Probe | Resend) -> Answer:
         what = "again" if isinstance(step, Resend) else step.url
         found = next(
             (a for end, a in left.items() if what.endswith(end)), Unreachable("no")
@@ -1004,7 +1011,7 @@ def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
     answers = {"/auth/public": BAD, "/workspaces": listing(IDS[0])}
     story = Story()
     refusal = Refusal("POST", "/sessions", BAD, setup.access, replayable=False)
-    probes: Callable[[Step], Answer] = lambda step: next(  # noqa: E731
+    probes: Callable[[Probe | Resend], Answer] = lambda step: next(  # noqa: E731
         a
         for end, a in answers.items()
         if isinstance(step, Probe) and step.url.endswith(end)
@@ -1032,7 +1039,7 @@ def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None
 def examined(setup: Setup, answers: Mapping[str, Answer]) -> tuple[Diagnosis, Story]:
     story = Story()
 
-    def answer(step: Step) -> Answer:
+    def answer(step: Probe | Resend) -> Answer:
         assert isinstance(step, Probe)
         return next(a for end, a in answers.items() if step.url.endswith(end))
 

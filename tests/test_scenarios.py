@@ -67,7 +67,8 @@ def check(stage: Stage, texts: list[str]) -> None:
     assert diagnosis is not None
     assert diagnosis.code == row.code
     assert diagnosis.resolved == (row.outcome == "answered")
-    assert stage.requests == [stage.fill(r) for r in row.requests]
+    assert stage.requests == stage.expected_requests
+    assert stage.saw == stage.expected_saw
     said = "\n".join([*texts, str(diagnosis)])
     for text in row.says:
         assert stage.fill(text) in said

@@ -27,6 +27,7 @@ from safe_langsmith._checks.permission import (
     personal_only,
     transient_refusal,
 )
+from safe_langsmith._checks.region import wrong_region
 from safe_langsmith._checks.settings import stale_setting
 from safe_langsmith._checks.workspace import (
     foreign_workspace,
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     feature_unavailable,
     stale_setting,
     soiled_key,
+    wrong_region,
     refused_key,
     foreign_workspace,
     refused_home,

@@ -9,13 +9,13 @@ from safe_langsmith._case import (
     Cause,
     Repair,
     identify,
+    info_of,
     is_further_destination,
     works,
 )
 from safe_langsmith._checks.endpoint import proxy_refused
 from safe_langsmith._checks.settings import newer_settings, replaced
 from safe_langsmith._hosts import (
-    base_of,
     origin,
     region_of,
     settings_page,
@@ -23,7 +23,6 @@ from safe_langsmith._hosts import (
 )
 from safe_langsmith._keys import clean, kind_of, oddity
 from safe_langsmith._protocol import (
-    Probe,
     Reply,
     Steps,
 )
@@ -112,7 +111,7 @@ def refused_key(case: Case) -> Steps[Cause | None]:
     if identity.state == "good":
         case.note("key", "good", "the server knows the key")
         return None
-    info = yield from case.ask(Probe(f"{base_of(case.sent.endpoint)}/api/v1/info"))
+    info = yield from case.ask(info_of(case.sent.endpoint))
     if isinstance(info, Reply) and info.status in (401, 403):
         return proxy_refused(case, "a request without a key, to /info, was refused as well")
     reachable = isinstance(info, Reply) and info.status < 500 and not info.is_html
@@ -156,7 +155,10 @@ def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
     if not region_of(case.sent.endpoint):
         return ()
-    return (
+    step = (
         "look at the address of your web app: on eu., apac. or aws.smith.langchain.com, "
-        "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com (or apac., aws.)",
+        "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com (or apac., aws.)"
     )
+    if case.probe_regions is None:
+        step += "; or have the regions asked: Policy(probe_regions=True)"
+    return (step,)
