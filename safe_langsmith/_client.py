@@ -151,6 +151,10 @@ class SafeClient(langsmith.Client):
         old = self._access() if hasattr(self, "_born") else None
         self._set_header_affecting_attr("_api_key", value)
         if old is not None and old != self._access():
+            home = self._ledger.before_asking(self._born.held, self._access())
+            if home is not None:
+                self._use(home)
+                return
             self._follow(old)
             if value:
                 self._ledger.keep_repair(old, self._access())
@@ -276,7 +280,8 @@ class SafeClient(langsmith.Client):
             return cause
         unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
         # A full address is that of some destination, which may be another one.
-        if unsendable or not (path.startswith("http") or origin(self.api_url)):
+        own = path.startswith((self.api_url, "/"))
+        if unsendable or (own and not origin(self.api_url)):
             from safe_langsmith._requests import never_sent
 
             return never_sent(self, method, path, error)

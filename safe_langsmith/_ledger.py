@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from safe_langsmith._diagnosis import Code, Diagnosis
 from safe_langsmith._protocol import Access
-from safe_langsmith._settings import Settings, Setup
+from safe_langsmith._settings import FOUND_BY_ASKING, Settings, Setup
 
 # These depend on what was asked, so they are remembered for the same operation alone.
 _PER_OPERATION: frozenset[Code] = frozenset(
@@ -128,6 +128,20 @@ class Ledger:
         """Remember that requests which change nothing are to use these settings."""
         with self._lock:
             self._for_reads[old] = settings
+
+    def before_asking(self, born: Access, now: Access) -> Access | None:
+        """What a client goes back to when it gets another key, or None.
+
+        An endpoint that was found by asking, and a workspace there, belong to the key
+        that they were found for.
+        """
+        repaired, self.repaired = self.repaired, None
+        if repaired is None or repaired.endpoint.source != FOUND_BY_ASKING:
+            self.repaired = repaired
+            return None
+        found = now.workspace == repaired.workspace.value
+        workspace = born.workspace if found else now.workspace
+        return replace(now, endpoint=born.endpoint, workspace=workspace)
 
     def lent(self, access: Access) -> Settings | None:
         """The settings behind an access that only reads use, or None."""

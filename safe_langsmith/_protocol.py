@@ -102,9 +102,9 @@ def neighbour(reply: Reply) -> bool:
     A page where the API answers JSON comes from a wrong endpoint. A prompt call with
     a key that is not known degrades to that of a stranger, who owns no prompts.
     """
-    if reply.status in (400, 404, 422):
-        return NO_PROMPT_OWNER in reply.body
-    return reply.status in (200, 405) and reply.is_html
+    if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
+        return True
+    return reply.status in (200, 400, 404, 405) and reply.is_html
 
 
 def _words(data: Any, depth: int) -> str:
@@ -126,6 +126,7 @@ class Refusal:
 
     ``path`` is relative to the endpoint. ``worked``: this client has used the same
     access with success before. ``replayable``: its body can be sent once more.
+    ``login``: where an `Authorization` header came from that is none of the client's.
     """
 
     method: str
@@ -134,6 +135,7 @@ class Refusal:
     access: Access
     worked: bool = False
     replayable: bool = True
+    login: str = ""
 
     @property
     def generic(self) -> bool:
@@ -145,8 +147,8 @@ class Refusal:
 class Probe:
     """A read-only GET to this address. Without a key it is anonymous.
 
-    ``checked``: to a host that the key was not set for. It is sent with nothing but the
-    key, and only where certificates are checked.
+    ``checked``: with nothing of the client but the key, and only where certificates are
+    checked. It may go to a host that the key was not set for.
     """
 
     url: str

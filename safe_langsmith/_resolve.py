@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from safe_langsmith._case import NO_REFUSAL, Case, Cause, Repair, identify
 from safe_langsmith._checks import CHECKS
+from safe_langsmith._checks.endpoint import not_an_api
 from safe_langsmith._diagnosis import Code, Diagnosis, WorkspaceInfo
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
@@ -120,8 +121,10 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     case = Case(refusal, setup, access.endpoint, findings=findings)
     if not healthy:
         case.note("server", "unknown", _no_answer(reply))
+        elsewhere = (yield from not_an_api(case)) if isinstance(reply, Reply) else None
         steps = ("look at your connection and at LANGSMITH_ENDPOINT, then try again",)
-        cause = Cause("unknown", "LangSmith gave no answer that tells.", steps)
+        unknown = Cause("unknown", "LangSmith gave no answer that tells.", steps)
+        cause = elsewhere or unknown
     else:
         identity = yield from identify(case, access)
         case.workspaces = identity.workspaces or ()

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import unquote
 
 from langsmith import utils as ls_utils
 from langsmith._internal import _profiles
@@ -268,7 +269,9 @@ def _trace(
     if argument in born.arguments:
         return Setting(value, Source("argument", argument))
     at_birth = _part(_settings(born.environ, "environment"), name)
-    if at_birth.value and value in (at_birth.value, clean(at_birth.value)):
+    # httpx quotes what no address may hold.
+    same = value is not None and unquote(value) == at_birth.value
+    if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
         return _with_line(replace(at_birth, value=value), _part(setup.dotenv, name))
     if value is None:
         return Setting()

@@ -84,6 +84,19 @@ def welcoming(server: SimulatedLangSmith) -> Mapping[str, str]:
     return {}
 
 
+def nothing_here(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Something that is no LangSmith, and says so with a page."""
+    server.answer("*", status=404, body="<html>nothing here</html>", headers=PAGE)
+    return {}
+
+
+def another_api(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Some other service, which has sessions too."""
+    server.answer("*", status=404, body={"message": "Not Found"})
+    server.answer("/sessions", status=401, body={"message": "Requires authentication"})
+    return {}
+
+
 def of_two_scopes(server: SimulatedLangSmith) -> Mapping[str, str]:
     """A service key of two workspaces, which may not list them."""
     own = server.add_workspace("Research", projects=2)
@@ -427,6 +440,46 @@ REGION_ROWS = (
         environ={"LANGSMITH_API_KEY": GONE},
         home=proxy_in_json,
         saw={},
+    ),
+    # no address, or of something else
+    *(
+        Scenario(
+            f"an endpoint that is no web address: {what}",
+            personal,
+            "wrong-endpoint",
+            "raised",
+            (),
+            call=call,
+            environ={**KEY, "LANGSMITH_ENDPOINT": address},
+            says=("from LANGSMITH_ENDPOINT, is no web address", f"such as {better}"),
+        )
+        for what, address, better, call in (
+            ("no scheme", EU_API.removeprefix("https://"), EU_API, list_projects),
+            ("no scheme, with a write", "api.smith.langchain.com", US_API, create_run),
+            ("another scheme", "ftp://langsmith.test", US_API, list_projects),
+            ("a word", "production", US_API, list_projects),
+            ("a space within", "https://langsmith. test", US_API, list_projects),
+            ("half a number", "http://[", US_API, list_projects),
+            ("a port too high", f"{US_API}:99999", US_API, list_projects),
+        )
+    ),
+    Scenario(
+        "a host that has a page for everything it does not know",
+        nothing_here,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS, INFO, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        says=("does not answer like a LangSmith API",),
+    ),
+    Scenario(
+        "another API, which refuses in JSON",
+        another_api,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        says=("does not answer like a LangSmith API",),
     ),
     # the web app's address in place of the API's
     *(

@@ -234,7 +234,7 @@ class Stage:
         """The same, as the row has it: what the settings name, if it says nothing."""
         row = self.row
         own = next(iter(self.servers))
-        saw = {own: self.named - {*row.unseen}}
+        saw = {own: self.named - {*row.unseen}} if own in self.expected_requests else {}
         return saw | {name: {*keys} for name, keys in row.saw.items()}
 
     @property

@@ -32,9 +32,14 @@ PROXY_WAITS = (0.5, 1.0, 2.0)
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     """A page instead of JSON, or 405: is the endpoint a LangSmith API at all?"""
-    endpoint = case.sent.endpoint
     if not case.refusal.reply.is_html:
         return None
+    return (yield from not_an_api(case))
+
+
+def not_an_api(case: Case) -> Steps[Cause | None]:
+    """Is the endpoint shown to be no LangSmith API? Where is the API, then?"""
+    endpoint = case.sent.endpoint
     region = region_of_web(endpoint)
     if region:
         summary = f"{shown(endpoint)} is the LangSmith web app, not the API."
@@ -42,7 +47,7 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     as_configured = yield from case.ask(Probe(f"{endpoint}/info"))
     if not isinstance(as_configured, Reply) or is_langsmith(as_configured):
         return None
-    if as_configured.status in (401, 403) or as_configured.status >= 500:
+    if as_configured.status in (401, 403, 429) or as_configured.status >= 500:
         return None
     below = f"{base_of(endpoint)}/api/v1"
     api = yield from case.ask(info_of(endpoint))

@@ -11,9 +11,10 @@ from safe_langsmith._case import (
     identify,
     info_of,
     is_further_destination,
+    is_langsmith,
     works,
 )
-from safe_langsmith._checks.endpoint import proxy_refused
+from safe_langsmith._checks.endpoint import not_an_api, proxy_refused
 from safe_langsmith._checks.settings import newer_settings, replaced
 from safe_langsmith._hosts import (
     origin,
@@ -114,6 +115,10 @@ def refused_key(case: Case) -> Steps[Cause | None]:
     info = yield from case.ask(info_of(case.sent.endpoint))
     if isinstance(info, Reply) and info.status in (401, 403):
         return proxy_refused(case, "a request without a key, to /info, was refused as well")
+    if identity.state == "unknown" and isinstance(info, Reply) and not is_langsmith(info):
+        cause = yield from not_an_api(case)
+        if cause:
+            return cause
     reachable = isinstance(info, Reply) and info.status < 500 and not info.is_html
     if identity.state == "unknown" or not reachable:
         case.note("key", "unknown", "whether the server knows the key could not be asked")
