@@ -79,7 +79,8 @@ plain_setups = st.builds(
     held=st.builds(
         Settings,
         held("api_key", KEYS[:3], Setting()),
-        st.just(DEFAULT) | held("api_url", (US,), DEFAULT),
+        st.sampled_from([DEFAULT, Setting(US, Source("argument", "api_url"))])
+        | held("api_url", (US,), DEFAULT),
         st.just(Setting()) | held("workspace_id", IDS, Setting()),
     ),
 )
