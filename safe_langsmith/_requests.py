@@ -15,7 +15,7 @@ import requests
 import urllib3
 from langsmith.client import _LangSmithHttpAdapter
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.utils import rewind_body
+from requests.utils import get_netrc_auth, rewind_body
 from tenacity import Retrying
 
 from safe_langsmith._diagnosis import Diagnosis
@@ -157,7 +157,19 @@ class RequestsExchange:
             access=self.access,
             worked=worked,
             replayable=_is_replayable(request),
+            login=self._login(),
         )
+
+    def _login(self) -> str:
+        """Where an `Authorization` came from that is none of the client's, or nothing."""
+        client, request = self.client, self.response.request
+        session, given = client.session, {name.lower() for name in client._headers}
+        if "Authorization" not in request.headers or "authorization" in given:
+            return ""
+        if session.auth or "Authorization" in session.headers:
+            return "your session"
+        found = session.trust_env and get_netrc_auth(request.url or "")
+        return "your .netrc file" if found else "this request"
 
     def error(self, diagnosis: Diagnosis) -> AccessDeniedError:
         """The error of a diagnosis, for this request."""

@@ -214,25 +214,43 @@ def read(
     return replace(setup, held=held)
 
 
-def as_sent(setup: Setup, sent: Access) -> Setup:
+def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
     """The setup of one request: what it sent besides the client's own is its choice.
 
     A further destination of traces, on another host, has settings of its own: what the
-    environment and files say is not meant for it.
+    environment and files say is not meant for it. ``headers`` are those that a person
+    gave to the client.
     """
     if not same_origin(sent.endpoint, setup.access.endpoint):
         return _of_a_destination(sent)
-    by_request = Source("request")
+    given = {name.lower(): value for name, value in headers.items()}
 
-    def chosen(held: Setting, value: str | None) -> Setting:
-        return held if held.value == value else Setting(value, by_request)
+    def chosen(held: Setting, value: str | None, header: str = "") -> Setting:
+        if held.value == value:
+            return held
+        name = "the headers argument" if value and given.get(header) == value else ""
+        return Setting(value, Source("request", name))
 
     held = Settings(
-        key=chosen(setup.held.key, sent.key),
+        key=chosen(setup.held.key, sent.key, "x-api-key"),
         endpoint=chosen(setup.held.endpoint, sent.endpoint),
-        workspace=chosen(setup.held.workspace, sent.workspace),
+        workspace=chosen(setup.held.workspace, sent.workspace, "x-tenant-id"),
     )
-    return replace(setup, held=held, session=sent.session)
+    notes = (*setup.notes, *_quarrels(given, sent))
+    return replace(setup, held=held, session=sent.session, notes=notes)
+
+
+def _quarrels(given: Mapping[str, str], sent: Access) -> tuple[Finding, ...]:
+    """Where headers that a person gave to the client quarrel with its own."""
+    texts = []
+    key, workspace = given.get("x-api-key"), given.get("x-tenant-id")
+    if key and key != sent.key:
+        texts.append(f"the headers argument has another key, {mask(key)}, not sent")
+    if workspace and workspace != sent.workspace:
+        texts.append(f"the headers argument has another workspace, {workspace}, not sent")
+    if given.get("authorization") and not sent.session:
+        texts.append("the headers argument adds a login, Authorization, to the key")
+    return tuple(Finding("settings", "unknown", text) for text in texts)
 
 
 def _of_a_destination(sent: Access) -> Setup:

@@ -58,6 +58,10 @@ class Owner(Protocol):
     def _headers(self) -> dict[str, str]:
         """The headers of this client's requests."""
 
+    @property
+    def _custom_headers(self) -> dict[str, str]:
+        """Those among them that a person gave to it."""
+
 
 class Exchange(Protocol):
     """A refused request of some HTTP library; a `Resend` changes its access and reply."""
@@ -108,7 +112,8 @@ def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     ledger, sent, current = owner._ledger, exchange.access, owner._access()
     setup: Setup = yield Read()
     lent = ledger.lent(sent)
-    setup = replace(setup, held=lent) if lent else as_sent(setup, sent)
+    given = owner._custom_headers
+    setup = replace(setup, held=lent) if lent else as_sent(setup, sent, given)
     known = ledger.recall(sent, exchange.operation, setup)
     if known is not None:
         return known
@@ -145,6 +150,12 @@ def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None
 def diagnosed(owner: Owner) -> Works[Diagnosis]:
     """Check what a client may do, and repair nothing."""
     setup: Setup = yield Read()
+    own, headers = owner._access(), {n.lower(): v for n, v in owner._headers.items()}
+    # Headers that were given to the client may be all that it sends.
+    key = own.key or headers.get("x-api-key")
+    workspace = own.workspace or headers.get("x-tenant-id")
+    sent = replace(own, key=key, workspace=workspace, session=own.session and not key)
+    setup = as_sent(setup, sent, owner._custom_headers)
     diagnosis = yield from examine(setup, owner.policy)
     record(owner, diagnosis)
     return diagnosis

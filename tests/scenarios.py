@@ -274,6 +274,7 @@ class Scenario:
     requests: tuple[str, ...]
     call: Callable[[Client], Any] = list_projects
     arguments: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     dotenv: str | None = None
     # What changes once the client is made.

@@ -90,6 +90,13 @@ def nothing_here(server: SimulatedLangSmith) -> Mapping[str, str]:
     return {}
 
 
+def swallowing(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Something on the way takes the key off each request."""
+    for path in ("/sessions", "/workspaces", "/auth/public"):
+        server.answer(path, status=401, body={"detail": "Invalid token"})
+    return personal(server)
+
+
 def another_api(server: SimulatedLangSmith) -> Mapping[str, str]:
     """Some other service, which has sessions too."""
     server.answer("*", status=404, body={"message": "Not Found"})
@@ -480,6 +487,46 @@ REGION_ROWS = (
         (SESSIONS, WORKSPACES, PUBLIC, INFO, INFO),
         environ={"LANGSMITH_API_KEY": GONE},
         says=("does not answer like a LangSmith API",),
+    ),
+    # headers that quarrel with the client's own
+    Scenario(
+        "a key in the headers argument, which is refused",
+        personal,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        headers={"x-api-key": GONE},
+        says=("from the headers argument",),
+    ),
+    Scenario(
+        "a workspace in the headers argument, which the key cannot use",
+        personal_of_two,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, "GET /sessions/{foreign}"),
+        environ=KEY,
+        headers={"X-Tenant-Id": "{foreign}"},
+        says=("{foreign} (the headers argument)",),
+    ),
+    Scenario(
+        "another key and a login in the headers argument, beside the client's own",
+        personal,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        headers={"x-api-key": "{key}", "Authorization": "Basic bWU6cGE1NXdvcmQ="},
+        says=("another key, lsv2_pt_", "adds a login, Authorization"),
+        unseen=("key",),
+    ),
+    Scenario(
+        "a key that does not arrive",
+        swallowing,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ=KEY,
+        says=("does a proxy take headers off?",),
     ),
     # the web app's address in place of the API's
     *(

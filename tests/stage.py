@@ -145,6 +145,8 @@ class Stage:
     def _client(self) -> Client:
         row = self.row
         arguments: dict[str, Any] = {k: self.fill(v) for k, v in row.arguments.items()}
+        if row.headers:
+            arguments["headers"] = {k: self.fill(v) for k, v in row.headers.items()}
         if "api_url" not in arguments and not row.regions:
             self.patch.setenv("LANGSMITH_ENDPOINT", self.server.url)
         self._set(row.environ)
@@ -255,6 +257,7 @@ class Stage:
         """What the settings of the row give for a key."""
         row = self.row
         given = [row.arguments, row.environ, row.later, row.later_profile or {}]
+        given.append({n.replace("-", "_"): v for n, v in row.headers.items()})
         texts = [v for some in given for n, v in some.items() if "api_key" in n.lower()]
         for file in (row.dotenv, row.later_dotenv):
             texts += re.findall(r"API_KEY=(.*)", file or "")

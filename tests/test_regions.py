@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,16 @@ import tls
 from conftest import QUICK, Serve
 from langsmith._httpx import httpx
 from requests.adapters import HTTPAdapter
+from scenarios import GONE
 
 from safe_langsmith import (
+    AccessDeniedError,
+    KeyRejectedError,
+    PermissionMissingError,
     Policy,
     SafeAsyncClient,
     SafeClient,
+    WrongEndpointError,
     WrongRegionError,
     diagnose,
 )
@@ -437,3 +444,97 @@ def test_another_proxy_may_lead_to_another_host(
     monkeypatch.setenv("NO_PROXY", "api.smith.langchain.com")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     assert list(made().list_projects())
+
+
+# --- a login that goes along ----------------------------------------------------------
+
+
+@pytest.fixture
+def gateway(server: SimulatedLangSmith) -> Iterator[str]:
+    """Stands before the server, and takes a login for its own: it knows none."""
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content = 401, b'{"error":"Unauthorized"}'
+            if "Authorization" not in self.headers:
+                way = http.client.HTTPConnection("127.0.0.1", server.port)
+                way.request("GET", self.path, headers=dict(self.headers))
+                answer = way.getresponse()
+                status, content = answer.status, answer.read()
+                way.close()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as front:
+        thread = threading.Thread(target=front.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{front.server_port}"
+        front.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("place", ["your .netrc file", "your session"])
+def test_a_login_that_spoils_the_key_is_named_with_its_place(
+    place: str,
+    gateway: str,
+    server: SimulatedLangSmith,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    client = made(api_url=gateway, api_key=key)
+    assert list(client.list_projects())
+    if place == "your session":
+        client.session.auth = ("me", "pa55word")
+    else:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login me password pa55word\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+    with pytest.raises(AccessDeniedError, match=f"from {place} was refused") as caught:
+        list(client.list_projects())
+    assert caught.value.next_steps == (f"take the login for {gateway} out of {place}",)
+    assert "pa55word" not in str(caught.value)
+
+
+def test_a_login_that_does_no_harm_is_a_finding(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own], role="Viewer").secret
+    client = made(api_url=server.url, api_key=key)
+    client.session.headers["Authorization"] = "Basic bWU6cGE1NXdvcmQ="
+    with pytest.raises(PermissionMissingError, match="went along with the key"):
+        client.create_project("new")
+
+
+def test_a_login_of_the_request_itself(server: SimulatedLangSmith) -> None:
+    client = made(api_url=server.url, api_key=GONE)
+    with pytest.raises(KeyRejectedError, match="Authorization, went along"):
+        client.request_with_retries(
+            "GET", "/sessions", headers={**client._headers, "Authorization": "Basic eA=="}
+        )
+
+
+def test_diagnose_sends_the_key_of_the_headers(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    diagnosis = made(api_url=server.url, headers={"x-api-key": key}).diagnose()
+    assert (diagnosis.code, diagnosis.key_source) == ("ok", "the headers argument")
+
+
+# --- an address that is none, on the tracing path -------------------------------------
+
+
+def test_traces_for_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "eu.api.smith.langchain.com")
+    lost: list[Exception] = []
+    client = made(api_key=GONE, auto_batch_tracing=True, tracing_error_callback=lost.append)
+    trace(client)
+    client.cleanup()
+    assert all(isinstance(error, WrongEndpointError) for error in lost)
+    assert lost

@@ -17,6 +17,7 @@ from safe_langsmith._checks.key import (
     foreign_credential,
     key_missing,
     legacy_key,
+    other_login,
     refused_key,
     soiled_key,
 )
@@ -41,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     page_by_chance,
     blocked_by_proxy,
     foreign_credential,
+    other_login,
     key_missing,
     legacy_key,
     workspace_required,

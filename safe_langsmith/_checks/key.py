@@ -8,10 +8,13 @@ from safe_langsmith._case import (
     Case,
     Cause,
     Repair,
+    admits,
     identify,
     info_of,
     is_further_destination,
     is_langsmith,
+    judge,
+    probe,
     works,
 )
 from safe_langsmith._checks.endpoint import not_an_api, proxy_refused
@@ -44,6 +47,26 @@ def foreign_credential(case: Case) -> Steps[Cause | None]:
         "access-denied",
         f"{host} refused the service key or token of this destination.",
         ("check the service key or token that this destination was given",),
+    )
+
+
+def other_login(case: Case) -> Steps[Cause | None]:
+    """A login went along with the key that is none of the client's. Does it spoil it?"""
+    place = case.refusal.login
+    if not place or not case.sent.key:
+        return None
+    text = f"a login, Authorization, went along with the key, from {place}"
+    case.note("key", "unknown", text)
+    if (yield from admits(case, case.sent)) != "bad":
+        return None
+    alone = yield from case.ask(probe(case.sent, "/auth/public", checked=True))
+    if judge(alone) != "good":
+        return None
+    host = shown(origin(case.sent.endpoint))
+    return Cause(
+        "access-denied",
+        f"the login from {place} was refused; the key alone is let in.",
+        (f"take the login for {host} out of {place}",),
     )
 
 
@@ -119,6 +142,9 @@ def refused_key(case: Case) -> Steps[Cause | None]:
         cause = yield from not_an_api(case)
         if cause:
             return cause
+    if case.refusal.reply.status == 401 and case.sent.key:
+        text = "it answers as if no key had come (401): does a proxy take headers off?"
+        case.note("proxy", "unknown", text)
     reachable = isinstance(info, Reply) and info.status < 500 and not info.is_html
     if identity.state == "unknown" or not reachable:
         case.note("key", "unknown", "whether the server knows the key could not be asked")
