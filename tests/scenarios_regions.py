@@ -448,6 +448,17 @@ REGION_ROWS = (
         home=proxy_in_json,
         saw={},
     ),
+    elsewhere(
+        "a key that does not arrive: no region is asked",
+        strangers,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        environ={"LANGSMITH_API_KEY": GONE},
+        home=swallowing,
+        saw={},
+        says=("does a proxy take headers off?",),
+    ),
     # no address, or of something else
     *(
         Scenario(
