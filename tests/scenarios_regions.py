@@ -264,6 +264,25 @@ REGION_ROWS = (
         requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}", f"EU: {WORKSPACES}"),
         says=(f"used {EU_API}", "{own}  Research", "{other}  Production"),
     ),
+    elsewhere(
+        "an empty workspace_id argument is a choice there, too",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*WRITE_HERE, *asked(*OTHERS), "EU: POST /runs"),
+        call=create_run,
+        arguments={"workspace_id": ""},
+    ),
+    elsewhere(
+        "a key in the headers argument is shown to nobody else",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        environ={},
+        headers={"x-api-key": "{key}"},
+        saw={},
+    ),
     # no exact answer
     elsewhere(
         "two regions know the key, and none is guessed",

@@ -871,11 +871,15 @@ def test_a_page_after_a_repair_is_no_success() -> None:
 
 
 def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
-    """Also where a failing server's body looks like one."""
-    for reply in (Reply(500, "[]"), Reply(200, "{}"), Unreachable("no route")):
+    """Also where a failing server's body looks like one. `{}` is another API's answer."""
+    for reply, code in (
+        (Reply(500, "[]"), "unknown"),
+        (Reply(200, "{}"), "wrong-endpoint"),
+        (Unreachable("no route"), "unknown"),
+    ):
         story = Story()
         diagnosis = story.run(examine(client_of(), Policy()), lambda _, r=reply: r)  # type: ignore[misc]
-        assert diagnosis.code == "unknown"
+        assert diagnosis.code == code
         assert not diagnosis.resolved
 
 
@@ -1162,3 +1166,12 @@ def test_what_a_call_needs(method: str, path: str, permission: str | None) -> No
 def test_a_call_is_named_without_ids_and_query() -> None:
     assert operation("GET", f"/api/v1/sessions/{IDS[0]}?a=b") == "GET /sessions/{id}"
     assert route("/api/v1") == route("") == "/"
+
+
+def test_an_info_that_gives_no_answer_shows_no_wrong_endpoint() -> None:
+    broken = Reply(500, "oops")
+    diagnosis, _ = played(
+        client_of(), {"/workspaces": broken, "/auth/public": broken, "/info": broken}
+    )
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"

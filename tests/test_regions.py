@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import langsmith
 import pytest
 import requests
 import tls
@@ -215,6 +216,23 @@ def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) 
 
     run(client, call)
     assert not regions["EU"].saw(new)
+
+
+def test_the_generated_sync_client(regions: dict[str, SimulatedLangSmith]) -> None:
+    """Behind `client.agents`."""
+    generated = made()._get_langsmith_api_sync()
+    assert isinstance(generated.get("/sessions", cast_to=object), list)
+    assert regions["EU"].exchanges[-1].path == "/sessions"
+    generated.close()
+
+
+def test_the_generated_sync_client_with_an_address_that_is_none() -> None:
+    generated = made(api_url="production", api_key=GONE)._get_langsmith_api_sync()
+    with pytest.raises(WrongEndpointError, match="is no web address") as caught:
+        generated.get("/sessions", cast_to=object)
+    assert isinstance(caught.value, langsmith.APIConnectionError)
+    assert GONE not in repr(dict(caught.value.request.headers))
+    generated.close()
 
 
 # --- certificates, sessions, names ----------------------------------------------------

@@ -27,6 +27,7 @@ from safe_langsmith._hosts import (
 )
 from safe_langsmith._keys import clean, kind_of, oddity
 from safe_langsmith._protocol import (
+    Answer,
     Reply,
     Steps,
 )
@@ -138,7 +139,7 @@ def refused_key(case: Case) -> Steps[Cause | None]:
     info = yield from case.ask(info_of(case.sent.endpoint))
     if isinstance(info, Reply) and info.status in (401, 403):
         return proxy_refused(case, "a request without a key, to /info, was refused as well")
-    if identity.state == "unknown" and isinstance(info, Reply) and not is_langsmith(info):
+    if identity.state == "unknown" and _is_of_another_api(info):
         cause = yield from not_an_api(case)
         if cause:
             return cause
@@ -154,6 +155,13 @@ def refused_key(case: Case) -> Steps[Cause | None]:
             ("try again in a minute", *_other_regions(case)),
         )
     return _rejected(case)
+
+
+def _is_of_another_api(info: Answer) -> bool:
+    """Whether an API answers here, and not as LangSmith does. A page may be a portal's."""
+    if not isinstance(info, Reply) or info.is_html or is_langsmith(info):
+        return False
+    return info.status in (200, 404)
 
 
 def _rejected(case: Case) -> Cause:
