@@ -1168,10 +1168,11 @@ def test_a_call_is_named_without_ids_and_query() -> None:
     assert route("/api/v1") == route("") == "/"
 
 
-def test_an_info_that_gives_no_answer_shows_no_wrong_endpoint() -> None:
+@pytest.mark.parametrize("info", [Reply(500, "oops"), Reply(404, "{}")])
+def test_an_info_that_gives_no_answer_shows_no_wrong_endpoint(info: Reply) -> None:
+    """Nor does one of two."""
     broken = Reply(500, "oops")
-    diagnosis, _ = played(
-        client_of(), {"/workspaces": broken, "/auth/public": broken, "/info": broken}
-    )
+    answers = {"/workspaces": broken, "/auth/public": broken}
+    diagnosis, _ = played(client_of(), {**answers, "/api/v1/info": info, "/info": broken})
     assert diagnosis is not None
     assert diagnosis.code == "access-denied"

@@ -208,6 +208,8 @@ def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) 
 
     async def call() -> None:
         await client._arequest_with_retries("GET", "/sessions")
+        client.api_key = client.api_key  # no other one
+        assert client._access().endpoint == EU
         client.api_key = new
         found = (await client._arequest_with_retries("GET", "/sessions")).json()
         assert [p["name"] for p in found] == ["Here project 1"]
