@@ -92,6 +92,23 @@ class SafeAsyncClient(langsmith.AsyncClient):
         """The newest diagnosis of this client, or None."""
         return self._ledger.last_diagnosis
 
+    @property
+    def api_key(self) -> str | None:
+        """The key in use."""
+        return self._api_key
+
+    @api_key.setter
+    def api_key(self, value: str | None) -> None:
+        old = self._access()
+        self._set_key(value)
+        if old != self._access():
+            home = self._ledger.before_asking(self._born.held, self._access())
+            if home is not None:
+                self._use(home)
+
+    def _set_key(self, value: str | None) -> None:
+        langsmith.AsyncClient.api_key.fset(self, value)  # type: ignore[attr-defined]
+
     async def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.
 
@@ -115,7 +132,7 @@ class SafeAsyncClient(langsmith.AsyncClient):
             self._client.base_url = httpx.URL(access.endpoint)
             self._langsmith_api.base_url = base_of(access.endpoint)
         self._workspace_id = access.workspace
-        self.api_key = access.key
+        self._set_key(access.key)
         # Remembered answers of the old access; a failed /info is kept as an empty one.
         self._settings = self._info = None
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
+from safe_langsmith._hosts import origin
 from safe_langsmith._protocol import lets_in, may_be_refusal
+from safe_langsmith.errors import error_for, unsent_resource_error
 
 if TYPE_CHECKING:
     from safe_langsmith._settle import Owner
@@ -45,6 +47,11 @@ class RefusalAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """See one request of an async client to its end."""
+        owner = self.owner()
+        if owner and not self.generated and not origin(str(request.url)):
+            from safe_langsmith._httpx import unsent
+
+            raise error_for(await unsent(owner, request))
         response = yield request
         if not self._is_suspect(request, response):
             return
@@ -83,6 +90,15 @@ class WatchedAsync(_openapi_auth.AsyncClient):
 
     _owner: weakref.ref[Owner]
 
+    async def _prepare_request(self, request: httpx.Request) -> None:
+        """Explain an address that is none; sending it would be tried three times."""
+        owner = self._owner()
+        if owner and not origin(str(request.url)):
+            from safe_langsmith._httpx import unsent
+
+            raise unsent_resource_error(await unsent(owner, request), request)
+        await super()._prepare_request(request)
+
     @property
     def custom_auth(self) -> RefusalAuth | None:
         """The SDK's own seam: asked before each request."""
@@ -104,6 +120,15 @@ class WatchedSync(_openapi_auth.SyncClient):
     """The same for the generated sync client."""
 
     _owner: weakref.ref[Owner]
+
+    def _prepare_request(self, request: httpx.Request) -> None:
+        """Explain an address that is none; sending it would be tried three times."""
+        owner = self._owner()
+        if owner and not origin(str(request.url)):
+            from safe_langsmith._httpx import unsent_here
+
+            raise unsent_resource_error(unsent_here(owner, request), request)
+        super()._prepare_request(request)
 
     @property
     def custom_auth(self) -> RefusalAuth | None:

@@ -5,7 +5,7 @@ The questions that several checks ask stand here; each is put to the server once
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from safe_langsmith._protocol import (
     Access,
     Answer,
     Probe,
+    ProbeAll,
     Refusal,
     Reply,
     Steps,
@@ -30,12 +31,17 @@ from safe_langsmith._settings import Settings, Setup
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a client uses from now on, what was done, and how to make it permanent."""
+    """What a client uses from now on, what was done, and how to make it permanent.
+
+    ``for_reads``: only requests that change nothing use it, and the client keeps what
+    it has. Then a write is refused as before, and can land nowhere.
+    """
 
     settings: Settings
     session: bool = False
     how: str = ""
     permanent: str = ""
+    for_reads: bool = False
 
     @property
     def access(self) -> Access:
@@ -95,12 +101,13 @@ class Case:
     """One refused request under investigation, and what was learnt so far.
 
     ``home`` is the endpoint before any repair: a key that names none of its own was
-    configured for this one.
+    configured for this one. ``probe_regions`` is as in `Policy`.
     """
 
     refusal: Refusal
     setup: Setup
     home: str
+    probe_regions: bool | None = False
     findings: list[Finding] = field(default_factory=list)
     workspaces: tuple[Listed, ...] = ()
     answers: dict[Probe, Answer] = field(default_factory=dict)
@@ -110,6 +117,14 @@ class Case:
         if probe not in self.answers:
             self.answers[probe] = yield probe
         return self.answers[probe]
+
+    def ask_all(self, probes: Iterable[Probe]) -> Steps[tuple[Answer, ...]]:
+        """Ask several questions at the same time, each once."""
+        every = tuple(probes)
+        new = tuple(p for p in every if p not in self.answers)
+        if new:
+            self.answers.update(zip(new, (yield ProbeAll(new)), strict=True))
+        return tuple(self.answers[p] for p in every)
 
     def note(self, subject: str, state: State, text: str) -> None:
         """Add a finding, once."""
@@ -131,10 +146,21 @@ def is_further_destination(case: Case) -> bool:
     return case.setup.held.endpoint.source.kind == "request"
 
 
-def probe(access: Access, path: str) -> Probe:
+def probe(access: Access, path: str, *, checked: bool = False) -> Probe:
     """A question to the API that this access belongs to."""
     url = f"{base_of(access.endpoint)}/api/v1{path}"
-    return Probe(url, access.key, access.workspace, access.session)
+    return Probe(url, access.key, access.workspace, access.session, checked)
+
+
+def info_of(endpoint: str) -> Probe:
+    """The question that a LangSmith answers to everybody."""
+    return Probe(f"{base_of(endpoint)}/api/v1/info")
+
+
+def is_langsmith(answer: Answer) -> bool:
+    """Whether this is how LangSmith answers `info_of`."""
+    data = answer.data() if isinstance(answer, Reply) and answer.status == 200 else None
+    return isinstance(data, dict) and "version" in data
 
 
 def judge(answer: Answer) -> State:
@@ -186,15 +212,15 @@ def text_in(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def identify(case: Case, access: Access) -> Steps[Identity]:
+def identify(case: Case, access: Access, *, checked: bool = False) -> Steps[Identity]:
     """Find out whether the server knows a key, without regard to a workspace."""
     alone = replace(access, workspace=None)
-    listing = yield from case.ask(probe(alone, "/workspaces"))
+    listing = yield from case.ask(probe(alone, "/workspaces", checked=checked))
     rows = listed_in(listing)
     if rows is not None:
         owner = next((w.organization for w in rows if w.organization), None)
         return Identity("good", rows, organization=owner)
-    who = yield from case.ask(probe(alone, "/auth/public"))
+    who = yield from case.ask(probe(alone, "/auth/public", checked=checked))
     data = who.data() if isinstance(who, Reply) else None
     if judge(who) == "good" and isinstance(data, dict):
         home, owner = text_in(data.get("tenant_id")), text_in(data.get("organization_id"))

@@ -151,6 +151,10 @@ class SafeClient(langsmith.Client):
         old = self._access() if hasattr(self, "_born") else None
         self._set_header_affecting_attr("_api_key", value)
         if old is not None and old != self._access():
+            home = self._ledger.before_asking(self._born.held, self._access())
+            if home is not None:
+                self._use(home)
+                return
             self._follow(old)
             if value:
                 self._ledger.keep_repair(old, self._access())
@@ -217,7 +221,7 @@ class SafeClient(langsmith.Client):
             kwargs = self._without_own_key(pathname, kwargs)
         try:
             return super().request_with_retries(method, pathname, **kwargs)
-        except LangSmithError as error:
+        except (LangSmithError, ValueError) as error:
             typed = self._typed(error, method, pathname)
             self._failure.url, self._failure.refused = pathname, typed is not None
             if typed is None:
@@ -271,15 +275,18 @@ class SafeClient(langsmith.Client):
         with as_refused() if self._failure.refused else nullcontext():
             super()._dump_failed_trace(body_fn, addressed(self, headers, self._failure.url))
 
-    def _typed(self, error: LangSmithError, method: str, path: str) -> Exception | None:
+    def _typed(self, error: Exception, method: str, path: str) -> Exception | None:
         """The typed error behind one of the SDK's, which wraps what its session raises."""
         cause = error.__cause__
         if isinstance(cause, AccessDeniedError):
             return cause
-        if isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader)):
+        unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
+        # A full address is that of some destination, which may be another one.
+        own = path.startswith((self.api_url, "/"))
+        if unsendable or (own and not origin(self.api_url)):
             from safe_langsmith._requests import never_sent
 
-            return never_sent(self, method, path)
+            return never_sent(self, method, path, error)
         return None
 
     def _settle(

@@ -112,21 +112,31 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "wrong-region",
         "The key belongs to another LangSmith region. Keys, organizations and workspaces "
         "live in one region only, and a key does not show which.",
-        "Another official LangSmith host knows the key.",
-        "This version asks no other region; it says that the key may belong to one.",
+        "LangSmith refuses the key here, and exactly one other region knows it. The four "
+        "official hosts are asked at the same time, over https with certificates checked. "
+        "By default that is done only if no endpoint was configured anywhere; "
+        "Policy(probe_regions=True) asks from any official host, and False never.",
+        "If no endpoint was configured, and the other regions are shown not to know the "
+        "key, its region is used. If the key has several workspaces there and none is "
+        "named, only requests that change nothing are answered from there; a write "
+        "raises. An endpoint that was configured stays, and so does every key that two "
+        "regions know, or where a region gave no answer: the error says which they are.",
         (
             "Look at the address of your web app: smith.langchain.com is US, and eu., "
             "apac. and aws.smith.langchain.com are the others.",
             "Set LANGSMITH_ENDPOINT to the API of that region, such as "
             "https://eu.api.smith.langchain.com.",
+            "To write, name the workspace too, if there are several: set "
+            "LANGSMITH_WORKSPACE_ID.",
         ),
     ),
     Explanation(
         "wrong-endpoint",
         "The endpoint is not the address of a LangSmith API: it is the web app's, or it "
-        "lacks /api/v1 on a server of your own, or another server answers there.",
-        "A page for people comes back where the API answers JSON, and a request "
-        "without a key, to /info, is not answered like LangSmith does.",
+        "lacks /api/v1 or https:// in front, or another server answers there.",
+        "It is no web address; or a page for people comes back where the API answers "
+        "JSON, and a request without a key, to /info, is not answered like LangSmith "
+        "does.",
         "The address of an official web app is replaced by its API's, unless it was "
         "passed as an argument.",
         (
@@ -177,13 +187,15 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "key-rejected",
         "LangSmith does not know this key at this endpoint: it was deleted, revoked or "
         "mistyped, it has expired, its owner left the organization, or it belongs to "
-        "another region. Or a login session of LangSmith's CLI has ended, which is no key.",
+        "another region that was not asked. Or a login session of LangSmith's CLI has "
+        "ended, which is no key.",
         "LangSmith refuses the key on two read-only calls that need no permission in a "
         "workspace, and answers a request without a key.",
         "Nothing. A newer key would have been used (see stale-setting).",
         (
-            "Check the region: is your web app on eu., apac. or aws.smith.langchain.com? "
-            "Then set LANGSMITH_ENDPOINT to that region's API.",
+            "Check the region, if the error does not say that all were asked: is your web "
+            "app on eu., apac. or aws.smith.langchain.com? Then set LANGSMITH_ENDPOINT to "
+            "that region's API. Policy(probe_regions=True) has them asked.",
             f"Look whether the key is still there, {_SETTINGS}.",
             "Else make a new one, and set LANGSMITH_API_KEY to it. LangSmith may take a "
             "minute to know a key that was changed.",

@@ -6,6 +6,7 @@ AWS US). Pure functions: nothing is resolved, nothing is sent.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -33,6 +34,11 @@ REGIONS = (
 )
 
 
+# What no name or number of a host holds, whatever the language that it is written in.
+_HOST = re.compile(r"[^\s\x00-\x20\x7f<>\"{}|^`%/?#@\\\[\]]+|[0-9a-f:.]+%\w+")
+
+
+@functools.lru_cache(maxsize=64)
 def origin(url: str) -> str:
     """Scheme, host and port of an address, in lower case, without a default port.
 
@@ -46,7 +52,7 @@ def origin(url: str) -> str:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return ""
-    if not host or parts.scheme not in ("http", "https"):
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
         return ""
     if ":" in host:
         host = f"[{host}]"

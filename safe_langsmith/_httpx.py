@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,15 +19,18 @@ from tenacity import AsyncRetrying, Retrying
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._keys import mask, scrub
 from safe_langsmith._ledger import Flight, retold
-from safe_langsmith._operations import operation
+from safe_langsmith._operations import is_read, operation
 from safe_langsmith._protocol import (
     Access,
     Answer,
     Probe,
+    ProbeAll,
     Refusal,
     Reply,
     Resend,
 )
+from safe_langsmith._resolve import no_address
+from safe_langsmith._settings import Setup
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settle import (
     Owner,
@@ -36,12 +40,14 @@ from safe_langsmith._settle import (
     Works,
     diagnosed,
     read_settings,
+    record,
     settle,
 )
 from safe_langsmith._wire import (
     BODY_LIMIT,
     Clock,
     access_of,
+    ask_all,
     do_blocking,
     headers_for,
     no_answer,
@@ -51,6 +57,7 @@ from safe_langsmith._wire import (
     resend_retries,
     target_of,
     too_long,
+    unchecked,
 )
 from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
 
@@ -158,6 +165,7 @@ class HttpxExchange:
         self.target = target_of(str(request.url), (own.endpoint,))
         self.access = access_of(self.target.endpoint, request.headers, own)
         self.operation = operation(request.method, self.target.path)
+        self.is_read = is_read(request.method, self.target.path)
 
     def keep(self, body: bytes) -> None:
         """Take the body that was read back, if it is whole.
@@ -226,16 +234,40 @@ class HttpxExchange:
 
     def _struck(self) -> object:
         """Strike the key out of the request, and give the body that is left."""
-        headers = self.request.headers
-        secrets = [headers[n] for n in ("x-api-key", "Authorization") if n in headers]
-        for name in ("x-api-key", "Authorization"):
-            if name in headers:
-                headers[name] = mask(headers[name]).replace("\u2026", "...")
-        text = scrub(self.response.text, secrets)
+        text = scrub(self.response.text, _strike(self.request))
         try:
             return cast("object", json.loads(text))
         except (ValueError, RecursionError):
             return text.strip()
+
+
+def _strike(request: httpx.Request) -> list[str]:
+    """Strike what is secret out of the headers of a request, and give it."""
+    headers = request.headers
+    names = [name for name in ("x-api-key", "Authorization") if name in headers]
+    secrets = [headers[name] for name in names]
+    for name in names:
+        headers[name] = mask(headers[name]).replace("\u2026", "...")
+    return secrets
+
+
+async def unsent(owner: Owner, request: httpx.Request) -> Diagnosis:
+    """The diagnosis of a request whose address is none."""
+    setup = await anyio.to_thread.run_sync(read_settings, owner)
+    return _unsent(owner, request, setup)
+
+
+def unsent_here(owner: Owner, request: httpx.Request) -> Diagnosis:
+    """The same on a thread that may block."""
+    return _unsent(owner, request, read_settings(owner))
+
+
+def _unsent(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
+    _strike(request)
+    path = target_of(str(request.url), (owner._access().endpoint,)).path
+    diagnosis = no_address(request.method, path, setup)
+    record(owner, diagnosis)
+    return diagnosis
 
 
 class SyncWire:
@@ -250,11 +282,19 @@ class SyncWire:
         """Do one piece of work; a `Resend` is the flow's own."""
         if isinstance(work, (Read, Wait)):
             return do_blocking(work, self.owner, self.clock)
-        return Retrying(**probe_retries(self.clock))(self._ask, work)
+        if isinstance(work, ProbeAll):
+            return ask_all(self._answer, work.probes, self.clock)
+        return self._answer(cast("Probe", work))
+
+    def _answer(self, probe: Probe) -> Answer:
+        answer: Answer = Retrying(**probe_retries(self.clock))(self._ask, probe)
+        return answer
 
     def _ask(self, probe: Probe) -> Answer:
         if not self.clock.left:
             return no_answer(probe, "Policy.budget_s is over")
+        if probe.checked and not is_checked(self.http, probe):
+            return unchecked()
         try:
             request = probe_request(self.http, self.owner, probe, self.clock)
             response = self.http.send(request, stream=True, **AS_IT_IS)
@@ -285,7 +325,26 @@ class AsyncWire:
             )
         if isinstance(work, Wait):
             return await _ended(work.flight, self.owner.policy.budget_s)
-        return await AsyncRetrying(**probe_retries(self.clock))(self._ask, work)
+        if isinstance(work, ProbeAll):
+            return await self._ask_all(work.probes)
+        return await self._answer(cast("Probe", work))
+
+    async def _answer(self, probe: Probe) -> Answer:
+        retrying = AsyncRetrying(**probe_retries(self.clock))
+        answer: Answer = await retrying(self._ask, probe)
+        return answer
+
+    async def _ask_all(self, probes: tuple[Probe, ...]) -> tuple[Answer, ...]:
+        """Ask several questions at the same time."""
+        answers: dict[Probe, Answer] = {}
+
+        async def one(probe: Probe) -> None:
+            answers[probe] = await self._answer(probe)
+
+        async with anyio.create_task_group() as group:
+            for probe in probes:
+                group.start_soon(one, probe)
+        return tuple(answers[probe] for probe in probes)
 
     async def drive(self, works: Works[T]) -> T:
         """Do each piece of work that a generator asks for, until it returns."""
@@ -302,6 +361,8 @@ class AsyncWire:
     async def _ask(self, probe: Probe) -> Answer:
         if not self.clock.left:
             return no_answer(probe, "Policy.budget_s is over")
+        if probe.checked and not is_checked(self.http, probe):
+            return unchecked()
         try:
             with anyio.fail_after(self.clock.left):
                 request = probe_request(self.http, self.owner, probe, self.clock)
@@ -334,12 +395,29 @@ def probe_request(
     headers = probe_headers(owner, probe)
     left = clock.left
     limits = {n: min(t or left, left) for n, t in http.timeout.as_dict().items()}
+    if probe.checked:
+        # Cookies and headers of the client are for its own host.
+        extensions = {"timeout": limits}
+        return httpx.Request("GET", probe.url, headers=headers, extensions=extensions)
     timeout = httpx.Timeout(**limits)
     request = http.build_request("GET", probe.url, headers=headers, timeout=timeout)
     for name in ("x-api-key", "X-Tenant-Id", "Authorization", "Content-Type"):
         if name not in headers:
             request.headers.pop(name, None)
     return request
+
+
+def is_checked(http: httpx.Client | httpx.AsyncClient, probe: Probe) -> bool:
+    """Whether this httpx client is sure to check the certificate of a host.
+
+    Somebody's own transport may do anything.
+    """
+    transport: Any = http._transport_for_url(httpx.URL(probe.url))
+    if not isinstance(transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)):
+        return False
+    context = getattr(transport._pool, "_ssl_context", None)
+    required = getattr(context, "verify_mode", ssl.CERT_NONE) == ssl.CERT_REQUIRED
+    return required and getattr(context, "check_hostname", False)
 
 
 def grown(body: bytes, clock: Clock) -> bytes:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from safe_langsmith._diagnosis import Code, Diagnosis
 from safe_langsmith._protocol import Access
-from safe_langsmith._settings import Settings, Setup
+from safe_langsmith._settings import FOUND_BY_ASKING, Settings, Setup
 
 # These depend on what was asked, so they are remembered for the same operation alone.
 _PER_OPERATION: frozenset[Code] = frozenset(
@@ -26,6 +26,7 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "blocked-by-proxy",
         "transient-refusal",
         "access-denied",
+        "wrong-region",  # a read may be answered where a write is not
     }
 )
 
@@ -81,6 +82,7 @@ class Ledger:
         self._flights: dict[Access, Flight] = {}
         self._memories: dict[tuple[Access, str], _Memory] = {}
         self._repairs: dict[Access, Access] = {}
+        self._for_reads: dict[Access, Settings] = {}
         self._said: dict[Hashable, float] = {}
         _ledgers.add(self)
 
@@ -101,12 +103,16 @@ class Ledger:
                 del self._flights[flight.access]
         flight.end()
 
-    def repaired_access(self, access: Access, current: Access) -> Access | None:
+    def repaired_access(
+        self, access: Access, current: Access, *, is_read: bool
+    ) -> Access | None:
         """What a request with this access is to use since a repair, or None.
 
         An access that the client holds again was chosen again: it is not replaced.
         """
         with self._lock:
+            if is_read and access in self._for_reads:
+                return self._for_reads[access].access
             if access == current:
                 self._repairs.pop(access, None)
             return self._repairs.get(access)
@@ -115,7 +121,33 @@ class Ledger:
         """Remember that requests with the old access are to use the new one."""
         with self._lock:
             self._repairs[old] = new
+            self._for_reads.pop(old, None)
             self._memories.clear()
+
+    def keep_for_reads(self, old: Access, settings: Settings) -> None:
+        """Remember that requests which change nothing are to use these settings."""
+        with self._lock:
+            self._for_reads[old] = settings
+
+    def before_asking(self, born: Access, now: Access) -> Access | None:
+        """What a client goes back to when it gets another key, or None.
+
+        An endpoint that was found by asking, and a workspace there, belong to the key
+        that they were found for.
+        """
+        repaired, self.repaired = self.repaired, None
+        if repaired is None or repaired.endpoint.source != FOUND_BY_ASKING:
+            self.repaired = repaired
+            return None
+        found = now.workspace == repaired.workspace.value
+        workspace = born.workspace if found else now.workspace
+        return replace(now, endpoint=born.endpoint, workspace=workspace)
+
+    def lent(self, access: Access) -> Settings | None:
+        """The settings behind an access that only reads use, or None."""
+        with self._lock:
+            every = self._for_reads.values()
+            return next((s for s in every if s.access == access), None)
 
     def remember(
         self, access: Access, setup: Setup, diagnosis: Diagnosis, seconds: float

@@ -49,6 +49,8 @@ _PERSONAL_ONLY = re.compile(
     r"/orgs|/me(/.*)?|/api-key/current.*|/tenants"
     r"|/workspaces/pending.*|/orgs/current/personal-access-tokens.*"
 )
+# These ask by POST, and change nothing.
+_QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
 _ORGANIZATION_WIDE = re.compile(r"/orgs/current(/.*)?")
 
 
@@ -75,6 +77,13 @@ def permission_for(method: str, path: str) -> str | None:
 def needs_personal_key(path: str) -> bool:
     """Whether LangSmith takes no service key for this path."""
     return bool(_PERSONAL_ONLY.fullmatch(route(path)))
+
+
+def is_read(method: str, path: str) -> bool:
+    """Whether a request is known to change nothing."""
+    return method in ("GET", "HEAD") or bool(
+        method == "POST" and _QUESTIONS.fullmatch(route(path))
+    )
 
 
 def is_organization_wide(path: str) -> bool:

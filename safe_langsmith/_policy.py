@@ -21,8 +21,10 @@ class Policy:
             False: find out why, repair nothing, raise.
         dotenv: The `.env` file to read after a refusal. None looks for it from the
             working directory upwards, a path names it, False never reads one.
-        probe_regions: Whether a key may be shown to other official LangSmith hosts.
-            None allows that only while no endpoint was configured anywhere.
+        probe_regions: Whether a key that its host does not know may be shown to the
+            other official LangSmith hosts. None allows that only while no endpoint was
+            configured anywhere (argument, environment, `.env`, profile); True from any
+            official host; False never.
         budget_s: The most seconds that one diagnosis may take, waits included.
         cooldown_s: For how many seconds a refusal that could not be repaired is
             remembered: the same one is then answered without asking the server.

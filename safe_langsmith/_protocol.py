@@ -1,8 +1,9 @@
 """The words of the conversation between the decision and a transport.
 
-The decision is a generator. It yields a `Probe` (a question to the server) or a `Resend`
-(the refused request once more, changed) and is sent a `Reply` or `Unreachable`. It sees
-no HTTP library, no clock and no file, so every transport can drive it.
+The decision is a generator. It yields a `Probe` (a question to the server), a `ProbeAll`
+(several at the same time) or a `Resend` (the refused request once more, changed) and is
+sent a `Reply` or `Unreachable`. It sees no HTTP library, no clock and no file, so every
+transport can drive it.
 """
 
 from __future__ import annotations
@@ -83,9 +84,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No answer: a probe that failed. It proves nothing about the key."""
+    """No answer: a probe that failed. It proves nothing about the key.
+
+    ``withheld``: it was not sent at all, for it would not have been safe.
+    """
 
     reason: str
+    withheld: bool = False
 
 
 Answer = Reply | Unreachable
@@ -97,9 +102,9 @@ def neighbour(reply: Reply) -> bool:
     A page where the API answers JSON comes from a wrong endpoint. A prompt call with
     a key that is not known degrades to that of a stranger, who owns no prompts.
     """
-    if reply.status in (400, 404, 422):
-        return NO_PROMPT_OWNER in reply.body
-    return reply.status in (200, 405) and reply.is_html
+    if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
+        return True
+    return reply.status in (200, 400, 404, 405) and reply.is_html
 
 
 def _words(data: Any, depth: int) -> str:
@@ -121,6 +126,7 @@ class Refusal:
 
     ``path`` is relative to the endpoint. ``worked``: this client has used the same
     access with success before. ``replayable``: its body can be sent once more.
+    ``login``: where an `Authorization` header came from that is none of the client's.
     """
 
     method: str
@@ -129,6 +135,7 @@ class Refusal:
     access: Access
     worked: bool = False
     replayable: bool = True
+    login: str = ""
 
     @property
     def generic(self) -> bool:
@@ -138,12 +145,24 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A read-only GET to this address. Without a key it is anonymous."""
+    """A read-only GET to this address. Without a key it is anonymous.
+
+    ``checked``: with nothing of the client but the key, and only where certificates are
+    checked. It may go to a host that the key was not set for.
+    """
 
     url: str
     key: str | None = field(default=None, repr=False)
     workspace: str | None = None
     session: bool = False
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAll:
+    """Several questions, asked at the same time. Answered with a tuple, in this order."""
+
+    probes: tuple[Probe, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +177,5 @@ class Resend:
     waits: tuple[float, ...] = (0.0,)
 
 
-Step = Probe | Resend
-Steps = Generator[Step, Answer, T]
+Step = Probe | ProbeAll | Resend
+Steps = Generator[Step, Any, T]

@@ -16,23 +16,25 @@ import urllib3
 from langsmith._internal._multipart import RewindableMultipartBody
 from langsmith.client import _LangSmithHttpAdapter
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.utils import rewind_body
+from requests.utils import get_netrc_auth, rewind_body
 from tenacity import Retrying
 
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._hook import Hook
+from safe_langsmith._hosts import origin, same_origin
 from safe_langsmith._ledger import retold
-from safe_langsmith._operations import operation
+from safe_langsmith._operations import is_read, operation
 from safe_langsmith._protocol import (
     Access,
     Answer,
     Probe,
+    ProbeAll,
     Refusal,
     Reply,
     Resend,
     Unreachable,
 )
-from safe_langsmith._resolve import never_sendable
+from safe_langsmith._resolve import never_sendable, no_address
 from safe_langsmith._settle import (
     Work,
     Works,
@@ -45,6 +47,7 @@ from safe_langsmith._wire import (
     BODY_LIMIT,
     Clock,
     access_of,
+    ask_all,
     do_blocking,
     headers_for,
     no_answer,
@@ -55,6 +58,7 @@ from safe_langsmith._wire import (
     target_of,
     text_of,
     too_long,
+    unchecked,
 )
 from safe_langsmith.errors import AccessDeniedError, error_for
 
@@ -92,11 +96,17 @@ def diagnose(client: SafeClient) -> Diagnosis:
         return wire.drive(diagnosed(client))
 
 
-def never_sent(client: SafeClient, method: str, path: str) -> AccessDeniedError:
-    """The error for a request that could not be sent, because of the text of its key."""
-    diagnosis = never_sendable(method, path, read_settings(client))
+def never_sent(
+    client: SafeClient, method: str, path: str, error: Exception
+) -> AccessDeniedError:
+    """The error for a request that could not be sent: its key or address is no such."""
+    setup = read_settings(client)
+    if origin(client.api_url):
+        diagnosis = never_sendable(method, path, setup)
+    else:
+        diagnosis = no_address(method, path, setup)
     record(client, diagnosis)
-    return error_for(diagnosis)
+    return error_for(diagnosis, instead_of=error)
 
 
 def _is_ours(client: SafeClient, request: requests.PreparedRequest) -> bool:
@@ -129,6 +139,7 @@ class RequestsExchange:
         self.target = target_of(request.url or "", endpoints)
         self.access = access_of(self.target.endpoint, request.headers, client._access())
         self.operation = operation(request.method or "", self.target.path)
+        self.is_read = is_read(request.method or "", self.target.path)
 
     def reply(self) -> Reply:
         """The answer as plain data; the body of a success stays unread."""
@@ -147,7 +158,19 @@ class RequestsExchange:
             access=self.access,
             worked=worked,
             replayable=_is_replayable(request),
+            login=self._login(),
         )
+
+    def _login(self) -> str:
+        """Where an `Authorization` came from that is none of the client's, or nothing."""
+        client, request = self.client, self.response.request
+        session, given = client.session, {name.lower() for name in client._headers}
+        if "Authorization" not in request.headers or "authorization" in given:
+            return ""
+        if session.auth or "Authorization" in session.headers:
+            return "your session"
+        found = session.trust_env and get_netrc_auth(request.url or "")
+        return "your .netrc file" if found else "this request"
 
     def error(self, diagnosis: Diagnosis) -> AccessDeniedError:
         """The error of a diagnosis, for this request."""
@@ -169,9 +192,13 @@ class RequestsExchange:
             request.body.seek(0)
         elif request._body_position is not None:
             rewind_body(request)
-        adapter = self.client.session.get_adapter(request.url)
+        session, kwargs = self.client.session, self.kwargs
+        if not same_origin(access.endpoint, self.access.endpoint):
+            # Another host may have another proxy.
+            there = session.merge_environment_settings(request.url, {}, None, None, None)
+            kwargs = {**kwargs, "proxies": there["proxies"]}
         started = time.perf_counter()
-        self.response = adapter.send(request, **self.kwargs)
+        self.response = session.get_adapter(request.url).send(request, **kwargs)
         self.response.elapsed = timedelta(seconds=time.perf_counter() - started)
         self.access = access
         return self.reply()
@@ -225,7 +252,9 @@ class RequestsWire:
         if isinstance(work, Resend):
             return self._resend(work)
         if isinstance(work, Probe):
-            return Retrying(**probe_retries(self.clock))(self._ask, work)
+            return self._answer(work)
+        if isinstance(work, ProbeAll):
+            return ask_all(self._answer, work.probes, self.clock)
         return do_blocking(work, self.client, self.clock)
 
     def _resend(self, step: Resend) -> Answer:
@@ -239,16 +268,24 @@ class RequestsWire:
         reply: Reply = retrying(self.exchange.resend, step.access)
         return reply
 
+    def _answer(self, probe: Probe) -> Answer:
+        answer: Answer = Retrying(**probe_retries(self.clock))(self._ask, probe)
+        return answer
+
     def _ask(self, probe: Probe) -> Answer:
         session, left = self.client.session, self.clock.left
         if not left:
             return no_answer(probe, "Policy.budget_s is over")
         try:
             headers = probe_headers(self.client, probe)
-            request = session.prepare_request(requests.Request("GET", probe.url, headers))
+            asked = requests.Request("GET", probe.url, headers)
             settings: Any = session.merge_environment_settings(
                 probe.url, {}, True, None, None
             )
+            if probe.checked and not self._is_checked(probe.url, settings):
+                return unchecked()
+            # Cookies, headers and logins of the session are for the client's own host.
+            request = asked.prepare() if probe.checked else session.prepare_request(asked)
             connect, read_one = (min(t, left) for t in self.client._timeout)
             adapter = self._adapter(probe.url)
             response = adapter.send(request, timeout=(connect, read_one), **settings)
@@ -258,6 +295,18 @@ class RequestsWire:
         except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
             # The errors of requests are OSErrors; a strange address is a ValueError.
             return no_answer(probe, type(error).__name__)
+
+    def _is_checked(self, url: str, settings: Mapping[str, Any]) -> bool:
+        """Whether this session is sure to check the certificate of a host.
+
+        Somebody's own adapter may do anything.
+        """
+        own = type(self.client.session.get_adapter(url)) in (
+            HTTPAdapter,
+            _LangSmithHttpAdapter,
+        )
+        refused_with = self.exchange.kwargs if self.exchange else {}
+        return own and bool(settings["verify"] and refused_with.get("verify", True))
 
     def _adapter(self, url: str) -> BaseAdapter:
         mounted = self.client.session.get_adapter(url)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from safe_langsmith._case import NO_REFUSAL, Case, Cause, Repair, identify
 from safe_langsmith._checks import CHECKS
+from safe_langsmith._checks.endpoint import not_an_api
 from safe_langsmith._diagnosis import Code, Diagnosis, SettingInfo, WorkspaceInfo
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
@@ -60,7 +61,8 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
     bring the next cause to light (a newer key that needs a workspace), so it goes
     round, each cause at most once.
     """
-    case = Case(refusal, setup, refusal.access.endpoint, list(setup.notes))
+    home, asking = refusal.access.endpoint, policy.probe_regions
+    case = Case(refusal, setup, home, asking, list(setup.notes))
     done: set[Code] = set()
     while True:
         cause = yield from decide(case)
@@ -103,7 +105,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     if not all(can_be_sent(text) for text in (access.key, access.workspace) if text):
         return never_sendable("GET", "/sessions", setup)
     if not origin(access.endpoint):
-        return _no_address(setup)
+        return no_address("GET", "/sessions", setup)
     url = f"{access.endpoint}/sessions?limit=1"
     reply = yield Probe(url, access.key, access.workspace, access.session)
     if isinstance(reply, Reply) and reply.is_refusal:
@@ -116,11 +118,13 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     )
     refusal = Refusal("GET", "/sessions", Reply(200), access)
     findings = [*setup.notes, *disagreements(setup)]
-    case = Case(refusal, setup, access.endpoint, findings)
+    case = Case(refusal, setup, access.endpoint, findings=findings)
     if not healthy:
         case.note("server", "unknown", _no_answer(reply))
+        elsewhere = (yield from not_an_api(case)) if isinstance(reply, Reply) else None
         steps = ("look at your connection and at LANGSMITH_ENDPOINT, then try again",)
-        cause = Cause("unknown", "LangSmith gave no answer that tells.", steps)
+        unknown = Cause("unknown", "LangSmith gave no answer that tells.", steps)
+        cause = elsewhere or unknown
     else:
         identity = yield from identify(case, access)
         case.workspaces = identity.workspaces or ()
@@ -130,12 +134,14 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     return replace(diagnosis, resolved=healthy, status_code=None)
 
 
-def _no_address(setup: Setup) -> Diagnosis:
+def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of an endpoint that is no web address: there is nobody to ask."""
-    source = setup.held.endpoint.source
-    summary = f"{shown(setup.access.endpoint)!r}, from {source}, is no web address."
-    step = f"set it to one that begins with https://, such as {DEFAULT_ENDPOINT}"
-    return _unsent("GET", "/sessions", setup, Cause("wrong-endpoint", summary, (step,)))
+    source, given = setup.held.endpoint.source, shown(setup.access.endpoint)
+    whole = f"https://{given}"
+    better = whole if region_of(whole) or region_of_web(whole) else DEFAULT_ENDPOINT
+    summary = f"{given!r}, from {source}, is no web address."
+    step = f"set it to one that begins with https://, such as {better}"
+    return _unsent(method, path, setup, Cause("wrong-endpoint", summary, (step,)))
 
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
@@ -154,7 +160,7 @@ def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
 
 def _unsent(method: str, path: str, setup: Setup, cause: Cause) -> Diagnosis:
     refusal = Refusal(method, path, Reply(0), setup.access)
-    case = Case(refusal, setup, setup.access.endpoint, list(setup.notes))
+    case = Case(refusal, setup, setup.access.endpoint, findings=list(setup.notes))
     return replace(_verdict(case, cause).diagnosis, status_code=None)
 
 
@@ -171,7 +177,8 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     setup = replace(case.setup, held=repair.settings, session=repair.session)
     region = region_of_web(case.home)  # who wrote the web app's address meant its API
     home = region.api if region else case.home
-    return Case(refusal, setup, home, case.findings, answers=case.answers)
+    asking = case.probe_regions
+    return Case(refusal, setup, home, asking, case.findings, answers=case.answers)
 
 
 def _again() -> Cause:

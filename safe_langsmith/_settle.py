@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from safe_langsmith._diagnosis import Diagnosis
@@ -58,12 +58,17 @@ class Owner(Protocol):
     def _headers(self) -> dict[str, str]:
         """The headers of this client's requests."""
 
+    @property
+    def _custom_headers(self) -> dict[str, str]:
+        """Those among them that a person gave to it."""
+
 
 class Exchange(Protocol):
     """A refused request of some HTTP library; a `Resend` changes its access and reply."""
 
     access: Access
     operation: str
+    is_read: bool
 
     def reply(self) -> Reply:
         """The newest answer, as plain data."""
@@ -80,7 +85,9 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """
     ledger = owner._ledger
     for _ in range(_MOST_ROUNDS):
-        newer = ledger.repaired_access(exchange.access, owner._access())
+        newer = ledger.repaired_access(
+            exchange.access, owner._access(), is_read=exchange.is_read
+        )
         if newer is not None:
             if not (yield Resend(newer)).is_refusal:
                 return None
@@ -103,7 +110,10 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
 def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """Make the diagnosis of a refused request; None if it was answered in the end."""
     ledger, sent, current = owner._ledger, exchange.access, owner._access()
-    setup = as_sent((yield Read()), sent)
+    setup: Setup = yield Read()
+    lent = ledger.lent(sent)
+    given = owner._custom_headers
+    setup = replace(setup, held=lent) if lent else as_sent(setup, sent, given)
     known = ledger.recall(sent, exchange.operation, setup)
     if known is not None:
         return known
@@ -125,6 +135,9 @@ def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None
     repair = verdict.repair
     if repair is None or repair.access == sent:
         return
+    if repair.for_reads:
+        owner._ledger.keep_for_reads(sent, repair.settings)
+        return
     owner._ledger.keep_repair(sent, repair.access)
     if verdict.diagnosis.code == "stale-setting":
         clear_sdk_caches()
@@ -137,6 +150,12 @@ def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None
 def diagnosed(owner: Owner) -> Works[Diagnosis]:
     """Check what a client may do, and repair nothing."""
     setup: Setup = yield Read()
+    own, headers = owner._access(), {n.lower(): v for n, v in owner._headers.items()}
+    # Headers that were given to the client may be all that it sends.
+    key = own.key or headers.get("x-api-key")
+    workspace = own.workspace or headers.get("x-tenant-id")
+    sent = replace(own, key=key, workspace=workspace, session=own.session and not key)
+    setup = as_sent(setup, sent, owner._custom_headers)
     diagnosis = yield from examine(setup, owner.policy)
     record(owner, diagnosis)
     return diagnosis

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TooLate
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -27,6 +29,8 @@ from safe_langsmith._settle import Owner, Read, Wait, read_settings
 
 BODY_LIMIT = 1_000_000
 _PROBE_ATTEMPTS = 3
+# Seconds for a probe to notice by itself that the time is over.
+_GRACE = 0.5
 _CREDENTIALS = frozenset({"x-api-key", "x-tenant-id", "authorization"})
 _passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
 
@@ -91,6 +95,8 @@ def headers_for(access: Access, old: Access) -> dict[str, str | None]:
 def probe_headers(owner: Owner, probe: Probe) -> dict[str, str]:
     """The headers of a probe: the client's own for its own host, and what is probed."""
     headers = {"Accept": "application/json"}
+    if probe.checked:
+        return {**headers, "x-api-key": probe.key or ""}
     if origin(probe.url) == origin(owner._access().endpoint):
         own = owner._headers.items()
         headers |= {n: v for n, v in own if n.lower() not in _CREDENTIALS}
@@ -178,6 +184,44 @@ def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
     return elsewhere and work.flight.ended.wait(owner.policy.budget_s)
 
 
+def ask_all(
+    ask: Callable[[Probe], Answer], probes: tuple[Probe, ...], clock: Clock
+) -> tuple[Answer, ...]:
+    """Ask several questions at the same time, each on a thread of its own."""
+    futures = [_begun(ask, probe) for probe in probes]
+
+    def answer(probe: Probe, future: Future[Answer]) -> Answer:
+        try:
+            # A name that cannot be resolved knows no timeout.
+            return future.result(clock.left + _GRACE)
+        except TooLate:
+            return no_answer(probe, "Policy.budget_s is over")
+
+    return tuple(answer(p, f) for p, f in zip(probes, futures, strict=True))
+
+
+def _begun(ask: Callable[[Probe], Answer], probe: Probe) -> Future[Answer]:
+    future: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(ask(probe))
+        except BaseException as error:  # raised where the result is taken
+            future.set_exception(error)
+
+    try:
+        threading.Thread(target=run, name="safe_langsmith-probe", daemon=True).start()
+    except RuntimeError:
+        # No thread can be started, as when the interpreter shuts down: one by one.
+        run()
+    return future
+
+
+def unchecked() -> Unreachable:
+    """A probe that was not sent: this client does not check whom it talks to."""
+    return Unreachable("this client does not check certificates", withheld=True)
+
+
 def no_answer(probe: Probe, why: str) -> Unreachable:
     """A probe that failed for its own reasons."""
     return Unreachable(f"{shown(origin(probe.url))} gave no answer: {why}")
@@ -185,7 +229,9 @@ def no_answer(probe: Probe, why: str) -> Unreachable:
 
 def _is_passing(answer: Answer) -> bool:
     """Whether an answer may be another one in a moment."""
-    return isinstance(answer, Unreachable) or answer.status == 429 or answer.status >= 500
+    if isinstance(answer, Unreachable):
+        return not answer.withheld
+    return answer.status == 429 or answer.status >= 500
 
 
 def _wait(state: RetryCallState) -> float:

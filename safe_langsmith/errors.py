@@ -161,13 +161,17 @@ _BY_STATUS: dict[int | None, type[Exception]] = {
 }
 
 
-def error_for(diagnosis: Diagnosis, *, bare: bool = False) -> AccessDeniedError:
+def error_for(
+    diagnosis: Diagnosis, *, bare: bool = False, instead_of: Exception | None = None
+) -> AccessDeniedError:
     """Make the error of a diagnosis.
 
     ``bare``: for a call that today gives the ``requests.HTTPError`` as it is; the error
-    is then one too.
+    is then one too. ``instead_of``: what the SDK raises today; a ``ValueError`` stays one.
     """
     also: list[type[Exception]] = [requests.HTTPError] if bare else []
+    if type(instead_of) is ValueError:
+        also.append(ValueError)
     if diagnosis.status_code in _BY_STATUS:
         also.append(_BY_STATUS[diagnosis.status_code])
     return _made(diagnosis, also)
@@ -194,6 +198,17 @@ def resource_error_for(
     error: Any = _made(diagnosis, [classes.get(status or 0, _exceptions.APIStatusError)])
     error.status_code, error.body, error.message = status, body, str(diagnosis)
     error.response, error.request = response, response.request
+    return cast("AccessDeniedError", error)
+
+
+def unsent_resource_error(
+    diagnosis: Diagnosis, request: httpx.Request
+) -> AccessDeniedError:
+    """Make the error for a request of the generated resources that was not sent."""
+    from langsmith import _exceptions
+
+    error: Any = _made(diagnosis, [_exceptions.APIConnectionError])
+    error.message, error.body, error.request = str(diagnosis), None, request
     return cast("AccessDeniedError", error)
 
 

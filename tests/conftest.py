@@ -14,7 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-import trustme
+import tls
 
 from safe_langsmith import Policy
 from safe_langsmith._settings import clear_sdk_caches
@@ -52,7 +52,7 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 
 # Host names that the running test serves, and their ports on this machine.
-_PORTS: dict[str, int] = {}
+PORTS: dict[str, int] = {}
 _resolve, _connect = socket.getaddrinfo, BaseSelectorEventLoop.sock_connect
 
 
@@ -63,11 +63,11 @@ def _only_here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
     port it was asked for, so there each name gets an address that tells the port.
     """
     name = host.decode() if isinstance(host, bytes) else host
-    if name in _PORTS:
+    if name in PORTS:
         # An event loop resolves on a thread of its own.
         in_loop = threading.current_thread().name.startswith("asyncio")
-        own = f"127.77.0.{list(_PORTS).index(name) + 1}" if in_loop else "127.0.0.1"
-        return _resolve(own, _PORTS[name], *args, **kwargs)
+        own = f"127.77.0.{list(PORTS).index(name) + 1}" if in_loop else "127.0.0.1"
+        return _resolve(own, PORTS[name], *args, **kwargs)
     if name in ("127.0.0.1", "localhost", "::1") or name.startswith("127.77.0."):
         return _resolve(host, port, *args, **kwargs)
     raise socket.gaierror(socket.EAI_NONAME, f"{name} is not on this machine")
@@ -76,7 +76,7 @@ def _only_here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
 async def _to_port(loop: Any, sock: Any, address: Any) -> None:
     if address[0].startswith("127.77.0."):
         number = int(address[0].rpartition(".")[2])
-        address = ("127.0.0.1", list(_PORTS.values())[number - 1])
+        address = ("127.0.0.1", list(PORTS.values())[number - 1])
     await _connect(loop, sock, address)
 
 
@@ -88,9 +88,9 @@ BaseSelectorEventLoop.sock_connect = _to_port  # type: ignore[assignment, method
 @pytest.fixture(autouse=True)
 def hosts() -> Iterator[dict[str, int]]:
     """The host names that this test serves, with their ports; empty at first."""
-    _PORTS.clear()
-    yield _PORTS
-    _PORTS.clear()
+    PORTS.clear()
+    yield PORTS
+    PORTS.clear()
 
 
 @pytest.fixture
@@ -108,19 +108,15 @@ def serve_tls(
     hosts: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Serve]:
     """Serve a host name over real TLS, under a certificate authority of this test."""
-    authority = trustme.CA()
     bundle = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(bundle))
+    bundle.write_bytes(Path(tls.authority_file()).read_bytes())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     running: list[SimulatedLangSmith] = []
 
     def serve(host: str, **options: Any) -> SimulatedLangSmith:
-        certificate = authority.issue_cert(host)
-        chain, key = tmp_path / f"{host}.pem", tmp_path / f"{host}.key"
-        chain.write_bytes(b"".join(c.bytes() for c in certificate.cert_chain_pems))
-        certificate.private_key_pem.write_to_path(str(key))
+        chain, key = tls.files_for(options.pop("certificate", host))
         simulated = SimulatedLangSmith(
-            ssl_certfile=str(chain), ssl_keyfile=str(key), **options
+            ssl_certfile=chain, ssl_keyfile=key, **options
         ).start()
         running.append(simulated)
         hosts[host] = simulated.port

@@ -22,6 +22,7 @@ NAME = "LANGSMITH_"
 GONE: str = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 STRANGE: str = str(uuid.UUID(int=7))
 
+Outcome = Literal["answered", "raised"]
 World = Callable[[SimulatedLangSmith], Mapping[str, str]]
 
 
@@ -269,10 +270,11 @@ class Scenario:
     name: str
     world: World
     code: str
-    outcome: Literal["answered", "raised"]
+    outcome: Outcome
     requests: tuple[str, ...]
     call: Callable[[Client], Any] = list_projects
     arguments: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     dotenv: str | None = None
     # What changes once the client is made.
@@ -288,6 +290,13 @@ class Scenario:
     colab: Mapping[str, str] | None = None
     # The names of keys that no host may see.
     unseen: tuple[str, ...] = ()
+    # Official hosts, over TLS, by the names of regions; ``world`` is that of the first,
+    # the client's own. None: it cannot be reached. Those not named know no key. A request
+    # to another region begins with its name.
+    regions: Mapping[str, World | None] = field(default_factory=dict)
+    # The keys that each other region saw.
+    saw: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
@@ -926,5 +935,9 @@ def filled(template: str, names: Mapping[str, str]) -> str:
     """A text with the names of a world in it."""
     return template.format_map(names)
 
+
+from scenarios_regions import REGION_ROWS  # noqa: E402  # it takes names from above
+
+SCENARIOS += REGION_ROWS
 
 __all__ = ["SCENARIOS", "Scenario", "SimpleNamespace", "filled"]

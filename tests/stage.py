@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +17,12 @@ from typing import Any
 
 import anyio
 import pytest
+import tls
+from conftest import PORTS
 from langsmith import AsyncClient
 from scenarios import (
     Scenario,
+    World,
     create_project,
     create_run,
     filled,
@@ -26,9 +31,11 @@ from scenarios import (
     organization,
     pull_prompt,
 )
+from scenarios_regions import strangers
 
 from safe_langsmith import Diagnosis, Policy, SafeAsyncClient, SafeClient
-from safe_langsmith._keys import mask
+from safe_langsmith._hosts import REGIONS
+from safe_langsmith._keys import clean, mask
 from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -109,16 +116,54 @@ class Stage:
         self.row = row
         self.patch = patch
         self.make, self.way = TRANSPORTS[transport]
-        self.server = SimulatedLangSmith(row.layout).start()
-        self.names = dict(row.world(self.server))
-        self.names |= {"url": self.server.url, "port": str(self.server.port)}
+        self.names: dict[str, str] = {}
+        # By the names of their regions; the client's own comes first.
+        self.servers: dict[str, SimulatedLangSmith] = {}
+        url = self._serve_regions() if row.regions else self._serve()
+        self.server = next(iter(self.servers.values()))
+        self.names |= {"url": url, "port": str(self.server.port)}
         self.client = self._client()
+
+    def _serve(self) -> str:
+        """Serve the only world of the row."""
+        server = self.servers["own"] = SimulatedLangSmith(self.row.layout).start()
+        self.names |= self.row.world(server)
+        return server.url
+
+    def _serve_regions(self) -> str:
+        """Serve the official hosts over TLS, and give the address of the first."""
+        self.patch.setenv("REQUESTS_CA_BUNDLE", tls.authority_file())
+        self.patch.setenv("SSL_CERT_FILE", tls.authority_file())
+        first = next(iter(self.row.regions))
+        address = {region.name: region.api for region in REGIONS}
+        address |= {f"{region.name} web": region.web for region in REGIONS}
+        others = {region.name: strangers for region in REGIONS}
+        worlds: dict[str, World | None] = {first: self.row.world, **others}
+        for name, world in {**worlds, **self.row.regions, first: self.row.world}.items():
+            if world is None:
+                continue
+            host = address[name].removeprefix("https://")
+            chain, key = tls.files_for(host)
+            layout: Any = "web" if name.endswith("web") else "cloud"
+            server = SimulatedLangSmith(layout, ssl_certfile=chain, ssl_keyfile=key)
+            self.servers[name] = server.start()
+            self.names |= world(server)
+            PORTS[host] = server.port
+        return address[first]
+
+    def stop(self) -> None:
+        """Stop every server."""
+        for server in self.servers.values():
+            server.stop()
+        PORTS.clear()
 
     def _client(self) -> Client:
         row = self.row
         arguments: dict[str, Any] = {k: self.fill(v) for k, v in row.arguments.items()}
+        if row.headers:
+            arguments["headers"] = {k: self.fill(v) for k, v in row.headers.items()}
         by_profile = isinstance(row.profile, Mapping) and "api_url" in row.profile
-        if "api_url" not in arguments and not by_profile:
+        if "api_url" not in arguments and not row.regions and not by_profile:
             self.patch.setenv("LANGSMITH_ENDPOINT", self.server.url)
         self._set(row.environ)
         self._write(row.dotenv)
@@ -127,7 +172,8 @@ class Stage:
             self._enter_colab(row.colab)
         if self.make is SafeClient:
             arguments["auto_batch_tracing"] = False
-        client: Client = self.make(policy=PATIENT, **arguments)
+        policy = replace(PATIENT, **row.policy)
+        client: Client = self.make(policy=policy, **arguments)
         self._set(row.later)
         self._write(row.later_dotenv)
         self._write_profile(row.later_profile)
@@ -192,9 +238,65 @@ class Stage:
         return [self.unfill(str(f)) for f in self.client.last_diagnosis.findings]
 
     @property
-    def requests(self) -> list[str]:
-        """What the server was asked, in order."""
-        return [f"{e.method} {e.path}" for e in self.server.exchanges]
+    def requests(self) -> dict[str, list[str]]:
+        """What each server was asked, in order."""
+        return {
+            name: [f"{e.method} {e.path}" for e in server.exchanges]
+            for name, server in self.servers.items()
+            if server.exchanges
+        }
+
+    @property
+    def expected_requests(self) -> dict[str, list[str]]:
+        """The same, as the row has it."""
+        expected: dict[str, list[str]] = {}
+        for request in self.row.requests:
+            name, colon, rest = self.fill(request).partition(": ")
+            own = next(iter(self.servers))
+            where, what = (name, rest) if colon else (own, name)
+            expected.setdefault(where, []).append(what)
+        return expected
+
+    @property
+    def saw(self) -> dict[str, set[str]]:
+        """Which keys each server saw, in any header, path or body."""
+        return {
+            name: {key for key in self.keys if server.saw(self.keys[key])}
+            for name, server in self.servers.items()
+            if server.exchanges
+        }
+
+    @property
+    def expected_saw(self) -> dict[str, set[str]]:
+        """The same, as the row has it: what the settings name, if it says nothing."""
+        row = self.row
+        own = next(iter(self.servers))
+        saw = {own: self.named - {*row.unseen}} if own in self.expected_requests else {}
+        return saw | {name: {*keys} for name, keys in row.saw.items()}
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Every key that this row's world or settings know, by name."""
+        named = {n: v for n, v in self.names.items() if n in ("key", "old", "admin")}
+        literal = {text: clean(text) for text in self._texts if "{" not in text}
+        return named | literal
+
+    @property
+    def named(self) -> set[str]:
+        """The names of the keys that the settings hold."""
+        names = {n for n in ("key", "old", "admin") if f"{{{n}}}" in "".join(self._texts)}
+        return names | {text for text in self._texts if text and "{" not in text}
+
+    @property
+    def _texts(self) -> list[str]:
+        """What the settings of the row give for a key."""
+        row = self.row
+        given = [row.arguments, row.environ, row.later, row.later_profile or {}]
+        given.append({n.replace("-", "_"): v for n, v in row.headers.items()})
+        texts = [v for some in given for n, v in some.items() if "api_key" in n.lower()]
+        for file in (row.dotenv, row.later_dotenv):
+            texts += re.findall(r"API_KEY=(.*)", file or "")
+        return [text for text in texts if text]
 
     @property
     def secrets(self) -> list[str]:
@@ -219,7 +321,7 @@ def staged(row: Scenario, transport: str, folder: Path) -> Iterator[Stage]:
         try:
             yield stage
         finally:
-            stage.server.stop()
+            stage.stop()
 
 
 def pieces(secret: str) -> Iterator[str]:

@@ -37,10 +37,10 @@ from safe_langsmith._protocol import (
     Access,
     Answer,
     Probe,
+    ProbeAll,
     Refusal,
     Reply,
     Resend,
-    Step,
     Steps,
     Unreachable,
 )
@@ -283,7 +283,7 @@ by_question = {
 }
 
 
-def answers_to(step: Step) -> st.SearchStrategy[Answer]:
+def answers_to(step: Probe | Resend) -> st.SearchStrategy[Answer]:
     """Any answer, though rather one that fits the question."""
     if isinstance(step, Resend):
         return sent_again
@@ -314,21 +314,27 @@ sometimes = st.booleans()
 class Story:
     """What a decision asked, and what it was told."""
 
-    told: list[tuple[Step, Answer]] = field(default_factory=list)
+    told: list[tuple[Probe | Resend, Answer]] = field(default_factory=list)
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Probe | Resend]:
+        """Every request; what was asked at the same time, one after the other."""
         return [step for step, _ in self.told]
 
     @property
     def resends(self) -> list[Resend]:
         return [step for step in self.steps if isinstance(step, Resend)]
 
-    def run(self, steps: Steps[T], answer: Callable[[Step], Answer]) -> T:
+    def run(self, steps: Steps[T], answer: Callable[[Probe | Resend], Answer]) -> T:
         try:
             step = next(steps)
             while True:
                 assert len(self.told) < MOST_STEPS, self.steps
+                if isinstance(step, ProbeAll):
+                    answers = tuple(answer(probe) for probe in step.probes)
+                    self.told.extend(zip(step.probes, answers, strict=True))
+                    step = steps.send(answers)
+                    continue
                 self.told.append((step, answer(step)))
                 step = steps.send(self.told[-1][1])
         except StopIteration as stop:
@@ -351,10 +357,11 @@ class Trial:
         return self.verdict.diagnosis if self.verdict else None
 
 
+Answering = Callable[[Probe | Resend], st.SearchStrategy[Answer]]
+
+
 @st.composite
-def trials(
-    draw: st.DrawFn, answers: Callable[[Step], st.SearchStrategy[Answer]] = answers_to
-) -> Trial:
+def trials(draw: st.DrawFn, answers: Answering = answers_to) -> Trial:
     setup, policy, (method, path) = draw(setups), draw(policies), draw(calls)
     refusal = Refusal(
         method, path, draw(refusals_as_replies), setup.access, draw(sometimes), draw(mostly)
@@ -693,7 +700,7 @@ def played(
     """Drive a decision. Answers are for the end of a probe's address, or "again"."""
     left = {end: list(a) if isinstance(a, list) else a for end, a in answers.items()}
 
-    def answer(step: Step) -> Answer:
+    def answer(step: Probe | Resend) -> Answer:
         what = "again" if isinstance(step, Resend) else step.url
         found = next(
             (a for end, a in left.items() if what.endswith(end)), Unreachable("no")
@@ -967,11 +974,15 @@ def test_a_page_after_a_repair_is_no_success() -> None:
 
 
 def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
-    """Also where a failing server's body looks like one."""
-    for reply in (Reply(500, "[]"), Reply(200, "{}"), Unreachable("no route")):
+    """Also where a failing server's body looks like one. `{}` is another API's answer."""
+    for reply, code in (
+        (Reply(500, "[]"), "unknown"),
+        (Reply(200, "{}"), "wrong-endpoint"),
+        (Unreachable("no route"), "unknown"),
+    ):
         story = Story()
         diagnosis = story.run(examine(client_of(), Policy()), lambda _, r=reply: r)  # type: ignore[misc]
-        assert diagnosis.code == "unknown"
+        assert diagnosis.code == code
         assert not diagnosis.resolved
 
 
@@ -1107,7 +1118,7 @@ def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
     answers = {"/auth/public": BAD, "/workspaces": listing(IDS[0])}
     story = Story()
     refusal = Refusal("POST", "/sessions", BAD, setup.access, replayable=False)
-    probes: Callable[[Step], Answer] = lambda step: next(  # noqa: E731
+    probes: Callable[[Probe | Resend], Answer] = lambda step: next(  # noqa: E731
         a
         for end, a in answers.items()
         if isinstance(step, Probe) and step.url.endswith(end)
@@ -1135,7 +1146,7 @@ def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None
 def examined(setup: Setup, answers: Mapping[str, Answer]) -> tuple[Diagnosis, Story]:
     story = Story()
 
-    def answer(step: Step) -> Answer:
+    def answer(step: Probe | Resend) -> Answer:
         assert isinstance(step, Probe)
         return next(a for end, a in answers.items() if step.url.endswith(end))
 
@@ -1258,3 +1269,13 @@ def test_what_a_call_needs(method: str, path: str, permission: str | None) -> No
 def test_a_call_is_named_without_ids_and_query() -> None:
     assert operation("GET", f"/api/v1/sessions/{IDS[0]}?a=b") == "GET /sessions/{id}"
     assert route("/api/v1") == route("") == "/"
+
+
+@pytest.mark.parametrize("info", [Reply(500, "oops"), Reply(404, "{}")])
+def test_an_info_that_gives_no_answer_shows_no_wrong_endpoint(info: Reply) -> None:
+    """Nor does one of two."""
+    broken = Reply(500, "oops")
+    answers = {"/workspaces": broken, "/auth/public": broken}
+    diagnosis, _ = played(client_of(), {**answers, "/api/v1/info": info, "/info": broken})
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"

@@ -74,7 +74,7 @@ def test_every_row_comes_out_as_promised(output: str) -> None:
 
 
 def test_every_code_has_a_row(output: str) -> None:
-    """Except one that this version cannot show, and one that nothing shows."""
+    """Except one that only the official hosts can show, and one that nothing shows."""
     shown = {row.code for row in _demo.ROWS}
     assert {e.code for e in EXPLANATIONS} - shown == {"wrong-region", "access-denied"}
 

@@ -36,6 +36,7 @@ ORDER = (
     "_checks.workspace",
     "_checks.settings",
     "_checks.key",
+    "_checks.region",
     "_checks.permission",
     "_checks",
     "_resolve",

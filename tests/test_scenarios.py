@@ -55,7 +55,8 @@ def raised(stage: Stage) -> list[str]:
         assert str(twin) == str(error)
     assert len(str(error).splitlines()) <= 14
     if "resources" in stage.way.__name__:
-        assert isinstance(error, langsmith.APIStatusError)
+        assert isinstance(error, langsmith.APIError)
+        assert isinstance(error, langsmith.APIStatusError) == bool(stage.row.requests)
     shown = [str(error), repr(error), repr(vars(error)), *error.next_steps]
     shown += [pickle.dumps(error, 0).decode("latin-1"), *traceback.format_exception(error)]
     return shown
@@ -67,7 +68,8 @@ def check(stage: Stage, texts: list[str]) -> None:
     assert diagnosis is not None
     assert diagnosis.code == row.code
     assert diagnosis.resolved == (row.outcome == "answered")
-    assert stage.requests == [stage.fill(r) for r in row.requests]
+    assert stage.requests == stage.expected_requests
+    assert stage.saw == stage.expected_saw
     said = "\n".join([*texts, str(diagnosis)])
     for text in row.says:
         assert stage.fill(text) in said

@@ -237,7 +237,7 @@ def test_the_cache_of_the_sdk(
 
 def test_what_a_request_chose_for_itself() -> None:
     here = DEFAULT_ENDPOINT
-    setup = as_sent(now(Access(here, OLD)), Access(f"{here}/v2", KEY, None))
+    setup = as_sent(now(Access(here, OLD)), Access(f"{here}/v2", KEY, None), {})
     assert str(setup.held.key.source) == "the request itself"
     assert setup.held.key.source.is_explicit
     assert setup.held.endpoint.value == f"{here}/v2"
@@ -248,7 +248,7 @@ def test_a_further_destination_has_settings_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LANGSMITH_API_KEY", OLD)
-    setup = as_sent(now(Access(DEFAULT_ENDPOINT, OLD)), Access(OWN, KEY, None))
+    setup = as_sent(now(Access(DEFAULT_ENDPOINT, OLD)), Access(OWN, KEY, None), {})
     assert str(setup.held.key.source) == "the settings of this destination"
     assert setup.held.key.source.is_explicit
     assert setup.held.endpoint.value == OWN

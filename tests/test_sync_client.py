@@ -544,22 +544,6 @@ def test_the_web_app_s_address_as_an_argument_is_kept(serve_tls: Serve) -> None:
     assert (len(web.exchanges), len(api.exchanges)) == (1, 0)
 
 
-def test_a_rejected_key_may_belong_to_another_region(
-    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No other host is asked in this version; the error says how to find out."""
-    serve_tls("api.smith.langchain.com")
-    others = [serve_tls(f"{r}.api.smith.langchain.com") for r in ("eu", "apac", "aws")]
-    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
-    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
-    with pytest.raises(KeyRejectedError, match="may belong to another region") as caught:
-        list(client.list_projects())
-    assert "eu.api.smith.langchain.com" in caught.value.next_steps[0]
-    assert "https://smith.langchain.com/settings" in caught.value.next_steps[-1]
-    assert caught.value.diagnosis.region == "US"
-    assert not any(other.saw(GONE) for other in others)
-
-
 def test_a_probe_follows_no_redirect(server: SimulatedLangSmith) -> None:
     with SimulatedLangSmith() as elsewhere:
         location = {"Location": f"{elsewhere.url}/workspaces"}

@@ -17,6 +17,7 @@ from safe_langsmith._checks.key import (
     foreign_credential,
     key_missing,
     legacy_key,
+    other_login,
     refused_key,
     soiled_key,
 )
@@ -27,6 +28,7 @@ from safe_langsmith._checks.permission import (
     personal_only,
     transient_refusal,
 )
+from safe_langsmith._checks.region import wrong_region
 from safe_langsmith._checks.settings import stale_setting
 from safe_langsmith._checks.workspace import (
     address_as_workspace,
@@ -41,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     page_by_chance,
     blocked_by_proxy,
     foreign_credential,
+    other_login,
     key_missing,
     legacy_key,
     workspace_required,
@@ -48,6 +51,7 @@ CHECKS: tuple[Check, ...] = (
     stale_setting,
     soiled_key,
     address_as_workspace,
+    wrong_region,
     refused_key,
     foreign_workspace,
     refused_home,

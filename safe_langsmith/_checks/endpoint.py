@@ -9,7 +9,9 @@ from safe_langsmith._case import (
     Case,
     Cause,
     Repair,
+    info_of,
     is_further_destination,
+    is_langsmith,
 )
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
@@ -30,36 +32,36 @@ PROXY_WAITS = (0.5, 1.0, 2.0)
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     """A page instead of JSON, or 405: is the endpoint a LangSmith API at all?"""
-    endpoint = case.sent.endpoint
     if not case.refusal.reply.is_html:
         return None
+    return (yield from not_an_api(case))
+
+
+def not_an_api(case: Case) -> Steps[Cause | None]:
+    """Is the endpoint shown to be no LangSmith API? Where is the API, then?"""
+    endpoint = case.sent.endpoint
     region = region_of_web(endpoint)
     if region:
         summary = f"{shown(endpoint)} is the LangSmith web app, not the API."
         return _moved(case, region.api, summary)
     as_configured = yield from case.ask(Probe(f"{endpoint}/info"))
-    if not isinstance(as_configured, Reply) or _is_langsmith(as_configured):
+    if not isinstance(as_configured, Reply) or is_langsmith(as_configured):
         return None
-    if as_configured.status in (401, 403) or as_configured.status >= 500:
+    if as_configured.status in (401, 403, 429) or as_configured.status >= 500:
         return None
     below = f"{base_of(endpoint)}/api/v1"
-    api = yield from case.ask(Probe(f"{below}/info"))
-    if isinstance(api, Reply) and _is_langsmith(api):
+    api = yield from case.ask(info_of(endpoint))
+    if is_langsmith(api):
         summary = f"{shown(endpoint)} serves the web app; the API is at {shown(below)}."
-        return Cause("wrong-endpoint", summary, (_set_endpoint(case, shown(below)),))
+        return Cause("wrong-endpoint", summary, (set_endpoint(case, shown(below)),))
     summary = f"{shown(endpoint)} does not answer like a LangSmith API."
-    step = _set_endpoint(case, DEFAULT_ENDPOINT)
+    step = set_endpoint(case, DEFAULT_ENDPOINT)
     return Cause("wrong-endpoint", summary, (f"{step}, or your region's or own address",))
-
-
-def _is_langsmith(reply: Reply) -> bool:
-    data = reply.data()
-    return reply.status == 200 and isinstance(data, dict) and "version" in data
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
     held = case.setup.held
-    step = _set_endpoint(case, api)
+    step = set_endpoint(case, api)
     if held.endpoint.source.is_explicit:
         return Cause("wrong-endpoint", summary, (step,))
     endpoint = Setting(api, Source("repair", "the API of that web app"))
@@ -69,7 +71,8 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
     return Cause("wrong-endpoint", summary, (step,), repair)
 
 
-def _set_endpoint(case: Case, address: str) -> str:
+def set_endpoint(case: Case, address: str) -> str:
+    """The step that gives this request another endpoint."""
     if is_further_destination(case):
         return f"use {address} for this destination"
     if case.setup.held.endpoint.source.kind == "argument":

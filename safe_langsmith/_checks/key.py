@@ -9,14 +9,18 @@ from safe_langsmith._case import (
     Case,
     Cause,
     Repair,
+    admits,
     identify,
+    info_of,
     is_further_destination,
+    is_langsmith,
+    judge,
+    probe,
     works,
 )
-from safe_langsmith._checks.endpoint import proxy_refused
+from safe_langsmith._checks.endpoint import not_an_api, proxy_refused
 from safe_langsmith._checks.settings import newer_settings, replaced
 from safe_langsmith._hosts import (
-    base_of,
     origin,
     region_of,
     settings_page,
@@ -24,7 +28,7 @@ from safe_langsmith._hosts import (
 )
 from safe_langsmith._keys import clean, is_code, kind_of, oddity
 from safe_langsmith._protocol import (
-    Probe,
+    Answer,
     Reply,
     Steps,
 )
@@ -45,6 +49,26 @@ def foreign_credential(case: Case) -> Steps[Cause | None]:
         "access-denied",
         f"{host} refused the service key, token or cookie of this destination.",
         ("check the service key, token or cookie that this destination was given",),
+    )
+
+
+def other_login(case: Case) -> Steps[Cause | None]:
+    """A login went along with the key that is none of the client's. Does it spoil it?"""
+    place = case.refusal.login
+    if not place or not case.sent.key:
+        return None
+    text = f"a login, Authorization, went along with the key, from {place}"
+    case.note("key", "unknown", text)
+    if (yield from admits(case, case.sent)) != "bad":
+        return None
+    alone = yield from case.ask(probe(case.sent, "/auth/public", checked=True))
+    if judge(alone) != "good":
+        return None
+    host = shown(origin(case.sent.endpoint))
+    return Cause(
+        "access-denied",
+        f"the login from {place} was refused; the key alone is let in.",
+        (f"take the login for {host} out of {place}",),
     )
 
 
@@ -125,9 +149,16 @@ def refused_key(case: Case) -> Steps[Cause | None]:
     if identity.state == "good":
         case.note("key", "good", "the server knows the key")
         return None
-    info = yield from case.ask(Probe(f"{base_of(case.sent.endpoint)}/api/v1/info"))
+    info = yield from case.ask(info_of(case.sent.endpoint))
     if isinstance(info, Reply) and info.status in (401, 403):
         return proxy_refused(case, "a request without a key, to /info, was refused as well")
+    if identity.state == "unknown" and _is_of_another_api(info):
+        cause = yield from not_an_api(case)
+        if cause:
+            return cause
+    if case.refusal.reply.status == 401 and case.sent.key:
+        text = "it answers as if no key had come (401): does a proxy take headers off?"
+        case.note("proxy", "unknown", text)
     reachable = isinstance(info, Reply) and info.status < 500 and not info.is_html
     if identity.state == "unknown" or not reachable:
         case.note("key", "unknown", "whether the server knows the key could not be asked")
@@ -137,6 +168,13 @@ def refused_key(case: Case) -> Steps[Cause | None]:
             ("try again in a minute", *_other_regions(case)),
         )
     return _rejected(case)
+
+
+def _is_of_another_api(info: Answer) -> bool:
+    """Whether an API answers here, and not as LangSmith does. A page may be a portal's."""
+    if not isinstance(info, Reply) or info.is_html or is_langsmith(info):
+        return False
+    return info.status in (200, 404)
 
 
 def _rejected(case: Case) -> Cause:
@@ -192,7 +230,10 @@ def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
     if not region_of(case.sent.endpoint):
         return ()
-    return (
+    step = (
         "look at the address of your web app: on eu., apac. or aws.smith.langchain.com, "
-        "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com (or apac., aws.)",
+        "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com (or apac., aws.)"
     )
+    if case.probe_regions is None:
+        step += "; or have the regions asked: Policy(probe_regions=True)"
+    return (step,)

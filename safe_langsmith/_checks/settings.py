@@ -20,6 +20,7 @@ from safe_langsmith._checks.workspace import named_workspaces
 from safe_langsmith._diagnosis import Code
 from safe_langsmith._hosts import (
     is_official,
+    region_of_web,
     same_origin,
     shown,
 )
@@ -138,6 +139,8 @@ def _may_be_used(case: Case, held: Settings, newer: Settings, fresh: Settings) -
     except from one official host to another.
     """
     here, there = held.endpoint.value or "", fresh.endpoint.value or ""
+    if region_of_web(there):
+        return False  # no web app is an API
     configured_for = newer.endpoint.value or case.home
     new_key = fresh.key is newer.key and newer.key.value is not None
     if new_key and not same_origin(configured_for, there):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._settings.environment import at_construction, sendable_key
 from safe_langsmith._settings.sources import (
+    FOUND_BY_ASKING,
     NOWHERE,
     AtConstruction,
     Login,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from safe_langsmith._settings.sdk_cache import clear_sdk_caches
 
 __all__ = [
+    "FOUND_BY_ASKING",
     "NOWHERE",
     "AtConstruction",
     "Login",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from safe_langsmith._diagnosis import Finding
+from safe_langsmith._keys import mask
+from safe_langsmith._protocol import Access
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.releases import advice
 from safe_langsmith._settings.sources import (
@@ -102,6 +105,19 @@ def _joined(setup: Setup) -> str:
         return text
     step = "to use the profile's own key, pass prefer_profile_auth=True"
     return f"{text}; {advice(step, '0.14.15', setup.langsmith)}"
+
+
+def quarrels(given: Mapping[str, str], sent: Access) -> tuple[Finding, ...]:
+    """Where headers that a person gave to the client quarrel with its own."""
+    texts = []
+    key, workspace = given.get("x-api-key"), given.get("x-tenant-id")
+    if key and key != sent.key:
+        texts.append(f"the headers argument has another key, {mask(key)}, not sent")
+    if workspace and workspace != sent.workspace:
+        texts.append(f"the headers argument has another workspace, {workspace}, not sent")
+    if given.get("authorization") and not sent.session:
+        texts.append("the headers argument adds a login, Authorization, to the key")
+    return tuple(Finding("settings", "unknown", text) for text in texts)
 
 
 def passed_over(setup: Setup) -> tuple[PassedOver, ...]:

@@ -129,7 +129,7 @@ def _as_profile(
     if endpoint.value:
         endpoint = replace(endpoint, value=endpoint.value.rstrip("/"))  # as the SDK
     if key.value and not endpoint.value:
-        endpoint = Setting(DEFAULT_ENDPOINT, source)
+        endpoint = Setting(DEFAULT_ENDPOINT, source, implied=True)
     login = None
     if found.oauth_access_token or found.oauth_refresh_token:
         login = Login(name, known_as, _is_over(found.oauth_expires_at))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import unquote
 
 from safe_langsmith._hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._keys import clean
 from safe_langsmith._protocol import Access
 from safe_langsmith._settings.colab import read_secrets
-from safe_langsmith._settings.conflicts import conflicts, passed_over
+from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.dotenv_file import Choice, File, read_dotenv
 from safe_langsmith._settings.environment import environ_now, settings_in
 from safe_langsmith._settings.profile_file import read_profile
@@ -78,25 +80,30 @@ def read(
     return replace(setup, notes=notes, passed_over=others)
 
 
-def as_sent(setup: Setup, sent: Access) -> Setup:
+def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
     """The setup of one request: what it sent besides the client's own is its choice.
 
     A further destination of traces, on another host, has settings of its own: what the
-    environment and files say is not meant for it.
+    environment and files say is not meant for it. ``headers`` are those that a person
+    gave to the client.
     """
     if not same_origin(sent.endpoint, setup.access.endpoint):
         return _of_a_destination(sent, setup)
-    by_request = Source("request")
+    given = {name.lower(): value for name, value in headers.items()}
 
-    def chosen(held: Setting, value: str | None) -> Setting:
-        return held if held.value == value else Setting(value, by_request)
+    def chosen(held: Setting, value: str | None, header: str = "") -> Setting:
+        if held.value == value:
+            return held
+        name = "the headers argument" if value and given.get(header) == value else ""
+        return Setting(value, Source("request", name))
 
     held = Settings(
-        key=chosen(setup.held.key, sent.key),
+        key=chosen(setup.held.key, sent.key, "x-api-key"),
         endpoint=chosen(setup.held.endpoint, sent.endpoint),
-        workspace=chosen(setup.held.workspace, sent.workspace),
+        workspace=chosen(setup.held.workspace, sent.workspace, "x-tenant-id"),
     )
-    return replace(setup, held=held, session=sent.session)
+    notes = (*setup.notes, *quarrels(given, sent))
+    return replace(setup, held=held, session=sent.session, notes=notes)
 
 
 def _of_a_destination(sent: Access, setup: Setup) -> Setup:
@@ -130,7 +137,9 @@ def _trace(
     if argument in born.arguments:
         return Setting(value, Source("argument", argument))
     at_birth = part(settings_in(born.environ, "environment"), name)
-    if at_birth.value and value in (at_birth.value, clean(at_birth.value)):
+    # httpx quotes what no address may hold.
+    same = value is not None and unquote(value) == at_birth.value
+    if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
         return _loaded_from(replace(at_birth, value=value), part(setup.dotenv, name))
     if value is None and name == "API_KEY" and setup.session and setup.login:
         login = setup.login

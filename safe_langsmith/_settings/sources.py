@@ -63,14 +63,20 @@ class Source:
 
 
 NOWHERE = Source("none")
+# Of an endpoint that a repair found: nobody configured one, and one region knows the key.
+FOUND_BY_ASKING = Source("repair", "the only region that knows the key")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value and its source. The value stays out of ``repr``: it may be a key."""
+    """A value and its source. The value stays out of ``repr``: it may be a key.
+
+    ``implied``: the source does not say so; it is what holds where nothing is said.
+    """
 
     value: str | None = field(default=None, repr=False)
     source: Source = NOWHERE
+    implied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,601 @@
+"""Rows of the table: the official hosts, over TLS, and which of them saw a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scenarios import (
+    GONE,
+    INFO,
+    KEY,
+    PAGE,
+    PUBLIC,
+    SESSIONS,
+    WORKSPACES,
+    Outcome,
+    Scenario,
+    World,
+    create_run,
+    list_projects,
+    organization_key,
+    organization_key_of_two,
+    personal,
+    personal_of_two,
+    proxy_in_json,
+    pull_prompt,
+    with_prompt,
+)
+
+from safe_langsmith.testing import SimulatedLangSmith
+
+
+def strangers(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A workspace of somebody else: no key of the row is known here."""
+    server.add_workspace("Strangers", projects=1)
+    return {}
+
+
+def asked(*names: str, twice: tuple[str, ...] = ("APAC", "AWS US")) -> tuple[str, ...]:
+    """The questions to other regions: the workspaces, and then who it is."""
+    first = tuple(f"{name}: {WORKSPACES}" for name in names)
+    return first + tuple(f"{name}: {PUBLIC}" for name in twice)
+
+
+# What the client's own host is asked before others are.
+HERE = (SESSIONS, WORKSPACES, PUBLIC, INFO)
+WRITE_HERE = ("POST /runs", WORKSPACES, PUBLIC, INFO)
+OTHERS = ("EU", "APAC", "AWS US")
+ALL_SAW = dict.fromkeys(OTHERS, ("key",))
+ALL_ASKED = asked(*OTHERS, twice=OTHERS)
+US_API = "https://api.smith.langchain.com"
+EU_API = "https://eu.api.smith.langchain.com"
+ALWAYS = {"probe_regions": True}
+
+
+def elsewhere(
+    name: str, world: World, code: str, outcome: Outcome, **more: Any
+) -> Scenario:
+    """A row whose key is one of the EU, sent to the US."""
+    more = {"environ": KEY, "saw": ALL_SAW, **more}
+    home: World = more.pop("home", strangers)
+    regions = {"US": home, "EU": world, **more.pop("others", {})}
+    requests = more.pop("requests", (*HERE, *asked(*OTHERS)))
+    return Scenario(name, home, code, outcome, requests, regions=regions, **more)
+
+
+def twin(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """The key of the EU's world once more, in another region."""
+    own = server.add_workspace("Twin", projects=1)
+    server.add_personal_key(workspaces=[own], secret=TWIN)
+    return {"key": TWIN}
+
+
+def redirecting(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A host that sends every question on to another one."""
+    away = {"Location": "https://aws.api.smith.langchain.com/api/v1/workspaces"}
+    server.answer("*", status=307, headers=away)
+    return {}
+
+
+def welcoming(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A host that answers every question with a page, as a portal does."""
+    server.answer("*", status=200, body="<html>welcome</html>", headers=PAGE)
+    return {}
+
+
+def nothing_here(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Something that is no LangSmith, and says so with a page."""
+    server.answer("*", status=404, body="<html>nothing here</html>", headers=PAGE)
+    return {}
+
+
+def swallowing(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Something on the way takes the key off each request."""
+    for path in ("/sessions", "/workspaces", "/auth/public"):
+        server.answer(path, status=401, body={"detail": "Invalid token"})
+    return personal(server)
+
+
+def another_api(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """Some other service, which has sessions too."""
+    server.answer("*", status=404, body={"message": "Not Found"})
+    server.answer("/sessions", status=401, body={"message": "Requires authentication"})
+    return {}
+
+
+def of_two_scopes(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A service key of two workspaces, which may not list them."""
+    own = server.add_workspace("Research", projects=2)
+    other = server.add_workspace("Production")
+    key = server.add_service_key(workspaces=[own, other])
+    return {"key": key.secret, "own": own.id, "other": other.id}
+
+
+TWIN = "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"
+
+REGION_ROWS = (
+    # exactly one region knows the key, and nobody configured an endpoint
+    elsewhere(
+        "a key of another region, and no endpoint was configured",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
+        says=(
+            f"used {EU_API}, the only region that knows this key",
+            f"LANGSMITH_ENDPOINT={EU_API}",
+        ),
+    ),
+    elsewhere(
+        "the same with a write: the key has one workspace there",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*WRITE_HERE, *asked(*OTHERS), "EU: POST /runs"),
+        call=create_run,
+    ),
+    elsewhere(
+        "the same with the key as an argument",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
+        environ={},
+        arguments={"api_key": "{key}"},
+    ),
+    elsewhere(
+        "an organization key of another region, with one workspace",
+        organization_key,
+        "wrong-region",
+        "answered",
+        requests=(*WRITE_HERE, *asked(*OTHERS), "EU: POST /runs"),
+        call=create_run,
+    ),
+    elsewhere(
+        "a key of another region with its name in front",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
+        environ={"LANGSMITH_API_KEY": "LANGSMITH_API_KEY={key}"},
+    ),
+    elsewhere(
+        "a profile that has a key and no endpoint",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
+        later_profile={"api_key": "{key}"},
+    ),
+    elsewhere(
+        "a prompt call in another region is answered 400 and not 403",
+        with_prompt,
+        "wrong-region",
+        "answered",
+        requests=(
+            *("GET /commits/-/greeting/latest", WORKSPACES, PUBLIC, INFO),
+            *asked(*OTHERS),
+            "EU: GET /commits/-/greeting/latest",
+        ),
+        call=pull_prompt,
+    ),
+    # several workspaces there: reads alone, until one is named
+    elsewhere(
+        "a key with two workspaces in another region reads",
+        personal_of_two,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
+        says=("for reads alone until a workspace is named",),
+    ),
+    elsewhere(
+        "a key with two workspaces in another region writes nothing",
+        personal_of_two,
+        "wrong-region",
+        "raised",
+        requests=(*WRITE_HERE, *asked(*OTHERS)),
+        call=create_run,
+        says=("Nothing was written: it has 2 workspaces there", "{own}", "{other}"),
+    ),
+    elsewhere(
+        "the same, and LANGSMITH_TENANT_ID names one",
+        personal_of_two,
+        "wrong-region",
+        "answered",
+        requests=(*WRITE_HERE, *asked(*OTHERS), "EU: POST /runs"),
+        call=create_run,
+        environ={**KEY, "LANGSMITH_TENANT_ID": "{other}"},
+    ),
+    elsewhere(
+        "the same, and LANGSMITH_TENANT_ID names a foreign one",
+        personal_of_two,
+        "wrong-region",
+        "raised",
+        requests=(*WRITE_HERE, *asked(*OTHERS)),
+        call=create_run,
+        environ={**KEY, "LANGSMITH_TENANT_ID": "{foreign}"},
+        says=("LANGSMITH_TENANT_ID names {foreign}",),
+    ),
+    elsewhere(
+        "the same, and an argument names one",
+        personal_of_two,
+        "wrong-region",
+        "answered",
+        requests=(*WRITE_HERE, *asked(*OTHERS), "EU: POST /runs"),
+        call=create_run,
+        arguments={"workspace_id": "{other}"},
+    ),
+    elsewhere(
+        "the same, and an argument names a foreign one: two causes in a row",
+        personal_of_two,
+        "workspace-mismatch",
+        "raised",
+        requests=(
+            *(SESSIONS, WORKSPACES, PUBLIC, INFO),
+            *asked(*OTHERS),
+            f"EU: {SESSIONS}",
+            f"EU: {WORKSPACES}",
+            "EU: GET /sessions/{foreign}",
+        ),
+        arguments={"workspace_id": "{foreign}"},
+    ),
+    elsewhere(
+        "a service key of another region whose workspaces cannot be listed reads",
+        of_two_scopes,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS, twice=OTHERS), f"EU: {SESSIONS}"),
+    ),
+    elsewhere(
+        "a service key of another region whose workspaces cannot be listed writes nothing",
+        of_two_scopes,
+        "wrong-region",
+        "raised",
+        requests=(*WRITE_HERE, *asked(*OTHERS, twice=OTHERS)),
+        call=create_run,
+        says=("its workspaces there are not known",),
+    ),
+    elsewhere(
+        "an organization key with two workspaces in another region: two in a row",
+        organization_key_of_two,
+        "workspace-required",
+        "raised",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}", f"EU: {WORKSPACES}"),
+        says=(f"used {EU_API}", "{own}  Research", "{other}  Production"),
+    ),
+    elsewhere(
+        "an empty workspace_id argument is a choice there, too",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*WRITE_HERE, *asked(*OTHERS), "EU: POST /runs"),
+        call=create_run,
+        arguments={"workspace_id": ""},
+    ),
+    elsewhere(
+        "a key in the headers argument is shown to nobody else",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        environ={},
+        headers={"x-api-key": "{key}"},
+        saw={},
+    ),
+    # no exact answer
+    elsewhere(
+        "two regions know the key, and none is guessed",
+        twin,
+        "wrong-region",
+        "raised",
+        requests=(*HERE, *asked(*OTHERS, twice=("AWS US",))),
+        others={"APAC": twin},
+        says=("2 other regions: EU and APAC", "eu.api.", "apac.api."),
+    ),
+    elsewhere(
+        "no region knows the key",
+        strangers,
+        "key-rejected",
+        "raised",
+        requests=(*HERE, *ALL_ASKED),
+        environ={"LANGSMITH_API_KEY": GONE},
+        saw=dict.fromkeys(OTHERS, (GONE,)),
+        says=("no region of LangSmith knows this key; all 4 were asked",),
+    ),
+    elsewhere(
+        "one region knows the key, and another cannot be reached",
+        personal,
+        "wrong-region",
+        "raised",
+        requests=(*HERE, f"EU: {WORKSPACES}", f"AWS US: {WORKSPACES}", f"AWS US: {PUBLIC}"),
+        others={"APAC": None},
+        saw={"EU": ("key",), "AWS US": ("key",)},
+        says=("the APAC region could not be asked", f"LANGSMITH_ENDPOINT={EU_API}"),
+    ),
+    elsewhere(
+        "no region knows the key, and one cannot be reached",
+        strangers,
+        "key-rejected",
+        "raised",
+        requests=(*HERE, *asked("EU", "AWS US", twice=("EU", "AWS US"))),
+        others={"APAC": None},
+        environ={"LANGSMITH_API_KEY": GONE},
+        saw={"EU": (GONE,), "AWS US": (GONE,)},
+        says=("the APAC region could not be asked", "the key may belong to another region"),
+    ),
+    elsewhere(
+        "a region that sends the question on to another host",
+        personal,
+        "wrong-region",
+        "raised",
+        others={"APAC": redirecting},
+        says=("the APAC region could not be asked",),
+    ),
+    elsewhere(
+        "a region that answers with a page",
+        personal,
+        "wrong-region",
+        "raised",
+        others={"APAC": welcoming},
+        says=("the APAC region could not be asked",),
+    ),
+    # who may be asked
+    elsewhere(
+        "an endpoint was configured, if only the default one: nobody else is asked",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        environ={**KEY, "LANGSMITH_ENDPOINT": US_API},
+        saw={},
+        says=("Policy(probe_regions=True)",),
+    ),
+    elsewhere(
+        "an endpoint in the .env is configured, too",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        dotenv=f"LANGSMITH_ENDPOINT={US_API}",
+        saw={},
+    ),
+    elsewhere(
+        "an endpoint in the profile is configured, too",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        later_profile={"api_url": US_API},
+        saw={},
+    ),
+    elsewhere(
+        "an endpoint as an argument is configured, too",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        arguments={"api_url": US_API},
+        saw={},
+    ),
+    elsewhere(
+        "Policy(probe_regions=False): nobody else is asked",
+        personal,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        policy={"probe_regions": False},
+        saw={},
+    ),
+    elsewhere(
+        "Policy(probe_regions=True): asked, and a configured endpoint stays",
+        personal,
+        "wrong-region",
+        "raised",
+        environ={**KEY, "LANGSMITH_ENDPOINT": US_API},
+        policy=ALWAYS,
+        says=("belongs to region EU, not to US", f"set LANGSMITH_ENDPOINT={EU_API}"),
+    ),
+    elsewhere(
+        "Policy(probe_regions=True): asked, and an endpoint that was passed stays",
+        personal,
+        "wrong-region",
+        "raised",
+        arguments={"api_url": US_API},
+        policy=ALWAYS,
+        says=(f'pass api_url="{EU_API}"',),
+    ),
+    elsewhere(
+        "Policy(probe_regions=True) and no endpoint: repaired",
+        personal,
+        "wrong-region",
+        "answered",
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
+        policy=ALWAYS,
+    ),
+    elsewhere(
+        "Policy(repair=False): asked, and nothing is repaired",
+        personal,
+        "wrong-region",
+        "raised",
+        policy={"repair": False},
+    ),
+    elsewhere(
+        "a newer value of a configured endpoint, and no region is asked",
+        personal,
+        "stale-setting",
+        "answered",
+        requests=(*(SESSIONS, PUBLIC, f"EU: {WORKSPACES}", f"EU: {SESSIONS}"),),
+        environ={**KEY, "LANGSMITH_ENDPOINT": US_API},
+        later={"LANGSMITH_ENDPOINT": EU_API},
+        saw={"EU": ("key",)},
+    ),
+    elsewhere(
+        "a placeholder is shown to nobody else",
+        strangers,
+        "key-malformed",
+        "raised",
+        requests=HERE,
+        environ={"LANGSMITH_API_KEY": "lsv2_pt_xxxxxxxxxxxxxxxxxxxx"},
+        saw={},
+    ),
+    elsewhere(
+        "another vendor's key is shown to nobody else",
+        strangers,
+        "key-malformed",
+        "raised",
+        requests=HERE,
+        environ={"LANGSMITH_API_KEY": "sk-ant-0123456789abcdef0123456789"},
+        saw={},
+    ),
+    elsewhere(
+        "a key that lost its end is shown to nobody else",
+        strangers,
+        "key-malformed",
+        "raised",
+        requests=HERE,
+        environ={"LANGSMITH_API_KEY": GONE[:40]},
+        saw={},
+    ),
+    elsewhere(
+        "a proxy that refuses everything in JSON: no region is asked",
+        strangers,
+        "blocked-by-proxy",
+        "raised",
+        requests=(*HERE, *[SESSIONS] * 3),
+        environ={"LANGSMITH_API_KEY": GONE},
+        home=proxy_in_json,
+        saw={},
+    ),
+    elsewhere(
+        "a key that does not arrive: no region is asked",
+        strangers,
+        "key-rejected",
+        "raised",
+        requests=HERE,
+        environ={"LANGSMITH_API_KEY": GONE},
+        home=swallowing,
+        saw={},
+        says=("does a proxy take headers off?",),
+    ),
+    # no address, or of something else
+    *(
+        Scenario(
+            f"an endpoint that is no web address: {what}",
+            personal,
+            "wrong-endpoint",
+            "raised",
+            (),
+            call=call,
+            environ={**KEY, "LANGSMITH_ENDPOINT": address},
+            says=("from LANGSMITH_ENDPOINT, is no web address", f"such as {better}"),
+        )
+        for what, address, better, call in (
+            ("no scheme", EU_API.removeprefix("https://"), EU_API, list_projects),
+            ("no scheme, with a write", "api.smith.langchain.com", US_API, create_run),
+            ("another scheme", "ftp://langsmith.test", US_API, list_projects),
+            ("a word", "production", US_API, list_projects),
+            ("a space within", "https://langsmith. test", US_API, list_projects),
+            ("half a number", "http://[", US_API, list_projects),
+            ("a port too high", f"{US_API}:99999", US_API, list_projects),
+        )
+    ),
+    Scenario(
+        "a host that has a page for everything it does not know",
+        nothing_here,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS, INFO, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        says=("does not answer like a LangSmith API",),
+    ),
+    Scenario(
+        "another API, which refuses in JSON",
+        another_api,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        says=("does not answer like a LangSmith API",),
+    ),
+    # headers that quarrel with the client's own
+    Scenario(
+        "a key in the headers argument, which is refused",
+        personal,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        headers={"x-api-key": GONE},
+        says=("from the headers argument",),
+    ),
+    Scenario(
+        "a workspace in the headers argument, which the key cannot use",
+        personal_of_two,
+        "workspace-mismatch",
+        "raised",
+        (SESSIONS, WORKSPACES, "GET /sessions/{foreign}"),
+        environ=KEY,
+        headers={"X-Tenant-Id": "{foreign}"},
+        says=("{foreign} (the headers argument)",),
+    ),
+    Scenario(
+        "another key and a login in the headers argument, beside the client's own",
+        personal,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ={"LANGSMITH_API_KEY": GONE},
+        headers={"x-api-key": "{key}", "Authorization": "Basic bWU6cGE1NXdvcmQ="},
+        says=("another key, lsv2_pt_", "adds a login, Authorization"),
+        unseen=("key",),
+    ),
+    Scenario(
+        "a key that does not arrive",
+        swallowing,
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
+        environ=KEY,
+        says=("does a proxy take headers off?",),
+    ),
+    # the web app's address in place of the API's
+    *(
+        Scenario(
+            f"the web app's address of the EU, with a {kind}",
+            strangers,
+            "wrong-endpoint",
+            "answered",
+            (what, f"EU: {what}"),
+            call=call,
+            environ={**KEY, "LANGSMITH_ENDPOINT": "https://eu.smith.langchain.com"},
+            regions={"EU web": strangers, "EU": personal},
+            saw={"EU": ("key",)},
+            says=(f"LANGSMITH_ENDPOINT={EU_API}",),
+        )
+        for kind, what, call in (
+            ("read", SESSIONS, list_projects),
+            ("write", "POST /runs", create_run),
+        )
+    ),
+    Scenario(
+        "the web app's address as an argument stays",
+        strangers,
+        "wrong-endpoint",
+        "raised",
+        (SESSIONS,),
+        arguments={"api_url": "https://eu.smith.langchain.com"},
+        environ=KEY,
+        regions={"EU web": strangers, "EU": personal},
+        says=(f'pass api_url="{EU_API}"',),
+    ),
+    Scenario(
+        "the web app's address of one region and a key of another: two repairs in a row",
+        strangers,
+        "key-rejected",
+        "raised",
+        (SESSIONS, *(f"EU: {what}" for what in HERE)),
+        environ={**KEY, "LANGSMITH_ENDPOINT": "https://eu.smith.langchain.com"},
+        regions={"EU web": strangers, "EU": strangers, "US": personal},
+        saw={"EU": ("key",)},
+    ),
+)

@@ -1,0 +1,324 @@
+"""The rule of repair as a property: any sources, any values, any answers.
+
+The real decision is driven here; what it may do is said anew, in this file's own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import hypothesis
+from hypothesis import strategies as st
+from test_decision import (
+    BAD,
+    GOOD,
+    IDS,
+    INFO,
+    NEEDS_WORKSPACE,
+    Story,
+    answers_to,
+    given,
+    listing,
+    origin_on_the_wire,
+    readings,
+    refusals_as_replies,
+)
+
+from safe_langsmith import Policy
+from safe_langsmith._hosts import REGIONS
+from safe_langsmith._keys import clean
+from safe_langsmith._operations import permission_for
+from safe_langsmith._protocol import Answer, Probe, Refusal, Reply, Resend, Unreachable
+from safe_langsmith._resolve import Verdict, resolve
+from safe_langsmith._settings import Setting, Settings, Setup, Source, SourceKind
+
+US = REGIONS[0].api
+OFFICIAL = {str(origin_on_the_wire(region.api)): region for region in REGIONS}
+OWN = "https://langsmith.own.example/api/v1"
+# The refused request counts too. Two for each other region, and the rest at home.
+MOST_REQUESTS = 40
+
+KEYS = (
+    "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",
+    "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",
+    "Bearer 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",
+    "sk-ant-api03-QmVyZXRTZWNyZXQ",
+    "lsv2_pt_xxxxxxxxxxxxxxxx",
+    "gateway.Token~Zq81-vXw7-Kp02",
+)
+ENDPOINTS = (US, US, REGIONS[1].api, REGIONS[1].web, OWN, "http://api.smith.langchain.com")
+DEFAULT = Setting(US, Source("default", "default"))
+SOURCES: tuple[SourceKind, ...] = ("argument", "environment", "dotenv", "cache", "profile")
+
+
+def held(name: str, values: tuple[str, ...], absent: Setting) -> st.SearchStrategy[Setting]:
+    """A setting of the client from any source, or absent."""
+    sources = st.sampled_from(SOURCES).map(lambda kind: Source(kind, name))
+    present = st.builds(Setting, st.sampled_from(values), sources)
+    return st.just(absent) | present if name != "api_key" else present
+
+
+empty = st.just(Settings())
+setups = st.builds(
+    Setup,
+    held=st.builds(
+        Settings,
+        held("api_key", KEYS, Setting()),
+        held("api_url", ENDPOINTS, DEFAULT),
+        held("workspace_id", IDS, Setting()),
+    ),
+    environ=empty | empty | readings["environment"],
+    dotenv=empty | empty | readings["dotenv"],
+    profile=empty | empty | readings["profile"],
+    cached=empty | readings["cache"],
+)
+# A good key at the default host is rare among these, and what matters most.
+plain_setups = st.builds(
+    Setup,
+    held=st.builds(
+        Settings,
+        held("api_key", KEYS[:3], Setting()),
+        st.sampled_from([DEFAULT, Setting(US, Source("argument", "api_url"))])
+        | held("api_url", (US,), DEFAULT),
+        st.just(Setting()) | held("workspace_id", IDS, Setting()),
+    ),
+)
+policies = st.builds(
+    Policy,
+    repair=st.sampled_from([True, True, True, False]),
+    probe_regions=st.sampled_from([None, True, False]),
+)
+calls = st.sampled_from(
+    [
+        ("GET", "/sessions"),
+        ("POST", "/runs/query"),
+        ("POST", "/runs/multipart"),
+        ("PATCH", f"/runs/{IDS[0]}"),
+        ("POST", "/datasets"),
+        ("DELETE", f"/sessions/{IDS[0]}"),
+        ("GET", "/commits/-/greeting/latest"),
+    ]
+)
+
+
+# --- hosts ----------------------------------------------------------------------------
+
+
+def knows(*workspaces: str) -> Callable[[str], Answer]:
+    """A host that knows every key, with these workspaces."""
+    return lambda path: listing(*workspaces) if path == "/workspaces" else GOOD
+
+
+def unlisted(path: str) -> Answer:
+    """A host that knows every key, and lists no workspace."""
+    return BAD if path == "/workspaces" else GOOD
+
+
+def organization_wide(path: str) -> Answer:
+    """A host that knows every key, and wants a workspace."""
+    return listing(*IDS[:2]) if path == "/workspaces" else NEEDS_WORKSPACE
+
+
+def stranger(_: str) -> Answer:
+    """A host that knows no key."""
+    return BAD
+
+
+def silent(_: str) -> Answer:
+    """A host that gives no answer."""
+    return Unreachable("silent")
+
+
+HOSTS = (knows(IDS[0]), knows(*IDS[:2]), knows(), unlisted, organization_wide, silent)
+
+
+@dataclass(repr=False)
+class Trial:
+    """One refused request: what was configured, asked, answered and found."""
+
+    setup: Setup
+    policy: Policy
+    refusal: Refusal
+    story: Story
+    verdict: Verdict | None
+
+
+@st.composite
+def trials(draw: st.DrawFn) -> Trial:
+    plain = draw(st.booleans())
+    setup, policy = draw(plain_setups if plain else setups), draw(policies)
+    method, path = draw(calls)
+    hosts: dict[str | None, Callable[[str], Answer] | None] = {}
+    home = origin_on_the_wire(setup.access.endpoint)
+    if plain:
+        # And so is one region that knows the key, where the others do not.
+        hosts = dict.fromkeys(OFFICIAL, stranger)
+        there = draw(st.sampled_from([host for host in OFFICIAL if host != home]))
+        hosts[there] = draw(st.sampled_from(HOSTS))
+
+    def answer(step: Probe | Resend) -> Answer:
+        url = step.access.endpoint if isinstance(step, Resend) else step.url
+        host, path = origin_on_the_wire(url), url.rpartition("/api/v1")[2]
+        if host not in hosts:
+            # Mostly the host at home knows no key: that is where the rule is at work.
+            some = [stranger] * (8 if host == home else 3)
+            hosts[host] = draw(st.sampled_from([*some, *HOSTS, None]))
+        behaves = hosts[host]
+        if behaves is None:
+            return draw(answers_to(step))
+        if isinstance(step, Resend):
+            again = Reply(200) if plain else draw(st.sampled_from([Reply(200), BAD]))
+            return BAD if behaves is stranger else again
+        return INFO if path == "/info" else behaves(path)
+
+    reply = BAD if plain else draw(st.just(BAD) | refusals_as_replies)
+    refusal = Refusal(method, path, reply, setup.access)
+    story = Story()
+    verdict = story.run(resolve(refusal, setup, policy), answer)
+    hypothesis.target(float(len(story.told)), label="requests")
+    return Trial(setup, policy, refusal, story, verdict)
+
+
+# --- the rule, said anew --------------------------------------------------------------
+
+
+def regions_may_be_asked(trial: Trial, key: str) -> bool:
+    """By section 3: never, always from an official host, or if nothing is configured."""
+    setup, asking = trial.setup, trial.policy.probe_regions
+    if not (key.startswith(("lsv2_pt_", "lsv2_sk_")) and len(key) == 51):
+        return False
+    home = setup.held.endpoint
+    if asking is None:
+        places = (setup.environ, setup.dotenv, setup.profile)
+        return home.source.kind == "default" and not any(p.endpoint.value for p in places)
+    # What was corrected to an official host is one.
+    return asking and bool(set(at_home(home.value)) & set(OFFICIAL))
+
+
+def at_home(endpoint: str | None) -> list[str | None]:
+    """The host of an endpoint, and the API that it stands for, if it is a web app's."""
+    here = origin_on_the_wire(endpoint or "")
+    webs = {origin_on_the_wire(region.web): region.api for region in REGIONS}
+    return [here, *([origin_on_the_wire(webs[here])] if here in webs else [])]
+
+
+def allowed(trial: Trial, key: str) -> set[str | None]:
+    """The hosts that may see a key."""
+    setup = trial.setup
+    places = (setup.held, setup.environ, setup.dotenv, setup.profile)
+    home = setup.held.endpoint.value
+    found: set[str | None] = set()
+    for place in places:
+        if place.key.value and key in (place.key.value, clean(place.key.value)):
+            found |= set(at_home(place.endpoint.value or home))
+    if found & set(OFFICIAL):
+        # A newer endpoint that is official may take a key from another official one.
+        newer = (origin_on_the_wire(p.endpoint.value or "") for p in places)
+        found |= {host for host in newer if host in OFFICIAL}
+    if regions_may_be_asked(trial, clean(key)):
+        found |= set(OFFICIAL)
+    return found
+
+
+@given(trials())
+def test_a_key_reaches_no_host_outside_its_allowed_set(trial: Trial) -> None:
+    for step in trial.story.steps:
+        if isinstance(step, Resend):
+            url, key = step.access.endpoint, step.access.key
+        else:
+            url, key = step.url, step.key
+        if key:
+            assert origin_on_the_wire(url) in allowed(trial, key), (step, key)
+
+
+@given(trials())
+def test_an_argument_is_never_replaced(trial: Trial) -> None:
+    now = trial.setup.held
+    used = [step.access for step in trial.story.resends]
+    if trial.verdict and trial.verdict.repair:
+        used.append(trial.verdict.repair.access)
+    for access in used:
+        if now.key.source.kind == "argument":
+            assert access.key in (now.key.value, clean(now.key.value or ""))
+        if now.endpoint.source.kind == "argument":
+            assert access.endpoint == now.endpoint.value
+        if now.workspace.source.kind == "argument":
+            assert access.workspace == now.workspace.value
+
+
+@given(trials())
+def test_it_ends_within_its_budget_of_requests(trial: Trial) -> None:
+    assert len(trial.story.steps) < MOST_REQUESTS
+    probes = [step for step in trial.story.steps if isinstance(step, Probe)]
+    assert len(set(probes)) == len(probes), "asked twice"
+    for region in REGIONS:
+        asked = [p for p in probes if p.checked and p.url.startswith(f"{region.api}/")]
+        assert len(asked) <= 2
+    assert all(p.url.startswith("https://") for p in probes if p.checked)
+    assert all(p.workspace is None and not p.session for p in probes if p.checked)
+
+
+@given(trials())
+def test_nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_one(
+    trial: Trial,
+) -> None:
+    refusal = trial.refusal
+    needed = permission_for(refusal.method, refusal.path) or ""
+    if refusal.method == "GET" or needed.endswith(":read"):
+        return
+    for step in trial.story.resends:
+        region = OFFICIAL.get(str(origin_on_the_wire(step.access.endpoint)))
+        places = (trial.setup.held, trial.setup.environ, trial.setup.dotenv)
+        configured = {
+            h for p in (*places, trial.setup.profile) for h in at_home(p.endpoint.value)
+        }
+        if region is None or origin_on_the_wire(region.api) in configured:
+            continue
+        asked = Probe(f"{region.api}/api/v1/workspaces", step.access.key, checked=True)
+        told = dict(trial.story.told).get(asked)
+        listed = told.data() if isinstance(told, Reply) and told.status == 200 else None
+        only = isinstance(listed, list) and len([r for r in listed if is_one(r)]) == 1
+        assert step.access.workspace or only, step
+
+
+def is_one(row: object) -> bool:
+    return isinstance(row, dict) and row.get("id") in IDS and not row.get("is_deleted")
+
+
+def test_the_trials_come_to_the_cases_that_matter() -> None:
+    """Without these the properties above would say little."""
+    seen = set()
+
+    @hypothesis.settings(
+        max_examples=600,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(trials())
+    def look(trial: Trial) -> None:
+        if trial.verdict and trial.verdict.diagnosis.code == "wrong-region":
+            repair = trial.verdict.repair
+            what = "reported" if repair is None else "for all"
+            seen.add("for reads" if repair and repair.for_reads else what)
+            seen.add(trial.setup.held.endpoint.source.kind)
+
+    look()
+    assert seen >= {"reported", "for all", "for reads", "default", "argument"}
+
+
+def test_a_decision_that_breaks_the_rule_is_seen() -> None:
+    """The property fails for a probe of another region that nobody allowed."""
+    key = KEYS[0]
+    environment = Settings(
+        Setting(key, Source("environment", "LANGSMITH_API_KEY")),
+        Setting(US, Source("environment", "LANGSMITH_ENDPOINT")),
+    )
+    setup = Setup(environment, environ=environment)
+    refusal = Refusal("GET", "/sessions", BAD, setup.access)
+    forbidden = Probe(f"{REGIONS[1].api}/api/v1/workspaces", key, checked=True)
+    trial = Trial(setup, Policy(), refusal, Story([(forbidden, BAD)]), None)
+    assert origin_on_the_wire(forbidden.url) not in allowed(trial, key)
+    permitted = replace(trial, policy=Policy(probe_regions=True))
+    assert origin_on_the_wire(forbidden.url) in allowed(permitted, key)

@@ -1,0 +1,37 @@
+"""Certificates for the run: an authority of its own, and one for each host name."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import trustme
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="authority")
+
+
+@functools.cache
+def _authority() -> trustme.CA:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(Path(_folder().name) / "authority.pem"))
+    return authority
+
+
+def authority_file() -> str:
+    """The file with the certificate of the authority."""
+    _authority()
+    return str(Path(_folder().name) / "authority.pem")
+
+
+@functools.cache
+def files_for(host: str) -> tuple[str, str]:
+    """The files with the certificate of a host name and with its private key."""
+    certificate = _authority().issue_cert(host)
+    chain, key = (Path(_folder().name) / f"{host}.{end}" for end in ("pem", "key"))
+    chain.write_bytes(b"".join(c.bytes() for c in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(str(key))
+    return str(chain), str(key)
