@@ -539,14 +539,22 @@ REGION_ROWS = (
         says=("{foreign} (the headers argument)",),
     ),
     Scenario(
-        "another key and a login in the headers argument, beside the client's own",
-        personal,
+        "another key, workspace and a login in the headers argument, beside one's own",
+        personal_of_two,
         "key-rejected",
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
-        environ={"LANGSMITH_API_KEY": GONE},
-        headers={"x-api-key": "{key}", "Authorization": "Basic bWU6cGE1NXdvcmQ="},
-        says=("another key, lsv2_pt_", "adds a login, Authorization"),
+        environ={"LANGSMITH_API_KEY": GONE, "LANGSMITH_WORKSPACE_ID": "{own}"},
+        headers={
+            "x-api-key": "{key}",
+            "X-Tenant-Id": "{foreign}",
+            "Authorization": "Basic bWU6cGE1NXdvcmQ=",
+        },
+        says=(
+            "another key, lsv2_pt_",
+            "another workspace, {foreign}, not sent",
+            "adds a login, Authorization",
+        ),
         unseen=("key",),
     ),
     Scenario(

@@ -292,6 +292,7 @@ class Stage:
         """What the settings of the row give for a key."""
         row = self.row
         given = [row.arguments, row.environ, row.later, row.later_profile or {}]
+        given += [row.colab or {}, row.profile if isinstance(row.profile, Mapping) else {}]
         given.append({n.replace("-", "_"): v for n, v in row.headers.items()})
         texts = [v for some in given for n, v in some.items() if "api_key" in n.lower()]
         for file in (row.dotenv, row.later_dotenv):

@@ -873,3 +873,15 @@ def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
             response.raise_for_status()
 
     run(client, call)
+
+
+def test_an_assigned_key(server: SimulatedLangSmith) -> None:
+    """It is used from then on, and counts as chosen."""
+    server.add_workspace("Research")
+    client = client_for(server, api_key=GONE)
+    client.api_key = server.add_personal_key().secret
+    diagnosis = run(client, client.diagnose)
+    assert (diagnosis.code, diagnosis.key_source) == (
+        "ok",
+        "an assignment to client.api_key",
+    )

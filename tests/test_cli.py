@@ -63,6 +63,8 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
         f"  key:       personal key lsv2_pt_…{key[-4:]}, from LANGSMITH_API_KEY",
         f"  endpoint:  {server.url} (LANGSMITH_ENDPOINT)",
         "  workspace: none",
+        "  project:   default (default)",
+        "  tracing:   off (default)",
         "  found:     the key can use 1 workspace:",
         f"               {settings_workspace(server)}  Research",
     ]

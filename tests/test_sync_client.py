@@ -985,3 +985,17 @@ def test_the_log_line_of_a_repair(
         f"key can use. To make it permanent: set LANGSMITH_WORKSPACE_ID={own.id}, or pass "
         f'workspace_id="{own.id}".'
     )
+
+
+def test_no_time_for_a_question(server: SimulatedLangSmith) -> None:
+    """On each way nothing is asked, and the error says so."""
+    for ask in (
+        lambda client: list(client.list_projects()),
+        lambda client: client._get_langsmith_api_sync().get("/sessions", cast_to=object),
+    ):
+        client = client_for(server, api_key=GONE, policy=Policy(budget_s=1e-6))
+        with pytest.raises(AccessDeniedError) as caught:
+            ask(client)
+        texts = [finding.text for finding in caught.value.diagnosis.findings]
+        assert "whether the server knows the key could not be asked" in texts
+    assert paths(server) == ["GET /sessions 403"] * 2
