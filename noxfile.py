@@ -14,6 +14,7 @@ OURS_ALONE = (
     "tests/test_keys.py",
     "tests/test_layout.py",
     "tests/test_readme.py",
+    "tests/test_rule.py",
     "tests/test_simulated_langsmith.py",
 )
 PROJECT = nox.project.load_toml("pyproject.toml")

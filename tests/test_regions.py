@@ -273,6 +273,11 @@ def test_nor_do_its_resources(
         await generated.close()
 
     anyio.run(call)
+    with (
+        client._get_langsmith_api_sync() as generated,
+        pytest.raises(Exception, match="does not check certificates"),
+    ):
+        generated.get("/sessions", cast_to=object)
     assert others_saw(regions) == []
     session.close()
 

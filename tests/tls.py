@@ -28,6 +28,14 @@ def authority_file() -> str:
 
 
 @functools.cache
+def nobody_s_file() -> str:
+    """The file of an authority that has issued nothing."""
+    path = Path(_folder().name) / "nobody.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@functools.cache
 def files_for(host: str) -> tuple[str, str]:
     """The files with the certificate of a host name and with its private key."""
     certificate = _authority().issue_cert(host)
