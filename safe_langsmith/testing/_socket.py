@@ -135,12 +135,7 @@ class _Server(uvicorn.Server):
         # A client that keeps a connection alive would be waited for, most of all over
         # TLS, where closing takes two.
         self._abort(idle_only=True)
-        if self.server_state.tasks:
-            await super().shutdown(sockets)
-        for server in self.servers:
-            server.close()
-        # What was accepted a moment ago becomes a connection first.
-        await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
         self._abort(idle_only=False)
         await asyncio.sleep(0)
 
