@@ -80,7 +80,7 @@ def fixed(
         )
         diagnosis = _look(env_file, path, say)
     if diagnosis.code not in ("ok", "unknown") and not diagnosis.fixes:
-        say("\nNothing to write: there is not one right endpoint or workspace to be found.")
+        say("\nNothing to write: no one right endpoint or workspace for a .env was found.")
     return diagnosis
 
 
