@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import stat
@@ -351,6 +352,27 @@ def test_without_a_terminal(lines: str) -> None:
     assert names() == [".env"]
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("no\n", 1), (None, 1)])
+def test_the_question_in_this_process(
+    lines: str, answer: str | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FILE.write_text(lines)
+    out = Terminal()
+    given = io.StringIO("y\n") if answer is None else Terminal(answer)
+    monkeypatch.setattr(sys, "stdin", given)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["doctor", "--fix"]) == code
+    assert ("[y/N] " in out.getvalue()) == (answer is not None)
+    assert (FILE.read_text() == lines) == bool(code)
+
+
 def typed(answer: str) -> tuple[str, int]:
     """Run `doctor --fix` in a terminal, answer its question, and give what it shows.
 
@@ -450,6 +472,8 @@ def child(left):
     os._exit(0)
 
 for steps in range(100):
+    for left_behind in Path().glob(".env.*"):
+        left_behind.unlink()
     pid = os.fork() or child(steps)
     ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     found = {before: "old", after: "new"}.get(Path(".env").read_bytes(), "broken")
@@ -498,6 +522,26 @@ def test_a_full_disk(limit: int) -> None:
     assert ": .env could not be written: File too large" in ran(FULL, str(limit))
     assert FILE.read_bytes() == before
     assert names() == [".env"]
+
+
+@posix
+def test_a_full_disk_in_this_process() -> None:
+    before = b"A=1\n" * 10_000
+    FILE.write_bytes(before)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(UnwrittenError, match="File too large"):
+            write(FILE, before, before + b"B=1\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names() == [".env"]
+
+
+def test_a_folder_in_its_place() -> None:
+    FILE.mkdir()
+    with pytest.raises(UnwrittenError, match="it is not a regular file"):
+        write(FILE, b"", b"A=1\n")
 
 
 # --- the text -------------------------------------------------------------------------
