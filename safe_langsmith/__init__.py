@@ -7,6 +7,7 @@ from safe_langsmith._diagnose import diagnose
 from safe_langsmith._diagnosis import (
     Diagnosis,
     Finding,
+    Fix,
     Identity,
     SettingInfo,
     WorkspaceInfo,
@@ -46,6 +47,7 @@ __all__ = [
     "Diagnosis",
     "FeatureUnavailableError",
     "Finding",
+    "Fix",
     "Identity",
     "Installation",
     "KeyMalformedError",

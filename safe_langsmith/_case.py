@@ -55,7 +55,8 @@ class Cause:
     """A cause that was shown: what to say of it, and the repair, if the rule allows one.
 
     ``waits``: seconds to wait before each try of the request with ``repair``.
-    ``otherwise``: what holds if the request is refused all the same.
+    ``otherwise``: what holds if the request is refused all the same. ``right``: settings
+    that were shown to be right, where the rule lets no client use them unasked.
     """
 
     code: Code
@@ -65,6 +66,7 @@ class Cause:
     waits: tuple[float, ...] = (0.0,)
     required_permission: str | None = None
     otherwise: Cause | None = None
+    right: Settings | None = None
 
 
 # What a check returns to end the search where nothing was refused.

@@ -24,7 +24,8 @@ from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
 from safe_langsmith._codes import EXPLANATIONS, explain
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._diagnosis import Identity
+from safe_langsmith._diagnosis import Diagnosis, Identity
+from safe_langsmith._fix import fixed
 from safe_langsmith._keys import scrub
 from safe_langsmith._policy import Policy
 
@@ -35,9 +36,13 @@ examples:
   safe-langsmith doctor
   safe-langsmith doctor --env-file ../settings/.env
   safe-langsmith doctor --json
+  safe-langsmith doctor --fix
 
 It reads the environment, the .env file and the profile of LangSmith's CLI, sends a few
 read-only requests to your endpoint, and changes nothing. Keys are shown masked.
+
+With --fix it loads the .env as your program does, shows the line that it would change, and
+asks. The old file is kept as .env.bak. A key is never written.
 
 exit code: 0 LangSmith accepts the settings; 1 a problem was found; 2 wrong use;
 3 LangSmith could not be asked.
@@ -150,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_file,
         help=_ENV_FILE,
     )
+    doctor.add_argument(
+        "--fix",
+        action="store_true",
+        help="write the endpoint or workspace that was found into the .env, after asking",
+    )
+    doctor.add_argument("--yes", action="store_true", help="with --fix: do not ask")
     about = "say what a code means, how it is shown, and how to fix it"
     codes = command("explain", about, _EXPLAIN_HELP, _explain)
     codes.add_argument(
@@ -188,15 +199,39 @@ def _file(text: str) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.yes and not options.fix:
+        return _complain("--yes goes with --fix", WRONG_USE)
     try:
-        diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
+        if options.fix:
+            diagnosis = _fixed(options)
+        else:
+            diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
     except (LangSmithError, ValueError) as error:
         return _no_client(error)
     if options.json:
         print(json.dumps(diagnosis.as_dict(), indent=2))
-    else:
+    elif not options.fix:  # which has shown it
         print(diagnosis.report())
     return {"ok": HEALTHY, "unknown": UNKNOWN}.get(diagnosis.code, PROBLEM)
+
+
+def _fixed(options: argparse.Namespace) -> Diagnosis:
+    """Put the `.env` right, in a talk with whoever sits at the terminal."""
+    talk = sys.stderr if options.json else sys.stdout
+
+    def say(text: str) -> None:
+        print(text, file=talk, flush=True)
+
+    def agrees(file: str) -> bool:
+        if options.yes:
+            return True
+        if not (sys.stdin.isatty() and talk.isatty()):
+            say("There is no terminal to ask at. To have it written: doctor --fix --yes")
+            return False
+        print(f"Write this to {file}? [y/N] ", end="", file=talk, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return fixed(options.env_file, say, agrees)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -129,6 +129,17 @@ class SettingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """A variable, and the one value that was shown to be right for it. Never a key."""
+
+    variable: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.variable}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Why LangSmith refused a request, what was found, and what to do.
 
@@ -136,8 +147,8 @@ class Diagnosis:
     for people, ``as_dict()`` plain data for JSON. ``code`` is stable; "ok" is a healthy
     one, "unknown" one that could not be determined (no error has it). ``resolved`` says
     that the request was answered in the end. ``status_code`` is None where no
-    request was refused. ``identity`` is None
-    where LangSmith does not know the key, or did not say.
+    request was refused. ``identity`` is None where LangSmith does not know the key, or did
+    not say. ``fixes`` are what ``safe-langsmith doctor --fix`` may write.
     """
 
     code: Code
@@ -160,6 +171,7 @@ class Diagnosis:
     required_permission: str | None = None
     settings: tuple[SettingInfo, ...] = ()
     identity: Identity | None = None
+    fixes: tuple[Fix, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""

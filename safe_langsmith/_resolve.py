@@ -5,6 +5,7 @@ Every decision ends here. A generator without I/O; see `_protocol`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,14 @@ from safe_langsmith._case import (
 )
 from safe_langsmith._checks import CHECKS
 from safe_langsmith._checks.endpoint import not_an_api
-from safe_langsmith._diagnosis import Code, Diagnosis, Identity, SettingInfo, WorkspaceInfo
+from safe_langsmith._diagnosis import (
+    Code,
+    Diagnosis,
+    Fix,
+    Identity,
+    SettingInfo,
+    WorkspaceInfo,
+)
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
     origin,
@@ -27,7 +35,7 @@ from safe_langsmith._hosts import (
     region_of_web,
     shown,
 )
-from safe_langsmith._keys import can_be_sent, kind_of, mask, scrub
+from safe_langsmith._keys import can_be_sent, clean, kind_of, mask, scrub
 from safe_langsmith._operations import operation
 from safe_langsmith._policy import Policy
 from safe_langsmith._protocol import (
@@ -39,11 +47,15 @@ from safe_langsmith._protocol import (
     Steps,
     Unreachable,
 )
-from safe_langsmith._settings import Setup, disagreements
+from safe_langsmith._settings import Setting, Setup, disagreements
 
 _MOST_REPAIRS = 3
 _LONGEST_MESSAGE = 300
 _LONGEST_TEXT = 500
+# The same text within quotes and without, in any `.env` and any shell.
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
+# A profile is not overruled by a variable: it is put right where it stands.
+_WRITABLE = ("environment", "dotenv", "default", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +260,36 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         )
         for info in _settings_of(diagnosis, case.setup)
     )
-    return Verdict(replace(diagnosis, settings=infos), repair)
+    fixes = tuple(f for f in _fixes(case, cause) if safe(f.value) == f.value)
+    return Verdict(replace(diagnosis, settings=infos, fixes=fixes), repair)
+
+
+def _fixes(case: Case, cause: Cause) -> list[Fix]:
+    """The endpoint and the workspace that were shown to be right, and are not held.
+
+    None with another key: they may be right for that one alone. And none that was found
+    for reads alone: a write could land in a workspace that nobody named.
+    """
+    held, repair = case.setup.held, cause.repair
+    right = repair.settings if repair else cause.right
+    if right is None or (repair and repair.for_reads):
+        return []
+    if clean(right.key.value or "") != clean(held.key.value or ""):
+        return []
+    pairs = {
+        "LANGSMITH_ENDPOINT": (held.endpoint, right.endpoint),
+        "LANGSMITH_WORKSPACE_ID": (held.workspace, right.workspace),
+    }
+    found = [_fix(name, old, new.value or "") for name, (old, new) in pairs.items()]
+    return [fix for fix in found if fix]
+
+
+def _fix(name: str, held: Setting, value: str) -> Fix | None:
+    if value == (held.value or "") or held.source.kind not in _WRITABLE:
+        return None
+    named = held.source.kind in ("environment", "dotenv")
+    variable = held.source.name if named else name
+    return Fix(variable, value) if _PLAIN_VALUE.fullmatch(value) else None
 
 
 def _identity(case: Case, access: Access, safe: Callable[[str], str]) -> Identity | None:

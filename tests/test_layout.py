@@ -57,6 +57,7 @@ ORDER = (
     "_verify",
     "__init__",
     "_codes",
+    "_fix",
     "_cli",
     "_demo",
     "__main__",
@@ -76,10 +77,13 @@ SPEAK_HTTP = {
     "_replay",
     "_demo",
 }
-READ_THE_MACHINE = {"_settings", "_saved", "_replay", "_cli", "_demo"}
+READ_THE_MACHINE = {"_settings", "_saved", "_replay", "_fix", "_cli", "_demo"}
 # Of the rooms of the settings, the only ones that a client needs before a refusal.
 EARLY_SETTINGS = {"_settings", "_settings.sources", "_settings.environment"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
+CHANGE_THE_DISK = {"tempfile", "write_text", "write_bytes", "rename", "unlink", "chmod"}
+# A `.env`, the folder of saved traces, and a folder of the demo's own: see SECURITY.md.
+CHANGES_THE_DISK = {"_fix", "_replay", "_demo"}
 LATE = {"tenacity", "dotenv", "anyio"}
 PUBLIC = {
     "AccessDeniedError",
@@ -89,6 +93,7 @@ PUBLIC = {
     "Diagnosis",
     "FeatureUnavailableError",
     "Finding",
+    "Fix",
     "Identity",
     "Installation",
     "KeyMalformedError",
@@ -208,6 +213,19 @@ def test_that_room_is_seen_to_read() -> None:
     found = {read for room in rooms for read in reads_of_the_machine(tree_of(room))}
     assert {"os.environ", "pathlib", "dotenv"} <= found
     assert not list(reads_of_the_machine(tree_of("_settings.sources")))
+
+
+def changes_of_the_disk(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in CHANGE_THE_DISK:
+            yield ast.unparse(node)
+    yield from (n for n in imported(ast.walk(tree)) if n in CHANGE_THE_DISK)
+
+
+@modules
+def test_few_rooms_change_the_disk(module: str) -> None:
+    changes = list(changes_of_the_disk(tree_of(module)))
+    assert bool(changes) == (module in CHANGES_THE_DISK), changes
 
 
 def loaded_with(module: str) -> set[str]:

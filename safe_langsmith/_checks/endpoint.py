@@ -53,7 +53,10 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
     api = yield from case.ask(info_of(endpoint))
     if is_langsmith(api):
         summary = f"{shown(endpoint)} serves the web app; the API is at {shown(below)}."
-        return Cause("wrong-endpoint", summary, (set_endpoint(case, shown(below)),))
+        step = set_endpoint(case, shown(below))
+        held = case.setup.held
+        right = replace(held, endpoint=replace(held.endpoint, value=below))
+        return Cause("wrong-endpoint", summary, (step,), right=right)
     summary = f"{shown(endpoint)} does not answer like a LangSmith API."
     step = set_endpoint(case, DEFAULT_ENDPOINT)
     return Cause("wrong-endpoint", summary, (f"{step}, or your region's or own address",))

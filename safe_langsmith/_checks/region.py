@@ -112,7 +112,9 @@ def _one(case: Case, region: Region, identity: Standing, *, sure: bool) -> Cause
     )
     step = set_endpoint(case, region.api)
     if not sure or not endpoint_is_open(case):
-        return Cause("wrong-region", summary, (step,))
+        held = case.setup.held
+        moved = replace(held, endpoint=replace(held.endpoint, value=region.api))
+        return Cause("wrong-region", summary, (step,), right=moved if sure else None)
     case.workspaces = identity.workspaces or ()
     workspace, is_certain = _workspace(case, identity)
     steps: tuple[str, ...] = (step,)

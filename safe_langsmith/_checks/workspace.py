@@ -176,9 +176,9 @@ def _meant(
     case: Case, workspace: str, summary: str, step: str, *, may_repair: bool
 ) -> Cause:
     held = case.setup.held
-    if not may_repair:
-        return Cause("workspace-mismatch", summary, (step,))
     settings = replace(held, workspace=Setting(workspace, held.workspace.source))
+    if not may_repair:
+        return Cause("workspace-mismatch", summary, (step,), right=settings)
     how = f"used workspace {workspace}"
     repair = Repair(settings, case.sent.session, how, step)
     return Cause("workspace-mismatch", summary, (step,), repair)

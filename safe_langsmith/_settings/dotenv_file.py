@@ -22,10 +22,11 @@ from safe_langsmith._settings.sources import NAMES, Settings, part
 
 Choice = str | os.PathLike[str] | Literal[False] | None
 # python-dotenv takes some seconds for a file of a million characters.
-_LARGEST_FILE = 100_000
+LARGEST_FILE = 100_000
 # A value that refers to others may grow beyond every bound.
 _LONGEST_VALUE = 10_000
 _MOST_LINES = 4
+_SWITCH = "PYTHON_DOTENV_DISABLED"
 _OURS = ("LANGSMITH_", "LANGCHAIN_")
 _UNQUOTED = re.compile(r"=[^\S\r\n]*[^\s\"']")
 _CURLY = "\u201c\u201d\u2018\u2019"
@@ -72,15 +73,18 @@ def read_dotenv(choice: Choice) -> Dotenv:
 
 def _unless_disabled(found: File, notes: tuple[Finding, ...]) -> Dotenv:
     """Take nothing from the file where its loading is switched off."""
-    name = "PYTHON_DOTENV_DISABLED"
-    disabled = os.environ.get(name, "").casefold() in ("1", "true", "t", "yes", "y")
-    if not disabled or not _ours(found.values):
+    if not switched_off() or not ours(found.values):
         return Dotenv(found, notes=notes)
     text = (
-        f"{name} is set: load_dotenv() of python-dotenv 1.2 or newer loads nothing, and "
+        f"{_SWITCH} is set: load_dotenv() of python-dotenv 1.2 or newer loads nothing, and "
         f"{found.known_as} is not used"
     )
     return Dotenv(notes=(*notes, Finding("settings", "bad", text)))
+
+
+def switched_off() -> bool:
+    """Whether load_dotenv() is told to load nothing."""
+    return os.environ.get(_SWITCH, "").casefold() in ("1", "true", "t", "yes", "y")
 
 
 def _elsewhere(found: File, beside: File) -> tuple[Finding, ...]:
@@ -117,7 +121,7 @@ def _of_script() -> Path | None:
 def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
     """Read one file, bounded, whatever is in it."""
     known_as = short(path)
-    raw, why = read_bytes(path, _LARGEST_FILE)
+    raw, why = read_bytes(path, LARGEST_FILE)
     if why:
         return File(), (_unreadable(known_as, why),)
     try:
@@ -227,7 +231,8 @@ def _traps(bindings: list[Binding], known_as: str) -> list[Finding]:
     return [Finding("settings", "unknown", text) for text in texts[: 2 * _MOST_LINES]]
 
 
-def _ours(names: Iterable[str]) -> bool:
+def ours(names: Iterable[str]) -> bool:
+    """Whether a setting of LangSmith is among these variables."""
     return any(name.startswith(_OURS) for name in names)
 
 
