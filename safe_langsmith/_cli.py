@@ -15,14 +15,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from langsmith.utils import LangSmithError
 
 from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
 from safe_langsmith._codes import EXPLANATIONS, explain
-from safe_langsmith._diagnose import diagnose
+from safe_langsmith._hosts import shown
 from safe_langsmith._keys import scrub
 from safe_langsmith._policy import Policy
 
@@ -32,13 +32,16 @@ _DOCTOR_HELP = """\
 examples:
   safe-langsmith doctor
   safe-langsmith doctor --env-file ../settings/.env
+  safe-langsmith doctor --profile work --timeout 30
+  safe-langsmith doctor --offline
   safe-langsmith doctor --json
 
 It reads the environment, the .env file and the profile of LangSmith's CLI, sends a few
-read-only requests to your endpoint, and changes nothing. Keys are shown masked.
+read-only requests to your endpoint, and changes nothing. Keys are shown masked: what it
+prints can be shown to others.
 
 exit code: 0 LangSmith accepts the settings; 1 a problem was found; 2 wrong use;
-3 LangSmith could not be asked.
+3 it could not be determined.
 """
 _EXPLAIN_HELP = """\
 examples:
@@ -65,7 +68,7 @@ It needs no account and reads none of your settings. A simulated LangSmith answe
 this machine; install it with: pip install "safe-langsmith[testing]"
 """
 
-
+_LONGEST = 600
 _ENV_FILE = "the .env file to read (else: the nearest, from this folder upwards)"
 
 
@@ -124,13 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
     about = "check the settings found here against LangSmith"
     doctor = command("doctor", about, _DOCTOR_HELP, _doctor)
-    doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    doctor.add_argument(
-        "--env-file",
-        metavar="PATH",
-        type=_file,
-        help=_ENV_FILE,
-    )
+    _doctor_options(doctor)
     about = "say what a code means, how it is shown, and how to fix it"
     codes = command("explain", about, _EXPLAIN_HELP, _explain)
     codes.add_argument(
@@ -150,6 +147,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _doctor_options(doctor: argparse.ArgumentParser) -> None:
+    def add(*names: str, **about: Any) -> None:
+        doctor.add_argument(*names, **about)
+
+    add("--json", action="store_true", help="print the report as JSON")
+    about = "send nothing; what only LangSmith can tell is ?"
+    add("--offline", action="store_true", help=about)
+    add("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
+    about = "the profile of LangSmith's CLI to use"
+    add("--profile", metavar="NAME", help=about)
+    add("--api-url", metavar="URL", help="the endpoint to check, in place of the set one")
+    about = "the workspace to check, in place of the set one"
+    add("--workspace-id", metavar="ID", help=about)
+    about = (
+        "whether a key that its region does not know may be shown to LangSmith's other "
+        "regions (else: only if no endpoint is set)"
+    )
+    regions = argparse.BooleanOptionalAction
+    add("--probe-regions", action=regions, default=None, help=about)
+    about = "the most seconds that the check may take (else: 10)"
+    add("--timeout", metavar="SECONDS", type=_seconds, default=10.0, help=about)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time between 0 and {_LONGEST} s")
+    return seconds
+
+
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
@@ -161,15 +191,32 @@ def _file(text: str) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from safe_langsmith._doctor import examined, report
+    from safe_langsmith._report import rendered
+    from safe_langsmith._terminal import Look, Progress
+
     try:
-        diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
+        policy = Policy(
+            dotenv=options.env_file,
+            probe_regions=options.probe_regions,
+            budget_s=options.timeout,
+        )
+        client = SafeClient(
+            options.api_url,
+            workspace_id=options.workspace_id,
+            profile=options.profile,
+            auto_batch_tracing=False,
+            policy=policy,
+        )
     except (LangSmithError, ValueError) as error:
         return _no_client(error)
+    with client.session, Progress(f"asking {shown(client.api_url)}", sys.stderr):
+        found = report(examined(client, offline=options.offline))
     if options.json:
-        print(json.dumps(diagnosis.as_dict(), indent=2))
+        print(json.dumps(found.as_dict(), indent=2))
     else:
-        print(diagnosis.report())
-    return {"ok": HEALTHY, "unknown": UNKNOWN}.get(diagnosis.code, PROBLEM)
+        print(rendered(found, Look.of(sys.stdout)))
+    return {"ok": HEALTHY, "unknown": UNKNOWN}.get(found.code, PROBLEM)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from langsmith._internal import _context
+from langsmith.run_trees import _get_write_replicas_from_env
 
 from safe_langsmith._diagnosis import Finding
+from safe_langsmith._hosts import shown
 from safe_langsmith._settings.sdk_cache import remembered_project
 from safe_langsmith._settings.sources import PassedOver, Setting, Source
 
@@ -53,6 +55,12 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     (name, value), *others = found
     switch = Setting("on" if value == "true" else "off", Source("environment", name))
     return switch, _passed_over("tracing", others), _oddities(name, value, others)
+
+
+def read_destinations() -> tuple[str, ...]:
+    """The addresses in LANGSMITH_RUNS_ENDPOINTS, as the SDK reads them; never a key."""
+    found = (replica.get("api_url") for replica in _get_write_replicas_from_env())
+    return tuple(shown(url) for url in found if url)
 
 
 def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> tuple[Finding, ...]:
