@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from safe_langsmith import __version__
@@ -207,8 +207,12 @@ def _of_the_verdict(name: str, diagnosis: Diagnosis) -> list[Line]:
     """The cause and the findings that belong to a section."""
     lines = []
     if _PLACE.get(diagnosis.code) == name:
-        state: Mark = "unknown" if diagnosis.code == "unknown" else "bad"
-        lines.append(Line(state, "cause", diagnosis.summary))
+        unknown = diagnosis.code == "unknown"
+        lines.append(
+            Line("unknown", "answers", diagnosis.summary)
+            if unknown
+            else Line("bad", "cause", diagnosis.summary)
+        )
     for finding in diagnosis.findings:
         if _SUBJECTS.get(finding.subject) == name:
             # What is odd about settings is seen, though not shown to be the cause.
@@ -334,9 +338,10 @@ def _tracing(facts: Facts) -> list[Line]:
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
     lines += _destinations(facts)
     permission = str(permission_for("POST", "/runs/batch"))
-    may, text = _may(facts, permission), f"with {permission}"
+    may = _may(facts, permission)
     if may is None:
-        lines.append(Line("unknown", "a batch", f"{text}: {facts.not_known}"))
+        text = f"needs {permission}: {facts.not_known}"
+        lines.append(Line("unknown", "a batch", text))
     elif may:
         lines.append(Line("good", "a batch", "would be accepted"))
     else:
@@ -344,10 +349,10 @@ def _tracing(facts: Facts) -> list[Line]:
         lines.append(
             Line(state, "a batch", f"would be refused: the role lacks {permission}")
         )
-    kept = "saved in LANGSMITH_FAILED_TRACES_DIR"
-    lost = "lost, for LANGSMITH_FAILED_TRACES_DIR is not set"
-    text = kept if facts.saves_traces else lost
-    return [*lines, Line("info", "if refused", f"traces are {text}")]
+    text = "lost: LANGSMITH_FAILED_TRACES_DIR is not set"
+    if facts.saves_traces:
+        text = "saved in LANGSMITH_FAILED_TRACES_DIR"
+    return [*lines, Line("info", "if refused", text)]
 
 
 def _destinations(facts: Facts) -> list[Line]:

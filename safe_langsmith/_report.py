@@ -19,7 +19,8 @@ _COLOURS: dict[Mark, str] = {
     "bad": "red",
     "unknown": "cyan",
 }
-_NAMES = 16
+_NO_PROBLEM: dict[str, Mark] = {"ok": "good", "unknown": "unknown"}
+_NAMES = 17
 
 
 def rendered(report: Report, look: Look) -> str:
@@ -34,20 +35,21 @@ def rendered(report: Report, look: Look) -> str:
         for step in report.next_steps:
             lines += wrapped(look.shown(step), look.width, "  - ")
     if report.commands:
-        lines += ["", _title("Run", look)]
+        several = sum("LANGSMITH_WORKSPACE_ID" in c for c in report.commands) > 1
+        choice = ", with the workspace that you mean" if several else ""
+        lines += ["", _title(f"Run{choice}", look)]
         # A command that is cut cannot be pasted; the terminal itself breaks a long one.
         lines += [f"  {look.shown(command)}" for command in report.commands]
     return "\n".join(lines)
 
 
 def _verdict(report: Report, look: Look) -> list[str]:
-    state: Mark = {"ok": "good", "unknown": "unknown"}.get(report.code, "bad")  # type: ignore[assignment]
-    code = "" if report.code in ("ok", "unknown") else f"{report.code}: "
-    return _marked(state, "", f"{code}{report.message}", look)
+    if report.code in _NO_PROBLEM:
+        return _marked(_NO_PROBLEM[report.code], "", report.message, look)
+    return _marked("bad", "", f"{report.code}: {report.message}", look)
 
 
 def _line(line: Line, look: Look) -> list[str]:
-    # Names of permissions may be long, and their texts stand in line all the same.
     name = look.shown(line.name)
     gap = " " * max(_NAMES - columns(name), 1)
     return [f"  {text}" for text in _marked(line.state, f"{name}{gap}", line.text, look, 2)]

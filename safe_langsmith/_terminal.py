@@ -60,7 +60,7 @@ def _shows_colours() -> bool:
 
 
 def columns(text: str) -> int:
-    """How many columns a text takes: Chinese letters take two, an accent of its own none."""
+    """How many columns a text takes: a Chinese letter two, an accent of its own none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
