@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._diagnosis import Diagnosis, Finding, SettingInfo, WorkspaceInfo
+from safe_langsmith._diagnosis import (
+    Diagnosis,
+    Finding,
+    Identity,
+    SettingInfo,
+    WorkspaceInfo,
+)
 from safe_langsmith._policy import Policy
 from safe_langsmith.errors import (
     AccessDeniedError,
@@ -40,6 +46,7 @@ __all__ = [
     "Diagnosis",
     "FeatureUnavailableError",
     "Finding",
+    "Identity",
     "Installation",
     "KeyMalformedError",
     "KeyMissingError",

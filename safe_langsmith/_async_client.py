@@ -11,16 +11,17 @@ from langsmith._httpx import httpx
 from safe_langsmith._auth import RefusalAuth, watched
 from safe_langsmith._hosts import base_of
 from safe_langsmith._ledger import Ledger
-from safe_langsmith._policy import Policy, checked, with_policy
+from safe_langsmith._policy import Policy, checked, with_more
 from safe_langsmith._protocol import Access
 from safe_langsmith._settings import AtConstruction, at_construction, sendable_key
+from safe_langsmith.errors import identity_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langsmith.prompt_cache import AsyncPromptCache
 
-    from safe_langsmith._diagnosis import Diagnosis
+    from safe_langsmith._diagnosis import Diagnosis, Identity
 
 # The order of the SDK's positional arguments.
 _POSITIONAL = tuple(inspect.signature(langsmith.AsyncClient).parameters)
@@ -120,6 +121,14 @@ class SafeAsyncClient(langsmith.AsyncClient):
 
         return await diagnose(self, self._client)
 
+    async def whoami(self) -> Identity:
+        """Ask LangSmith who it takes this client for. See `SafeClient.whoami`."""
+        return identity_in(await self.diagnose())
+
+    async def can_i(self, permission: str) -> bool | None:
+        """Ask whether this client's role has a permission. See `SafeClient.can_i`."""
+        return (await self.whoami()).may(permission)
+
     def _access(self) -> Access:
         """What a request of this client shows the server now."""
         session = not self._api_key and bool(self._oauth_access_token)
@@ -137,4 +146,6 @@ class SafeAsyncClient(langsmith.AsyncClient):
         self._settings = self._info = None
 
 
-SafeAsyncClient.__init__.__signature__ = with_policy(langsmith.AsyncClient.__init__)  # type: ignore[attr-defined]
+SafeAsyncClient.__init__.__signature__ = with_more(  # type: ignore[attr-defined]
+    langsmith.AsyncClient.__init__, policy="Policy | None"
+)

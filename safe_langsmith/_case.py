@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from safe_langsmith._diagnosis import Code, Finding, State
+from safe_langsmith._diagnosis import Code, Finding, Identity, State
 from safe_langsmith._hosts import (
     base_of,
 )
+from safe_langsmith._keys import kind_of
 from safe_langsmith._operations import (
     is_uuid,
 )
@@ -82,7 +83,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Standing:
     """What the server thinks of a key. ``workspaces`` is None where it lists none."""
 
     state: State
@@ -208,27 +209,50 @@ def _listed(row: dict[str, Any]) -> Listed:
     )
 
 
+def sender(case: Case, access: Access) -> Identity | None:
+    """Who the server takes the sender for, out of what it was asked already."""
+    listing = case.answers.get(probe(replace(access, workspace=None), "/workspaces"))
+    rows = listed_in(listing) if listing is not None else None
+    who = case.answers.get(probe(access, "/auth/public"))
+    data = who.data() if isinstance(who, Reply) and judge(who) == "good" else None
+    told: dict[str, Any] = data if isinstance(data, dict) else {}
+    if rows is None and not told:
+        return None
+    workspace = text_in(told.get("tenant_id")) or access.workspace
+    here = Standing("good", rows).lists(workspace) if workspace else None
+    owners = (text_in(told.get("organization_id")), *(w.organization for w in rows or ()))
+    return Identity(
+        kind="oauth" if access.session else kind_of(access.key),
+        organization_id=next((owner for owner in owners if owner), None),
+        user_id=text_in(told.get("ls_user_id")) or text_in(told.get("user_id")) or None,
+        workspace_id=workspace if here or told else None,
+        workspace_name=here.name if here else "",
+        role=here.role if here else "",
+        permissions=tuple(sorted(here.permissions)) if here and here.permissions else None,
+    )
+
+
 def text_in(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def identify(case: Case, access: Access, *, checked: bool = False) -> Steps[Identity]:
+def identify(case: Case, access: Access, *, checked: bool = False) -> Steps[Standing]:
     """Find out whether the server knows a key, without regard to a workspace."""
     alone = replace(access, workspace=None)
     listing = yield from case.ask(probe(alone, "/workspaces", checked=checked))
     rows = listed_in(listing)
     if rows is not None:
         owner = next((w.organization for w in rows if w.organization), None)
-        return Identity("good", rows, organization=owner)
+        return Standing("good", rows, organization=owner)
     who = yield from case.ask(probe(alone, "/auth/public", checked=checked))
     data = who.data() if isinstance(who, Reply) else None
     if judge(who) == "good" and isinstance(data, dict):
         home, owner = text_in(data.get("tenant_id")), text_in(data.get("organization_id"))
-        return Identity("good", None, home if is_uuid(home) else None, owner or None)
+        return Standing("good", None, home if is_uuid(home) else None, owner or None)
     if says_org_scoped(who):
-        return Identity("good")
+        return Standing("good")
     refused = judge(listing) == "bad" and judge(who) == "bad"
-    return Identity("bad" if refused else "unknown")
+    return Standing("bad" if refused else "unknown")
 
 
 def admits(case: Case, access: Access) -> Steps[State]:

@@ -1,4 +1,4 @@
-"""The command ``safe-langsmith``: doctor, explain, replay, demo."""
+"""The command ``safe-langsmith``: one function for each of its commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
@@ -22,9 +23,14 @@ from langsmith.utils import LangSmithError
 from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
 from safe_langsmith._codes import EXPLANATIONS, explain
+from safe_langsmith._diagnose import diagnose
+from safe_langsmith._diagnosis import Identity
+from safe_langsmith._doctor import examined, report
 from safe_langsmith._hosts import shown
 from safe_langsmith._keys import scrub
 from safe_langsmith._policy import Policy
+from safe_langsmith._report import rendered
+from safe_langsmith._terminal import Look, Progress
 
 HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -59,6 +65,23 @@ a file once LangSmith has taken it. Stop it at any time, and run it again: for a
 that was under way then, LangSmith is asked whether it has it.
 
 exit code: 0 nothing is left; 1 something is left, and why; 2 wrong use.
+"""
+_WHOAMI_HELP = """\
+examples:
+  safe-langsmith whoami
+  safe-langsmith whoami --json
+
+exit code: 0 LangSmith knows you; 1 it does not, and why; 3 it gave no answer that tells.
+"""
+_CAN_I_HELP = """\
+examples:
+  safe-langsmith can-i runs:create
+  safe-langsmith can-i projects:create && python evaluate.py
+
+An access policy of the organization may deny what a role allows.
+
+exit code: 0 yes; 1 no, or LangSmith does not know the key; 2 there is no such permission;
+3 LangSmith does not say.
 """
 _DEMO_HELP = """\
 example:
@@ -142,6 +165,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the folder they were saved in (else: LANGSMITH_FAILED_TRACES_DIR)",
     )
     replay.add_argument("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
+    about = "say who LangSmith takes you for, and what you may do"
+    whoami = command("whoami", about, _WHOAMI_HELP, _whoami)
+    whoami.add_argument("--json", action="store_true", help="print it as JSON")
+    whoami.add_argument("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
+    about = "say whether your role has a permission"
+    can_i = command("can-i", about, _CAN_I_HELP, _can_i)
+    can_i.add_argument("permission", metavar="PERMISSION", help="such as runs:create")
+    can_i.add_argument("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
     about = "show each cause with the plain client and with SafeClient"
     command("demo", about, _DEMO_HELP, _demo)
     return parser
@@ -191,10 +222,6 @@ def _file(text: str) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from safe_langsmith._doctor import examined, report
-    from safe_langsmith._report import rendered
-    from safe_langsmith._terminal import Look, Progress
-
     try:
         policy = Policy(
             dotenv=options.env_file,
@@ -210,7 +237,8 @@ def _doctor(options: argparse.Namespace) -> int:
         )
     except (LangSmithError, ValueError) as error:
         return _no_client(error)
-    with client.session, Progress(f"asking {shown(client.api_url)}", sys.stderr):
+    doing = "reading" if options.offline else f"asking {shown(client.api_url)}"
+    with client.session, Progress(doing, sys.stderr):
         found = report(examined(client, offline=options.offline))
     if options.json:
         print(json.dumps(found.as_dict(), indent=2))
@@ -258,6 +286,46 @@ def _replay(options: argparse.Namespace) -> int:
     if result.error is not None:
         print(f"\n{result.error}")
     return PROBLEM if result.left else HEALTHY
+
+
+def _whoami(options: argparse.Namespace) -> int:
+    return _with_identity(options, lambda who: _introduce(who, as_json=options.json))
+
+
+def _introduce(who: Identity, *, as_json: bool) -> int:
+    print(json.dumps(asdict(who), indent=2) if as_json else who)
+    return HEALTHY
+
+
+def _can_i(options: argparse.Namespace) -> int:
+    return _with_identity(options, lambda who: _judge(who, options.permission))
+
+
+def _judge(who: Identity, permission: str) -> int:
+    role = f'the role "{who.role}"' if who.role else "the role"
+    place = f' in workspace "{who.workspace_name}"' if who.workspace_name else ""
+    try:
+        may = who.may(permission)
+    except ValueError as error:
+        return _complain(str(error), WRONG_USE)
+    if may is None:
+        print(f"unknown: LangSmith does not say whether this key has {permission}")
+        return UNKNOWN
+    verdict, verb = ("yes", "has") if may else ("no", "lacks")
+    print(f"{verdict}: {role}{place} {verb} {permission}")
+    return HEALTHY if may else PROBLEM
+
+
+def _with_identity(options: argparse.Namespace, tell: Callable[[Identity], int]) -> int:
+    """Ask who the sender is; if LangSmith does not say, show why."""
+    try:
+        diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
+    except (LangSmithError, ValueError) as error:
+        return _no_client(error)
+    if diagnosis.identity is not None:
+        return tell(diagnosis.identity)
+    print(diagnosis, file=sys.stderr)
+    return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
 
 
 def _progress(done: int, of: int) -> None:

@@ -20,10 +20,10 @@ from safe_langsmith._hook import attach
 from safe_langsmith._hosts import base_of, origin
 from safe_langsmith._keys import can_be_sent
 from safe_langsmith._ledger import Ledger
-from safe_langsmith._policy import Policy, checked, with_policy
+from safe_langsmith._policy import Policy, checked, with_more
 from safe_langsmith._protocol import Access
 from safe_langsmith._settings import AtConstruction, at_construction, sendable_key
-from safe_langsmith.errors import AccessDeniedError
+from safe_langsmith.errors import AccessDeniedError, identity_in
 
 if TYPE_CHECKING:
     import os
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
     from urllib3.util import Retry
 
-    from safe_langsmith._diagnosis import Diagnosis
+    from safe_langsmith._diagnosis import Diagnosis, Identity
     from safe_langsmith._replay import Replay
 
 # The newest of what the tracing path met; its texts are small, but there may be many.
@@ -56,6 +56,11 @@ class SafeClient(langsmith.Client):
 
     Args:
         policy: What may be done unasked after a refusal. See `Policy`.
+        verify: Whether to ask LangSmith once, when the client is made, if it takes the
+            key. "raise" waits for the answer, and raises the typed error. "warn" asks on
+            a thread, and logs one line. None, the default, asks nothing. In all three
+            a refusal is repaired first, if the rule allows it; an answer that cannot be
+            had proves nothing, and is logged.
 
     Raises:
         AccessDeniedError: By every method, or one of its subclasses, in place of the
@@ -107,12 +112,22 @@ class SafeClient(langsmith.Client):
             disable_prompt_cache: bool = False,
             cache: bool | PromptCache | None = None,
             policy: Policy | None = None,
+            verify: Literal["warn", "raise"] | None = None,
         ) -> None: ...
 
     else:
 
-        def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+        def __init__(
+            self,
+            *args: Any,
+            policy: Policy | None = None,
+            verify: Literal["warn", "raise"] | None = None,
+            **kwargs: Any,
+        ) -> None:
             self.policy = checked(policy)
+            if verify not in (None, "warn", "raise"):
+                text = f'verify must be "warn", "raise" or None, not {verify!r}'
+                raise ValueError(text)
             self._ledger = Ledger()
             self._lost = deque(maxlen=_MOST_LOST)
             self._failure = threading.local()
@@ -123,6 +138,10 @@ class SafeClient(langsmith.Client):
                 self._use(replace(self._access(), key=sendable_key(given) or self._api_key))
                 self._born = self._born._replace(held=self._access())
             attach(self)
+            if verify is not None:
+                from safe_langsmith._verify import verify_client
+
+                verify_client(self, verify)
 
     @property
     def last_diagnosis(self) -> Diagnosis | None:
@@ -139,6 +158,36 @@ class SafeClient(langsmith.Client):
         from safe_langsmith._requests import diagnose
 
         return diagnose(self)
+
+    def whoami(self) -> Identity:
+        """Ask LangSmith who it takes this client for.
+
+        Sends what `diagnose` sends.
+
+        Returns:
+            Organization, user, workspace, role and permissions, as far as it says.
+
+        Raises:
+            AccessDeniedError: The typed error, if it does not know this client's key.
+            LangSmithConnectionError: If it gave no answer that tells.
+        """
+        return identity_in(self.diagnose())
+
+    def can_i(self, permission: str) -> bool | None:
+        """Ask LangSmith whether this client's role has a permission.
+
+        Args:
+            permission: Such as "runs:create" (to trace) or "projects:create".
+
+        Returns:
+            True or False; None if LangSmith does not say, as for some service keys. An
+            access policy of the organization may deny what the role allows.
+
+        Raises:
+            ValueError: If LangSmith documents no such permission.
+            AccessDeniedError: As `whoami`; and a `LangSmithConnectionError`.
+        """
+        return self.whoami().may(permission)
 
     @property
     def api_key(self) -> str | None:
@@ -351,4 +400,8 @@ class SafeClient(langsmith.Client):
                 )
 
 
-SafeClient.__init__.__signature__ = with_policy(langsmith.Client.__init__)  # type: ignore[attr-defined]
+SafeClient.__init__.__signature__ = with_more(  # type: ignore[attr-defined]
+    langsmith.Client.__init__,
+    policy="Policy | None",
+    verify='Literal["warn", "raise"] | None',
+)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from safe_langsmith._keys import KIND_NAMES, KeyKind
+from safe_langsmith._operations import check_permission
 
 Code = Literal[
     "ok",
@@ -63,6 +64,53 @@ class WorkspaceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who LangSmith takes the sender of a request for, and what that one may do.
+
+    ``kind`` is that of the key. ``user_id`` is None for a service key. ``workspace_id`` is
+    the workspace that requests land in. What LangSmith did not say is None or empty;
+    ``permissions`` are those of the role in that workspace, such as "runs:create". An
+    access policy of the organization may deny more (source: LangSmith's OpenAPI
+    document, ``TenantForUser`` and ``PublicAuthInfo``).
+    """
+
+    kind: KeyKind
+    organization_id: str | None = None
+    user_id: str | None = None
+    workspace_id: str | None = None
+    workspace_name: str = ""
+    role: str = ""
+    permissions: tuple[str, ...] | None = None
+
+    def may(self, permission: str) -> bool | None:
+        """Whether the role has a permission; None where LangSmith does not say.
+
+        Raises:
+            ValueError: If LangSmith documents no such permission.
+        """
+        if permission in (self.permissions or ()):
+            return True
+        check_permission(permission)
+        return None if self.permissions is None else False
+
+    def __str__(self) -> str:
+        key = KIND_NAMES[self.kind]
+        who = f"user {self.user_id}, with a {key}" if self.user_id else f"a {key}"
+        where = self.workspace_id or "none"
+        if self.workspace_name:
+            where += f" ({self.workspace_name})"
+        may = self.permissions
+        rows = {
+            "who": who,
+            "organization": self.organization_id or "not said",
+            "workspace": where,
+            "role": self.role or "not said",
+            "may": "not said" if may is None else ", ".join(may) or "nothing",
+        }
+        return "\n".join(f"{name + ':':<13} {value}" for name, value in rows.items())
+
+
+@dataclass(frozen=True, slots=True)
 class SettingInfo:
     """One setting: its value, where that came from, and what was not taken.
 
@@ -88,7 +136,8 @@ class Diagnosis:
     for people, ``as_dict()`` plain data for JSON. ``code`` is stable; "ok" is a healthy
     one, "unknown" one that could not be determined (no error has it). ``resolved`` says
     that the request was answered in the end. ``status_code`` is None where no
-    request was refused.
+    request was refused. ``identity`` is None
+    where LangSmith does not know the key, or did not say.
     """
 
     code: Code
@@ -110,6 +159,7 @@ class Diagnosis:
     workspaces: tuple[WorkspaceInfo, ...] = ()
     required_permission: str | None = None
     settings: tuple[SettingInfo, ...] = ()
+    identity: Identity | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""

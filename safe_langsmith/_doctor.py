@@ -14,12 +14,14 @@ from typing import Any, Literal, NamedTuple
 
 from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
-from safe_langsmith._diagnosis import Code, Diagnosis
+from safe_langsmith._diagnosis import Code, Diagnosis, Finding
 from safe_langsmith._hosts import shown
 from safe_langsmith._keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._operations import permission_for
 from safe_langsmith._settings import (
     Machine,
+    Setting,
+    Settings,
     Setup,
     read_destinations,
     read_machine,
@@ -144,8 +146,16 @@ class Report:
 
 def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     """Gather the facts about a client: by asking LangSmith, if that is allowed."""
-    setup = read_settings(client)
-    diagnosis = unasked(client) if offline else _asked(client)
+    setup = Setup(held=Settings(Setting(client.api_key)))
+    diagnosis = Diagnosis("unknown", resolved=False, summary="")
+    try:
+        setup = read_settings(client)
+        diagnosis = unasked(client)
+        if not offline:
+            diagnosis = client.diagnose()
+    except Exception as error:  # a fault of ours must not cost what is known already
+        why = f"the check broke: {type(error).__name__}."
+        diagnosis = replace(diagnosis, code="unknown", summary=why)
     destinations: tuple[str, ...] | Exception
     try:
         destinations = (*map(shown, client._write_api_urls), *read_destinations())
@@ -160,15 +170,6 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
         saves_traces=bool(client._failed_traces_dir),
         offline=offline,
     )
-
-
-def _asked(client: SafeClient) -> Diagnosis:
-    try:
-        return client.diagnose()
-    except Exception as error:  # a fault of ours must not cost what else is known
-        diagnosis = unasked(client)
-        why = f"the check of LangSmith's answers broke: {type(error).__name__}."
-        return replace(diagnosis, code="unknown", summary=why)
 
 
 def report(facts: Facts) -> Report:
@@ -198,14 +199,15 @@ def report(facts: Facts) -> Report:
 
 def _lines(make: Callable[[Facts], list[Line]], name: str, facts: Facts) -> list[Line]:
     try:
-        return [*_of_the_verdict(name, facts.diagnosis), *make(facts)]
+        lines = [*_of_the_verdict(name, facts), *make(facts)]
+        return lines or [Line("unknown", "not known", facts.not_known)]
     except Exception as error:  # one section that breaks must not cost the others
         return [Line("unknown", "not known", f"this check broke: {type(error).__name__}")]
 
 
-def _of_the_verdict(name: str, diagnosis: Diagnosis) -> list[Line]:
+def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
     """The cause and the findings that belong to a section."""
-    lines = []
+    diagnosis, lines = facts.diagnosis, []
     if _PLACE.get(diagnosis.code) == name:
         unknown = diagnosis.code == "unknown"
         lines.append(
@@ -214,11 +216,19 @@ def _of_the_verdict(name: str, diagnosis: Diagnosis) -> list[Line]:
             else Line("bad", "cause", diagnosis.summary)
         )
     for finding in diagnosis.findings:
-        if _SUBJECTS.get(finding.subject) == name:
+        if _section_of(finding, facts) == name:
             # What is odd about settings is seen, though not shown to be the cause.
             odd = finding.subject == "settings" and finding.state == "unknown"
             lines.append(Line("warning" if odd else finding.state, "found", finding.text))
     return lines
+
+
+def _section_of(finding: Finding, facts: Facts) -> str:
+    """Findings about the switch of tracing begin with the name of its variable."""
+    switch = facts.setup.tracing.source.name
+    if switch and finding.text.startswith(f"{switch} is "):
+        return "tracing"
+    return _SUBJECTS[finding.subject]
 
 
 def _scrubbed(lines: list[Line], facts: Facts) -> tuple[Line, ...]:

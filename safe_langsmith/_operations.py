@@ -43,6 +43,17 @@ _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("GET", r"/workspaces|/orgs/current(/.*)?", "organization:read"),
     ("POST|PATCH|DELETE", r"/workspaces(/.*)?|/orgs/current/.*", "organization:manage"),
 )
+# More of the same document, which no request of the SDK needs.
+_MORE_PERMISSIONS = frozenset(
+    {
+        "datasets:download",
+        "organization:pats:create",
+        "projects:decrease-trace-tier",
+        "projects:increase-trace-tier",
+        "prompts:share",
+        "prompts:tag",
+    }
+)
 # LangSmith's documentation, "Manage your organization using the API": these need the
 # session of a user and refuse service keys.
 _PERSONAL_ONLY = re.compile(
@@ -72,6 +83,18 @@ def permission_for(method: str, path: str) -> str | None:
         if re.fullmatch(methods, method) and re.fullmatch(pattern, where):
             return permission
     return None
+
+
+def check_permission(permission: str) -> None:
+    """Raise a ValueError if LangSmith documents no such permission, with the nearest."""
+    known = sorted({name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS)
+    if permission in known:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(permission, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else f"; these are: {', '.join(known)}"
+    raise ValueError(f"LangSmith has no permission {permission!r}{hint}")
 
 
 def needs_personal_key(path: str) -> bool:

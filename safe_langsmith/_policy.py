@@ -66,10 +66,11 @@ def checked(policy: Policy | None) -> Policy:
     return policy
 
 
-def with_policy(init: Callable[..., None]) -> inspect.Signature:
-    """The signature of the SDK's client, with ``policy`` behind."""
-    plain = inspect.signature(init)
-    policy = inspect.Parameter(
-        "policy", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Policy | None"
+def with_more(init: Callable[..., None], **more: str) -> inspect.Signature:
+    """The signature of the SDK's client, with our arguments and their types behind."""
+    plain, keyword = inspect.signature(init), inspect.Parameter.KEYWORD_ONLY
+    ours = (
+        inspect.Parameter(name, keyword, default=None, annotation=annotation)
+        for name, annotation in more.items()
     )
-    return plain.replace(parameters=[*plain.parameters.values(), policy])
+    return plain.replace(parameters=[*plain.parameters.values(), *ours])

@@ -5,12 +5,21 @@ Every decision ends here. A generator without I/O; see `_protocol`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from safe_langsmith._case import NO_REFUSAL, Case, Cause, Repair, identify
+from safe_langsmith._case import (
+    NO_REFUSAL,
+    Case,
+    Cause,
+    Repair,
+    admits,
+    identify,
+    sender,
+)
 from safe_langsmith._checks import CHECKS
 from safe_langsmith._checks.endpoint import not_an_api
-from safe_langsmith._diagnosis import Code, Diagnosis, SettingInfo, WorkspaceInfo
+from safe_langsmith._diagnosis import Code, Diagnosis, Identity, SettingInfo, WorkspaceInfo
 from safe_langsmith._hosts import (
     DEFAULT_ENDPOINT,
     origin,
@@ -22,6 +31,7 @@ from safe_langsmith._keys import can_be_sent, kind_of, mask, scrub
 from safe_langsmith._operations import operation
 from safe_langsmith._policy import Policy
 from safe_langsmith._protocol import (
+    Access,
     Probe,
     Refusal,
     Reply,
@@ -125,8 +135,9 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
         unknown = Cause("unknown", "LangSmith gave no answer that tells.", steps)
         cause = elsewhere or unknown
     else:
-        identity = yield from identify(case, access)
-        case.workspaces = identity.workspaces or ()
+        standing = yield from identify(case, access)
+        case.workspaces = standing.workspaces or ()
+        yield from admits(case, access)  # which tells who the sender is, and where
         case.note("key", "good", "the server knows the key")
         cause = Cause("ok", "LangSmith accepts these settings.")
     diagnosis = _verdict(case, cause).diagnosis
@@ -245,6 +256,7 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         workspace_source=safe(str(held.workspace.source)),
         workspaces=tuple(WorkspaceInfo(safe(w.id), safe(w.name)) for w in case.workspaces),
         required_permission=cause.required_permission,
+        identity=_identity(case, access, safe),
     )
     infos = tuple(
         replace(
@@ -256,6 +268,22 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         for info in _settings_of(diagnosis, case.setup)
     )
     return Verdict(replace(diagnosis, settings=infos), repair)
+
+
+def _identity(case: Case, access: Access, safe: Callable[[str], str]) -> Identity | None:
+    """Who the server takes the sender for, with all keys struck out."""
+    found = sender(case, access)
+    if found is None:
+        return None
+    return replace(
+        found,
+        organization_id=found.organization_id and safe(found.organization_id),
+        user_id=found.user_id and safe(found.user_id),
+        workspace_id=found.workspace_id and safe(found.workspace_id),
+        workspace_name=safe(found.workspace_name),
+        role=safe(found.role),
+        permissions=found.permissions and tuple(map(safe, found.permissions)),
+    )
 
 
 def _settings_of(diagnosis: Diagnosis, setup: Setup) -> tuple[SettingInfo, ...]:

@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import requests
 from langsmith.utils import (
     LangSmithAuthError,
+    LangSmithConnectionError,
     LangSmithError,
     LangSmithNotFoundError,
     LangSmithUserError,
 )
 
-from safe_langsmith._diagnosis import Code, Diagnosis
+from safe_langsmith._diagnosis import Code, Diagnosis, Identity
 
 if TYPE_CHECKING:
     from langsmith._httpx import httpx
@@ -175,6 +176,20 @@ def error_for(
     if diagnosis.status_code in _BY_STATUS:
         also.append(_BY_STATUS[diagnosis.status_code])
     return _made(diagnosis, also)
+
+
+def identity_in(diagnosis: Diagnosis) -> Identity:
+    """The sender that LangSmith knows.
+
+    Raises:
+        AccessDeniedError: If it knows none.
+        LangSmithConnectionError: If it gave no answer that tells.
+    """
+    if diagnosis.identity is not None:
+        return diagnosis.identity
+    if diagnosis.code in ("ok", "unknown"):
+        raise LangSmithConnectionError(f"LangSmith did not say who you are.\n{diagnosis}")
+    raise error_for(diagnosis)
 
 
 def resource_error_for(

@@ -1155,8 +1155,12 @@ def examined(setup: Setup, answers: Mapping[str, Answer]) -> tuple[Diagnosis, St
 
 def test_an_examination_of_good_settings() -> None:
     setup = client_of(environ=from_environment(SECOND))
+    who = Reply(200, f'{{"tenant_id": "{IDS[0]}", "organization_id": "{IDS[1]}"}}')
     first = {"/sessions?limit=1": Reply(200, "[]"), "/workspaces": listing(*IDS)}
-    diagnosis, story = examined(setup, first)
+    diagnosis, story = examined(setup, first | {"public": who})
+    assert diagnosis.identity is not None
+    assert diagnosis.identity.workspace_id == IDS[0]
+    assert diagnosis.identity.organization_id == IDS[1]
     assert (diagnosis.code, diagnosis.resolved, diagnosis.status_code) == ("ok", True, None)
     assert [w.id for w in diagnosis.workspaces] == list(IDS)
     assert not hosts_of(story, SECOND)

@@ -199,7 +199,12 @@ def test_the_schema_is_a_schema_and_holds_something() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     data = json.loads((GOLDEN / "workspace-required.json").read_text(encoding="utf-8"))
     jsonschema.validate(data, SCHEMA)
-    for wrong in ({"code": "forbidden"}, {"schema_version": 2}, {"sections": [{}]}):
+    changes: list[dict[str, Any]] = [
+        {"code": "forbidden"},
+        {"schema_version": 2},
+        {"sections": [{}]},
+    ]
+    for wrong in changes:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**data, **wrong}, SCHEMA)
 
@@ -234,7 +239,7 @@ def on_a_terminal(width: int, *arguments: str, **environ: str) -> tuple[str, str
 
 
 def read_to_the_end(person: int) -> str:
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         try:
             piece = os.read(person, 65536)
@@ -320,7 +325,9 @@ def test_an_old_console_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrapping_counts_columns() -> None:
     text = "研究 " * 30 + "e\u0301" * 90
     assert all(columns(line) <= 40 for line in wrapped(text, 40, "- "))
-    together = "".join(line.strip(" -").replace(" ", "") for line in wrapped(text, 40, "- "))
+    together = "".join(
+        line.strip(" -").replace(" ", "") for line in wrapped(text, 40, "- ")
+    )
     assert together == text.replace(" ", "")
     assert columns("研") == 2
     assert columns(unicodedata.normalize("NFD", "é")) == 1
@@ -476,9 +483,21 @@ def test_a_diagnosis_that_breaks_ends_nothing(
     with client.session:
         found = report(examined(client))
     assert found.code == "unknown"
-    assert found.message == "the check of LangSmith's answers broke: RuntimeError."
+    assert found.message == "the check broke: RuntimeError."
+    assert {x.name for x in lines_of(found, "settings")} >= {"key", "endpoint"}
     (line,) = [x for x in lines_of(found, "endpoint") if x.name == "answers"]
     assert line.state == "unknown"
+    assert_no_secret(every_form(found), [GONE])
+
+
+def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
+    """As if reading them had a fault: here what was taken down of the client is gone."""
+    client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
+    del client._born
+    with client.session:
+        found = report(examined(client))
+    assert (found.code, found.message) == ("unknown", "the check broke: AttributeError.")
+    assert lines_of(found, "settings")[0].state == "unknown"
     assert_no_secret(every_form(found), [GONE])
 
 

@@ -146,10 +146,10 @@ def test_readme_s_demo_command_installs_what_it_runs() -> None:
 
 
 def test_readme_s_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    named = set(re.findall(r"^safe-langsmith (\w+)", README, re.MULTILINE))
+    named = set(re.findall(r"^safe-langsmith ([\w-]+)", README, re.MULTILINE))
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+) ", capsys.readouterr().out, re.MULTILINE)
     assert named == set(listed)
 
 

@@ -95,7 +95,7 @@ def test_it_is_the_sdk_s_client(server: SimulatedLangSmith) -> None:
 def test_signature_shows_every_argument_and_policy() -> None:
     plain = inspect.signature(langsmith.Client).parameters
     safe = inspect.signature(SafeClient).parameters
-    assert list(safe) == [*plain, "policy"]
+    assert list(safe) == [*plain, "policy", "verify"]
     assert all(safe[name] == plain[name] for name in plain)
 
 
@@ -108,7 +108,7 @@ def test_written_signature_is_the_sdk_s() -> None:
     written = next(n for n in inits if n.name == "__init__" and len(n.args.kwonlyargs) > 2)
     names = [a.arg for a in (*written.args.args, *written.args.kwonlyargs)]
     plain = list(inspect.signature(langsmith.Client.__init__).parameters)
-    assert set(plain) | {"policy"} <= set(names)
+    assert set(plain) | {"policy", "verify"} <= set(names)
 
 
 def test_positional_endpoint_counts_as_an_argument(server: SimulatedLangSmith) -> None:

@@ -7,8 +7,8 @@ import re
 from safe_langsmith._case import (
     Case,
     Cause,
-    Identity,
     Listed,
+    Standing,
     admits,
     identify,
     probe,
@@ -109,7 +109,7 @@ def permission_missing(case: Case) -> Steps[Cause | None]:
     )
 
 
-def _workspace_in_force(case: Case, identity: Identity) -> Steps[Listed | None]:
+def _workspace_in_force(case: Case, identity: Standing) -> Steps[Listed | None]:
     """The workspace that the server resolved for the refused request, as it lists it."""
     if case.sent.workspace:
         return identity.lists(case.sent.workspace)

@@ -11,8 +11,8 @@ from dataclasses import replace
 from safe_langsmith._case import (
     Case,
     Cause,
-    Identity,
     Repair,
+    Standing,
     identify,
     info_of,
     is_langsmith,
@@ -77,7 +77,7 @@ def endpoint_is_open(case: Case) -> bool:
     return not any(place.value and not place.implied for place in places)
 
 
-def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Identity]]:
+def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
     """What each region thinks of a key; they are asked at the same time."""
     there = [Access(region.api, key) for region in regions]
     lists = [probe(access, "/workspaces", checked=True) for access in there]
@@ -103,7 +103,7 @@ def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Iden
     return found
 
 
-def _one(case: Case, region: Region, identity: Identity, *, sure: bool) -> Cause:
+def _one(case: Case, region: Region, identity: Standing, *, sure: bool) -> Cause:
     """Exactly one region knows the key. ``sure``: the others are shown not to."""
     case.note("region", "good", f"the {region.name} region knows this key")
     here = region_of(case.sent.endpoint)
@@ -133,13 +133,13 @@ def _one(case: Case, region: Region, identity: Identity, *, sure: bool) -> Cause
     return Cause("wrong-region", summary, steps, repair)
 
 
-def _unwritten(identity: Identity) -> str:
+def _unwritten(identity: Standing) -> str:
     several = f"it has {len(identity.workspaces or ())} workspaces there"
     known = several if identity.workspaces else "its workspaces there are not known"
     return f"Nothing was written: {known}, and none was named."
 
 
-def _workspace(case: Case, identity: Identity) -> tuple[Setting, bool]:
+def _workspace(case: Case, identity: Standing) -> tuple[Setting, bool]:
     """The workspace to use there, and whether it is named or the only one.
 
     What cannot be listed may be several.

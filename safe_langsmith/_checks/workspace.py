@@ -8,9 +8,9 @@ from safe_langsmith._case import (
     NO_REFUSAL,
     Case,
     Cause,
-    Identity,
     Listed,
     Repair,
+    Standing,
     admits,
     identify,
     is_further_destination,
@@ -140,7 +140,7 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
     return Cause(code, summary, steps)
 
 
-def _what_was_meant(case: Case, workspace: str, identity: Identity) -> Steps[Cause | None]:
+def _what_was_meant(case: Case, workspace: str, identity: Standing) -> Steps[Cause | None]:
     """A workspace that is named, but not by its id alone: find the id."""
     held = case.setup.held
     where = held.workspace.source
@@ -184,7 +184,7 @@ def _meant(
     return Cause("workspace-mismatch", summary, (step,), repair)
 
 
-def _useless_address(case: Case, address: WebAddress, identity: Identity) -> Cause:
+def _useless_address(case: Case, address: WebAddress, identity: Standing) -> Cause:
     """A web address whose workspace the key cannot use: say what is known of it."""
     region, here = address.region, region_of(case.sent.endpoint)
     steps = _pick_workspace(case)
@@ -213,7 +213,7 @@ def address_as_workspace(case: Case) -> Steps[Cause | None]:
     return None
 
 
-def _what_is(case: Case, workspace: str, identity: Identity) -> Steps[str]:
+def _what_is(case: Case, workspace: str, identity: Standing) -> Steps[str]:
     """Say what a text that is no workspace of the key is instead, where it is shown."""
     if not is_uuid(workspace):
         return f"{workspace!r} is not a workspace id, which is a UUID"

@@ -1,0 +1,65 @@
+"""`SafeClient(verify=...)`: ask once, when the client is made, whether LangSmith takes it.
+
+Only imported where that was asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING, Literal
+
+from safe_langsmith.errors import AccessDeniedError
+
+if TYPE_CHECKING:
+    from safe_langsmith._client import SafeClient
+    from safe_langsmith._diagnosis import Diagnosis
+
+# The key and its workspace are good; a role that lacks something may have enough.
+_GOOD = ("ok", "permission-missing", "feature-unavailable")
+logger = logging.getLogger("safe_langsmith")
+
+
+def verify_client(client: SafeClient, how: Literal["warn", "raise"]) -> None:
+    """See `SafeClient`.
+
+    It takes at most ``Policy.budget_s``, and a refusal as much again: that is repaired or
+    raised by a call that needs no permission (source: LangSmith's OpenAPI document,
+    ``GET /auth/public``).
+    """
+    if how == "raise":
+        _ask(client)
+        return
+    # The thread keeps no client alive that nobody else holds.
+    asked = threading.Thread(
+        target=_warn, args=(weakref.ref(client),), name="safe-langsmith-verify", daemon=True
+    )
+    asked.start()
+
+
+def _warn(ref: weakref.ref[SafeClient]) -> None:
+    client = ref()
+    if client is None:
+        return
+    try:
+        _ask(client)
+    except AccessDeniedError as error:
+        diagnosis = error.diagnosis
+        fix = "; ".join(diagnosis.next_steps)
+        more = f"More: safe-langsmith explain {diagnosis.code}"
+        logger.warning("%s To fix it: %s. %s", diagnosis.headline, fix, more)
+
+
+def _ask(client: SafeClient) -> None:
+    """Look first, within the budget; only what is refused is then asked for in earnest."""
+    diagnosis = client.diagnose()
+    if diagnosis.code == "unknown":
+        logger.warning("%s It was not checked whether they are good.", _reason(diagnosis))
+    elif diagnosis.code not in _GOOD:
+        client.request_with_retries("GET", "/auth/public")
+
+
+def _reason(diagnosis: Diagnosis) -> str:
+    told = [f.text for f in diagnosis.findings if f.subject == "server"]
+    return " ".join([f"{diagnosis.summary.rstrip('.')}:", *told[:1]]) + "."

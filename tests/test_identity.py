@@ -1,0 +1,307 @@
+"""Who am I, what may I do, and does LangSmith take this key: from code and the command."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from conftest import QUICK
+from langsmith.utils import LangSmithConnectionError
+from scenarios import GONE
+from stage import assert_no_secret, closing
+
+from safe_langsmith import (
+    Identity,
+    KeyRejectedError,
+    Policy,
+    SafeAsyncClient,
+    SafeClient,
+    WorkspaceRequiredError,
+)
+from safe_langsmith._cli import main
+from safe_langsmith.testing import SimulatedLangSmith
+
+
+def client_for(server: SimulatedLangSmith, key: str, **arguments: Any) -> SafeClient:
+    arguments.setdefault("policy", QUICK)
+    return SafeClient(server.url, api_key=key, auto_batch_tracing=False, **arguments)
+
+
+# --- whoami and can_i -------------------------------------------------------------------
+
+
+def test_a_person(server: SimulatedLangSmith) -> None:
+    own, other = server.add_workspace("Research"), server.add_workspace("Production")
+    key = server.add_personal_key(workspaces=[own, other], role="Editor")
+    who = client_for(server, key.secret).whoami()
+    assert who == Identity(
+        kind="personal",
+        organization_id=own.organization_id,
+        user_id=key.user_id,
+        workspace_id=own.id,
+        workspace_name="Research",
+        role="Editor",
+        permissions=tuple(sorted(key.permissions)),
+    )
+    text = str(who)
+    assert f"workspace:    {own.id} (Research)" in text
+    assert_no_secret(text, [key.secret])
+    elsewhere = client_for(server, key.secret, workspace_id=other.id).whoami()
+    assert elsewhere.workspace_name == "Production"
+
+
+def test_a_service_key_whose_workspaces_are_not_listed(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_service_key(workspaces=[own]).secret
+    client = client_for(server, key)
+    who = client.whoami()
+    assert (who.kind, who.user_id, who.workspace_id) == ("service", None, own.id)
+    assert who.permissions is None
+    assert client.can_i("runs:create") is None
+    assert "may:          not said" in str(who)
+
+
+def test_an_organization_s_key_without_a_workspace(server: SimulatedLangSmith) -> None:
+    """It is known, though it may do nothing yet."""
+    own = server.add_workspace("Research")
+    server.add_workspace("Production")
+    who = client_for(server, server.add_service_key(workspaces=None).secret).whoami()
+    assert who.organization_id == own.organization_id
+    assert (who.workspace_id, who.permissions) == (None, None)
+    assert "workspace:    none" in str(who)
+
+
+def test_what_a_role_may(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own], role="Viewer").secret
+    client = client_for(server, key)
+    assert client.can_i("projects:read") is True
+    assert client.can_i("runs:create") is False
+    with pytest.raises(ValueError, match="did you mean runs:create"):
+        client.can_i("runs:crate")
+    with pytest.raises(ValueError, match="these are: annotation-queues"):
+        client.can_i("nonsense")
+
+
+def test_a_role_that_lacks_what_is_asked_first(server: SimulatedLangSmith) -> None:
+    """A key that may only trace is known all the same."""
+    own = server.add_workspace("Research")
+    may = frozenset({"runs:create"})
+    key = server.add_personal_key(workspaces=[own], permissions=may).secret
+    client = client_for(server, key)
+    assert client.diagnose().code == "permission-missing"
+    assert client.can_i("runs:create") is True
+    assert client.can_i("projects:read") is False
+
+
+def test_nothing_at_all_may_be_done(server: SimulatedLangSmith) -> None:
+    identity = Identity("personal", permissions=())
+    assert identity.may("runs:create") is False
+    assert "may:          nothing" in str(identity)
+
+
+def test_a_key_that_is_not_known(server: SimulatedLangSmith) -> None:
+    server.add_workspace("Research")
+    with pytest.raises(KeyRejectedError):
+        client_for(server, GONE).whoami()
+
+
+def test_no_answer(server: SimulatedLangSmith) -> None:
+    server.answer("*", status=500, body="no")
+    with pytest.raises(LangSmithConnectionError, match="did not say who you are"):
+        client_for(server, GONE, policy=Policy(budget_s=1)).whoami()
+
+
+def test_the_async_client(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own], role="Viewer").secret
+    client = SafeAsyncClient(server.url, api_key=key, policy=QUICK)
+
+    async def call() -> tuple[Identity, bool | None]:
+        return await client.whoami(), await client.can_i("runs:create")
+
+    who, may = anyio.run(closing, client, call)
+    assert (who.workspace_name, may) == ("Research", False)
+
+
+# --- the command ------------------------------------------------------------------------
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Say:
+    """Give a command, with a key, and get exit code, output and complaints."""
+
+    def run(key: str, *command: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+        monkeypatch.setenv("LANGSMITH_API_KEY", key)
+        code = main(command)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def test_the_command_whoami(server: SimulatedLangSmith, say: Say) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own], role="Viewer").secret
+    code, out, _ = say(key, "whoami")
+    assert code == 0
+    assert "role:         Viewer" in out
+    code, out, _ = say(key, "whoami", "--json")
+    assert json.loads(out)["workspace_id"] == own.id
+    assert_no_secret(out, [key])
+    code, out, err = say(GONE, "whoami")
+    assert (code, out) == (1, "")
+    assert "does not know this key" in err
+    server.answer("*", status=500, body="no")
+    assert say(key, "whoami")[0] == 3
+
+
+def test_the_command_can_i(server: SimulatedLangSmith, say: Say) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own], role="Viewer").secret
+    assert say(key, "can-i", "projects:read") == (
+        0,
+        'yes: the role "Viewer" in workspace "Research" has projects:read\n',
+        "",
+    )
+    assert say(key, "can-i", "runs:create") == (
+        1,
+        'no: the role "Viewer" in workspace "Research" lacks runs:create\n',
+        "",
+    )
+    code, _, err = say(key, "can-i", "runs:crate")
+    assert code == 2
+    assert "did you mean runs:create" in err
+    service = server.add_service_key(workspaces=[own]).secret
+    code, out, _ = say(service, "can-i", "runs:create")
+    assert (code, out[:7]) == (3, "unknown")
+
+
+def test_settings_that_make_no_client(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "often")
+    code, _, err = say(GONE, "whoami")
+    assert code == 1
+    assert "langsmith makes no client" in err
+
+
+# --- SafeClient(verify=...) -------------------------------------------------------------
+
+
+def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "safe_langsmith"]
+
+
+def until_verified() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "safe-langsmith-verify":
+            thread.join(30)
+
+
+@pytest.mark.parametrize("how", ["warn", "raise"])
+def test_a_good_key_is_taken_without_a_word(
+    server: SimulatedLangSmith, how: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = server.add_workspace("Research")
+    only_traces = frozenset({"runs:create"})
+    for permissions in (None, only_traces):
+        key = server.add_personal_key(workspaces=[own], permissions=permissions).secret
+        client_for(server, key, verify=how)
+        until_verified()
+    assert ours(caplog) == []
+
+
+def test_none_asks_nothing(server: SimulatedLangSmith) -> None:
+    client_for(server, GONE)
+    assert server.exchanges == ()
+
+
+def test_raise(server: SimulatedLangSmith) -> None:
+    server.add_workspace("Research")
+    server.add_workspace("Production")
+    with pytest.raises(KeyRejectedError):
+        client_for(server, GONE, verify="raise")
+    key = server.add_service_key(workspaces=None).secret
+    with pytest.raises(WorkspaceRequiredError):
+        client_for(server, key, verify="raise")
+
+
+def test_warn(server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture) -> None:
+    server.add_workspace("Research")
+    client = client_for(server, GONE, verify="warn")
+    until_verified()
+    (line,) = ours(caplog)
+    assert "does not know this key. To fix it: make a new key at" in line
+    assert line.endswith("More: safe-langsmith explain key-rejected")
+    assert "\n" not in line
+    assert client.last_diagnosis is not None
+
+
+def test_warn_does_not_wait(server: SimulatedLangSmith) -> None:
+    server.answer("*", status=None, delay=2)
+    client = client_for(server, GONE, verify="warn")
+    assert client.last_diagnosis is None  # two seconds are not over
+    until_verified()
+
+
+@pytest.mark.parametrize("how", ["warn", "raise"])
+def test_what_can_be_repaired_is(
+    server: SimulatedLangSmith, how: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_service_key(workspaces=None).secret
+    client = client_for(server, key, verify=how)
+    until_verified()
+    assert client.workspace_id == own.id
+    (line,) = ours(caplog)
+    assert "Repaired: used workspace" in line
+
+
+@pytest.mark.parametrize("how", ["warn", "raise"])
+def test_an_answer_that_cannot_be_had_proves_nothing(
+    server: SimulatedLangSmith, how: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answer("*", status=500, body="no")
+    client_for(server, GONE, verify=how, policy=Policy(budget_s=0.5))
+    until_verified()
+    (line,) = ours(caplog)
+    assert "It was not checked whether they are good." in line
+
+
+def test_a_client_that_is_gone_is_not_checked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread may start late."""
+    from safe_langsmith import _verify
+
+    _verify._warn(lambda: None)  # type: ignore[arg-type]
+    gc.collect()
+    assert ours(caplog) == []
+
+
+def test_another_word(server: SimulatedLangSmith) -> None:
+    with pytest.raises(ValueError, match='verify must be "warn", "raise" or None'):
+        client_for(server, GONE, verify="yes")
+
+
+def test_the_log_is_the_only_place(
+    server: SimulatedLangSmith, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger("safe_langsmith").addHandler(logging.NullHandler())
+    client_for(server, GONE, verify="warn")
+    until_verified()
+    time.sleep(0)
+    assert capsys.readouterr() == ("", "")
