@@ -108,26 +108,46 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
 
 
 def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
-    """Make the diagnosis of a refused request; None if it was answered in the end."""
-    ledger, sent, current = owner._ledger, exchange.access, owner._access()
+    """Make the diagnosis of a refused request; None if it was answered in the end.
+
+    What was found of settings that changed meanwhile is no answer: it is made again.
+    """
     setup: Setup = yield Read()
+    for _ in range(_MOST_ROUNDS):
+        diagnosis, may_change = yield from _diagnose(owner, exchange, setup)
+        if diagnosis is None or not may_change:
+            break
+        before, setup = setup, (yield Read())
+        if setup == before:
+            break
+    return diagnosis
+
+
+def _diagnose(
+    owner: Owner, exchange: Exchange, setup: Setup
+) -> Works[tuple[Diagnosis | None, bool]]:
+    """Make the diagnosis with the settings as they were read, or recall it.
+
+    Also whether other settings may lead to another one.
+    """
+    ledger, sent, current = owner._ledger, exchange.access, owner._access()
     lent = ledger.lent(sent)
     given = owner._custom_headers
     setup = replace(setup, held=lent) if lent else as_sent(setup, sent, given)
     known = ledger.recall(sent, exchange.operation, setup)
     if known is not None:
-        return known
+        return known, False
     refusal = exchange.refusal(worked=(sent.key, sent.workspace) in ledger.worked)
     verdict = yield from resolve(refusal, setup, owner.policy)
     if verdict is None:
-        return None
+        return None, True
     _keep(owner, sent, current, verdict)
     record(owner, verdict.diagnosis)
     if verdict.diagnosis.resolved:
         logger.warning("%s", verdict.log_line)
-        return None
+        return None, True
     ledger.remember(sent, setup, verdict.diagnosis, owner.policy.cooldown_s)
-    return verdict.diagnosis
+    return verdict.diagnosis, verdict.repair is None
 
 
 def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None:

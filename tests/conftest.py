@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import socket
 import threading
 from asyncio.selector_events import BaseSelectorEventLoop
@@ -31,6 +32,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _OF_THIS_MACHINE = ("LANGSMITH_", "LANGCHAIN_", "REQUESTS_CA", "CURL_CA", "SSL_CERT_")
 QUICK = Policy(budget_s=8.0)
+
+
+# A run in the background inherits a SIGINT that is ignored, and so would its programs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

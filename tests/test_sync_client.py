@@ -987,15 +987,44 @@ def test_the_log_line_of_a_repair(
     )
 
 
+def test_the_key_changes_once_more_during_a_diagnosis(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found of settings that hold no more is no answer."""
+    own = server.add_workspace("Research", projects=1)
+    keys = [server.add_personal_key(workspaces=[own]) for _ in range(3)]
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", keys[0].secret)
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    for key in keys[:2]:
+        server.revoke(key)
+    monkeypatch.setenv("LANGSMITH_API_KEY", keys[1].secret)
+    server.answer("/workspaces", status=None, delay=0.5)
+
+    def change() -> None:
+        while not [e for e in server.exchanges if e.path == "/workspaces"]:
+            time.sleep(0.01)
+        monkeypatch.setenv("LANGSMITH_API_KEY", keys[2].secret)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    assert len(list(client.list_projects())) == 1
+    changing.join()
+    assert client.api_key == keys[2].secret
+
+
 def test_no_time_for_a_question(server: SimulatedLangSmith) -> None:
     """On each way nothing is asked, and the error says so."""
-    for ask in (
-        lambda client: list(client.list_projects()),
-        lambda client: client._get_langsmith_api_sync().get("/sessions", cast_to=object),
+    hurried = Policy(budget_s=1e-6)
+    with pytest.raises(AccessDeniedError) as by_method:
+        list(client_for(server, api_key=GONE, policy=hurried).list_projects())
+    client = client_for(server, api_key=GONE, policy=hurried)
+    with (
+        client._get_langsmith_api_sync() as generated,
+        pytest.raises(AccessDeniedError) as by_resource,
     ):
-        client = client_for(server, api_key=GONE, policy=Policy(budget_s=1e-6))
-        with pytest.raises(AccessDeniedError) as caught:
-            ask(client)
+        generated.get("/sessions", cast_to=object)
+    for caught in (by_method, by_resource):
         texts = [finding.text for finding in caught.value.diagnosis.findings]
         assert "whether the server knows the key could not be asked" in texts
     assert paths(server) == ["GET /sessions 403"] * 2
