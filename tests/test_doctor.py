@@ -29,7 +29,7 @@ from stage import Stage, assert_no_secret, staged
 import safe_langsmith
 from safe_langsmith import Diagnosis, SafeClient
 from safe_langsmith._cli import main
-from safe_langsmith._doctor import Facts, Line, Report, examined, report
+from safe_langsmith._doctor import SECTIONS, Facts, Line, Report, examined, report
 from safe_langsmith._report import rendered
 from safe_langsmith._settings import Machine, Settings, Setup, clear_sdk_caches
 from safe_langsmith._terminal import Look, Progress, columns, wrapped
@@ -193,6 +193,34 @@ def test_golden(
         assert max(map(columns, shown.splitlines())) <= 80
     if options:
         assert not server.exchanges
+
+
+def test_the_page_shows_what_the_doctor_says() -> None:
+    """But for what it leaves out."""
+    page = (GOLDEN.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    golden = (GOLDEN / "workspace-required.txt").read_text(encoding="utf-8")
+    parts = masked(block).split("\n...\n")
+    assert len(parts) == 2
+    said = golden.split("\n\n")
+    assert all(
+        p.strip("\n") in (g.strip("\n") for g in said)
+        for p in "\n".join(parts).split("\n\n")
+    )
+    assert block.split("\n\n")[0].splitlines() == golden.split("\n\n")[0].splitlines()
+
+
+def test_the_page_names_every_section_and_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (GOLDEN.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for name in SECTIONS:
+        assert f"| {name.capitalize()} |" in page
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert options
+    assert all(f"`{option}" in page for option in options)
 
 
 def test_the_schema_is_a_schema_and_holds_something() -> None:
