@@ -368,7 +368,7 @@ def _tracing(facts: Facts) -> list[Line]:
 def _destinations(facts: Facts) -> list[Line]:
     if isinstance(facts.destinations, Exception):
         why = " ".join(str(facts.destinations).split())
-        return [Line("bad", "destinations", f"LANGSMITH_RUNS_ENDPOINTS: {why}")]
+        return [Line("warning", "destinations", f"LANGSMITH_RUNS_ENDPOINTS: {why}")]
     places = facts.destinations or (facts.diagnosis.endpoint,)
     return [Line("info", "destination", place) for place in places]
 

@@ -19,6 +19,7 @@ from stage import assert_no_secret
 import safe_langsmith
 from safe_langsmith._cli import _progress, main
 from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 
@@ -97,8 +98,14 @@ def test_no_text_fails_on_such_a_terminal(
     monkeypatch.setattr(sys, "stdout", stream)
     assert main(["explain"]) == 0
     assert main(["doctor"]) == 1
+    own = server.add_workspace("Forschung für später…")
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    clear_sdk_caches()
+    assert main(["whoami"]) == 0
     monkeypatch.undo()
     assert b"lsv2_pt_...6789" in raw.getvalue()
+    assert b"(Forschung f?r sp?ter...)" in raw.getvalue()
 
 
 def test_version_and_help() -> None:

@@ -348,6 +348,8 @@ def test_an_old_console_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert Look.of(stream) == Look(90, "utf-8", colour=False)
         monkeypatch.setenv("WT_SESSION", "1")
         assert Look.of(stream) == Look(90, "utf-8", colour=True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert Look.of(stream) == Look(90, "utf-8", colour=False)
 
 
 def test_wrapping_counts_columns() -> None:
@@ -367,6 +369,7 @@ def test_progress_shows_the_time_and_goes_away() -> None:
         stream = os.fdopen(program, "w", encoding="ascii")
         with stream, Progress("asking … " + "x" * 90, stream):
             seen = os.read(person, 1000).decode()
+            assert os.read(person, 1000)  # it goes on
         assert seen == "\r" + ("asking ... " + "x" * 90)[:49]
         assert read_to_the_end(person).endswith(f"\r{' ' * 49}\r")
 
@@ -543,12 +546,30 @@ def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatc
     assert_no_secret(every_form(found), [GONE])
 
 
-def test_destinations_that_cannot_be_read() -> None:
-    found = report(facts(destinations=ValueError(f"no\nJSON {GONE}")))
-    (line,) = [x for x in lines_of(found, "tracing") if x.name == "destinations"]
-    assert line.state == "bad"
-    assert line.text.startswith("LANGSMITH_RUNS_ENDPOINTS: no JSON")
-    assert_no_secret(rendered(found, Look()), [GONE])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
+        ("https://other.example KEY", "it is set, and the SDK finds no destination in it"),
+    ],
+)
+def test_destinations_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    why: str,
+) -> None:
+    """The SDK looks for a quarrel under one name of the variable, and reads both."""
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", text.replace("KEY", GONE))
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    data, code = run_json(capsys, "--offline")
+    assert code == 3
+    tracing = next(s["lines"] for s in data["sections"] if s["name"] == "tracing")
+    (line,) = [x for x in tracing if x["name"] == "destinations"]
+    assert line["state"] == "warning"
+    assert line["text"].startswith(f"LANGSMITH_RUNS_ENDPOINTS: {why}")
+    assert_no_secret(json.dumps(data), [GONE])
 
 
 def test_sampling_and_saving(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from langsmith import utils as ls_utils
 from langsmith._internal import _context
 from langsmith.run_trees import _get_write_replicas_from_env
 
@@ -58,8 +59,16 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
 
 
 def read_destinations() -> tuple[str, ...]:
-    """The addresses in LANGSMITH_RUNS_ENDPOINTS, as the SDK reads them; never a key."""
-    found = (replica.get("api_url") for replica in _get_write_replicas_from_env())
+    """The addresses in LANGSMITH_RUNS_ENDPOINTS, as the SDK reads them; never a key.
+
+    Raises:
+        ValueError: If it is set, and the SDK makes nothing of it.
+        LangSmithUserError: If it cannot stand beside an endpoint.
+    """
+    replicas = _get_write_replicas_from_env()
+    if not replicas and ls_utils.get_env_var("RUNS_ENDPOINTS"):
+        raise ValueError("it is set, and the SDK finds no destination in it")
+    found = (replica.get("api_url") for replica in replicas)
     return tuple(shown(url) for url in found if url)
 
 
