@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from langsmith.utils import LangSmithError
 
@@ -24,10 +24,14 @@ from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
 from safe_langsmith._codes import EXPLANATIONS, explain
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._diagnosis import Diagnosis, Identity
+from safe_langsmith._diagnosis import Identity
+from safe_langsmith._doctor import examined, report
 from safe_langsmith._fix import fixed
+from safe_langsmith._hosts import shown
 from safe_langsmith._keys import scrub
 from safe_langsmith._policy import Policy
+from safe_langsmith._report import rendered
+from safe_langsmith._terminal import Look, Progress
 
 HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -35,17 +39,20 @@ _DOCTOR_HELP = """\
 examples:
   safe-langsmith doctor
   safe-langsmith doctor --env-file ../settings/.env
+  safe-langsmith doctor --profile work --timeout 30
+  safe-langsmith doctor --offline
   safe-langsmith doctor --json
   safe-langsmith doctor --fix
 
 It reads the environment, the .env file and the profile of LangSmith's CLI, sends a few
-read-only requests to your endpoint, and changes nothing. Keys are shown masked.
+read-only requests to your endpoint, and changes nothing. Keys are shown masked: what it
+prints can be shown to others.
 
 With --fix it loads the .env as your program does, shows the line that it would change, and
 asks. The old file is kept as .env.bak. A key is never written.
 
 exit code: 0 LangSmith accepts the settings; 1 a problem was found; 2 wrong use;
-3 LangSmith could not be asked.
+3 it could not be determined.
 """
 _EXPLAIN_HELP = """\
 examples:
@@ -89,7 +96,7 @@ It needs no account and reads none of your settings. A simulated LangSmith answe
 this machine; install it with: pip install "safe-langsmith[testing]"
 """
 
-
+_LONGEST = 600
 _ENV_FILE = "the .env file to read (else: the nearest, from this folder upwards)"
 
 
@@ -148,19 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 
     about = "check the settings found here against LangSmith"
     doctor = command("doctor", about, _DOCTOR_HELP, _doctor)
-    doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    doctor.add_argument(
-        "--env-file",
-        metavar="PATH",
-        type=_file,
-        help=_ENV_FILE,
-    )
-    doctor.add_argument(
-        "--fix",
-        action="store_true",
-        help="write the endpoint or workspace that was found into the .env, after asking",
-    )
-    doctor.add_argument("--yes", action="store_true", help="with --fix: do not ask")
+    _doctor_options(doctor)
     about = "say what a code means, how it is shown, and how to fix it"
     codes = command("explain", about, _EXPLAIN_HELP, _explain)
     codes.add_argument(
@@ -188,6 +183,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _doctor_options(doctor: argparse.ArgumentParser) -> None:
+    def add(*names: str, **about: Any) -> None:
+        doctor.add_argument(*names, **about)
+
+    add("--json", action="store_true", help="print the report as JSON")
+    about = "send nothing; what only LangSmith can tell is ?"
+    add("--offline", action="store_true", help=about)
+    add("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
+    about = "the profile of LangSmith's CLI to use"
+    add("--profile", metavar="NAME", help=about)
+    add("--api-url", metavar="URL", help="the endpoint to check, in place of the set one")
+    about = "the workspace to check, in place of the set one"
+    add("--workspace-id", metavar="ID", help=about)
+    about = (
+        "whether a key that its region does not know may be shown to LangSmith's other "
+        "regions (else: only if no endpoint is set)"
+    )
+    regions = argparse.BooleanOptionalAction
+    add("--probe-regions", action=regions, default=None, help=about)
+    about = "the most seconds that the check may take (else: 10)"
+    add("--timeout", metavar="SECONDS", type=_seconds, default=10.0, help=about)
+    about = "write the endpoint or workspace that was found into the .env, after asking"
+    add("--fix", action="store_true", help=about)
+    add("--yes", action="store_true", help="with --fix: do not ask")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time between 0 and {_LONGEST} s")
+    return seconds
+
+
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
@@ -201,21 +232,42 @@ def _file(text: str) -> Path:
 def _doctor(options: argparse.Namespace) -> int:
     if options.yes and not options.fix:
         return _complain("--yes goes with --fix", WRONG_USE)
+    chosen = (options.api_url, options.workspace_id, options.profile, options.offline)
+    if options.fix and any(chosen):
+        text = "--fix is for what is set: give it without another endpoint, workspace or"
+        return _complain(f"{text} profile, and not --offline", WRONG_USE)
     try:
+        policy = Policy(
+            dotenv=options.env_file,
+            probe_regions=options.probe_regions,
+            budget_s=options.timeout,
+        )
         if options.fix:
-            diagnosis = _fixed(options)
-        else:
-            diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
+            return _fix(options, policy)
+        client = SafeClient(
+            options.api_url,
+            workspace_id=options.workspace_id,
+            profile=options.profile,
+            auto_batch_tracing=False,
+            policy=policy,
+        )
     except (LangSmithError, ValueError) as error:
         return _no_client(error)
+    doing = "reading" if options.offline else f"asking {shown(client.api_url)}"
+    with client.session, Progress(doing, sys.stderr):
+        found = report(examined(client, offline=options.offline))
     if options.json:
-        print(json.dumps(diagnosis.as_dict(), indent=2))
-    elif not options.fix:  # which has shown it
-        print(diagnosis.report())
-    return {"ok": HEALTHY, "unknown": UNKNOWN}.get(diagnosis.code, PROBLEM)
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        print(rendered(found, Look.of(sys.stdout)))
+    return _exit_code(found.code)
 
 
-def _fixed(options: argparse.Namespace) -> Diagnosis:
+def _exit_code(code: str) -> int:
+    return {"ok": HEALTHY, "unknown": UNKNOWN}.get(code, PROBLEM)
+
+
+def _fix(options: argparse.Namespace, policy: Policy) -> int:
     """Put the `.env` right, in a talk with whoever sits at the terminal."""
     talk = sys.stderr if options.json else sys.stdout
 
@@ -231,7 +283,10 @@ def _fixed(options: argparse.Namespace) -> Diagnosis:
         print(f"Write this to {file}? [y/N] ", end="", file=talk, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    return fixed(options.env_file, say, agrees)
+    diagnosis = fixed(policy, say, agrees)
+    if options.json:
+        print(json.dumps(diagnosis.as_dict(), indent=2))
+    return _exit_code(diagnosis.code)
 
 
 def _explain(options: argparse.Namespace) -> int:

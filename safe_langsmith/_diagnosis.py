@@ -184,7 +184,7 @@ class Diagnosis:
         )
 
     def report(self) -> str:
-        """The text, and every setting that `str` leaves out: what the doctor shows."""
+        """The text, and every setting that `str` leaves out."""
         settings = [*self._settings(), *self._more_settings()]
         return "\n".join([self.headline, *settings, *self._found(), *self._advice()])
 

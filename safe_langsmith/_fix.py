@@ -50,7 +50,7 @@ class UnwrittenError(Exception):
 
 
 def fixed(
-    env_file: Path | None,
+    policy: Policy,
     say: Callable[[str], None],
     agrees: Callable[[str], bool],
 ) -> Diagnosis:
@@ -60,17 +60,17 @@ def fixed(
     one.
 
     Args:
-        env_file: The `.env`; None: the nearest, from this folder upwards.
+        policy: Whose ``dotenv`` names the `.env`; None: the nearest, from here upwards.
         say: Takes each text for people.
         agrees: Whether the change, whose file is named to it, may be written.
     """
-    path = env_file or _nearest()
-    diagnosis = _look(env_file, path, say)
+    path = Path(policy.dotenv) if policy.dotenv else _nearest()
+    diagnosis = _look(policy, path, say)
     for _ in range(_MOST_CHANGES):  # pragma: no branch  # two settings, so two changes
         if not diagnosis.fixes:
             break
         try:
-            target = _writable(path, named=env_file is not None, fixes=diagnosis.fixes)
+            target = _writable(path, named=bool(policy.dotenv), fixes=diagnosis.fixes)
             kept = _change(target, diagnosis.fixes, say, agrees)
         except UnwrittenError as why:
             say(f"\nNothing was written{why}.")
@@ -78,7 +78,7 @@ def fixed(
         say(
             f"Written. The old file is {short(kept)}; keep it out of git, as the new one.\n"
         )
-        diagnosis = _look(env_file, path, say)
+        diagnosis = _look(policy, path, say)
     if diagnosis.code not in ("ok", "unknown") and not diagnosis.fixes:
         say("\nNothing to write: no one right endpoint or workspace for a .env was found.")
     return diagnosis
@@ -106,12 +106,10 @@ def _nearest() -> Path | None:
     return Path(found) if found else None
 
 
-def _look(
-    env_file: Path | None, path: Path | None, say: Callable[[str], None]
-) -> Diagnosis:
+def _look(policy: Policy, path: Path | None, say: Callable[[str], None]) -> Diagnosis:
     file, _ = read_file(path) if path and not switched_off() else (File(), ())
     with _loaded(file, say):
-        diagnosis = diagnose(policy=Policy(dotenv=env_file))
+        diagnosis = diagnose(policy=policy)
     say(diagnosis.report())
     return diagnosis
 

@@ -124,10 +124,9 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     server gave no answer that tells.
     """
     access = setup.access
-    if not all(can_be_sent(text) for text in (access.key, access.workspace) if text):
-        return never_sendable("GET", "/sessions", setup)
-    if not origin(access.endpoint):
-        return no_address("GET", "/sessions", setup)
+    unsendable = _cannot_be_sent(setup)
+    if unsendable is not None:
+        return unsendable
     url = f"{access.endpoint}/sessions?limit=1"
     reply = yield Probe(url, access.key, access.workspace, access.session)
     if isinstance(reply, Reply) and reply.is_refusal:
@@ -155,6 +154,26 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
         cause = Cause("ok", "LangSmith accepts these settings.")
     diagnosis = _verdict(case, cause).diagnosis
     return replace(diagnosis, resolved=healthy, status_code=None)
+
+
+def offline(setup: Setup) -> Diagnosis:
+    """Say what can be told without asking the server: "unknown", in most cases."""
+    unsendable = _cannot_be_sent(setup)
+    if unsendable is not None:
+        return unsendable
+    step = "to have LangSmith asked: safe-langsmith doctor"
+    cause = Cause("unknown", "LangSmith was not asked: this is offline.", (step,))
+    told = replace(setup, notes=(*setup.notes, *disagreements(setup)))
+    return replace(_unsent("GET", "/sessions", told, cause), operation="")
+
+
+def _cannot_be_sent(setup: Setup) -> Diagnosis | None:
+    access = setup.access
+    if not all(can_be_sent(text) for text in (access.key, access.workspace) if text):
+        return never_sendable("GET", "/sessions", setup)
+    if not origin(access.endpoint):
+        return no_address("GET", "/sessions", setup)
+    return None
 
 
 def no_address(method: str, path: str, setup: Setup) -> Diagnosis:

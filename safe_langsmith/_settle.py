@@ -15,7 +15,7 @@ from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._ledger import Flight, Ledger, applies_to
 from safe_langsmith._policy import Policy
 from safe_langsmith._protocol import Access, Refusal, Reply, Resend, Step
-from safe_langsmith._resolve import Verdict, examine, resolve
+from safe_langsmith._resolve import Verdict, examine, offline, resolve
 from safe_langsmith._settings import AtConstruction, Setup, as_sent, clear_sdk_caches, read
 
 T = TypeVar("T")
@@ -170,15 +170,24 @@ def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None
 def diagnosed(owner: Owner) -> Works[Diagnosis]:
     """Check what a client may do, and repair nothing."""
     setup: Setup = yield Read()
+    diagnosis = yield from examine(_as_diagnosed(owner, setup), owner.policy)
+    record(owner, diagnosis)
+    return diagnosis
+
+
+def unasked(owner: Owner) -> Diagnosis:
+    """What can be told of a client without asking the server."""
+    return offline(_as_diagnosed(owner, read_settings(owner)))
+
+
+def _as_diagnosed(owner: Owner, setup: Setup) -> Setup:
+    """The setup of a request that this client would send."""
     own, headers = owner._access(), {n.lower(): v for n, v in owner._headers.items()}
     # Headers that were given to the client may be all that it sends.
     key = own.key or headers.get("x-api-key")
     workspace = own.workspace or headers.get("x-tenant-id")
     sent = replace(own, key=key, workspace=workspace, session=own.session and not key)
-    setup = as_sent(setup, sent, owner._custom_headers)
-    diagnosis = yield from examine(setup, owner.policy)
-    record(owner, diagnosis)
-    return diagnosis
+    return as_sent(setup, sent, owner._custom_headers)
 
 
 def read_settings(owner: Owner) -> Setup:

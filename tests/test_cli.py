@@ -19,6 +19,7 @@ from stage import assert_no_secret
 import safe_langsmith
 from safe_langsmith._cli import _progress, main
 from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 
@@ -58,16 +59,17 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
     done = command("doctor", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     key = settings["LANGSMITH_API_KEY"]
-    assert done.stdout.splitlines() == [
-        "LangSmith accepts these settings.",
-        f"  key:       personal key lsv2_pt_…{key[-4:]}, from LANGSMITH_API_KEY",
-        f"  endpoint:  {server.url} (LANGSMITH_ENDPOINT)",
-        "  workspace: none",
-        "  project:   default (default)",
-        "  tracing:   off (default)",
-        "  found:     the key can use 1 workspace:",
-        f"               {settings_workspace(server)}  Research",
-    ]
+    lines = done.stdout.splitlines()
+    assert lines[0] == "✓ LangSmith accepts these settings."
+    shown = [" ".join(line.split()) for line in lines]
+    for line in (
+        f"kind personal key lsv2_pt_…{key[-4:]}",
+        f"address {server.url} (LANGSMITH_ENDPOINT)",
+        f"✓ in force {settings_workspace(server)} Research",
+        "✓ runs:create trace",
+        "switch off (default)",
+    ):
+        assert line in shown
 
 
 def settings_workspace(server: SimulatedLangSmith) -> str:
@@ -96,8 +98,14 @@ def test_no_text_fails_on_such_a_terminal(
     monkeypatch.setattr(sys, "stdout", stream)
     assert main(["explain"]) == 0
     assert main(["doctor"]) == 1
+    own = server.add_workspace("Forschung für später…")
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    clear_sdk_caches()
+    assert main(["whoami"]) == 0
     monkeypatch.undo()
     assert b"lsv2_pt_...6789" in raw.getvalue()
+    assert b"(Forschung f?r sp?ter...)" in raw.getvalue()
 
 
 def test_version_and_help() -> None:
@@ -156,14 +164,18 @@ def test_doctor_of_a_problem(
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     assert main(["doctor"]) == 1
     text, errors = capsys.readouterr()
-    assert text.startswith("GET /sessions was refused (403): this key needs a workspace")
-    assert "the key can use 2 workspaces:" in text
+    assert text.startswith("✗ workspace-required: GET /sessions was refused (403): ")
+    assert "Research" in text
+    assert "Production" in text
     assert errors == ""
     assert main(["doctor", "--json"]) == 1
     shown = capsys.readouterr().out
     data = json.loads(shown)
     assert data["code"] == "workspace-required"
-    assert [w["name"] for w in data["workspaces"]] == ["Research", "Production"]
+    assert [w["name"] for w in data["diagnosis"]["workspaces"]] == [
+        "Research",
+        "Production",
+    ]
     assert_no_secret(text + shown, [key])
 
 
@@ -199,7 +211,7 @@ def test_doctor_reads_the_dotenv(
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     Path("settings.env" if named else ".env").write_text(f"LANGSMITH_API_KEY={key}\n")
     assert main(["doctor", *(["--env-file", "settings.env"] if named else [])]) == 1
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert "no key was sent; there is one in the .env, which was not loaded" in shown
     assert "load_dotenv(override=True)" in shown
     assert_no_secret(shown, [key])

@@ -28,6 +28,7 @@ ORDER = (
     "_settings.sdk_cache",
     "_settings.colab",
     "_settings.tracing",
+    "_settings.machine",
     "_settings.conflicts",
     "_settings.reading",
     "_settings",
@@ -58,6 +59,9 @@ ORDER = (
     "__init__",
     "_codes",
     "_fix",
+    "_doctor",
+    "_terminal",
+    "_report",
     "_cli",
     "_demo",
     "__main__",
@@ -77,7 +81,15 @@ SPEAK_HTTP = {
     "_replay",
     "_demo",
 }
-READ_THE_MACHINE = {"_settings", "_saved", "_replay", "_fix", "_cli", "_demo"}
+READ_THE_MACHINE = {
+    "_settings",
+    "_saved",
+    "_replay",
+    "_fix",
+    "_terminal",
+    "_cli",
+    "_demo",
+}
 # Of the rooms of the settings, the only ones that a client needs before a refusal.
 EARLY_SETTINGS = {"_settings", "_settings.sources", "_settings.environment"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}

@@ -10,13 +10,15 @@ tell a value that came from the environment from one that was passed.
     profile_file    the profile of LangSmith's CLI
     sdk_cache       what the SDK remembers of the environment
     colab           the secrets of a Colab notebook
-    tracing         the project and the switch of tracing
+    tracing         the project, the switch and the destinations of tracing
+    machine         Python, langsmith, the system
     reading         all of them together
     conflicts       what disagrees
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._settings.environment import at_construction, sendable_key
@@ -33,15 +35,18 @@ from safe_langsmith._settings.sources import (
 )
 
 if TYPE_CHECKING:
-    from safe_langsmith._settings.conflicts import disagreements
+    from safe_langsmith._settings.conflicts import disagreements, remembered
+    from safe_langsmith._settings.machine import Machine, read_machine
     from safe_langsmith._settings.reading import as_sent, read
     from safe_langsmith._settings.sdk_cache import clear_sdk_caches
+    from safe_langsmith._settings.tracing import read_destinations
 
 __all__ = [
     "FOUND_BY_ASKING",
     "NOWHERE",
     "AtConstruction",
     "Login",
+    "Machine",
     "Setting",
     "Settings",
     "Setup",
@@ -52,22 +57,27 @@ __all__ = [
     "clear_sdk_caches",
     "disagreements",
     "read",
+    "read_destinations",
+    "read_machine",
+    "remembered",
     "sendable_key",
 ]
 
 
+_LATE = {
+    "as_sent": "reading",
+    "read": "reading",
+    "disagreements": "conflicts",
+    "remembered": "conflicts",
+    "clear_sdk_caches": "sdk_cache",
+    "Machine": "machine",
+    "read_machine": "machine",
+    "read_destinations": "tracing",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import what only a refusal needs when it is asked for."""
-    if name in ("as_sent", "read"):
-        from safe_langsmith._settings import reading
-
-        return getattr(reading, name)
-    if name == "disagreements":
-        from safe_langsmith._settings.conflicts import disagreements
-
-        return disagreements
-    if name == "clear_sdk_caches":
-        from safe_langsmith._settings.sdk_cache import clear_sdk_caches
-
-        return clear_sdk_caches
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)

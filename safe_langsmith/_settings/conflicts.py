@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from safe_langsmith._diagnosis import Finding
+from safe_langsmith._hosts import DEFAULT_ENDPOINT
 from safe_langsmith._keys import mask
 from safe_langsmith._protocol import Access
 from safe_langsmith._settings.environment import as_read
@@ -56,6 +57,18 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
                 text += "; without override=True, load_dotenv() keeps what is set already"
             texts.append(text)
     return tuple(Finding("settings", "unknown", text) for text in texts)
+
+
+def remembered(setup: Setup) -> tuple[str, ...]:
+    """What the SDK's cache answers, where os.environ says something else by now."""
+    texts = []
+    for name in NAMES:
+        cached, now = part(setup.cached, name), part(setup.environ, name)
+        value = now.value or (DEFAULT_ENDPOINT if name == "ENDPOINT" else None)
+        if cached.value != value:
+            kept = f"{cached.source} is {as_shown(name, cached.value)}"
+            texts.append(f"{kept}; os.environ says {as_shown(name, now.value)}")
+    return tuple(texts)
 
 
 def conflicts(setup: Setup) -> tuple[Finding, ...]:

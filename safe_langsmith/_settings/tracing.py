@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+from langsmith import utils as ls_utils
 from langsmith._internal import _context
+from langsmith.run_trees import _get_write_replicas_from_env
 
 from safe_langsmith._diagnosis import Finding
+from safe_langsmith._hosts import shown
 from safe_langsmith._settings.sdk_cache import remembered_project
 from safe_langsmith._settings.sources import PassedOver, Setting, Source
 
@@ -53,6 +56,20 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     (name, value), *others = found
     switch = Setting("on" if value == "true" else "off", Source("environment", name))
     return switch, _passed_over("tracing", others), _oddities(name, value, others)
+
+
+def read_destinations() -> tuple[str, ...]:
+    """The addresses in LANGSMITH_RUNS_ENDPOINTS, as the SDK reads them; never a key.
+
+    Raises:
+        ValueError: If it is set, and the SDK makes nothing of it.
+        LangSmithUserError: If it cannot stand beside an endpoint.
+    """
+    replicas = _get_write_replicas_from_env()
+    if not replicas and ls_utils.get_env_var("RUNS_ENDPOINTS"):
+        raise ValueError("it is set, and the SDK finds no destination in it")
+    found = (replica.get("api_url") for replica in replicas)
+    return tuple(shown(url) for url in found if url)
 
 
 def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> tuple[Finding, ...]:

@@ -1,0 +1,124 @@
+"""The terminal: how wide it is, what it can show, and what is shown while one waits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import unicodedata
+from types import TracebackType
+from typing import NamedTuple, TextIO
+
+_NARROWEST, _NO_TERMINAL = 40, 80
+_BEAT_S = 0.1
+_COLOURS = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1}
+
+
+class Look(NamedTuple):
+    """What a stream can show. The default is that of a file or a pipe."""
+
+    width: int = _NO_TERMINAL
+    encoding: str = "utf-8"
+    colour: bool = False
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Look:
+        """Find out what a stream can show."""
+        encoding = stream.encoding or "utf-8"
+        if not stream.isatty():
+            return cls(encoding=encoding)
+        # A terminal that was never told its size says 0.
+        width = os.get_terminal_size(stream.fileno()).columns or _NO_TERMINAL
+        return cls(max(width, _NARROWEST), encoding, _shows_colours())
+
+    def can_show(self, text: str) -> bool:
+        """Whether the stream has these characters."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeError:
+            return False
+        return True
+
+    def shown(self, text: str) -> str:
+        """A text with nothing but characters that the stream has."""
+        if self.can_show(text):
+            return text
+        plain = text.replace("\u2026", "...")
+        return plain.encode(self.encoding, "replace").decode(self.encoding)
+
+    def coloured(self, text: str, colour: str) -> str:
+        """A text in a colour, where there are any."""
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour else text
+
+
+def _shows_colours() -> bool:
+    """NO_COLOR is the convention of no-color.org; an old Windows console shows none."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.platform != "win32" or "WT_SESSION" in os.environ
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes: a Chinese letter two, an accent of its own none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
+
+
+def wrapped(text: str, width: int, first: str = "") -> list[str]:
+    """A text behind ``first``, in lines of at most so many columns, with a hanging indent.
+
+    A word that is longer than a line is cut.
+    """
+    hang = " " * columns(first)
+    lines, line, is_new = [], first, True
+    for word in text.split():
+        if not is_new and columns(f"{line} {word}") > width:
+            lines.append(line)
+            line, is_new = hang, True
+        line += word if is_new else f" {word}"
+        is_new = False
+        while columns(line) > width:
+            cut = next(n for n in range(len(line)) if columns(line[: n + 1]) > width)
+            lines.append(line[:cut])
+            line = hang + line[cut:]
+    return [*lines, line.rstrip()]
+
+
+class Progress:
+    """Says on a terminal what is waited for, and how long already; elsewhere nothing."""
+
+    def __init__(self, text: str, stream: TextIO) -> None:
+        self._text, self._stream = text, stream
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._longest = 0
+
+    def __enter__(self) -> Progress:
+        if self._stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._longest:
+            self._stream.write(f"\r{' ' * self._longest}\r")
+            self._stream.flush()
+
+    def _run(self) -> None:
+        look, began = Look.of(self._stream), time.monotonic()
+        while True:
+            text = f"{self._text} ({time.monotonic() - began:.0f} s)"
+            line = look.shown(text)[: look.width - 1]
+            self._longest = max(self._longest, columns(line))
+            self._stream.write(f"\r{line}")
+            self._stream.flush()
+            if self._over.wait(_BEAT_S):
+                return

@@ -1,0 +1,674 @@
+"""The doctor over every scenario, in each form, and in terminals of several kinds."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import scenarios
+from conftest import Serve
+from scenarios import GONE, SCENARIOS, Scenario, list_projects
+from stage import Stage, assert_no_secret, staged
+
+import safe_langsmith
+from safe_langsmith import Diagnosis, SafeClient
+from safe_langsmith._cli import main
+from safe_langsmith._doctor import SECTIONS, Facts, Line, Report, examined, report
+from safe_langsmith._report import rendered
+from safe_langsmith._settings import Machine, Settings, Setup, clear_sdk_caches
+from safe_langsmith._terminal import Look, Progress, columns, wrapped
+from safe_langsmith.testing import SimulatedLangSmith
+
+GOLDEN = Path(__file__).parent / "golden"
+SCHEMA = json.loads(
+    (Path(safe_langsmith.__file__).parent / "doctor.schema.json").read_text()
+)
+LINUX = Machine("3.12.1", "0.15.1", "Linux 6 x86_64")
+COLOUR = re.compile(r"\x1b\[\d+m")
+
+
+def doctor_of(stage: Stage) -> Report:
+    """The doctor's report on the client of a scenario."""
+    assert isinstance(stage.client, SafeClient)
+    return report(examined(stage.client))
+
+
+def every_form(found: Report) -> str:
+    """The report in each of its forms, all of them valid."""
+    data = found.as_dict()
+    jsonschema.validate(data, SCHEMA)
+    forms = [json.dumps(data), repr(data)]
+    for look in (Look(), Look(encoding="ascii"), Look(60), Look(120, colour=True)):
+        text = rendered(found, look)
+        assert not too_wide(text, found, look.width)
+        text.encode(look.encoding)
+        forms.append(text)
+    return "\n".join(forms)
+
+
+def too_wide(text: str, found: Report, width: int) -> list[str]:
+    """The lines that are wider than the terminal; commands are never broken."""
+    plain = COLOUR.sub("", text).splitlines()
+    commands = [f"  {command}" for command in found.commands]
+    return [line for line in plain if columns(line) > width and line not in commands]
+
+
+def lines_of(found: Report, section: str) -> list[Line]:
+    return [x for s in found.sections if s.name == section for x in s.lines]
+
+
+# --- every scenario -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", [s for s in SCENARIOS if s.call is list_projects], ids=str)
+def test_the_verdict_is_that_of_the_error(row: Scenario, tmp_path: Path) -> None:
+    with staged(row, "sync client", tmp_path) as stage:
+        found = doctor_of(stage)
+        assert found.code == row.code or row.name.endswith("in a row")
+        assert f"\u2717 {found.code}: " in rendered(found, Look(500)).splitlines()[0]
+        marks = [line for s in found.sections for line in s.lines if line.state == "bad"]
+        assert any(x.name == "cause" for x in marks)
+        assert found.next_steps
+        assert_no_secret(every_form(found), stage.secrets)
+
+
+@pytest.mark.parametrize(
+    "row", [s for s in SCENARIOS if s.call is not list_projects], ids=str
+)
+def test_other_calls(row: Scenario, tmp_path: Path) -> None:
+    """What was refused to the row's call may be allowed to the doctor's, and is told."""
+    with staged(row, "sync client", tmp_path) as stage:
+        found = doctor_of(stage)
+        assert found.code in ("ok", row.code) or row.name.endswith("in a row")
+        assert_no_secret(every_form(found), stage.secrets)
+        if row.code != "permission-missing":
+            return
+        with pytest.raises(safe_langsmith.PermissionMissingError) as caught:
+            stage.run()
+        needed = caught.value.diagnosis.required_permission
+        states = {x.state for x in lines_of(found, "permissions") if x.name == needed}
+        assert "good" not in states
+
+
+# --- golden outputs -------------------------------------------------------------------
+
+
+def in_a_healthy_world(server: SimulatedLangSmith) -> dict[str, str]:
+    key = scenarios.personal_of_two(server)["key"]
+    return {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
+
+
+def without_a_workspace(server: SimulatedLangSmith) -> dict[str, str]:
+    key = scenarios.organization_key_of_two(server)["key"]
+    return {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
+
+
+def with_traces_refused(server: SimulatedLangSmith) -> dict[str, str]:
+    key = scenarios.viewer(server)["key"]
+    settings = {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
+    return {**settings, "LANGSMITH_TRACING": "true", "LANGSMITH_PROJECT": "nightly"}
+
+
+def with_a_broken_switch(server: SimulatedLangSmith) -> dict[str, str]:
+    return {**in_a_healthy_world(server), "LANGSMITH_TRACING": "True"}
+
+
+def without_an_answer(server: SimulatedLangSmith) -> dict[str, str]:
+    server.answer("*", status=500, body="oops")
+    return in_a_healthy_world(server)
+
+
+WORLDS = {
+    "healthy": (in_a_healthy_world, 0, ()),
+    "workspace-required": (without_a_workspace, 1, ()),
+    "permission-missing": (with_traces_refused, 1, ()),
+    "odd-switch": (with_a_broken_switch, 0, ()),
+    "unknown": (without_an_answer, 3, ()),
+    "offline": (in_a_healthy_world, 3, ("--offline",)),
+}
+FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "txt": ("utf-8", ()),
+    "ascii.txt": ("ascii", ()),
+    "json": ("utf-8", ("--json",)),
+}
+
+
+def masked(text: str) -> str:
+    """A text without what differs from run to run; ids keep their identity."""
+    ids = dict.fromkeys(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text))
+    for number, known in enumerate(ids, 1):
+        text = text.replace(known, f"<id {number}>")
+    text = re.sub(r"(lsv2_.._(?:…|\\u2026|\.\.\.))\w{4}", r"\1<end>", text)
+    text = re.sub(r"127\.0\.0\.1:\d+", "<host>", text)
+    for name in ("Python", "langsmith", "safe-langsmith", "platform"):
+        text = re.sub(rf"(?m)^(    {name} +)\S.*$", r"\1<some>", text)
+        text = re.sub(rf'("name": "{name}",\s+"text": ")[^"]*', r"\1<some>", text)
+    return text
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("world", WORLDS)
+def test_golden(
+    world: str,
+    form: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Write them anew: RENEW_GOLDEN=1 pytest tests/test_doctor.py -k golden."""
+    make, code, options = WORLDS[world]
+    settings = make(server)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    encoding, more = FORMS[form]
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["doctor", *options, *more]) == code
+    monkeypatch.undo()
+    shown = raw.getvalue().decode(encoding)
+    assert_no_secret(shown, [settings["LANGSMITH_API_KEY"]])
+    path = GOLDEN / f"{world}.{form}"
+    if os.environ.get("RENEW_GOLDEN"):
+        path.write_text(masked(shown), encoding="utf-8")
+    assert masked(shown) == path.read_text(encoding="utf-8")
+    if form == "json":
+        jsonschema.validate(json.loads(shown), SCHEMA)
+    else:
+        assert max(map(columns, shown.splitlines())) <= 80
+    if options:
+        assert not server.exchanges
+
+
+def test_the_page_shows_what_the_doctor_says() -> None:
+    """But for what it leaves out."""
+    page = (GOLDEN.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    golden = (GOLDEN / "workspace-required.txt").read_text(encoding="utf-8")
+    parts = masked(block).split("\n...\n")
+    assert len(parts) == 2
+    said = golden.split("\n\n")
+    assert all(
+        p.strip("\n") in (g.strip("\n") for g in said)
+        for p in "\n".join(parts).split("\n\n")
+    )
+    assert block.split("\n\n")[0].splitlines() == golden.split("\n\n")[0].splitlines()
+
+
+def test_the_page_names_every_section_and_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (GOLDEN.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for name in SECTIONS:
+        assert f"| {name.capitalize()} |" in page
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert options
+    assert all(f"`{option}" in page for option in options)
+
+
+def test_the_schema_is_a_schema_and_holds_something() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    data = json.loads((GOLDEN / "workspace-required.json").read_text(encoding="utf-8"))
+    jsonschema.validate(data, SCHEMA)
+    changes: list[dict[str, Any]] = [
+        {"code": "forbidden"},
+        {"schema_version": 2},
+        {"sections": [{}]},
+    ]
+    for wrong in changes:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**data, **wrong}, SCHEMA)
+
+
+# --- terminals ------------------------------------------------------------------------
+
+
+@contextmanager
+def terminal(width: int) -> Iterator[tuple[int, int]]:
+    """A pseudo-terminal: the end of the person, and that of the program."""
+    person, program = pty.openpty()
+    fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    try:
+        yield person, program
+    finally:
+        os.close(person)
+
+
+def on_a_terminal(width: int, *arguments: str, **environ: str) -> tuple[str, str, int]:
+    """Run the doctor with a terminal of its own for the answer, and one for the rest."""
+    with terminal(width) as (person, out), terminal(width) as (other, err):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "safe_langsmith", "doctor", *arguments],
+            env={**os.environ, "TERM": "xterm-256color", **environ},
+            stdout=out,
+            stderr=err,
+        )
+        os.close(out)
+        os.close(err)
+        shown = read_to_the_end(person), read_to_the_end(other)
+        return *shown, process.wait(60)
+
+
+def read_to_the_end(person: int) -> str:
+    pieces: list[bytes] = []
+    while True:
+        try:
+            piece = os.read(person, 65536)
+        except OSError:  # how Linux says that the program has closed its end
+            piece = b""
+        if not piece:
+            return b"".join(pieces).decode().replace("\r\n", "\n")
+        pieces.append(piece)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_on_a_terminal(server: SimulatedLangSmith, width: int) -> None:
+    """As wide as that, in colour, and the progress is gone at the end."""
+    settings = without_a_workspace(server)
+    server.answer("/workspaces", status=None, delay=0.3)
+    shown, beside, code = on_a_terminal(width, **settings)
+    assert code == 1
+    plain = COLOUR.sub("", shown)
+    assert "\x1b[31m\u2717\x1b[0m workspace-required: " in shown
+    assert "\x1b[1mEnvironment\x1b[0m" in shown
+    widest = max(map(columns, plain.splitlines()))
+    assert widest <= width
+    # Wider than a narrow one, where there is room.
+    assert (widest > 80) == (width > 80)
+    assert f"\rasking {server.url} (0 s)" in beside
+    assert beside.endswith(" \r")
+    assert_no_secret(shown + beside, [settings["LANGSMITH_API_KEY"]])
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_without_colours(server: SimulatedLangSmith, environ: dict[str, str]) -> None:
+    shown, beside, code = on_a_terminal(80, **in_a_healthy_world(server), **environ)
+    assert code == 0
+    assert "\x1b" not in shown + beside
+    assert bool(beside) == ("NO_COLOR" in environ)
+
+
+def test_a_terminal_that_was_never_told_its_size(server: SimulatedLangSmith) -> None:
+    shown, _, _ = on_a_terminal(0, **without_a_workspace(server))
+    assert max(map(columns, COLOUR.sub("", shown).splitlines())) <= 80
+
+
+def test_json_on_a_terminal_is_json(server: SimulatedLangSmith) -> None:
+    shown, _, _ = on_a_terminal(80, "--json", **in_a_healthy_world(server))
+    jsonschema.validate(json.loads(shown), SCHEMA)
+
+
+def test_piped(server: SimulatedLangSmith) -> None:
+    """No colour and no progress, whatever the variables say of a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "safe_langsmith", "doctor"],
+        env={**os.environ, **in_a_healthy_world(server), "TERM": "xterm-256color"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert b"\x1b" not in done.stdout
+    assert b"\r" not in done.stdout
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii", "utf-16", "cp437"])
+def test_what_a_terminal_cannot_show(encoding: str) -> None:
+    look = Look(encoding=encoding)
+    text = look.shown("für lsv2_pt_…9f2c, 研究")
+    assert text.encode(encoding)
+    assert ("für" in text) == (encoding != "ascii")
+    assert ("研究" in text) == encoding.startswith("utf")
+    assert "lsv2_pt_…9f2c" in text or "lsv2_pt_...9f2c" in text
+
+
+def test_an_old_console_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(90) as (_, program), os.fdopen(program, "w", encoding="utf-8") as stream:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        assert Look.of(stream) == Look(90, "utf-8", colour=True)
+        monkeypatch.setattr(sys, "platform", "win32")
+        assert Look.of(stream) == Look(90, "utf-8", colour=False)
+        monkeypatch.setenv("WT_SESSION", "1")
+        assert Look.of(stream) == Look(90, "utf-8", colour=True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert Look.of(stream) == Look(90, "utf-8", colour=False)
+
+
+def test_wrapping_counts_columns() -> None:
+    text = "研究 " * 30 + "e\u0301" * 90
+    assert all(columns(line) <= 40 for line in wrapped(text, 40, "- "))
+    together = "".join(
+        line.strip(" -").replace(" ", "") for line in wrapped(text, 40, "- ")
+    )
+    assert together == text.replace(" ", "")
+    assert columns("研") == 2
+    assert columns(unicodedata.normalize("NFD", "é")) == 1
+    assert wrapped("", 40, "- ") == ["-"]
+
+
+def test_progress_shows_the_time_and_goes_away() -> None:
+    with terminal(50) as (person, program):
+        stream = os.fdopen(program, "w", encoding="ascii")
+        with stream, Progress("asking … " + "x" * 90, stream):
+            seen = os.read(person, 1000).decode()
+            assert os.read(person, 1000)  # it goes on
+        assert seen == "\r" + ("asking ... " + "x" * 90)[:49]
+        assert read_to_the_end(person).endswith(f"\r{' ' * 49}\r")
+
+
+# --- options --------------------------------------------------------------------------
+
+
+def run_json(
+    capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[dict[str, Any], int]:
+    code = main(["doctor", "--json", *arguments])
+    data = json.loads(capsys.readouterr().out)
+    jsonschema.validate(data, SCHEMA)
+    return data, code
+
+
+def settings_of(data: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    found = data["diagnosis"]["settings"]
+    return {s["name"]: (s["value"], s["source"]) for s in found}
+
+
+def test_another_endpoint_and_workspace(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = scenarios.personal_of_two(server)
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
+    place = ("--api-url", server.url, "--workspace-id")
+    data, code = run_json(capsys, *place, names["other"])
+    assert (code, data["code"], data["workspace_id"]) == (0, "ok", names["other"])
+    assert settings_of(data)["endpoint"] == (server.url, "the api_url argument")
+    data, code = run_json(capsys, *place, names["foreign"])
+    assert (code, data["code"]) == (1, "workspace-mismatch")
+    assert data["commands"][-1] == "safe-langsmith explain workspace-mismatch"
+
+
+def test_a_profile(server: SimulatedLangSmith, capsys: pytest.CaptureFixture[str]) -> None:
+    names = scenarios.personal(server)
+    profile = {"api_url": server.url, "api_key": names["key"]}
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"profiles": {"work": profile}}))
+    data, code = run_json(capsys, "--profile", "work")
+    assert (code, data["api_url"]) == (0, server.url)
+    assert "profile 'work'" in data["auth_source"]
+
+
+def test_regions_are_asked_if_that_is_said(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve_tls("api.smith.langchain.com")
+    there = serve_tls("eu.api.smith.langchain.com")
+    monkeypatch.setenv("LANGSMITH_API_KEY", scenarios.personal(there)["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://api.smith.langchain.com")
+    for options in ((), ("--no-probe-regions",)):
+        data, code = run_json(capsys, *options)
+        assert (code, data["code"]) == (1, "key-rejected")
+        assert data["commands"] == ["safe-langsmith explain key-rejected"]
+        assert not there.exchanges
+    data, code = run_json(capsys, "--probe-regions")
+    assert (code, data["code"]) == (1, "wrong-region")
+    assert (
+        "export LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com" in data["commands"]
+    )
+
+
+def test_a_time_limit(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What gave no answer in time is a `?`, and all else is told."""
+    for name, value in in_a_healthy_world(server).items():
+        monkeypatch.setenv(name, value)
+    server.answer("/sessions", status=None, delay=60)
+    data, code = run_json(capsys, "--timeout", "0.3")
+    server.clear_answers()
+    assert (code, data["code"]) == (3, "unknown")
+    states = {
+        (s["name"], x["name"]): x["state"] for s in data["sections"] for x in s["lines"]
+    }
+    assert states["endpoint", "answers"] == "unknown"
+    assert states["key", "shape"] == "good"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "601"])
+def test_no_time_at_all(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", f"--timeout={text}"])
+    assert end.value.code == 2
+    assert f"{text!r} is no time between 0 and 600 s" in capsys.readouterr().err
+
+
+def test_offline_says_what_needs_no_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LANGSMITH_API_KEY", "sk-ant-0123456789abcdef")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "api.smith.langchain.com")
+    data, code = run_json(capsys, "--offline")
+    assert (code, data["code"], data["offline"]) == (1, "wrong-endpoint", True)
+    monkeypatch.delenv("LANGSMITH_ENDPOINT")
+    clear_sdk_caches()
+    data, code = run_json(capsys, "--offline")
+    assert (code, data["code"]) == (3, "unknown")
+    key = next(s["lines"] for s in data["sections"] if s["name"] == "key")
+    assert "it looks like a key of Anthropic" in [x["text"] for x in key]
+    monkeypatch.setenv("LANGSMITH_API_KEY", f"{GONE}\u00e9")
+    clear_sdk_caches()
+    data, code = run_json(capsys, "--offline")
+    assert (code, data["code"]) == (1, "key-malformed")
+
+
+# --- the report -----------------------------------------------------------------------
+
+
+def facts(**changes: Any) -> Facts:
+    """What is known of settings that work."""
+    diagnosis = Diagnosis("ok", resolved=True, summary="LangSmith accepts these settings.")
+    known = Facts(diagnosis, Setup(held=Settings()), LINUX)
+    return replace(known, **changes)
+
+
+def test_a_section_that_breaks_ends_nothing() -> None:
+    """Here the machine is not what it should be."""
+    found = report(facts(machine=None))
+    (line,) = lines_of(found, "environment")
+    assert line == Line("unknown", "not known", "this check broke: AttributeError")
+    assert lines_of(found, "caches")
+    assert rendered(found, Look()).startswith("\u2713 ")
+
+
+def test_a_diagnosis_that_breaks_ends_nothing(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(SafeClient):
+        def diagnose(self) -> Diagnosis:
+            raise RuntimeError(self.api_key)
+
+    client = Broken(server.url, api_key=GONE, auto_batch_tracing=False)
+    with client.session:
+        found = report(examined(client))
+    assert found.code == "unknown"
+    assert found.message == "the check broke: RuntimeError."
+    assert {x.name for x in lines_of(found, "settings")} >= {"key", "endpoint"}
+    (line,) = [x for x in lines_of(found, "endpoint") if x.name == "answers"]
+    assert line.state == "unknown"
+    assert_no_secret(every_form(found), [GONE])
+
+
+def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
+    """As if reading them had a fault: here what was taken down of the client is gone."""
+    client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
+    del client._born
+    with client.session:
+        found = report(examined(client))
+    assert (found.code, found.message) == ("unknown", "the check broke: AttributeError.")
+    assert lines_of(found, "settings")[0].state == "unknown"
+    assert_no_secret(every_form(found), [GONE])
+
+
+def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their addresses, and never a key or a password."""
+    there = [{"api_url": "https://me:secret@other.example", "api_key": GONE}]
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps(there))
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    client = SafeClient(auto_batch_tracing=False)
+    with client.session:
+        found = report(examined(client, offline=True))
+    places = [x.text for x in lines_of(found, "tracing") if x.name == "destination"]
+    assert "https://other.example" in places
+    assert "secret" not in every_form(found)
+    assert_no_secret(every_form(found), [GONE])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
+        ("https://other.example KEY", "it is set, and the SDK finds no destination in it"),
+    ],
+)
+def test_destinations_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    why: str,
+) -> None:
+    """The SDK looks for a quarrel under one name of the variable, and reads both."""
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", text.replace("KEY", GONE))
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    data, code = run_json(capsys, "--offline")
+    assert code == 3
+    tracing = next(s["lines"] for s in data["sections"] if s["name"] == "tracing")
+    (line,) = [x for x in tracing if x["name"] == "destinations"]
+    assert line["state"] == "warning"
+    assert line["text"].startswith(f"LANGSMITH_RUNS_ENDPOINTS: {why}")
+    assert_no_secret(json.dumps(data), [GONE])
+
+
+def test_sampling_and_saving(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A viewer whose traces are never sent loses none."""
+    for name, value in with_traces_refused(server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "0")
+    monkeypatch.setenv("LANGSMITH_FAILED_TRACES_DIR", "traces")
+    data, code = run_json(capsys)
+    assert (code, data["code"]) == (0, "ok")
+    tracing = next(s["lines"] for s in data["sections"] if s["name"] == "tracing")
+    lines = {x["name"]: (x["state"], x["text"]) for x in tracing}
+    assert lines["sampled"] == ("warning", "0% of all traces")
+    assert lines["a batch"][0] == "warning"
+    assert lines["if refused"][1] == "saved in LANGSMITH_FAILED_TRACES_DIR"
+
+
+def test_caches_that_differ(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As in a notebook, where the process goes on."""
+    settings = in_a_healthy_world(server)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    run_json(capsys)
+    from langsmith.utils import get_tracer_project
+
+    assert get_tracer_project() == "default"
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", scenarios.STRANGE)
+    monkeypatch.setenv("LANGSMITH_PROJECT", "nightly")
+    data, _ = run_json(capsys)
+    caches = next(s["lines"] for s in data["sections"] if s["name"] == "caches")
+    assert {x["state"] for x in caches} == {"warning"}
+    assert [x["text"] for x in caches] == [
+        "the SDK's cache of LANGSMITH_WORKSPACE_ID is none; os.environ says "
+        f"{scenarios.STRANGE}",
+        "the SDK has settled on project 'default'",
+    ]
+
+
+def test_many_workspaces(server: SimulatedLangSmith) -> None:
+    for number in range(12):
+        server.add_workspace(f"Team {number}")
+    key = server.add_service_key(workspaces=None).secret
+    client = SafeClient(server.url, api_key=key, auto_batch_tracing=False)
+    with client.session:
+        found = report(examined(client))
+    texts = [x.text for x in lines_of(found, "workspaces")]
+    assert texts[-1] == "and 2 more: safe-langsmith doctor --json"
+    assert len(found.commands) == 11
+
+
+@pytest.mark.parametrize(
+    ("machine", "line"),
+    [
+        (LINUX, "export LANGSMITH_ENDPOINT='https://a.example/b$c'"),
+        (
+            LINUX._replace(system="Windows 11 AMD64"),
+            "$env:LANGSMITH_ENDPOINT = 'https://a.example/b$c'",
+        ),
+        (LINUX._replace(notebook="Colab"), "%env LANGSMITH_ENDPOINT=https://a.example/b$c"),
+    ],
+)
+def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
+    """What an address holds is quoted for the shell."""
+    diagnosis = Diagnosis(
+        "wrong-region",
+        resolved=False,
+        summary="this key belongs elsewhere.",
+        next_steps=("set LANGSMITH_ENDPOINT=https://a.example/b$c",),
+    )
+    found = report(facts(diagnosis=diagnosis, machine=machine))
+    assert found.commands == (line, "safe-langsmith explain wrong-region")
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind"),
+    [("JPY_PARENT_PID", "Jupyter"), ("COLAB_RELEASE_TAG", "Colab"), ("HOME", "no")],
+)
+def test_the_kind_of_notebook(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    kind: str,
+) -> None:
+    monkeypatch.setenv(variable, os.environ.get(variable, "1"))
+    data, _ = run_json(capsys, "--offline")
+    assert {"state": "info", "name": "notebook", "text": kind} in data["sections"][0][
+        "lines"
+    ]
+
+
+def test_a_login_session_has_no_shape() -> None:
+    diagnosis = replace(facts().diagnosis, key_kind="oauth")
+    found = report(facts(diagnosis=diagnosis))
+    assert lines_of(found, "key") == [Line("info", "kind", "login session")]
