@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ def get(name):
 
 SECRETS = {}
 """
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Notebook:
@@ -59,6 +61,17 @@ class Notebook:
 
         self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
         return "\n".join(shown)
+
+    def traceback(self, *lines: str) -> str:
+        """Run a cell, and give what a person sees of the error that ended it."""
+        shown: list[str] = []
+
+        def show(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "error":
+                shown.extend(message["content"]["traceback"])
+
+        self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
+        return _COLOUR.sub("", "\n".join(shown))
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -202,3 +215,76 @@ def test_a_name_in_a_notebook_is_the_interpreter_s(notebook: Notebook) -> None:
     shown = notebook.run("import sys, safe_langsmith as s", "sys.executable, s.__file__")
     assert sys.executable in shown
     assert str(safe_langsmith.__file__) in shown
+
+
+# --- an error that nobody catches ----------------------------------------------------
+
+INSIDE_THE_SDK = "langsmith/client.py"
+
+
+@pytest.fixture
+def refused(notebook: Notebook, server: SimulatedLangSmith) -> Notebook:
+    """A notebook whose client has a key that was revoked."""
+    old, _ = keys_of(server)
+    notebook.run(f"%env LANGSMITH_ENDPOINT={server.url}", f"%env LANGSMITH_API_KEY={old}")
+    notebook.run(*CLIENT)
+    return notebook
+
+
+def test_an_error_shows_its_text_and_where_you_called(refused: Notebook) -> None:
+    shown = refused.traceback("import os", CALL)
+    lines = shown.splitlines()
+    assert lines[0].startswith("KeyRejectedError: GET /sessions was refused (403)")
+    assert re.fullmatch(
+        rf"  called:    Cell In\[\d+\], line 2: {re.escape(CALL)}", lines[-2]
+    )
+    assert lines[-1] == "  traceback: %tb"
+    assert len(lines) <= 14
+    assert INSIDE_THE_SDK not in shown
+
+
+def test_an_error_in_a_cell_with_await(refused: Notebook) -> None:
+    refused.run("import asyncio", "async def ask():", f"    return {CALL}")
+    shown = refused.traceback("await ask()")
+    assert re.search(rf"called:    Cell In\[\d+\], line 3: return {re.escape(CALL)}", shown)
+    assert INSIDE_THE_SDK not in shown
+
+
+@pytest.mark.parametrize("asks", ["%tb", "%tb Verbose", "%tb Plain"])
+def test_the_traceback_is_there_for_those_who_ask(refused: Notebook, asks: str) -> None:
+    assert INSIDE_THE_SDK not in refused.traceback(CALL)
+    shown = refused.traceback(asks)
+    assert INSIDE_THE_SDK in shown
+    assert "KeyRejectedError: GET /sessions was refused (403)" in shown
+    # It was for that once.
+    assert INSIDE_THE_SDK not in refused.traceback(CALL)
+
+
+def test_another_mode_is_kept_to(refused: Notebook) -> None:
+    refused.run("%xmode Verbose")
+    assert INSIDE_THE_SDK in refused.traceback(CALL)
+    refused.run("%xmode Minimal")
+    shown = refused.traceback(CALL)
+    assert shown.startswith("KeyRejectedError: ")
+    assert "called:" not in shown
+    refused.run("%xmode Context")
+    assert "called:" in refused.traceback(CALL)
+
+
+def test_the_line_in_a_file_of_yours(refused: Notebook, tmp_path: Path) -> None:
+    module = tmp_path / "folder" / "report.py"
+    module.write_text(f"def names(client):\n    return {CALL}\n")
+    shown = refused.traceback("import report", "report.names(client)")
+    assert f"  called:    {module}, line 2: return {CALL}" in shown
+
+
+def test_a_short_form_inside_a_longer_chain(refused: Notebook) -> None:
+    """An error of yours, raised from ours, is shown as IPython shows it."""
+    shown = refused.traceback(
+        "try:",
+        f"    {CALL}",
+        "except Exception as error:",
+        "    raise ValueError('no projects') from error",
+    )
+    assert "ValueError: no projects" in shown
+    assert "KeyRejectedError: GET /sessions was refused (403)" in shown
