@@ -2,7 +2,7 @@
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "upstream"]
+nox.options.sessions = ["lint", "tests", "upstream", "docs"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
@@ -47,6 +47,13 @@ def tests(session: nox.Session, langsmith: str) -> None:
     else:
         options += [f"--ignore={path}" for path in OURS_ALONE]
     session.run("pytest", *options, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in `build/site`; a broken link is an error."""
+    session.install("-e", ".[testing]", *groups("docs"))
+    session.run("mkdocs", "build", "--strict", "--quiet")
 
 
 @nox.session

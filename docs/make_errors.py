@@ -1,4 +1,4 @@
-"""Write `errors.md` and `errors/` out of the texts of ``safe-langsmith explain``."""  # noqa: INP001
+"""Write `errors.md` and `errors/` out of the texts of ``safe-langsmith explain``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ SITUATIONS: dict[str, tuple[str, ...]] = {
     "blocked-by-proxy": ("proxy",),
 }
 
-_NOTE = "<!-- Written by make_errors.py. Change safe_langsmith/_codes.py, and run it again. -->"
+_NOTE = (
+    "<!-- Written by make_errors.py. Change safe_langsmith/_codes.py, and run it again. -->"
+)
 _HEAD = f"""\
 # Every error
 

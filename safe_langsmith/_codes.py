@@ -85,8 +85,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "setting, if the key can use that one. Of a web address from the environment the "
         "id is used, if the key can use it. A workspace that you passed is kept; only "
         "quotes or a comment around its id are taken off.",
-        "GET /workspaces, GET /auth/public, GET /sessions/{id} with the id that was given as "
-        "workspace and, without the key, GET /info, to your endpoint. "
+        "GET /workspaces, GET /auth/public, GET /sessions/{id} with the id that was given "
+        "as workspace and, without the key, GET /info, to your endpoint. "
         f"{_REGIONS} {_AGAIN}",
         (
             "Set LANGSMITH_WORKSPACE_ID (or workspace_id=) to one of the ids in the error.",
@@ -101,8 +101,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith knows the key, and the workspace that was sent is not in its scope; "
         "or the call is one of those that LangSmith documents as personal.",
         "Nothing: a key's scope is set when it is made.",
-        "GET /workspaces, GET /auth/public, and GET /sessions/{id} with the id that was given "
-        "as workspace, to your endpoint. Nothing is sent again.",
+        "GET /workspaces, GET /auth/public, and GET /sessions/{id} with the id that was "
+        "given as workspace, to your endpoint. Nothing is sent again.",
         (
             "Use a workspace in the key's scope.",
             f"Or make a service key with the scope that you need, {_SETTINGS}.",
@@ -118,8 +118,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "secrets of Colab or the profile, and LangSmith lets that one in.",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
         "was passed as an argument. A key goes only to the host that it was set for.",
-        "GET /workspaces and GET /auth/public with the old and with the newer value, to your "
-        "endpoint; a newer key goes to the endpoint that it was set for, and a region "
+        "GET /workspaces and GET /auth/public with the old and with the newer value, to "
+        "your endpoint; a newer key goes to the endpoint that it was set for, and a region "
         f"that was set since is asked there. {_AGAIN}",
         (
             "Call load_dotenv(override=True) before you make the client: without "
@@ -160,8 +160,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "does.",
         "The address of an official web app is replaced by its API's, unless it was "
         "passed as an argument.",
-        "GET /info without the key, GET /workspaces and GET /auth/public, to your endpoint. "
-        "After a repair the refused request goes to the API of the same region, once.",
+        "GET /info without the key, GET /workspaces and GET /auth/public, to your "
+        "endpoint. After a repair the refused request goes to the API of the same region, "
+        "once.",
         (
             "Set LANGSMITH_ENDPOINT to the API's address: https://api.smith.langchain.com "
             "(US), or with eu., apac. or aws. in front of api.",
@@ -177,8 +178,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "A key that is set by now, in os.environ, the .env, the secrets of Colab or the "
         "profile, is used, "
         "unless an empty one was passed as an argument.",
-        "Nothing, if there is no key. One that is set by now is tried at your endpoint, with "
-        f"GET /workspaces. {_AGAIN}",
+        "Nothing, if there is no key. One that is set by now is tried at your endpoint, "
+        f"with GET /workspaces. {_AGAIN}",
         (
             "Set LANGSMITH_API_KEY before the client is made.",
             "In a notebook, use %env or os.environ: !export does not reach the kernel.",

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import KernelManager
+from pages import masked, script
 from stage import assert_no_secret
+from traitlets.config import Config
 
+from safe_langsmith import AccessDeniedError, Diagnosis
+from safe_langsmith.errors import error_for
 from safe_langsmith.testing import SimulatedLangSmith
 
 ROOT = Path(__file__).parent.parent
@@ -177,7 +186,7 @@ def test_secrets_of_colab(notebook: Notebook, server: SimulatedLangSmith) -> Non
     )
     assert shown.count(NAMES) == 2
     table = notebook.run("client.diagnose()")
-    assert "<th>tracing</th>" in table
+    assert ">tracing</th>" in table
     assert_no_secret(shown + table, [key])
 
 
@@ -288,3 +297,117 @@ def test_a_short_form_inside_a_longer_chain(refused: Notebook) -> None:
     )
     assert "ValueError: no projects" in shown
     assert "KeyRejectedError: GET /sessions was refused (403)" in shown
+
+
+# --- the same in this process, where the coverage is measured -------------------------
+
+
+class Shell:
+    """IPython in this process, and what it shows."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        config.InteractiveShell.colors = "nocolor"
+        self.shell: Any = InteractiveShell.instance(config=config)
+        self._capsys = capsys
+
+    def run(self, cell: str) -> str:
+        self.shell.run_cell(cell)
+        return self._capsys.readouterr().out
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    names = ("displayhook", "excepthook", "last_type", "last_value", "last_traceback")
+    before = {name: getattr(sys, name, None) for name in names}
+    yield Shell(capsys)
+    InteractiveShell.clear_instance()
+    for name, value in before.items():
+        setattr(sys, name, value)
+
+
+def rejected() -> AccessDeniedError:
+    return error_for(Diagnosis(code="key-rejected", resolved=False, summary="No.\nNo."))
+
+
+RAISE = "from test_notebook import rejected; raise rejected()"
+
+
+def test_the_forms_in_ipython(shell: Shell) -> None:
+    short = shell.run(RAISE)
+    assert short.startswith("KeyRejectedError: No.\nNo.\n")
+    assert re.search(rf"  called:    Cell In\[\d+\], line 1: {re.escape(RAISE)}\n", short)
+    assert "Traceback" in shell.run("%tb")
+    assert "Traceback" not in shell.run(RAISE)
+    shell.run("%xmode Plain")
+    assert "Traceback" in shell.run(RAISE)
+
+
+def test_a_script_that_is_run_in_ipython(shell: Shell) -> None:
+    """Its name is given as it is; nor have cells another one in an older IPython."""
+    path = Path("script.py").resolve()
+    path.write_text(RAISE)
+    assert f"  called:    {path}, line 1: {RAISE}\n" in shell.run("%run script.py")
+
+
+def test_an_error_that_was_raised_nowhere_of_yours(shell: Shell) -> None:
+    """Its traceback begins inside an installed package, as in a callback of a widget."""
+    inside = compile("raise error", str(Path(os.__file__).with_name("x.py")), "exec")
+    error = rejected()
+    try:
+        exec(inside, {"__name__": "x", "error": error})
+    except AccessDeniedError:
+        assert error.__traceback__ is not None
+        error.__traceback__ = error.__traceback__.tb_next
+        shown = error._render_traceback_()
+    assert shown[0].startswith("KeyRejectedError: ")
+    assert shown[1:] == ["  traceback: %tb"]
+
+
+def test_without_a_shell_it_is_the_traceback_of_python() -> None:
+    error = rejected()
+    try:
+        raise error
+    except AccessDeniedError:
+        assert "".join(error._render_traceback_()) == traceback.format_exc()
+
+
+def test_python_shows_the_traceback_as_ever() -> None:
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {RAISE}"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert "safe_langsmith.errors.KeyRejectedError: No." in done.stderr
+
+
+# --- the notebook in docs ---------------------------------------------------------------
+
+
+def outputs(notebook: Any) -> list[str]:
+    """What each cell shows, with its source in front."""
+    shown = []
+    for cell in notebook.cells:
+        parts = [cell.source]
+        for output in cell.get("outputs", []):
+            texts = sorted(output.get("data", {}).values())
+            parts += [output.get("text", ""), *texts, *output.get("traceback", [])]
+        shown.append(masked(_COLOUR.sub("", "\n".join(parts))))
+    return shown
+
+
+def test_the_notebook_in_docs_is_current() -> None:
+    make_notebook = script("make_notebook")
+    text = make_notebook.NOTEBOOK.read_text(encoding="utf-8")
+    kept = nbformat.from_dict(json.loads(text))
+    assert outputs(make_notebook.executed()) == outputs(kept), "run docs/make_notebook.py"
+    assert not re.search(r"lsv2_.._[0-9a-f]{5}|/tmp/|ipykernel_", text)
+    errors = [o.ename for c in kept.cells for o in c.get("outputs", []) if "ename" in o]
+    assert errors == ["KeyRejectedError", "WorkspaceRequiredError"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
 import io
 import logging
 import re
@@ -19,15 +18,14 @@ import pytest
 import scenarios
 import yaml
 from conftest import Serve
+from pages import DOCS, ROOT, masked, script
 
 from safe_langsmith import Policy
 from safe_langsmith._cli import main
 from safe_langsmith._codes import EXPLANATIONS, Explanation
 from safe_langsmith.errors import ERRORS
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = ROOT / "docs"
 PAGES = {
     path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8")
     for path in DOCS.rglob("*.md")
@@ -100,14 +98,6 @@ class Console:
             self.shown.write(f"{type(error).__name__}: {error}\n")
 
 
-def masked(text: str) -> str:
-    """A text with ids, ports, folders and the ends of keys struck out, in one line."""
-    text = re.sub(r" /\S+/\.env", " <folder>/.env", text)
-    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", text)
-    text = re.sub(r"(lsv2_.._…|127\.0\.0\.1:)\w{4,5}", r"\1<some>", text)
-    return " ".join(text.split())
-
-
 def enter(world: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Serve a world and set its settings: ``NAME [host=] [layout=] [.env:]VARIABLE=value``.
 
@@ -178,23 +168,13 @@ def test_readme_s_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     named = set(re.findall(r"^safe-langsmith (\w+)", README, re.MULTILINE))
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert named == set(listed)
 
 
 def test_readme_names_every_code() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \|", README, re.MULTILINE)
     assert rows == [e.code for e in EXPLANATIONS]
-
-
-def script(name: str) -> Any:
-    """A script of `docs/`, as a module."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_error_pages_are_what_is_generated() -> None:
@@ -259,7 +239,9 @@ def test_links_lead_somewhere(name: str) -> None:
         there = (path.parent / target).resolve() if target else path
         assert there.is_file(), target
         if anchor:
-            heads = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            heads = re.findall(
+                r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE
+            )
             assert anchor in {slug(head) for head in heads}, f"{target}#{anchor}"
 
 
