@@ -13,9 +13,14 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
 
 
+def kept() -> Any:
+    """The notebook as it is."""
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
 def executed() -> Any:
     """The notebook after a run in a folder and with settings of its own."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = kept()
     foreign = ("LANGSMITH_", "LANGCHAIN_")
     environ = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
     environ["PYTHONPATH"] = str(NOTEBOOK.parent.parent)

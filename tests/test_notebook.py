@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import KernelManager
@@ -406,7 +404,7 @@ def outputs(notebook: Any) -> list[str]:
 def test_the_notebook_in_docs_is_current() -> None:
     make_notebook = script("make_notebook")
     text = make_notebook.NOTEBOOK.read_text(encoding="utf-8")
-    kept = nbformat.from_dict(json.loads(text))
+    kept = make_notebook.kept()
     assert outputs(make_notebook.executed()) == outputs(kept), "run docs/make_notebook.py"
     assert not re.search(r"lsv2_.._[0-9a-f]{5}|/tmp/|ipykernel_", text)
     errors = [o.ename for c in kept.cells for o in c.get("outputs", []) if "ename" in o]
