@@ -9,10 +9,12 @@ nox.options.error_on_external_run = True
 
 # What these test is the same with every langsmith, so they run once.
 OURS_ALONE = (
+    "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",
     "tests/test_keys.py",
     "tests/test_layout.py",
+    "tests/test_pictures.py",
     "tests/test_readme.py",
     "tests/test_rule.py",
     "tests/test_simulated_langsmith.py",
