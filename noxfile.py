@@ -2,17 +2,19 @@
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "upstream"]
+nox.options.sessions = ["lint", "tests", "upstream", "docs"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 
 # What these test is the same with every langsmith, so they run once.
 OURS_ALONE = (
+    "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",
     "tests/test_keys.py",
     "tests/test_layout.py",
+    "tests/test_pictures.py",
     "tests/test_readme.py",
     "tests/test_rule.py",
     "tests/test_simulated_langsmith.py",
@@ -47,6 +49,13 @@ def tests(session: nox.Session, langsmith: str) -> None:
     else:
         options += [f"--ignore={path}" for path in OURS_ALONE]
     session.run("pytest", *options, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in `build/site`; a broken link is an error."""
+    session.install("-e", ".[testing]", *groups("docs"))
+    session.run("mkdocs", "build", "--strict", "--quiet")
 
 
 @nox.session

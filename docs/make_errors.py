@@ -1,4 +1,4 @@
-"""Write `errors.md` out of the texts of ``safe-langsmith explain``."""  # noqa: INP001
+"""Write `errors.md` and `errors/` out of the texts of ``safe-langsmith explain``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ from pathlib import Path
 from safe_langsmith._codes import EXPLANATIONS, Explanation
 from safe_langsmith.errors import ERRORS, AccessDeniedError
 
-PAGE = Path(__file__).with_name("errors.md")
+FOLDER = Path(__file__).parent
 
-_HEAD = """\
-# The codes
+# Where a person meets it: the pages of `how-to/`, by the codes that they end in.
+SITUATIONS: dict[str, tuple[str, ...]] = {
+    "workspace-required": ("organization-key", "default-workspace", "several-destinations"),
+    "workspace-mismatch": ("organization-key",),
+    "stale-setting": ("stale-notebook", "key-rotation"),
+    "wrong-region": ("wrong-region",),
+    "wrong-endpoint": ("self-hosted",),
+    "key-missing": ("tracing-in-ci",),
+    "key-malformed": ("quotes",),
+    "key-rejected": ("key-rotation", "wrong-region"),
+    "permission-missing": ("evaluate",),
+    "blocked-by-proxy": ("proxy",),
+}
 
-<!-- Written by make_errors.py. Change safe_langsmith/_codes.py, and run it again. -->
+_NOTE = (
+    "<!-- Written by make_errors.py. Change safe_langsmith/_codes.py, and run it again. -->"
+)
+_HEAD = f"""\
+# Every error
+
+{_NOTE}
 
 Every error of safe_langsmith has a code. It stands in the last line of the error, in
 `error.code`, and in the output of `safe-langsmith doctor`. The same texts come from
@@ -26,30 +43,47 @@ a 401.
 
 A `Diagnosis` has two codes more, which no error has: `ok`, when LangSmith accepts the
 settings, and `unknown`, when LangSmith could not be asked.
+
+| code | in short |
+|---|---|
 """
 
 
-def page() -> str:
-    """The whole page."""
-    return "\n".join([_HEAD, *(_section(e) for e in EXPLANATIONS)])
+def pages() -> dict[str, str]:
+    """Every page by its path below `docs/`."""
+    rows = (f"| [{e.code}](errors/{e.code}.md) | {e.in_short} |\n" for e in EXPLANATIONS)
+    single = {f"errors/{e.code}.md": _page(e) for e in EXPLANATIONS}
+    return {"errors.md": _HEAD + "".join(rows), **single}
 
 
-def _section(explanation: Explanation) -> str:
+def _page(explanation: Explanation) -> str:
     fix = "\n".join(f"- {step}" for step in explanation.fix)
     return f"""\
-## {explanation.code}
+# {explanation.code}
+
+{_NOTE}
 
 {_class_of(explanation)}
 
-**What it means.** {explanation.means}
+## What it means
 
-**How it is shown.** {explanation.shown_by}
+{explanation.means}
 
-**What is repaired.** {explanation.repair}
+## How it is shown
 
-**How to fix it.**
+{explanation.shown_by}
+
+## How to fix it
 
 {fix}
+{_met(explanation)}
+## What is repaired
+
+{explanation.repair} [The rule](../repair.md).
+
+## What is sent, and where
+
+{explanation.sent} [More](../security.md).
 """
 
 
@@ -63,5 +97,19 @@ def _class_of(explanation: Explanation) -> str:
     return f"`{error.__name__}`" + "".join(f", also a `{name}`" for name in also)
 
 
+def _met(explanation: Explanation) -> str:
+    """Links to the situations in which it is met."""
+    names = SITUATIONS.get(explanation.code, ())
+    links = [f"[{_title(name)}](../how-to/{name}.md)" for name in names]
+    return f"\nSituations with it: {'; '.join(links)}.\n" if links else ""
+
+
+def _title(name: str) -> str:
+    page = FOLDER / "how-to" / f"{name}.md"
+    first, _, _ = page.read_text(encoding="utf-8").partition("\n")
+    return first.removeprefix("# ")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")

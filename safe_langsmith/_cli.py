@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
@@ -94,6 +95,14 @@ example:
 
 It needs no account and reads none of your settings. A simulated LangSmith answers on
 this machine; install it with: pip install "safe-langsmith[testing]"
+"""
+_COMPLETION_HELP = """\
+examples:
+  source <(safe-langsmith completion bash)                      # for this shell
+  safe-langsmith completion bash > ~/.local/share/bash-completion/completions/safe-langsmith
+  safe-langsmith completion zsh > ~/.zfunc/_safe-langsmith      # a folder in your $fpath
+
+It prints a script, and writes no file.
 """
 
 _LONGEST = 600
@@ -180,6 +189,9 @@ def _parser() -> argparse.ArgumentParser:
     can_i.add_argument("--env-file", metavar="PATH", type=_file, help=_ENV_FILE)
     about = "show each cause with the plain client and with SafeClient"
     command("demo", about, _DEMO_HELP, _demo)
+    about = "print what your shell needs to complete this command"
+    completion = command("completion", about, _COMPLETION_HELP, _completion)
+    completion.add_argument("shell", choices=("bash", "zsh"))
     return parser
 
 
@@ -383,6 +395,13 @@ def _demo(options: argparse.Namespace) -> int:
     except ImportError as error:
         return _complain(str(error), WRONG_USE)
     return run()
+
+
+def _completion(options: argparse.Namespace) -> int:
+    """Print a script that was made from the parser above by docs/make_completion.py."""
+    script = resources.files(__package__) / "completion" / options.shell
+    print(script.read_text(encoding="utf-8"), end="")
+    return HEALTHY
 
 
 # --- the terminal ---------------------------------------------------------------------

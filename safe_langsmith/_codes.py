@@ -1,4 +1,4 @@
-"""What each code means: the text behind ``safe-langsmith explain`` and `docs/errors.md`."""
+"""What each code means: the text behind ``safe-langsmith explain`` and `docs/errors/`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from safe_langsmith._diagnosis import Code
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One code: what it means, how it is shown, what is repaired, how to fix it."""
+    """One code: what it means, how it is shown, what is repaired, sent, and to be done."""
 
     code: Code
     means: str
     shown_by: str
     repair: str
+    sent: str
     fix: tuple[str, ...]
 
     @property
@@ -28,6 +29,7 @@ class Explanation:
             ("What it means", self.means),
             ("How it is shown", self.shown_by),
             ("What is repaired", self.repair),
+            ("What is sent, and where", self.sent),
         ]
         blocks: list[str] = [self.code]
         blocks += [f"{head}\n{_wrap(text)}" for head, text in parts]
@@ -42,6 +44,14 @@ def _wrap(text: str, first: str = "  ", rest: str = "  ") -> str:
 
 
 _SETTINGS = "in the web app, under Settings, API Keys"
+_AGAIN = "After a repair the refused request goes there again, once."
+_REGIONS = (
+    "The other official regions see the key (GET /workspaces, GET /auth/public) only "
+    "where the rule allows it: by default, if no endpoint was configured."
+)
+_KEY_ASKED = (
+    "GET /workspaces, GET /auth/public and, without the key, GET /info, to your endpoint."
+)
 
 EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
@@ -56,6 +66,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "named in LANGSMITH_TENANT_ID, in the .env or in the CLI's profile, and the key "
         "can use it, that one is used. With several and none named, nothing is guessed: "
         "the error lists them.",
+        f"{_KEY_ASKED} {_REGIONS} {_AGAIN}",
         (
             "Set LANGSMITH_WORKSPACE_ID to one of the ids in the error.",
             'Or pass it: Client(workspace_id="...").',
@@ -74,6 +85,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "setting, if the key can use that one. Of a web address from the environment the "
         "id is used, if the key can use it. A workspace that you passed is kept; only "
         "quotes or a comment around its id are taken off.",
+        "GET /workspaces, GET /auth/public, GET /sessions/{id} with the id that was given "
+        "as workspace and, without the key, GET /info, to your endpoint. "
+        f"{_REGIONS} {_AGAIN}",
         (
             "Set LANGSMITH_WORKSPACE_ID (or workspace_id=) to one of the ids in the error.",
             "Or take it away: a personal key then uses its default workspace.",
@@ -87,6 +101,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith knows the key, and the workspace that was sent is not in its scope; "
         "or the call is one of those that LangSmith documents as personal.",
         "Nothing: a key's scope is set when it is made.",
+        "GET /workspaces, GET /auth/public, and GET /sessions/{id} with the id that was "
+        "given as workspace, to your endpoint. Nothing is sent again.",
         (
             "Use a workspace in the key's scope.",
             f"Or make a service key with the scope that you need, {_SETTINGS}.",
@@ -102,6 +118,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "secrets of Colab or the profile, and LangSmith lets that one in.",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
         "was passed as an argument. A key goes only to the host that it was set for.",
+        "GET /workspaces and GET /auth/public with the old and with the newer value, to "
+        "your endpoint; a newer key goes to the endpoint that it was set for, and a region "
+        f"that was set since is asked there. {_AGAIN}",
         (
             "Call load_dotenv(override=True) before you make the client: without "
             "override, a variable that is set already wins over the file.",
@@ -121,6 +140,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "named, only requests that change nothing are answered from there; a write "
         "raises. An endpoint that was configured stays, and so does every key that two "
         "regions know, or where a region gave no answer: the error says which they are.",
+        f"{_KEY_ASKED} {_REGIONS} They get the key, and nothing else of yours. After a "
+        "repair the refused request goes to the region that knows the key, once.",
         (
             "Look at the address of your web app: smith.langchain.com is US, and eu., "
             "apac. and aws.smith.langchain.com are the others.",
@@ -139,6 +160,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "does.",
         "The address of an official web app is replaced by its API's, unless it was "
         "passed as an argument.",
+        "GET /info without the key, GET /workspaces and GET /auth/public, to your "
+        "endpoint. After a repair the refused request goes to the API of the same region, "
+        "once.",
         (
             "Set LANGSMITH_ENDPOINT to the API's address: https://api.smith.langchain.com "
             "(US), or with eu., apac. or aws. in front of api.",
@@ -154,6 +178,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "A key that is set by now, in os.environ, the .env, the secrets of Colab or the "
         "profile, is used, "
         "unless an empty one was passed as an argument.",
+        "Nothing, if there is no key. One that is set by now is tried at your endpoint, "
+        f"with GET /workspaces. {_AGAIN}",
         (
             "Set LANGSMITH_API_KEY before the client is made.",
             "In a notebook, use %env or os.environ: !export does not reach the kernel.",
@@ -169,6 +195,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "A key that works is never held to a form.",
         "What is around the key is taken off (quotes, Bearer, LANGSMITH_API_KEY=, "
         "invisible characters), and the key is used if LangSmith lets it in.",
+        f"{_KEY_ASKED} A placeholder, and a key of another vendor, are shown to no other "
+        f"region. {_AGAIN}",
         (
             "Copy the key anew; a LangSmith key begins with lsv2_pt_ or lsv2_sk_.",
             "In a notebook, %env takes text and runs no code: write "
@@ -181,6 +209,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Keys that begin with ls__ stopped working on 22 October 2024.",
         "LangSmith says so, or it refuses a key that begins with ls__.",
         "Nothing.",
+        "Nothing.",
         (f"Make a new key, {_SETTINGS}.",),
     ),
     Explanation(
@@ -192,6 +221,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith refuses the key on two read-only calls that need no permission in a "
         "workspace, and answers a request without a key.",
         "Nothing. A newer key would have been used (see stale-setting).",
+        f"{_KEY_ASKED} {_REGIONS} Nothing is sent again.",
         (
             "Check the region, if the error does not say that all were asked: is your web "
             "app on eu., apac. or aws.smith.langchain.com? Then set LANGSMITH_ENDPOINT to "
@@ -211,6 +241,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith names the permission, or lists for the key's role in this workspace "
         "permissions without the one that the call needs.",
         "Nothing: a permission is for an admin to give.",
+        "GET /workspaces and GET /auth/public, to your endpoint. Nothing is sent again.",
         (
             "Ask an admin of the workspace for a role with the permission in the error.",
             "Or use a key that has it.",
@@ -220,6 +251,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "feature-unavailable",
         "The plan or the settings of the organization do not include what was asked.",
         "LangSmith says so in its answer.",
+        "Nothing.",
         "Nothing.",
         ("Ask an admin of the organization to enable it, or to change the plan.",),
     ),
@@ -231,6 +263,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "key, to /info, is refused as well.",
         "The request is sent again a few times after short pauses, for such refusals "
         "often pass.",
+        f"{_KEY_ASKED} The refused request is sent again up to three times.",
         (
             "Ask who runs your network to let the endpoint's host through.",
             "Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
@@ -242,6 +275,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "minute how it judged a key, so this happens around changes of a key or a role.",
         "The same key worked on this client before, and LangSmith lets it in on a probe.",
         "The request is sent again once, after a pause.",
+        "GET /workspaces and GET /auth/public, to your endpoint. The refused request goes "
+        "there again, once, after 3 seconds.",
         ("Nothing to do. If it happens often, write to LangSmith's support.",),
     ),
     Explanation(
@@ -250,6 +285,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "what was found and what is only likely.",
         "Every check was made, and none showed a cause.",
         "Nothing: without a cause there is no repair.",
+        f"{_KEY_ASKED} Nothing is sent again.",
         (
             "Read what was found; run safe-langsmith doctor, and ask an admin of your "
             "organization whether the key may do this.",

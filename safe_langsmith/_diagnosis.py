@@ -31,6 +31,7 @@ Code = Literal[
 State = Literal["good", "bad", "unknown"]
 
 _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
+_LEFT = ' style="text-align: left"'  # Jupyter would put it to the right
 _SHOWN_WORKSPACES = 4
 _SHOWN_LINES = 7
 
@@ -251,7 +252,7 @@ class Diagnosis:
         cells += [("workspace you can use", str(w)) for w in self.workspaces]
         cells += [("fix", step) for step in self.next_steps]
         rows = (
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            f"<tr><th{_LEFT}>{html.escape(name)}</th><td{_LEFT}>{html.escape(value)}</td></tr>"
             for name, value in cells
         )
         return f"<table>{''.join(rows)}</table>"

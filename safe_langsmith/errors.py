@@ -55,6 +55,12 @@ class AccessDeniedError(LangSmithError):
         """What to do, step by step."""
         return self.diagnosis.next_steps
 
+    def _render_traceback_(self) -> list[str]:
+        """Tell IPython what to show if nobody catches this: its documented hook."""
+        from safe_langsmith._notebook import traceback_lines
+
+        return traceback_lines(self)
+
 
 class WorkspaceRequiredError(AccessDeniedError, LangSmithUserError):
     """The key needs a workspace, and none was sent."""

@@ -22,7 +22,14 @@ from langsmith.utils import (
 )
 
 import safe_langsmith
-from safe_langsmith import AccessDeniedError, Diagnosis, Finding, WorkspaceInfo, errors
+from safe_langsmith import (
+    AccessDeniedError,
+    Diagnosis,
+    Finding,
+    SettingInfo,
+    WorkspaceInfo,
+    errors,
+)
 from safe_langsmith._diagnosis import Code
 from safe_langsmith.errors import ERRORS, error_for, resource_error_for
 
@@ -297,11 +304,13 @@ def test_the_table_of_a_notebook_is_escaped() -> None:
         endpoint=evil,
         workspace_id=evil,
         workspaces=(WorkspaceInfo(evil, evil),),
+        region=evil,
+        settings=(SettingInfo("project", evil, evil, (evil,)),),
     )
     table = Cells()
     table.feed(found._repr_html_())
     assert table.tags == {"table", "tr", "th", "td"}
     text = "".join(table.cells)
-    assert text.count(evil) == 9
+    assert text.count(evil) == 13
     assert html.escape(evil) not in text
     assert table.cells[:4] == ["diagnosis", found.headline, "code", "workspace-required"]

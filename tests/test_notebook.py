@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import KernelManager
+from pages import masked, script
 from stage import assert_no_secret
+from traitlets.config import Config
 
+from safe_langsmith import AccessDeniedError, Diagnosis
+from safe_langsmith.errors import error_for
 from safe_langsmith.testing import SimulatedLangSmith
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +38,7 @@ def get(name):
 
 SECRETS = {}
 """
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Notebook:
@@ -59,6 +68,17 @@ class Notebook:
 
         self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
         return "\n".join(shown)
+
+    def traceback(self, *lines: str) -> str:
+        """Run a cell, and give what a person sees of the error that ended it."""
+        shown: list[str] = []
+
+        def show(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "error":
+                shown.extend(message["content"]["traceback"])
+
+        self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
+        return _COLOUR.sub("", "\n".join(shown))
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -164,7 +184,7 @@ def test_secrets_of_colab(notebook: Notebook, server: SimulatedLangSmith) -> Non
     )
     assert shown.count(NAMES) == 2
     table = notebook.run("client.diagnose()")
-    assert "<th>tracing</th>" in table
+    assert ">tracing</th>" in table
     assert_no_secret(shown + table, [key])
 
 
@@ -202,3 +222,190 @@ def test_a_name_in_a_notebook_is_the_interpreter_s(notebook: Notebook) -> None:
     shown = notebook.run("import sys, safe_langsmith as s", "sys.executable, s.__file__")
     assert sys.executable in shown
     assert str(safe_langsmith.__file__) in shown
+
+
+# --- an error that nobody catches ----------------------------------------------------
+
+INSIDE_THE_SDK = "langsmith/client.py"
+
+
+@pytest.fixture
+def refused(notebook: Notebook, server: SimulatedLangSmith) -> Notebook:
+    """A notebook whose client has a key that was revoked."""
+    old, _ = keys_of(server)
+    notebook.run(f"%env LANGSMITH_ENDPOINT={server.url}", f"%env LANGSMITH_API_KEY={old}")
+    notebook.run(*CLIENT)
+    return notebook
+
+
+def test_an_error_shows_its_text_and_where_you_called(refused: Notebook) -> None:
+    shown = refused.traceback("import os", CALL)
+    lines = shown.splitlines()
+    assert lines[0].startswith("KeyRejectedError: GET /sessions was refused (403)")
+    assert re.fullmatch(
+        rf"  called:    Cell In\[\d+\], line 2: {re.escape(CALL)}", lines[-2]
+    )
+    assert lines[-1] == "  traceback: %tb"
+    assert len(lines) <= 14
+    assert INSIDE_THE_SDK not in shown
+
+
+def test_an_error_in_a_cell_with_await(refused: Notebook) -> None:
+    refused.run("import asyncio", "async def ask():", f"    return {CALL}")
+    shown = refused.traceback("await ask()")
+    assert re.search(rf"called:    Cell In\[\d+\], line 3: return {re.escape(CALL)}", shown)
+    assert INSIDE_THE_SDK not in shown
+
+
+@pytest.mark.parametrize("asks", ["%tb", "%tb Verbose", "%tb Plain"])
+def test_the_traceback_is_there_for_those_who_ask(refused: Notebook, asks: str) -> None:
+    assert INSIDE_THE_SDK not in refused.traceback(CALL)
+    shown = refused.traceback(asks)
+    assert INSIDE_THE_SDK in shown
+    assert "KeyRejectedError: GET /sessions was refused (403)" in shown
+    # It was for that once.
+    assert INSIDE_THE_SDK not in refused.traceback(CALL)
+
+
+def test_another_mode_is_kept_to(refused: Notebook) -> None:
+    refused.run("%xmode Verbose")
+    assert INSIDE_THE_SDK in refused.traceback(CALL)
+    refused.run("%xmode Minimal")
+    shown = refused.traceback(CALL)
+    assert shown.startswith("KeyRejectedError: ")
+    assert "called:" not in shown
+    refused.run("%xmode Context")
+    assert "called:" in refused.traceback(CALL)
+
+
+def test_the_line_in_a_file_of_yours(refused: Notebook, tmp_path: Path) -> None:
+    module = tmp_path / "folder" / "report.py"
+    module.write_text(f"def names(client):\n    return {CALL}\n")
+    shown = refused.traceback("import report", "report.names(client)")
+    assert f"  called:    {module}, line 2: return {CALL}" in shown
+
+
+def test_a_short_form_inside_a_longer_chain(refused: Notebook) -> None:
+    """An error of yours, raised from ours, is shown as IPython shows it."""
+    shown = refused.traceback(
+        "try:",
+        f"    {CALL}",
+        "except Exception as error:",
+        "    raise ValueError('no projects') from error",
+    )
+    assert "ValueError: no projects" in shown
+    assert "KeyRejectedError: GET /sessions was refused (403)" in shown
+
+
+# --- the same in this process, where the coverage is measured -------------------------
+
+
+class Shell:
+    """IPython in this process, and what it shows."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        config.InteractiveShell.colors = "nocolor"
+        self.shell: Any = InteractiveShell.instance(config=config)
+        self._capsys = capsys
+
+    def run(self, cell: str) -> str:
+        self.shell.run_cell(cell)
+        return self._capsys.readouterr().out
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    names = ("displayhook", "excepthook", "last_type", "last_value", "last_traceback")
+    before = {name: getattr(sys, name, None) for name in names}
+    yield Shell(capsys)
+    InteractiveShell.clear_instance()
+    for name, value in before.items():
+        setattr(sys, name, value)
+
+
+def rejected() -> AccessDeniedError:
+    return error_for(Diagnosis(code="key-rejected", resolved=False, summary="No.\nNo."))
+
+
+RAISE = "from test_notebook import rejected; raise rejected()"
+
+
+def test_the_forms_in_ipython(shell: Shell) -> None:
+    short = shell.run(RAISE)
+    assert short.startswith("KeyRejectedError: No.\nNo.\n")
+    assert re.search(rf"  called:    Cell In\[\d+\], line 1: {re.escape(RAISE)}\n", short)
+    assert "Traceback" in shell.run("%tb")
+    assert "Traceback" not in shell.run(RAISE)
+    shell.run("%xmode Plain")
+    assert "Traceback" in shell.run(RAISE)
+
+
+def test_a_script_that_is_run_in_ipython(shell: Shell) -> None:
+    """Its name is given as it is; nor have cells another one in an older IPython."""
+    path = Path("script.py").resolve()
+    path.write_text(RAISE)
+    assert f"  called:    {path}, line 1: {RAISE}\n" in shell.run("%run script.py")
+
+
+def test_an_error_that_was_raised_nowhere_of_yours(shell: Shell) -> None:
+    """Its traceback begins inside an installed package, as in a callback of a widget."""
+    inside = compile("raise error", str(Path(os.__file__).with_name("x.py")), "exec")
+    error = rejected()
+    try:
+        exec(inside, {"__name__": "x", "error": error})
+    except AccessDeniedError:
+        assert error.__traceback__ is not None
+        error.__traceback__ = error.__traceback__.tb_next
+        shown = error._render_traceback_()
+    assert shown[0].startswith("KeyRejectedError: ")
+    assert shown[1:] == ["  traceback: %tb"]
+
+
+def test_without_a_shell_it_is_the_traceback_of_python() -> None:
+    error = rejected()
+    try:
+        raise error
+    except AccessDeniedError:
+        assert "".join(error._render_traceback_()) == traceback.format_exc()
+
+
+def test_python_shows_the_traceback_as_ever() -> None:
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {RAISE}"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert "safe_langsmith.errors.KeyRejectedError: No." in done.stderr
+
+
+# --- the notebook in docs ---------------------------------------------------------------
+
+
+def outputs(notebook: Any) -> list[str]:
+    """What each cell shows, with its source in front."""
+    shown = []
+    for cell in notebook.cells:
+        parts = [cell.source]
+        for output in cell.get("outputs", []):
+            texts = sorted(output.get("data", {}).values())
+            parts += [output.get("text", ""), *texts, *output.get("traceback", [])]
+        shown.append(masked(_COLOUR.sub("", "\n".join(parts))))
+    return shown
+
+
+def test_the_notebook_in_docs_is_current() -> None:
+    make_notebook = script("make_notebook")
+    text = make_notebook.NOTEBOOK.read_text(encoding="utf-8")
+    kept = make_notebook.kept()
+    assert outputs(make_notebook.executed()) == outputs(kept), "run docs/make_notebook.py"
+    assert not re.search(r"lsv2_.._[0-9a-f]{5}|/tmp/|ipykernel_", text)
+    errors = [o.ename for c in kept.cells for o in c.get("outputs", []) if "ename" in o]
+    assert errors == ["KeyRejectedError", "WorkspaceRequiredError"]

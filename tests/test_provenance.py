@@ -298,8 +298,8 @@ def test_the_settings_on_a_diagnosis(
         "  tracing:   off (default)",
         "  not used:  key: LANGCHAIN_API_KEY (lsv2_pt_…0001)",
     ]
-    assert "<th>key, not used</th>" in diagnosis._repr_html_()
-    assert "<th>tracing</th>" in diagnosis._repr_html_()
+    assert ">key, not used</th>" in diagnosis._repr_html_()
+    assert ">tracing</th>" in diagnosis._repr_html_()
     shown = [repr(diagnosis), "\n".join(report), json.dumps(data), diagnosis._repr_html_()]
     assert_no_secret("\n".join(shown), [key, OLD])
 

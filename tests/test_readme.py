@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
 import io
 import logging
 import re
+import shlex
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,20 +16,29 @@ from typing import Any, NamedTuple
 
 import pytest
 import scenarios
+import yaml
 from conftest import Serve
+from pages import DOCS, ROOT, masked, script
 
 from safe_langsmith import Policy
 from safe_langsmith._cli import main
-from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith._codes import EXPLANATIONS, Explanation
 from safe_langsmith.errors import ERRORS
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
+PAGES = {
+    path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8")
+    for path in DOCS.rglob("*.md")
+}
 _FENCE = re.compile(
     r"(?:<!-- world: (?P<world>[^\n]+) -->\n)?"
     r"```(?P<kind>\w+)\n(?P<code>.*?)```\n(?:```text\n(?P<output>.*?)```\n)?",
     re.DOTALL,
+)
+
+
+OFFICIAL = tuple(
+    f"{region}api.smith.langchain.com" for region in ("", "eu.", "apac.", "aws.")
 )
 
 
@@ -89,23 +98,33 @@ class Console:
             self.shown.write(f"{type(error).__name__}: {error}\n")
 
 
-def masked(text: str) -> str:
-    """A text with ids, ports and the ends of keys struck out, in one line."""
-    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", text)
-    text = re.sub(r"(lsv2_.._…|127\.0\.0\.1:)\w{4,5}", r"\1<some>", text)
-    return " ".join(text.split())
+def enter(world: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve a world and set its settings: ``NAME [host=] [layout=] [.env:]VARIABLE=value``.
+
+    The world is on the default host, or on the one that is named; an official one that is
+    named has the others beside it, which know no key.
+    """
+    name, *settings = shlex.split(world)
+    given = dict(setting.split("=", 1) for setting in settings)
+    host = given.pop("host", None)
+    api = serve_tls(host or OFFICIAL[0], layout=given.pop("layout", "cloud"))
+    names = getattr(scenarios, name)(api)
+    for other in OFFICIAL:
+        if host in OFFICIAL and other != host:
+            serve_tls(other)
+    for variable, value in {"LANGSMITH_API_KEY": "{key}", **given}.items():
+        if variable.startswith(".env:"):
+            line = f"{variable.removeprefix('.env:')}={value}\n".format_map(names)
+            Path(".env").write_text(line, encoding="utf-8")
+        else:
+            monkeypatch.setenv(variable, value.format_map(names))
 
 
 @pytest.mark.parametrize("block", RUN, ids=str)
 def test_block(block: Block, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block runs, and shows what the page says that it shows."""
     if block.world:
-        name, *settings = block.world.split()
-        api = serve_tls("api.smith.langchain.com")
-        names = getattr(scenarios, name)(api)
-        for setting in ("LANGSMITH_API_KEY={key}", *settings):
-            variable, _, value = setting.partition("=")
-            monkeypatch.setenv(variable, value.format_map(names))
+        enter(block.world, serve_tls, monkeypatch)
     if block.kind == "python":
         assert masked(Console().run(block.code, "exec")) == masked(block.output)
         return
@@ -149,7 +168,7 @@ def test_readme_s_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     named = set(re.findall(r"^safe-langsmith ([\w-]+)", README, re.MULTILINE))
     with pytest.raises(SystemExit):
         main(["--help"])
-    listed = re.findall(r"^    ([\w-]+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^    ([\w-]+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert named == set(listed)
 
 
@@ -158,20 +177,40 @@ def test_readme_names_every_code() -> None:
     assert rows == [e.code for e in EXPLANATIONS]
 
 
-def test_errors_page_is_what_is_generated() -> None:
-    path = ROOT / "docs" / "make_errors.py"
-    spec = importlib.util.spec_from_file_location("make_errors", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert PAGES["errors.md"] == module.page(), "run: python docs/make_errors.py"
+def test_error_pages_are_what_is_generated() -> None:
+    pages = script("make_errors").pages()
+    found = {n: t for n, t in PAGES.items() if n == "errors.md" or n.startswith("errors/")}
+    assert found == pages, "run: python docs/make_errors.py"
 
 
-def test_errors_page_has_a_section_for_every_code() -> None:
-    sections = set(re.findall(r"^## ([a-z-]+)$", PAGES["errors.md"], re.MULTILINE))
-    assert sections == {*ERRORS, "transient-refusal"}
-    assert sections == {e.code for e in EXPLANATIONS}
+def test_every_code_has_a_page() -> None:
+    pages = {Path(name).stem for name in PAGES if name.startswith("errors/")}
+    assert pages == {*ERRORS, "transient-refusal"}
+    assert pages == {e.code for e in EXPLANATIONS}
+
+
+@pytest.mark.parametrize("explanation", EXPLANATIONS, ids=lambda e: e.code)
+def test_error_pages_tell_all_that_is_sent(explanation: Explanation) -> None:
+    """Every question that a scenario with this code asks; and whether a region is asked."""
+    for row in scenarios.SCENARIOS:
+        if row.code != explanation.code:
+            continue
+        for request in row.requests[1:]:
+            region, _, asked = request.rpartition(": ")
+            if asked == row.requests[0]:
+                assert "Nothing is sent again" not in explanation.sent or region, row.name
+                continue
+            asked = re.sub(r"(?<=/sessions/).+", "{id}", asked)
+            assert asked in explanation.sent, row.name
+            assert not region or "region" in explanation.sent, row.name
+
+
+def test_every_situation_is_listed_and_leads_to_a_code() -> None:
+    pages = {Path(name).stem for name in PAGES if name.startswith("how-to/")} - {"index"}
+    listed = re.findall(r"\]\(([a-z-]+)\.md\) \|", PAGES["how-to/index.md"])
+    assert sorted(listed) == sorted(pages)
+    named = {name for names in script("make_errors").SITUATIONS.values() for name in names}
+    assert named <= pages
 
 
 def test_the_numbers_of_requests() -> None:
@@ -191,10 +230,37 @@ def test_the_numbers_of_requests() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", *sorted(PAGES)])
 def test_links_lead_somewhere(name: str) -> None:
-    """To a file of this project, or to a page of LangSmith that is known to exist."""
-    page, folder = (README, ROOT) if name == "README.md" else (PAGES[name], ROOT / "docs")
-    for target in re.findall(r"\]\(([^)#]*)", page):
-        assert (folder / target).exists() or target in KNOWN_PAGES
+    """To a part of a file of this project, or to a known page of LangSmith."""
+    path = ROOT / name if name == "README.md" else DOCS / name
+    page = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page):
+        if target in KNOWN_PAGES:
+            continue
+        there = (path.parent / target).resolve() if target else path
+        assert there.is_file(), target
+        if anchor:
+            heads = re.findall(
+                r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE
+            )
+            assert anchor in {slug(head) for head in heads}, f"{target}#{anchor}"
+
+
+def slug(head: str) -> str:
+    """The name of a heading in a link."""
+    return re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-")
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    """And nothing else; `mkdocs build --strict` says the same of the links."""
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed, left = set(), [site["nav"]]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            listed.add(item)
+        else:
+            left += item.values() if isinstance(item, dict) else item
+    assert listed == set(PAGES)
 
 
 KNOWN_PAGES = (

@@ -1,0 +1,41 @@
+"""Run `notebook.ipynb` anew, and keep what its cells show."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
+
+
+def kept() -> Any:
+    """The notebook as it is."""
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def executed() -> Any:
+    """The notebook after a run in a folder and with settings of its own."""
+    notebook = kept()
+    foreign = ("LANGSMITH_", "LANGCHAIN_")
+    environ = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
+    environ["PYTHONPATH"] = str(NOTEBOOK.parent.parent)
+    environ["PYTHONWARNINGS"] = "ignore"
+    with tempfile.TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        client = NotebookClient(
+            notebook, timeout=120, kernel_name="python3", resources=resources
+        )
+        client.execute(env=environ)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata.pop("language_info", None)
+    return notebook
+
+
+if __name__ == "__main__":
+    nbformat.write(executed(), NOTEBOOK)

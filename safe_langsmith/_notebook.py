@@ -1,0 +1,71 @@
+"""What IPython shows for an error that nobody caught: its text, and where you called.
+
+IPython is not imported here: only IPython asks, and then it is there.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import sysconfig
+import traceback
+from types import CodeType
+from typing import Any
+
+_USUAL_MODE = "Context"
+
+
+def traceback_lines(error: BaseException) -> list[str]:
+    """Give the short form, or the whole traceback to those who asked for it.
+
+    Asked for it have: who chose another mode (`%xmode Verbose`, `%tb Verbose`), and who
+    calls `%tb` later, when the error is no longer the one that is being handled.
+    """
+    module = sys.modules.get("IPython")
+    shell: Any = module and module.get_ipython()
+    if shell is None:
+        return traceback.format_exception(type(error), error, error.__traceback__)
+    asked = sys.exc_info()[1] is not error or shell.InteractiveTB.mode != _USUAL_MODE
+    if asked:
+        whole: list[str] = shell.InteractiveTB.structured_traceback(
+            type(error), error, error.__traceback__
+        )
+        return whole
+    return [
+        f"{type(error).__name__}: {error}",
+        *_called_from(error, shell),
+        "  traceback: %tb",
+    ]
+
+
+def _called_from(error: BaseException, shell: Any) -> list[str]:
+    """The last line of the user's own code on the way to the error."""
+    own = [
+        (frame.f_code, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _is_user_s(frame.f_code, frame.f_globals.get("__name__", ""))
+    ]
+    if not own:
+        return []
+    code, line = own[-1]
+    text = linecache.getline(code.co_filename, line).strip()
+    return [f"  called:    {_place(code, shell)}, line {line}: {text}".rstrip(": ")]
+
+
+def _is_user_s(code: CodeType, module: str) -> bool:
+    if module == "__main__":
+        return True
+    places = sysconfig.get_paths()
+    installed = tuple(places[name] for name in ("stdlib", "purelib", "platlib"))
+    return module.partition(".")[0] not in (
+        "langsmith",
+        "safe_langsmith",
+    ) and not code.co_filename.startswith((*installed, "<frozen"))
+
+
+def _place(code: CodeType, shell: Any) -> str:
+    """The cell's name as IPython writes it, or the file's."""
+    # Colab's IPython is older than this method, and gives cells a name that tells.
+    name_of_cell = getattr(shell.compile, "format_code_name", lambda _: None)
+    label = name_of_cell(code.co_filename)
+    return " ".join(label) if label else code.co_filename
