@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import difflib
+import inspect
 import io
 import json
 import logging
@@ -222,6 +223,9 @@ def _file(text: str) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    chosen = {} if options.profile is None else {"profile": options.profile}
+    if not chosen.keys() <= inspect.signature(SafeClient).parameters.keys():
+        return _complain("--profile needs a newer langsmith", WRONG_USE)
     try:
         policy = Policy(
             dotenv=options.env_file,
@@ -231,9 +235,9 @@ def _doctor(options: argparse.Namespace) -> int:
         client = SafeClient(
             options.api_url,
             workspace_id=options.workspace_id,
-            profile=options.profile,
             auto_batch_tracing=False,
             policy=policy,
+            **chosen,
         )
     except (LangSmithError, ValueError) as error:
         return _no_client(error)
