@@ -12,6 +12,7 @@ OURS_ALONE = (
     "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",
+    "tests/test_fix.py",
     "tests/test_keys.py",
     "tests/test_layout.py",
     "tests/test_pictures.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import difflib
+import inspect
 import io
 import json
 import logging
@@ -244,10 +245,13 @@ def _file(text: str) -> Path:
 def _doctor(options: argparse.Namespace) -> int:
     if options.yes and not options.fix:
         return _complain("--yes goes with --fix", WRONG_USE)
-    chosen = (options.api_url, options.workspace_id, options.profile, options.offline)
-    if options.fix and any(chosen):
+    others = (options.api_url, options.workspace_id, options.profile, options.offline)
+    if options.fix and any(others):
         text = "--fix is for what is set: give it without another endpoint, workspace or"
         return _complain(f"{text} profile, and not --offline", WRONG_USE)
+    chosen = {} if options.profile is None else {"profile": options.profile}
+    if not chosen.keys() <= inspect.signature(SafeClient).parameters.keys():
+        return _complain("--profile needs a newer langsmith", WRONG_USE)
     try:
         policy = Policy(
             dotenv=options.env_file,
@@ -259,9 +263,9 @@ def _doctor(options: argparse.Namespace) -> int:
         client = SafeClient(
             options.api_url,
             workspace_id=options.workspace_id,
-            profile=options.profile,
             auto_batch_tracing=False,
             policy=policy,
+            **chosen,
         )
     except (LangSmithError, ValueError) as error:
         return _no_client(error)

@@ -113,7 +113,7 @@ def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     What was found of settings that changed meanwhile is no answer: it is made again.
     """
     setup: Setup = yield Read()
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it settles long before
         diagnosis, may_change = yield from _diagnose(owner, exchange, setup)
         if diagnosis is None or not may_change:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import langsmith
 import pytest
 import scenarios
 from conftest import Serve
@@ -414,9 +416,22 @@ def test_a_profile(server: SimulatedLangSmith, capsys: pytest.CaptureFixture[str
     path = Path.home() / ".langsmith" / "config.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"profiles": {"work": profile}}))
+    if "profile" not in inspect.signature(langsmith.Client).parameters:
+        assert main(["doctor", "--profile", "work"]) == 2
+        assert "--profile needs a newer langsmith" in capsys.readouterr().err
+        return
     data, code = run_json(capsys, "--profile", "work")
     assert (code, data["api_url"]) == (0, server.url)
     assert "profile 'work'" in data["auth_source"]
+
+
+def test_a_langsmith_that_knows_no_profiles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    monkeypatch.setattr(SafeClient.__init__, "__signature__", inspect.Signature(alone))
+    assert main(["doctor", "--profile", "work"]) == 2
+    assert "--profile needs a newer langsmith" in capsys.readouterr().err
 
 
 def test_regions_are_asked_if_that_is_said(

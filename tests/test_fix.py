@@ -657,3 +657,26 @@ def test_fixes_are_plain_data() -> None:
     found = replace(Diagnosis("ok", False, ""), fixes=(fix,))
     assert found.as_dict()["fixes"] == [{"variable": NAME, "value": VALUE}]
     assert str(fix) == f"{NAME}={VALUE}"
+
+
+@pytest.mark.parametrize("other", [["--offline"], ["--api-url", "https://example.com"]])
+def test_it_is_for_what_is_set(
+    other: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--fix", *other]) == 2
+    assert "--fix is for what is set" in capsys.readouterr().err
+
+
+def test_json_of_settings_that_are_right(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    assert main(["doctor", "--fix", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["code"] == "ok"
+    assert key not in shown.out + shown.err

@@ -8,6 +8,7 @@ import io
 import logging
 import re
 import shlex
+import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
@@ -81,6 +82,9 @@ class Console:
         handler = logging.StreamHandler(self.shown)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         logger = logging.getLogger("safe_langsmith")
+        # Of an earlier block's client a thread may still be at work.
+        earlier = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
+        handler.addFilter(lambda record: record.thread not in earlier)
         logger.addHandler(handler)
         try:
             with contextlib.redirect_stdout(self.shown):

@@ -274,7 +274,7 @@ def test_nor_do_its_resources(
 
     anyio.run(call)
     with (
-        client._get_langsmith_api_sync() as generated,
+        made(session=session)._get_langsmith_api_sync() as generated,
         pytest.raises(Exception, match="does not check certificates"),
     ):
         generated.get("/sessions", cast_to=object)
