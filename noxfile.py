@@ -2,7 +2,7 @@
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "upstream", "docs"]
+nox.options.sessions = ["lint", "tests", "upstream"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True

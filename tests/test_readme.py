@@ -83,8 +83,8 @@ class Console:
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         logger = logging.getLogger("safe_langsmith")
         # Of an earlier block's client a thread may still be at work.
-        earlier = {t.ident for t in threading.enumerate()} - {threading.get_ident()}
-        handler.addFilter(lambda record: record.thread not in earlier)
+        earlier = {*threading.enumerate()} - {threading.current_thread()}
+        handler.addFilter(lambda _: threading.current_thread() not in earlier)
         logger.addHandler(handler)
         try:
             with contextlib.redirect_stdout(self.shown):
