@@ -229,9 +229,9 @@ def with_prompt(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def passing_proxy(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A proxy that refuses twice and then lets through."""
+    """A proxy that refuses once and then lets through."""
     # Not of "*": a client's own thread asks for /info meanwhile.
-    server.answer("/sessions", status=403, body=HTML_403, times=2)
+    server.answer("/sessions", status=403, body=HTML_403, times=1)
     return personal(server)
 
 
@@ -868,7 +868,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     # blocked-by-proxy
     Scenario(
-        "a proxy that refuses twice",
+        "a proxy that refuses once",
         passing_proxy,
         "blocked-by-proxy",
         "answered",
