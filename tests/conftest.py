@@ -24,7 +24,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
 hypothesis.settings.register_profile(
     "ci",
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
