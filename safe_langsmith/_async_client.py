@@ -108,7 +108,8 @@ class SafeAsyncClient(langsmith.AsyncClient):
                 self._use(home)
 
     def _set_key(self, value: str | None) -> None:
-        langsmith.AsyncClient.api_key.fset(self, value)  # type: ignore[attr-defined]
+        plain: Any = super(SafeAsyncClient, SafeAsyncClient)
+        plain.api_key.fset(self, value)
 
     async def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.

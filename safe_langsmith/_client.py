@@ -321,8 +321,10 @@ class SafeClient(langsmith.Client):
         """As the SDK's; the file names the destination, if that was a further one."""
         from safe_langsmith._tracing import addressed, as_refused
 
-        with as_refused() if self._failure.refused else nullcontext():
-            super()._dump_failed_trace(body_fn, addressed(self, headers, self._failure.url))
+        # On this thread the request may have ended otherwise than by our hands.
+        refused, url = (getattr(self._failure, n, "") for n in ("refused", "url"))
+        with as_refused() if refused else nullcontext():
+            super()._dump_failed_trace(body_fn, addressed(self, headers, url))
 
     def _typed(self, error: Exception, method: str, path: str) -> Exception | None:
         """The typed error behind one of the SDK's, which wraps what its session raises."""
