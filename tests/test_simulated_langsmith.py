@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import io
 import os
@@ -1172,6 +1173,27 @@ def test_stop_does_not_wait_for_a_slow_answer() -> None:
         server.stop()
         assert time.monotonic() - began < 2
         assert slow.result().status_code == 200
+
+
+def test_it_stops_while_clients_connect() -> None:
+    """A connection that is accepted at that moment is closed, too: a leak warns here."""
+    over = threading.Event()
+
+    def connect(port: int) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 0.05).close()
+
+    for _ in range(5):
+        over.clear()
+        server = SimulatedLangSmith().start()
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(2):
+                pool.submit(connect, server.port)
+            time.sleep(0.02)
+            server.stop()
+            over.set()
+    gc.collect()
 
 
 def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -109,7 +109,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.listening = threading.Event()
         self._stopping = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop  # since startup
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -121,7 +121,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         # It may have stopped for another reason, or never begun.
         with contextlib.suppress(RuntimeError, AttributeError):
-            self._loop.call_soon_threadsafe(self._stopping.set)  # type: ignore[union-attr]
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def main_loop(self) -> None:
         """As uvicorn's, which looks every 0.1 s whether to stop; this one is woken."""
@@ -135,6 +135,10 @@ class _Server(uvicorn.Server):
         # A client that keeps a connection alive would be waited for, most of all over
         # TLS, where closing takes two.
         self._abort(idle_only=True)
+        # asyncio leaks what it has accepted and not set up when the server closes.
+        for listener in sockets or ():
+            self._loop.remove_reader(listener)
+        await asyncio.sleep(0)
         await super().shutdown(sockets)
         self._abort(idle_only=False)
         await asyncio.sleep(0)
