@@ -58,7 +58,7 @@ class SafeClient(langsmith.Client):
         policy: What may be done unasked after a refusal. See `Policy`.
         verify: Whether to ask LangSmith once, when the client is made, if it takes the
             key. "raise" waits for the answer, and raises the typed error. "warn" asks on
-            a thread, and logs one line. None, the default, asks nothing. In all three
+            a thread, and logs one line. None, the default, asks nothing. In both
             a refusal is repaired first, if the rule allows it; an answer that cannot be
             had proves nothing, and is logged.
 

@@ -234,7 +234,7 @@ class Diagnosis:
     def _advice(self) -> list[str]:
         lines = _block("fix", self.next_steps)
         if self.code not in ("ok", "unknown"):
-            lines.append(f"  more:      safe-langsmith explain {self.code}")
+            lines.append(f"  more:      {explain_command(self.code)}")
         return lines
 
     def _repr_html_(self) -> str:
@@ -256,6 +256,17 @@ class Diagnosis:
             for name, value in cells
         )
         return f"<table>{''.join(rows)}</table>"
+
+
+def explain_command(code: Code) -> str:
+    """The command that says more about a code."""
+    return f"safe-langsmith explain {code}"
+
+
+def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
+    """What is wrong, and behind ``bridge`` the fix: for a log."""
+    fix = "; ".join((*diagnosis.next_steps, *more_steps))
+    return f"{diagnosis.headline} {bridge}: {fix}. More: {explain_command(diagnosis.code)}"
 
 
 def _plain(data: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
-from safe_langsmith._diagnosis import Code, Diagnosis, Finding
+from safe_langsmith._diagnosis import Code, Diagnosis, Finding, explain_command
 from safe_langsmith._hosts import shown
 from safe_langsmith._keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._operations import permission_for
@@ -45,6 +45,7 @@ _JOBS = (
     ("pull prompts", "GET", "/commits/-/name/latest"),
     ("push new prompts", "POST", "/repos"),
 )
+_TO_TRACE = str(permission_for("POST", "/runs/batch"))
 # The section that the cause of a refusal belongs to.
 _PLACE: dict[str, str] = {
     "workspace-required": "workspaces",
@@ -180,15 +181,16 @@ def report(facts: Facts) -> Report:
     )
     diagnosis = facts.diagnosis
     if diagnosis.code == "ok" and _loses_traces(facts):
-        lost = permission_for("POST", "/runs/batch")
-        message = f"LangSmith accepts these settings, but the key's role lacks {lost}, so "
-        step = f"ask an admin for a role with {lost}, or switch tracing off"
+        message = (
+            f"LangSmith accepts these settings, but the key's role lacks {_TO_TRACE}, "
+        )
+        step = f"ask an admin for a role with {_TO_TRACE}, or switch tracing off"
         code: Code = "permission-missing"
         return Report(
             code,
-            f"{message}traces are refused.",
+            f"{message}so traces are refused.",
             (step,),
-            (_explain(code),),
+            (explain_command(code),),
             sections,
             facts,
         )
@@ -347,17 +349,16 @@ def _tracing(facts: Facts) -> list[Line]:
         state: Mark = "info" if facts.rate else "warning"
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
     lines += _destinations(facts)
-    permission = str(permission_for("POST", "/runs/batch"))
-    may = _may(facts, permission)
+    may = _may(facts, _TO_TRACE)
     if may is None:
-        text = f"needs {permission}: {facts.not_known}"
+        text = f"needs {_TO_TRACE}: {facts.not_known}"
         lines.append(Line("unknown", "a batch", text))
     elif may:
         lines.append(Line("good", "a batch", "would be accepted"))
     else:
         state = "bad" if _loses_traces(facts) else "warning"
         lines.append(
-            Line(state, "a batch", f"would be refused: the role lacks {permission}")
+            Line(state, "a batch", f"would be refused: the role lacks {_TO_TRACE}")
         )
     text = "lost: LANGSMITH_FAILED_TRACES_DIR is not set"
     if facts.saves_traces:
@@ -375,10 +376,9 @@ def _destinations(facts: Facts) -> list[Line]:
 
 def _loses_traces(facts: Facts) -> bool:
     """Whether traces are wanted, for the client's own endpoint, and would be refused."""
-    permission = str(permission_for("POST", "/runs/batch"))
     wanted = facts.setup.tracing.value not in ("off", "local") and facts.rate != 0
     elsewhere = facts.destinations not in ((), (facts.diagnosis.endpoint,))
-    return wanted and not elsewhere and _may(facts, permission) is False
+    return wanted and not elsewhere and _may(facts, _TO_TRACE) is False
 
 
 def _caches(facts: Facts) -> list[Line]:
@@ -422,11 +422,7 @@ def _commands(facts: Facts) -> tuple[str, ...]:
     if diagnosis.code.startswith("workspace-") and not found:
         ids = [w.id for w in diagnosis.workspaces[:_SHOWN_WORKSPACES]]
         found = [_assign("LANGSMITH_WORKSPACE_ID", i, facts.machine) for i in ids]
-    return (*dict.fromkeys(found), _explain(diagnosis.code))
-
-
-def _explain(code: Code) -> str:
-    return f"safe-langsmith explain {code}"
+    return (*dict.fromkeys(found), explain_command(diagnosis.code))
 
 
 def _assign(name: str, value: str, machine: Machine) -> str:

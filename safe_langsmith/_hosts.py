@@ -11,6 +11,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from safe_langsmith._operations import UUID
+
 
 class Region(NamedTuple):
     """One LangSmith cloud region: its name, its API and its web app."""
@@ -20,7 +22,7 @@ class Region(NamedTuple):
     web: str
 
 
-_OWNER = re.compile(r"^[^?#]*/o/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\b")
+_OWNER = re.compile(rf"^[^?#]*/o/({UUID})\b")
 DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
 REGIONS = (
     Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
 
 # The first row that fits decides, so the narrower ones come first.
@@ -73,7 +73,7 @@ def route(path: str) -> str:
 
 def operation(method: str, path: str) -> str:
     """Name a request for people: ``GET /sessions/{id}``."""
-    return f"{method} {re.sub(_UUID, '{id}', route(path))}"
+    return f"{method} {re.sub(UUID, '{id}', route(path))}"
 
 
 def permission_for(method: str, path: str) -> str | None:
@@ -116,4 +116,4 @@ def is_organization_wide(path: str) -> bool:
 
 def is_uuid(text: str) -> bool:
     """Whether a text has the form of a workspace's id."""
-    return bool(re.fullmatch(_UUID, text))
+    return bool(re.fullmatch(UUID, text))

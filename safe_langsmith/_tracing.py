@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langsmith.utils import LangSmithError, LangSmithExceptionGroup
 
+from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith._hosts import shown
 from safe_langsmith.errors import AccessDeniedError
 
@@ -78,15 +79,11 @@ def refused(
 
 def _line(client: SafeClient, error: AccessDeniedError) -> str:
     """What is wrong with the traces, and the fix, in one line."""
-    diagnosis = error.diagnosis
-    fix = "; ".join(diagnosis.next_steps)
-    if client._failed_traces_dir:
-        fate = "Traces are saved and not sent"
-        fix += f"; then send them: safe-langsmith replay {client._failed_traces_dir}"
-    else:
-        fate = "Traces are lost"
-    more = f"More: safe-langsmith explain {diagnosis.code}"
-    return f"{diagnosis.headline} {fate} until this is fixed: {fix}. {more}"
+    folder, diagnosis = client._failed_traces_dir, error.diagnosis
+    if not folder:
+        return in_one_line(diagnosis, "Traces are lost until this is fixed")
+    send = f"then send them: safe-langsmith replay {folder}"
+    return in_one_line(diagnosis, "Traces are saved and not sent until this is fixed", send)
 
 
 def addressed(client: SafeClient, headers: Mapping[str, str], url: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Literal
 
+from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith.errors import AccessDeniedError
 
 if TYPE_CHECKING:
@@ -45,10 +46,7 @@ def _warn(ref: weakref.ref[SafeClient]) -> None:
     try:
         _ask(client)
     except AccessDeniedError as error:
-        diagnosis = error.diagnosis
-        fix = "; ".join(diagnosis.next_steps)
-        more = f"More: safe-langsmith explain {diagnosis.code}"
-        logger.warning("%s To fix it: %s. %s", diagnosis.headline, fix, more)
+        logger.warning("%s", in_one_line(error.diagnosis, "To fix it"))
 
 
 def _ask(client: SafeClient) -> None:
