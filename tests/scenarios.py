@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from langsmith import Client
@@ -310,7 +309,7 @@ WORKSPACES: str = "GET /workspaces"
 PUBLIC: str = "GET /auth/public"
 INFO: str = "GET /info"
 
-SCENARIOS: tuple[Scenario, ...] = (
+ROWS: tuple[Scenario, ...] = (
     # workspace-required
     Scenario(
         "an organization key without a workspace, and there is one",
@@ -926,19 +925,6 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
-# Below, for it needs the names above.
-from scenarios_settings import SETTINGS  # noqa: E402
-
-SCENARIOS = (*SCENARIOS, *SETTINGS)
-
-
 def filled(template: str, names: Mapping[str, str]) -> str:
     """A text with the names of a world in it."""
     return template.format_map(names)
-
-
-from scenarios_regions import REGION_ROWS  # noqa: E402  # it takes names from above
-
-SCENARIOS += REGION_ROWS
-
-__all__ = ["SCENARIOS", "Scenario", "SimpleNamespace", "filled"]

@@ -25,8 +25,9 @@ import langsmith
 import pytest
 import scenarios
 from conftest import Serve
-from scenarios import GONE, SCENARIOS, Scenario, list_projects
+from scenarios import GONE, Scenario, list_projects
 from stage import Stage, assert_no_secret, staged
+from table import SCENARIOS
 
 import safe_langsmith
 from safe_langsmith import Diagnosis, SafeClient

@@ -21,8 +21,9 @@ import dotenv
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scenarios import SCENARIOS, STRANGE, Scenario, list_projects
+from scenarios import STRANGE, Scenario, list_projects
 from stage import PATIENT, assert_no_secret, staged
+from table import SCENARIOS
 from test_cli import command, settings_workspace
 
 from safe_langsmith import Diagnosis, Fix, diagnose
@@ -45,6 +46,12 @@ def key_and_workspace(server: SimulatedLangSmith) -> tuple[str, str]:
 def names() -> list[str]:
     """All files in this folder."""
     return sorted(path.name for path in Path().iterdir())
+
+
+def set_in_environment(lines: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what these lines of a .env give, as a shell would."""
+    for name, value in dotenv.dotenv_values(stream=io.StringIO(lines)).items():
+        monkeypatch.setenv(name, str(value))
 
 
 @pytest.fixture
@@ -174,8 +181,7 @@ def test_a_file_that_is_named(
     server: SimulatedLangSmith, lines: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is changed also where it holds nothing of LangSmith yet."""
-    for name, value in dotenv.dotenv_values(stream=io.StringIO(lines)).items():
-        monkeypatch.setenv(name, str(value))
+    set_in_environment(lines, monkeypatch)
     Path("mine").write_text("OTHER=1")
     assert main([*DOCTOR, "--env-file", "mine"]) == 0
     assert Path("mine").read_text() == f"OTHER=1\n{NAME}={settings_workspace(server)}"
@@ -256,8 +262,7 @@ def test_no_file(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """None is made: the program that has its settings from elsewhere would not load it."""
-    for name, value in dotenv.dotenv_values(stream=io.StringIO(lines)).items():
-        monkeypatch.setenv(name, str(value))
+    set_in_environment(lines, monkeypatch)
     shown = unchanged(capsys)
     assert "there is no .env, from this folder upwards. Set" in shown
     assert f"{NAME}={settings_workspace(server)} where your other settings are" in shown
@@ -293,8 +298,7 @@ def test_a_file_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in dotenv.dotenv_values(stream=io.StringIO(lines)).items():
-        monkeypatch.setenv(name, str(value))
+    set_in_environment(lines, monkeypatch)
     FILE.write_bytes(content)
     *_, last = unchanged(capsys).splitlines()
     assert last.startswith("Nothing was written: ")
@@ -310,8 +314,7 @@ def test_a_file_that_is_locked(lines: str, capsys: pytest.CaptureFixture[str]) -
 def test_loading_is_switched_off(
     lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in dotenv.dotenv_values(stream=io.StringIO(lines)).items():
-        monkeypatch.setenv(name, str(value))
+    set_in_environment(lines, monkeypatch)
     monkeypatch.setenv("PYTHON_DOTENV_DISABLED", "1")
     FILE.write_text(lines)
     assert "unset PYTHON_DOTENV_DISABLED" in unchanged(capsys)

@@ -14,8 +14,8 @@ PACKAGE = Path(safe_langsmith.__file__).parent
 # Each module may import what stands above it, once it is loaded.
 ORDER = (
     "_keys",
-    "_hosts",
     "_operations",
+    "_hosts",
     "_diagnosis",
     "_policy",
     "_notebook",

@@ -20,6 +20,7 @@ import scenarios
 import yaml
 from conftest import Serve
 from pages import DOCS, ROOT, masked, script
+from table import SCENARIOS
 
 from safe_langsmith import Policy
 from safe_langsmith._cli import main
@@ -196,7 +197,7 @@ def test_every_code_has_a_page() -> None:
 @pytest.mark.parametrize("explanation", EXPLANATIONS, ids=lambda e: e.code)
 def test_error_pages_tell_all_that_is_sent(explanation: Explanation) -> None:
     """Every question that a scenario with this code asks; and whether a region is asked."""
-    for row in scenarios.SCENARIOS:
+    for row in SCENARIOS:
         if row.code != explanation.code:
             continue
         for request in row.requests[1:]:
@@ -220,7 +221,7 @@ def test_every_situation_is_listed_and_leads_to_a_code() -> None:
 def test_the_numbers_of_requests() -> None:
     """docs/how-it-works.md says how many requests each cause takes."""
     counted: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for row in scenarios.SCENARIOS:
+    for row in SCENARIOS:
         counted[row.code, row.outcome].add(len(row.requests))
     expected = {
         (code, outcome, f"{min(n)}" if len(n) == 1 else f"{min(n)} to {max(n)}")

@@ -6,7 +6,7 @@ The real decision is driven here; what it may do is said anew, in this file's ow
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import hypothesis
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from test_decision import (
     INFO,
     NEEDS_WORKSPACE,
     Story,
+    Trial,
     answers_to,
     given,
     listing,
@@ -30,7 +31,7 @@ from safe_langsmith._hosts import REGIONS
 from safe_langsmith._keys import clean
 from safe_langsmith._operations import permission_for
 from safe_langsmith._protocol import Answer, Probe, Refusal, Reply, Resend, Unreachable
-from safe_langsmith._resolve import Verdict, resolve
+from safe_langsmith._resolve import resolve
 from safe_langsmith._settings import Setting, Settings, Setup, Source, SourceKind
 
 US = REGIONS[0].api
@@ -131,17 +132,6 @@ def silent(_: str) -> Answer:
 
 
 HOSTS = (knows(IDS[0]), knows(*IDS[:2]), knows(), unlisted, organization_wide, silent)
-
-
-@dataclass(repr=False)
-class Trial:
-    """One refused request: what was configured, asked, answered and found."""
-
-    setup: Setup
-    policy: Policy
-    refusal: Refusal
-    story: Story
-    verdict: Verdict | None
 
 
 @st.composite

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import langsmith
 import pytest
-from scenarios import SCENARIOS, Scenario, list_projects
+from scenarios import Scenario, list_projects
 from stage import TRANSPORTS, Stage, assert_no_secret, staged
+from table import SCENARIOS
 
 from safe_langsmith import AccessDeniedError
 from safe_langsmith.errors import ERRORS
