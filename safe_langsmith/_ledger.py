@@ -86,9 +86,23 @@ class Ledger:
         self._said: dict[Hashable, float] = {}
         _ledgers.add(self)
 
-    def join(self, access: Access) -> tuple[Flight, bool]:
-        """Give the diagnosis under way for this access, and whether you lead it."""
+    def join(
+        self, access: Access, current: Callable[[], Access], *, is_read: bool
+    ) -> Access | tuple[Flight, bool]:
+        """Give what to use in place of a refused access, since it was repaired.
+
+        Else the diagnosis under way for it, and whether you lead that. ``current`` tells
+        what the client uses: an access that it holds again was chosen again, and is not
+        replaced. All under one lock, or a repair between two looks would be overlooked.
+        """
         with self._lock:
+            if is_read and access in self._for_reads:
+                return self._for_reads[access].access
+            if access == current():
+                self._repairs.pop(access, None)
+            repaired = self._repairs.get(access)
+            if repaired is not None:
+                return repaired
             flight = self._flights.get(access)
             # A flight that began before a fork has nobody in this process to end it.
             if flight is not None and flight.process == os.getpid():
@@ -102,20 +116,6 @@ class Ledger:
             if self._flights.get(flight.access) is flight:
                 del self._flights[flight.access]
         flight.end()
-
-    def repaired_access(
-        self, access: Access, current: Access, *, is_read: bool
-    ) -> Access | None:
-        """What a request with this access is to use since a repair, or None.
-
-        An access that the client holds again was chosen again: it is not replaced.
-        """
-        with self._lock:
-            if is_read and access in self._for_reads:
-                return self._for_reads[access].access
-            if access == current:
-                self._repairs.pop(access, None)
-            return self._repairs.get(access)
 
     def keep_repair(self, old: Access, new: Access) -> None:
         """Remember that requests with the old access are to use the new one."""

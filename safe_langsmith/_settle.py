@@ -85,14 +85,12 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """
     ledger = owner._ledger
     for _ in range(_MOST_ROUNDS):
-        newer = ledger.repaired_access(
-            exchange.access, owner._access(), is_read=exchange.is_read
-        )
-        if newer is not None:
-            if not (yield Resend(newer)).is_refusal:
+        place = ledger.join(exchange.access, owner._access, is_read=exchange.is_read)
+        if isinstance(place, Access):
+            if not (yield Resend(place)).is_refusal:
                 return None
             continue
-        flight, leads = ledger.join(exchange.access)
+        flight, leads = place
         if not leads and not (yield Wait(flight)):
             flight, leads = Flight(exchange.access), True
         if leads:
@@ -110,44 +108,41 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
 def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """Make the diagnosis of a refused request; None if it was answered in the end.
 
-    What was found of settings that changed meanwhile is no answer: it is made again.
-    """
-    setup: Setup = yield Read()
-    for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it settles long before
-        diagnosis, may_change = yield from _diagnose(owner, exchange, setup)
-        if diagnosis is None or not may_change:
-            break
-        before, setup = setup, (yield Read())
-        if setup == before:
-            break
-    return diagnosis
-
-
-def _diagnose(
-    owner: Owner, exchange: Exchange, setup: Setup
-) -> Works[tuple[Diagnosis | None, bool]]:
-    """Make the diagnosis with the settings as they were read, or recall it.
-
-    Also whether other settings may lead to another one.
+    What was found of settings that changed meanwhile is no answer: it is made again, for
+    what was sent at first, since what a repair sent was nobody's choice.
     """
     ledger, sent, current = owner._ledger, exchange.access, owner._access()
-    lent = ledger.lent(sent)
-    given = owner._custom_headers
-    setup = replace(setup, held=lent) if lent else as_sent(setup, sent, given)
-    known = ledger.recall(sent, exchange.operation, setup)
-    if known is not None:
-        return known, False
-    refusal = exchange.refusal(worked=(sent.key, sent.workspace) in ledger.worked)
-    verdict = yield from resolve(refusal, setup, owner.policy)
+    read: Setup = yield Read()
+    for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it settles long before
+        setup = _as_refused(owner, sent, read)
+        known = ledger.recall(sent, exchange.operation, setup)
+        if known is not None:
+            return known
+        worked = (sent.key, sent.workspace) in ledger.worked
+        refusal = replace(exchange.refusal(worked=worked), access=sent)
+        verdict = yield from resolve(refusal, setup, owner.policy)
+        if verdict is None or verdict.repair is not None:
+            break
+        before, read = read, (yield Read())
+        if read == before:
+            break
     if verdict is None:
-        return None, True
+        return None
     _keep(owner, sent, current, verdict)
     record(owner, verdict.diagnosis)
     if verdict.diagnosis.resolved:
         logger.warning("%s", verdict.log_line)
-        return None, True
+        return None
     ledger.remember(sent, setup, verdict.diagnosis, owner.policy.cooldown_s)
-    return verdict.diagnosis, verdict.repair is None
+    return verdict.diagnosis
+
+
+def _as_refused(owner: Owner, sent: Access, setup: Setup) -> Setup:
+    """The setup of a refused request."""
+    lent = owner._ledger.lent(sent)
+    if lent:
+        return replace(setup, held=lent)
+    return as_sent(setup, sent, owner._custom_headers)
 
 
 def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None:
@@ -158,13 +153,14 @@ def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None
     if repair.for_reads:
         owner._ledger.keep_for_reads(sent, repair.settings)
         return
-    owner._ledger.keep_repair(sent, repair.access)
     if verdict.diagnosis.code == "stale-setting":
         clear_sdk_caches()
     # What a request chose for itself, such as a replica's key, is its own affair.
     if sent == current == owner._access():
         owner._ledger.repaired = repair.settings
         owner._use(repair.access)
+    # Last, since a client that still held the old access would count as having chosen it.
+    owner._ledger.keep_repair(sent, repair.access)
 
 
 def diagnosed(owner: Owner) -> Works[Diagnosis]:

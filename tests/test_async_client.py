@@ -37,6 +37,7 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
 )
+from safe_langsmith._protocol import Access
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
@@ -690,7 +691,9 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
 ) -> None:
     """Its event loop was stopped in the middle: after the budget, another one leads."""
     client = client_for(server, api_key=org_key, policy=Policy(budget_s=0.5))
-    flight, leads = client._ledger.join(client._access())
+    place = client._ledger.join(client._access(), client._access, is_read=True)
+    assert not isinstance(place, Access)
+    flight, leads = place
     flight.thread = 0
     assert leads
 
@@ -699,7 +702,9 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
 
     assert run(client, call) == 3
     sync = sync_client_for(server, api_key=org_key, policy=Policy(budget_s=0.5))
-    flight, leads = sync._ledger.join(sync._access())
+    place = sync._ledger.join(sync._access(), sync._access, is_read=True)
+    assert not isinstance(place, Access)
+    flight, leads = place
     flight.thread = 0
     assert len(list(sync.list_projects())) == 3
 

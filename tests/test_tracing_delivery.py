@@ -233,7 +233,7 @@ def test_a_forked_process_uses_its_parent_s_client(
     """
     client, _ = without_workspace(server, monkeypatch, auto_batch_tracing=False)
     if held:
-        client._ledger.join(client._access())
+        client._ledger.join(client._access(), client._access, is_read=True)
         with client._ledger._lock:
             runs = in_a_fork(_child_with_the_parent_s, client)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -87,13 +87,55 @@ def test_a_repair_that_no_longer_helps(
         client.request_with_retries("GET", "/sessions", headers={"x-api-key": old.secret})
 
 
+class Before(requests.adapters.HTTPAdapter):
+    """Calls back before each request is sent."""
+
+    def __init__(self, call: Callable[[requests.PreparedRequest], None]) -> None:
+        super().__init__()
+        self.call = call
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        self.call(request)
+        return super().send(request, *args, **kwargs)
+
+
+def test_a_key_that_is_rotated_again_before_the_request_is_resent(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newer key was good when it was asked about, and is not when it is used."""
+    own = server.add_workspace("Research", projects=1)
+    first, second, third = (server.add_personal_key(workspaces=[own]) for _ in range(3))
+    told: list[str] = []
+
+    def rotate_again(request: requests.PreparedRequest) -> None:
+        if (
+            "/sessions" in str(request.url)
+            and request.headers["x-api-key"] == second.secret
+        ):
+            monkeypatch.setenv("LANGSMITH_API_KEY", third.secret)
+            server.revoke(second)
+
+    monkeypatch.setenv("LANGSMITH_API_KEY", first.secret)
+    policy = Policy(budget_s=8, on_diagnosis=lambda found: told.append(found.code))
+    client = SafeClient(server.url, auto_batch_tracing=False, policy=policy)
+    client.session.mount("http://", Before(rotate_again))
+    server.revoke(first)
+    monkeypatch.setenv("LANGSMITH_API_KEY", second.secret)
+    assert len(list(client.list_projects())) == 1
+    assert told == ["stale-setting"]
+    assert client.api_key == third.secret
+    client.session.close()
+
+
 def test_a_wait_that_brings_nothing_ends(client: SafeClient) -> None:
     """After a few rounds one stops waiting for others, and makes the diagnosis."""
     response = requests.Response()
     response.status_code, response._content = 403, b'{"error":"Forbidden"}'
     request = requests.Request("GET", f"{client.api_url}/sessions", {"x-api-key": GONE})
     response.request = request.prepare()
-    flight, leads = client._ledger.join(client._access())
+    place = client._ledger.join(client._access(), client._access, is_read=True)
+    assert not isinstance(place, Access)
+    flight, leads = place
     assert leads
     works = settle(client, RequestsExchange(client, response, {}))
     work = next(works)
