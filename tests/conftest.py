@@ -29,6 +29,8 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+# Trials of the decision, each held against every property of it.
+DECISIONS = 3_000 if os.environ.get("CI") else 400
 
 _OF_THIS_MACHINE = ("LANGSMITH_", "LANGCHAIN_", "REQUESTS_CA", "CURL_CA", "SSL_CERT_")
 QUICK = Policy(budget_s=8.0)

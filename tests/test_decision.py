@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import hypothesis
 import pytest
 import urllib3
+from conftest import DECISIONS
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
@@ -49,7 +50,7 @@ from safe_langsmith._settings import Login, Setting, Settings, Setup, Source, So
 
 T = TypeVar("T")
 
-# The most steps that any answers can lead to; see `test_it_ends`.
+# The most steps that any answers can lead to; see `it_ends`.
 MOST_STEPS = 40
 
 # --- what is configured ---------------------------------------------------------------
@@ -382,29 +383,144 @@ def examinations(draw: st.DrawFn) -> tuple[Setup, Story, Diagnosis]:
 # --- properties -----------------------------------------------------------------------
 
 
-def given(strategy: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+def given(
+    strategy: st.SearchStrategy[Any], examples: int | None = None
+) -> Callable[[Callable[..., None]], Any]:
     """As hypothesis has it; a busy machine, on which drawing takes long, is no failure."""
     slow = [hypothesis.HealthCheck.too_slow]
     patient = hypothesis.settings(suppress_health_check=slow)
-    return lambda test: patient(hypothesis.given(strategy)(test))
+    if examples:
+        patient = hypothesis.settings(patient, max_examples=examples)
+    return lambda test: patient(hypothesis.given(trial=strategy)(test))
 
 
-@given(trials())
-def test_it_ends(trial: Trial) -> None:
+# What must hold of each trial. Drawing one costs far more than looking at it.
+PROPERTIES: list[Callable[[Trial], None]] = []
+
+
+def every_trial(holds: Callable[[Trial], None]) -> Callable[[Trial], None]:
+    PROPERTIES.append(holds)
+    return holds
+
+
+# --- what shows a cause ---------------------------------------------------------------
+
+
+def answers_of(trial: Trial, *ends: str) -> list[tuple[Probe, Reply]]:
+    """What was asked at these addresses, and answered."""
+    return [
+        (step, answer)
+        for step, answer in trial.story.told
+        if isinstance(step, Probe) and isinstance(answer, Reply)
+        if step.url.endswith(ends)
+    ]
+
+
+def said(trial: Trial) -> list[Reply]:
+    """The refusal, and what the request was answered with when it was sent again."""
+    again = [a for s, a in trial.story.told if isinstance(s, Resend)]
+    return [trial.refusal.reply, *(a for a in again if isinstance(a, Reply))]
+
+
+def wants_workspace(reply: Reply) -> bool:
+    return any(wording in reply.body for wording in ORG_KEY_WORDINGS)
+
+
+def let_in(trial: Trial, *, checked: bool = False) -> bool:
+    """Whether a question with a key (to another region) was answered as to one it knows."""
+    return any(
+        (reply.status == 200 and reply.data() is not None)
+        or (reply.status == 403 and wants_workspace(reply))
+        for step, reply in answers_of(trial, "/workspaces", "/auth/public")
+        if step.checked or not checked
+    )
+
+
+def refused_by(trial: Trial, *ends: str, workspace: bool = False) -> bool:
+    return any(
+        reply.status in (401, 403) and isinstance(reply.data(), dict)
+        for step, reply in answers_of(trial, *ends)
+        if bool(step.workspace) == workspace
+    )
+
+
+def unknown_key(trial: Trial) -> bool:
+    """The server refused it twice: to list its workspaces, and to say whose it is."""
+    return refused_by(trial, "/workspaces") and refused_by(trial, "/auth/public")
+
+
+def named(trial: Trial, words: str) -> bool:
+    return any(re.search(words, reply.body, re.IGNORECASE) for reply in said(trial))
+
+
+def was_a_page(trial: Trial) -> bool:
+    return any(reply.is_html for reply in said(trial))
+
+
+def of_no_langsmith(reply: Reply) -> bool:
+    data = reply.data() if reply.status == 200 else None
+    return reply.status in (200, 404, 405) and not (
+        isinstance(data, dict) and "version" in data
+    )
+
+
+SHOWN: dict[str, Callable[[Trial], bool]] = {
+    "access-denied": lambda trial: True,
+    "wrong-endpoint": lambda trial: (
+        was_a_page(trial) or any(of_no_langsmith(r) for _, r in answers_of(trial, "/info"))
+    ),
+    "blocked-by-proxy": lambda trial: (
+        any(reply.is_html or reply.data() is None for reply in said(trial))
+        or any(r.status in (401, 403) for _, r in answers_of(trial, "/info"))
+    ),
+    "key-missing": lambda trial: any(
+        not access.key and not access.session
+        for access in (trial.refusal.access, *(s.access for s in trial.story.resends))
+    ),
+    "key-legacy": lambda trial: named(trial, "legacy api key") or unknown_key(trial),
+    "key-malformed": lambda trial: let_in(trial) or unknown_key(trial),
+    "key-rejected": unknown_key,
+    "workspace-required": lambda trial: (
+        any(wants_workspace(reply) for reply in said(trial))
+        or refused_by(trial, "/auth/public")
+    ),
+    "workspace-mismatch": lambda trial: (
+        let_in(trial) or refused_by(trial, "/auth/public", workspace=True)
+    ),
+    "service-key-scope": lambda trial: (
+        "/personal-access-tokens" in trial.refusal.path
+        or let_in(trial)
+        or refused_by(trial, "/auth/public", workspace=True)
+    ),
+    "permission-missing": lambda trial: (
+        named(trial, r"[a-z-]+:[a-z-]+")
+        or any("permissions" in r.body for _, r in answers_of(trial, "/workspaces"))
+    ),
+    "feature-unavailable": lambda trial: named(trial, "not enabled for this"),
+    "stale-setting": let_in,
+    "wrong-region": lambda trial: let_in(trial, checked=True),
+    "transient-refusal": lambda trial: trial.refusal.worked and let_in(trial),
+}
+
+# --- what must hold -------------------------------------------------------------------
+
+
+@every_trial
+def it_ends(trial: Trial) -> None:
     """Within so many steps and without an error, whatever the server says."""
     assert trial.verdict is None or isinstance(trial.verdict.diagnosis, Diagnosis)
 
 
-@given(trials())
-def test_no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
+@every_trial
+def no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
     """Only an answer that looked like a refusal (a page, a prompt of nobody) is none."""
     if trial.verdict is None:
         assert not trial.story.resends
         assert trial.refusal.reply.status not in (401, 403)
 
 
-@given(trials())
-def test_an_explicit_choice_is_never_replaced(trial: Trial) -> None:
+@every_trial
+def an_explicit_choice_is_never_replaced(trial: Trial) -> None:
     held = trial.setup.held
     used = [step.access for step in trial.story.resends]
     if trial.verdict and trial.verdict.repair:
@@ -473,49 +589,9 @@ def assert_keys_stay_at_home(setup: Setup, story: Story) -> None:
             assert target in allowed_hosts(setup, key), (step, key)
 
 
-@given(trials())
-def test_a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None:
+@every_trial
+def a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None:
     assert_keys_stay_at_home(trial.setup, trial.story)
-
-
-@given(trials(lambda step: failures))
-def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
-    """A cause is then what the refusal's own body shows, or not known."""
-    if trial.diagnosis is None:
-        return
-    refusal, code = trial.refusal, trial.diagnosis.code
-    body = refusal.reply.body
-    was_a_page = refusal.reply.is_html or any(
-        isinstance(a, Reply) and a.is_html and isinstance(s, Resend)
-        for s, a in trial.story.told
-    )
-    shown = {
-        "access-denied": True,
-        "wrong-endpoint": was_a_page,
-        "blocked-by-proxy": was_a_page or refusal.reply.data() is None,
-        "key-missing": not refusal.access.key and not refusal.access.session,
-        "key-legacy": "legacy API key" in body,
-        "workspace-required": any(wording in body for wording in ORG_KEY_WORDINGS),
-        "feature-unavailable": "not enabled for this" in body,
-    }
-    assert shown.get(code), code
-
-
-@given(trials())
-def test_a_key_is_called_unknown_only_where_the_server_refused_it_twice(
-    trial: Trial,
-) -> None:
-    """Of the answers to the listing and to /auth/public, and with the key at hand."""
-    if trial.diagnosis is None or trial.diagnosis.code != "key-rejected":
-        return
-    refused = [
-        step.url
-        for step, answer in trial.story.told
-        if isinstance(step, Probe) and isinstance(answer, Reply) and step.workspace is None
-        if answer.status in (401, 403) and isinstance(answer.data(), dict)
-    ]
-    assert any(url.endswith("/workspaces") for url in refused)
-    assert any(url.endswith("/auth/public") for url in refused)
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -547,8 +623,8 @@ def assert_clean(diagnosis: Diagnosis, setup: Setup, *more: str) -> None:
         text.encode()
 
 
-@given(trials())
-def test_texts_hold_no_key_and_nothing_that_a_terminal_acts_on(trial: Trial) -> None:
+@every_trial
+def texts_hold_no_key_and_nothing_that_a_terminal_acts_on(trial: Trial) -> None:
     if trial.verdict is not None:
         assert_clean(trial.verdict.diagnosis, trial.setup, trial.verdict.diagnosis.headline)
 
@@ -572,8 +648,8 @@ def listed_alone(story: Story, key: str | None) -> set[str]:
     return found
 
 
-@given(trials())
-def test_a_workspace_is_never_guessed(trial: Trial) -> None:
+@every_trial
+def a_workspace_is_never_guessed(trial: Trial) -> None:
     """What is filled in is named somewhere in the setup, or the only one listed."""
     setup = trial.setup
     places = (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile)
@@ -585,16 +661,16 @@ def test_a_workspace_is_never_guessed(trial: Trial) -> None:
             assert workspace in listed_alone(trial.story, step.access.key)
 
 
-@given(trials())
-def test_without_repair_nothing_is_sent_again(trial: Trial) -> None:
+@every_trial
+def without_repair_nothing_is_sent_again(trial: Trial) -> None:
     if not trial.policy.repair or not trial.refusal.replayable:
         assert not trial.story.resends
     if not trial.policy.repair:
         assert trial.verdict is None or trial.verdict.repair is None
 
 
-@given(trials())
-def test_a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
+@every_trial
+def a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
     """At most three repairs, each with a new access; the same access only after a pause."""
     before = [trial.refusal.access]
     changed = 0
@@ -610,8 +686,8 @@ def test_a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
     assert len(before) - 1 - changed <= 1
 
 
-@given(trials())
-def test_resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
+@every_trial
+def resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
     if trial.diagnosis is None or not trial.diagnosis.resolved:
         return
     step, answer = trial.story.told[-1]
@@ -623,12 +699,62 @@ def test_resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
     assert trial.verdict.repair.access == step.access
 
 
+@every_trial
+def a_cause_is_named_only_if_an_answer_shows_it(trial: Trial) -> None:
+    """Said anew, from what was sent and told alone."""
+    if trial.diagnosis is None:
+        return
+    code = trial.diagnosis.code
+    assert SHOWN[code](trial), (code, trial.story.told)
+
+
+# So that the workers of a parallel run share them.
+PARTS = 4
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@given(trials(), examples=DECISIONS // PARTS)
+def test_every_decision(part: int, trial: Trial) -> None:
+    for holds in PROPERTIES:
+        holds(trial)
+
+
+@pytest.mark.parametrize("code", [code for code in SHOWN if code != "access-denied"])
+def test_a_cause_that_nothing_shows_is_seen(code: str) -> None:
+    """The property fails for it: after a bare refusal, with a host that says nothing."""
+    setup = client_of()
+    refusal = Refusal("GET", "/sessions", BAD, setup.access)
+    silence = [(Probe(f"{US.api}/api/v1/workspaces", FIRST), Unreachable("no answer"))]
+    assert not SHOWN[code](Trial(setup, Policy(), refusal, Story([*silence]), None))
+
+
+@given(trials(lambda step: failures))
+def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
+    """A cause is then what the refusal's own body shows, or not known."""
+    if trial.diagnosis is None:
+        return
+    refusal, code = trial.refusal, trial.diagnosis.code
+    body = refusal.reply.body
+    was_a_page = refusal.reply.is_html or any(
+        isinstance(a, Reply) and a.is_html and isinstance(s, Resend)
+        for s, a in trial.story.told
+    )
+    shown = {
+        "access-denied": True,
+        "wrong-endpoint": was_a_page,
+        "blocked-by-proxy": was_a_page or refusal.reply.data() is None,
+        "key-missing": not refusal.access.key and not refusal.access.session,
+        "key-legacy": "legacy API key" in body,
+        "workspace-required": any(wording in body for wording in ORG_KEY_WORDINGS),
+        "feature-unavailable": "not enabled for this" in body,
+    }
+    assert shown.get(code), code
+
+
 @given(examinations())
-def test_an_examination_repairs_nothing(
-    examination: tuple[Setup, Story, Diagnosis],
-) -> None:
+def test_an_examination_repairs_nothing(trial: tuple[Setup, Story, Diagnosis]) -> None:
     """And is as careful with keys as a repair is."""
-    setup, story, diagnosis = examination
+    setup, story, diagnosis = trial
     assert not story.resends
     assert not diagnosis.resolved or diagnosis.code == "ok"
     assert_keys_stay_at_home(setup, story)

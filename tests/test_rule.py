@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import hypothesis
+import pytest
+from conftest import DECISIONS
 from hypothesis import strategies as st
 from test_decision import (
     BAD,
@@ -16,6 +18,7 @@ from test_decision import (
     IDS,
     INFO,
     NEEDS_WORKSPACE,
+    PARTS,
     Story,
     Trial,
     answers_to,
@@ -211,8 +214,16 @@ def allowed(trial: Trial, key: str) -> set[str | None]:
     return found
 
 
-@given(trials())
-def test_a_key_reaches_no_host_outside_its_allowed_set(trial: Trial) -> None:
+RULE: list[Callable[[Trial], None]] = []
+
+
+def rule(holds: Callable[[Trial], None]) -> Callable[[Trial], None]:
+    RULE.append(holds)
+    return holds
+
+
+@rule
+def a_key_reaches_no_host_outside_its_allowed_set(trial: Trial) -> None:
     for step in trial.story.steps:
         if isinstance(step, Resend):
             url, key = step.access.endpoint, step.access.key
@@ -222,8 +233,8 @@ def test_a_key_reaches_no_host_outside_its_allowed_set(trial: Trial) -> None:
             assert origin_on_the_wire(url) in allowed(trial, key), (step, key)
 
 
-@given(trials())
-def test_an_argument_is_never_replaced(trial: Trial) -> None:
+@rule
+def an_argument_is_never_replaced(trial: Trial) -> None:
     now = trial.setup.held
     used = [step.access for step in trial.story.resends]
     if trial.verdict and trial.verdict.repair:
@@ -237,8 +248,8 @@ def test_an_argument_is_never_replaced(trial: Trial) -> None:
             assert access.workspace == now.workspace.value
 
 
-@given(trials())
-def test_it_ends_within_its_budget_of_requests(trial: Trial) -> None:
+@rule
+def it_ends_within_its_budget_of_requests(trial: Trial) -> None:
     assert len(trial.story.steps) < MOST_REQUESTS
     probes = [step for step in trial.story.steps if isinstance(step, Probe)]
     assert len(set(probes)) == len(probes), "asked twice"
@@ -249,8 +260,8 @@ def test_it_ends_within_its_budget_of_requests(trial: Trial) -> None:
     assert all(p.workspace is None and not p.session for p in probes if p.checked)
 
 
-@given(trials())
-def test_nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_one(
+@rule
+def nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_one(
     trial: Trial,
 ) -> None:
     refusal = trial.refusal
@@ -274,6 +285,13 @@ def test_nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_
 
 def is_one(row: object) -> bool:
     return isinstance(row, dict) and row.get("id") in IDS and not row.get("is_deleted")
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@given(trials(), examples=DECISIONS // PARTS)
+def test_every_repair_keeps_the_rule(part: int, trial: Trial) -> None:
+    for holds in RULE:
+        holds(trial)
 
 
 def test_the_trials_come_to_the_cases_that_matter() -> None:
