@@ -96,7 +96,7 @@ def dist(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 @nox.parametrize("langsmith", ["newest", FLOOR])
 def tests(session: nox.Session, langsmith: str) -> None:
-    """The wheel: all tests with the newest langsmith, with branch coverage; and the floor."""
+    """All tests with the newest langsmith, with branch coverage; and the floor."""
     if langsmith == "newest":
         install_wheel(session, "langsmith", *groups("tests"))
         run_tests(session, "--cov", "--cov-report=term")
