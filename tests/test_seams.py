@@ -134,7 +134,7 @@ def profiles() -> None:
 
 
 def tracing_switch() -> None:
-    before = _context._GLOBAL_TRACING_ENABLED
+    before: Any = _context._GLOBAL_TRACING_ENABLED
     try:
         langsmith.configure(enabled=False)
         assert _context._GLOBAL_TRACING_ENABLED is False
@@ -210,7 +210,7 @@ def generated_errors() -> None:
 
 def body_position() -> None:
     request = requests.Request("POST", NOWHERE, data=io.BytesIO(b"body")).prepare()
-    assert request._body_position == 0  # type: ignore[attr-defined]
+    assert request._body_position == 0
 
 
 def client_in_use() -> None:
