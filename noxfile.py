@@ -1,14 +1,19 @@
 """Everything that must hold, in one command: ``nox``."""
 
+import shutil
+from pathlib import Path
+
 import nox
 
-nox.options.sessions = ["lint", "tests", "upstream"]
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "dist", "tests", "upstream"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 
 # What these test is the same with every langsmith, so they run once.
 OURS_ALONE = (
+    "tests/test_ci.py",
     "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",
@@ -29,11 +34,38 @@ ONCE = (
 )
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.14.12"
+# The newest of each minor release since the floor, but for the newest of all.
+BETWEEN = ("0.14.17", "0.15.0")
+DIST = Path("build", "dist")
 
 
 def groups(*names: str) -> list[str]:
     """The packages of the given dependency groups."""
     return nox.project.dependency_groups(PROJECT, *names)
+
+
+def install_wheel(session: nox.Session, *packages: str) -> None:
+    """Install the wheel that `build` made, with other packages.
+
+    Once more without them, for pip takes a wheel of the same version for the same.
+    """
+    (wheel,) = DIST.glob("*.whl")
+    session.install(f"{wheel}[testing]", *packages, "--upgrade")
+    session.install(str(wheel), "--force-reinstall", "--no-deps")
+
+
+def run_tests(session: nox.Session, *options: str) -> None:
+    """Run the tests against the installed wheel; one of them says if it is not that."""
+    always = ["-n", "4", "-q", "--ignore=tests/test_upstream.py"]
+    session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
+
+
+def not_again() -> list[str]:
+    """The options that leave out what is the same with every langsmith."""
+    return [
+        *(f"--ignore={path}" for path in OURS_ALONE),
+        *(f"--deselect={test}" for test in ONCE),
+    ]
 
 
 @nox.session
@@ -43,21 +75,57 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
+    session.run("pyright")
 
 
 @nox.session
+def build(session: nox.Session) -> None:
+    """The sdist, and of that the wheel, in `build/dist`."""
+    session.install(*groups("dist"))
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(DIST), silent=True)
+
+
+@nox.session(requires=["build"])
+def dist(session: nox.Session) -> None:
+    """What is published: whole, with three dependencies; SBOM and audit of them."""
+    session.install(*groups("dist"))
+    session.run("python", ".ci/dist.py", *session.posargs)
+
+
+@nox.session(requires=["build"])
 @nox.parametrize("langsmith", ["newest", FLOOR])
 def tests(session: nox.Session, langsmith: str) -> None:
-    """The tests: all with the newest langsmith, with branch coverage; and the floor."""
-    wanted = "langsmith" if langsmith == "newest" else f"langsmith=={langsmith}"
-    session.install("-e", ".[testing]", wanted, *groups("tests"), "--upgrade")
-    options = ["-n", "4", "-q", "--ignore=tests/test_upstream.py"]
+    """All tests with the newest langsmith, with branch coverage; and the floor."""
     if langsmith == "newest":
-        options += ["--cov", "--cov-report=term"]
+        install_wheel(session, "langsmith", *groups("tests"))
+        run_tests(session, "--cov", "--cov-report=term")
     else:
-        options += [f"--ignore={path}" for path in OURS_ALONE]
-        options += [f"--deselect={test}" for test in ONCE]
-    session.run("pytest", *options, *session.posargs)
+        install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
+        run_tests(session, *not_again())
+
+
+@nox.session
+def dev(session: nox.Session) -> None:
+    """The tests that are named, on the source as it stands."""
+    session.install("-e", ".[testing]", *groups("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(requires=["build"])
+@nox.parametrize("langsmith", BETWEEN)
+def matrix(session: nox.Session, langsmith: str) -> None:
+    """The releases of langsmith between the floor and the newest: nightly."""
+    install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
+    run_tests(session, *not_again())
+
+
+@nox.session(requires=["build"])
+def prereleases(session: nox.Session) -> None:
+    """What langsmith will be, if there is a release before the release: nightly."""
+    install_wheel(session, *groups("tests"))
+    session.install("langsmith", "--pre", "--upgrade")
+    run_tests(session, *not_again())
 
 
 @nox.session
@@ -67,15 +135,15 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--strict", "--quiet")
 
 
-@nox.session
+@nox.session(requires=["build"])
 def upstream(session: nox.Session) -> None:
     """The fast part of the SDK's own tests, with the plain and the safe clients."""
-    session.install("-e", ".[testing]", *groups("tests", "upstream"))
+    install_wheel(session, *groups("tests", "upstream"))
     session.run("pytest", "-q", "tests/test_upstream.py")
 
 
-@nox.session
+@nox.session(requires=["build"])
 def upstream_all(session: nox.Session) -> None:
     """All of the SDK's own unit tests, with the plain and the safe clients: nightly."""
-    session.install("-e", ".[testing]", *groups("upstream-all"))
+    install_wheel(session, *groups("upstream-all"))
     session.run("python", "-m", "tests.upstream.compare", "--all")

@@ -10,6 +10,8 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+import safe_langsmith
+
 NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
 
 
@@ -23,7 +25,7 @@ def executed() -> Any:
     notebook = kept()
     foreign = ("LANGSMITH_", "LANGCHAIN_")
     environ = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
-    environ["PYTHONPATH"] = str(NOTEBOOK.parent.parent)
+    environ["PYTHONPATH"] = str(Path(safe_langsmith.__file__).parent.parent)
     environ["PYTHONWARNINGS"] = "ignore"
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}

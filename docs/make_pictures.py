@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+import safe_langsmith
 from safe_langsmith.testing import SimulatedLangSmith
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -59,7 +60,7 @@ def shown(name: str) -> str:
             "LANGSMITH_ENDPOINT": server.url,
             "HOME": home,
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "PYTHONPATH": str(Path(safe_langsmith.__file__).parent.parent),
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
             "COLUMNS": str(WIDTH),

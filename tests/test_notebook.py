@@ -18,11 +18,13 @@ from pages import masked, script
 from stage import assert_no_secret
 from traitlets.config import Config
 
+import safe_langsmith
 from safe_langsmith import AccessDeniedError, Diagnosis
 from safe_langsmith.errors import error_for
 from safe_langsmith.testing import SimulatedLangSmith
 
-ROOT = Path(__file__).parent.parent
+# Where the package under test is: the wheel, or the source.
+ROOT = Path(safe_langsmith.__file__).parent.parent
 # Colab's module, which no other machine has: as much of it as is asked.
 USERDATA = """
 import threading

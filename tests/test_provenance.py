@@ -23,6 +23,7 @@ from langsmith._internal import _profiles
 from scenarios import GONE
 from stage import assert_no_secret
 
+import safe_langsmith
 from safe_langsmith import Diagnosis, SafeClient, SettingInfo, WorkspaceMismatchError
 from safe_langsmith import _settings as settings_room
 from safe_langsmith._hosts import DEFAULT_ENDPOINT
@@ -415,7 +416,7 @@ def of_script(tmp_path: Path, environ: dict[str, str], folder: Path) -> list[str
     project.mkdir(parents=True, exist_ok=True)
     script = project / "main.py"
     script.write_text(SCRIPT)
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(safe_langsmith.__file__).parent.parent)
     always = {"LANGSMITH_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, str(script), root, repr({**always, **environ}), str(folder)],

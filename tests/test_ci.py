@@ -1,0 +1,147 @@
+"""What the workflows call is there, and an audit says no more than it knows."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import sys
+from typing import Any
+
+import pytest
+import yaml
+from pages import ROOT
+
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def workflow(name: str) -> dict[Any, Any]:
+    loaded: dict[Any, Any] = yaml.safe_load((WORKFLOWS / name).read_text(encoding="utf-8"))
+    return loaded
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
+
+
+def sessions() -> dict[str, ast.FunctionDef]:
+    """The sessions of the noxfile, by name."""
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    return {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and any("nox.session" in ast.unparse(one) for one in node.decorator_list)
+    }
+
+
+def default_sessions() -> set[str]:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^nox\.options\.sessions = (.+)$", text, re.MULTILINE)
+    return set(ast.literal_eval(found))
+
+
+def nightly_sessions() -> set[str]:
+    """Those of the matrix, and those that are named in a command."""
+    jobs = workflow("nightly.yml")["jobs"]
+    named = set(jobs["session"]["strategy"]["matrix"]["session"])
+    for step in steps("nightly.yml"):
+        named |= set(re.findall(r"nox -s (\w+)", step.get("run", "")))
+    return named
+
+
+def test_the_workflow_runs_what_any_ci_runs() -> None:
+    assert [step["run"] for step in steps("ci.yml") if "run" in step] == [".ci/run"]
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = [line for line in readme.splitlines() if line.endswith("/nox")]
+    assert text.rstrip().endswith(command)
+
+
+def test_it_runs_on_each_python_that_is_promised() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    promised = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    strategy = workflow("ci.yml")["jobs"]["all"]["strategy"]
+    assert strategy["matrix"]["python"] == promised
+
+
+def test_each_session_exists_and_runs_somewhere() -> None:
+    assert {"lint", "dist", "tests"} <= default_sessions() <= set(sessions())
+    assert nightly_sessions() <= set(sessions())
+    # `build` is part of others, and `dev` is for the one who writes.
+    assert set(sessions()) == default_sessions() | nightly_sessions() | {"build", "dev"}
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "nightly.yml"])
+def test_a_workflow_may_only_read(name: str) -> None:
+    assert workflow(name)["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job for job in workflow(name)["jobs"].values())
+    used = [step["uses"] for step in steps(name) if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", one) for one in used)
+
+
+def test_the_floor_is_told_once() -> None:
+    texts = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in ("noxfile.py", "pyproject.toml", "README.md", "docs/seams.md")
+    }
+    (floor,) = re.findall(r'^FLOOR = "(.+)"$', texts["noxfile.py"], re.MULTILINE)
+    assert f'"langsmith>={floor}"' in texts["pyproject.toml"]
+    assert f"langsmith {floor} or newer" in " ".join(texts["README.md"].split())
+    assert f"The oldest is {floor}," in texts["docs/seams.md"]
+
+
+# --- the audit --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dist() -> Any:
+    spec = importlib.util.spec_from_file_location("dist", ROOT / ".ci" / "dist.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+INSTALLED = {"safe-langsmith": "1", "good-one": "1", "other": "2"}
+GOOD = {"name": "good_one", "version": "1", "vulns": []}
+OTHER = {"name": "other", "version": "2", "vulns": []}
+HOLE = {**OTHER, "vulns": [{"id": "PYSEC-1"}]}
+SKIPPED = {"name": "other", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "holes", "unknown"),
+    [
+        ([GOOD, OTHER], [], ""),
+        ([GOOD, HOLE], ["other: [{'id': 'PYSEC-1'}]"], ""),
+        ([GOOD, SKIPPED], [], "1 of 2 packages not looked up (not found)"),
+        ([GOOD], [], "1 of 2 packages not looked up (not listed)"),
+        ([], [], "2 of 2 packages not looked up (not listed)"),
+        (
+            [HOLE],
+            ["other: [{'id': 'PYSEC-1'}]"],
+            "1 of 2 packages not looked up (not listed)",
+        ),
+    ],
+)
+def test_what_an_audit_proves(
+    dist: Any, listed: list[Any], holes: list[str], unknown: str
+) -> None:
+    assert dist.judged({"dependencies": listed}, INSTALLED) == (holes, unknown)
+
+
+def test_an_audit_that_cannot_be_made_says_why(
+    dist: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here pip-audit itself is missing, or its service is out of reach."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    python = tmp_path / "none"
+    with pytest.raises((FileNotFoundError, PermissionError)):
+        dist.audit(python, INSTALLED, tmp_path)
+    holes, unknown = dist.audit(sys.executable, INSTALLED, tmp_path)
+    assert holes == []
+    assert unknown

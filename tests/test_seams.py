@@ -1,0 +1,546 @@
+"""Each seam in docs/seams.md is in the installed SDK as it is written there.
+
+A row without a check here fails, and so does a check without a row. What a seam does for
+us is tested where it is used; this names the one that a new release of the SDK has moved.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import inspect
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import langsmith
+import pytest
+import requests
+from langsmith import _base_client, _exceptions, run_helpers, run_trees, utils
+from langsmith import client as client_module
+from langsmith._httpx import httpx
+from langsmith._internal import (
+    _compressed_traces,
+    _context,
+    _multipart,
+    _openapi_auth,
+    _profiles,
+)
+from pages import DOCS
+
+import safe_langsmith
+from safe_langsmith.testing import SimulatedLangSmith
+
+NOWHERE = "http://127.0.0.1:9"
+CACHED: Any = utils.get_env_var
+GENERATED: tuple[type[Any], ...] = (_openapi_auth.AsyncClient, _openapi_auth.SyncClient)
+
+
+def plain(**arguments: Any) -> Any:
+    """The SDK's client, whose private names are looked at."""
+    given = {"api_url": NOWHERE, "api_key": "made-up", "auto_batch_tracing": False}
+    return langsmith.Client(**{**given, **arguments})
+
+
+def plain_async(**arguments: Any) -> Any:
+    return langsmith.AsyncClient(**{"api_url": NOWHERE, "api_key": "made-up", **arguments})
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+# --- what is read -----------------------------------------------------------------------
+
+
+def access() -> None:
+    for client in (
+        plain(workspace_id="w", headers={"X-Mine": "1"}),
+        plain_async(workspace_id="w", headers={"X-Mine": "1"}),
+    ):
+        assert (client._api_key, client._workspace_id) == ("made-up", "w")
+        assert client._oauth_access_token is None
+
+
+def headers() -> None:
+    sent = plain(workspace_id="w")._headers
+    assert (sent["x-api-key"], sent["X-Tenant-Id"]) == ("made-up", "w")
+    assert sent["User-Agent"].startswith("langsmith-py/")
+
+
+def timeout() -> None:
+    assert plain(timeout_ms=(1000, 2000))._timeout == (1.0, 2.0)
+
+
+def custom_headers() -> None:
+    for client in (plain(headers={"X-Mine": "1"}), plain_async(headers={"X-Mine": "1"})):
+        assert client._custom_headers == {"X-Mine": "1"}
+
+
+def certificates() -> None:
+    http: Any = httpx.Client()
+    transport = http._transport_for_url(httpx.URL("https://127.0.0.1"))
+    assert transport._pool._ssl_context.check_hostname is True
+
+
+def httpx_client() -> None:
+    http = plain_async()._client
+    assert isinstance(http, httpx.AsyncClient)
+    assert str(http.base_url).startswith(NOWHERE)
+
+
+def generated_clients() -> None:
+    client = plain()
+    assert client._langsmith_api is None
+    assert client._langsmith_api_sync is None
+    client._get_langsmith_api(), client._get_langsmith_api_sync()
+    made: tuple[Any, ...] = (client._langsmith_api, client._langsmith_api_sync)
+    assert tuple(map(type, made)) == GENERATED
+    assert type(plain_async()._langsmith_api) is _openapi_auth.AsyncClient
+    for one in made:
+        one.base_url = "http://127.0.0.1:10"
+        assert str(one.base_url).startswith("http://127.0.0.1:10")
+
+
+def adapter() -> None:
+    assert issubclass(client_module._LangSmithHttpAdapter, requests.adapters.HTTPAdapter)
+
+
+def mounted_adapter() -> None:
+    mounted = plain().session.adapters.values()
+    assert any(isinstance(one, client_module._LangSmithHttpAdapter) for one in mounted)
+
+
+def profiles() -> None:
+    file = Path.cwd() / "config.json"
+    profile = {"api_key": "made-up", "workspace_id": "w", "api_url": NOWHERE}
+    file.write_text(json.dumps({"current_profile": "p", "profiles": {"p": profile}}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGSMITH_CONFIG_FILE", str(file))
+        found: Any = _profiles.load_profile_client_config()
+        assert _profiles._profile_config_path() == file.resolve()
+    assert {name: getattr(found, name) for name in profile} == profile
+    assert found.oauth_access_token is found.oauth_expires_at is None
+    assert found.profile_state.profile_name == "p"
+    if "profile" in parameters(langsmith.Client):  # not yet in the oldest
+        taken = parameters(_profiles.load_profile_client_config)
+        assert taken == ["profile", "config_path"]
+    moment = _profiles._parse_profile_expires_at("2026-01-02T03:04:05Z")
+    assert moment is not None
+    assert moment.utcoffset() is not None
+
+
+def tracing_switch() -> None:
+    before: Any = _context._GLOBAL_TRACING_ENABLED
+    try:
+        langsmith.configure(enabled=False)
+        assert _context._GLOBAL_TRACING_ENABLED is False
+    finally:
+        langsmith.configure(enabled=before)
+
+
+def destinations_in_the_environment() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps({NOWHERE: "made-up"}))
+        CACHED.cache_clear()
+        (replica,) = run_trees._get_write_replicas_from_env()
+    CACHED.cache_clear()
+    assert replica["api_url"] == NOWHERE
+    assert replica["auth"]["api_key"] == "made-up"
+
+
+def destinations() -> None:
+    client = plain(tracing_sampling_rate=0.5)
+    assert client._write_api_urls == {NOWHERE: "made-up"}
+    assert client.tracing_sample_rate == 0.5
+
+
+def settled_project() -> None:
+    assert utils.get_tracer_project.cache_info().currsize == 0
+    utils.get_tracer_project()
+    assert utils.get_tracer_project.cache_info().currsize == 1
+
+
+def sdk_environment() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGSMITH_SEAM", "1")
+        assert utils.get_env_var("SEAM") == "1"
+        patch.setenv("LANGSMITH_SEAM", "2")
+        assert utils.get_env_var("SEAM") == "1"
+
+
+def chosen_httpx() -> None:
+    names = ("Auth", "Client", "AsyncClient", "Request", "Response", "URL", "Timeout")
+    assert all(hasattr(httpx, name) for name in names)
+
+
+def rewindable_form() -> None:
+    form = _multipart.RewindableMultipartBody(
+        [("post.1", (None, b"{}", "application/json", {}))], "boundary"
+    )
+    first = form.read()
+    form.seek(0)
+    assert first
+    assert form.read() == first
+
+
+def batch_context() -> None:
+    assert "_context" in parameters(langsmith.Client.request_with_retries)
+    source = inspect.getsource(client_module)
+    assert len(re.findall(r"\n +_context=_context,\n", source)) >= 3
+
+
+def saved_where() -> None:
+    client = plain()
+    assert not client._failed_traces_dir
+    assert isinstance(client._failed_traces_max_bytes, int)
+
+
+def generated_errors() -> None:
+    names = {"AuthenticationError": 401, "PermissionDeniedError": 403}
+    for name, status in names.items():
+        response = httpx.Response(status, request=httpx.Request("GET", NOWHERE))
+        error = getattr(_exceptions, name)("text", response=response, body=None)
+        assert error.status_code == status
+        assert error.response is response
+
+
+def body_position() -> None:
+    request = requests.Request("POST", NOWHERE, data=io.BytesIO(b"body")).prepare()
+    assert request._body_position == 0
+
+
+def client_in_use() -> None:
+    before, client = run_trees._CLIENT, plain()
+    try:
+        langsmith.configure(client=client)
+        assert run_trees._CLIENT is client
+    finally:
+        langsmith.configure(client=before)
+
+
+# --- what a repair sets -----------------------------------------------------------------
+
+
+def set_access() -> None:
+    for client in (plain(), plain_async()):
+        client.api_key, client._workspace_id = "other", "w"
+        assert client.api_key == "other"
+        assert client.workspace_id == "w"
+    sync = plain()
+    sync.api_url = "http://127.0.0.1:10"
+    assert sync.api_url == "http://127.0.0.1:10"
+
+
+def set_with_headers() -> None:
+    client = plain()
+    client._set_header_affecting_attr("_api_key", "other")
+    assert client.api_key == "other"
+    assert client._headers["x-api-key"] == "other"
+
+
+def set_destinations() -> None:
+    client = plain()
+    assert client._write_api_urls == {NOWHERE: "made-up"}
+    assert client.compressed_traces is None
+    buffered = _compressed_traces.CompressedTraces()
+    assert buffered.destinations is None
+    with buffered.lock:
+        buffered.destinations = frozenset()
+        assert buffered.accepts(frozenset())
+
+
+def remembered_answers() -> None:
+    client = plain()
+    assert client._settings is None
+    assert client._tenant_id is None
+    assert client._info is None
+    with SimulatedLangSmith() as server:
+        client = plain(api_url=server.url)
+        assert client.info is client._info
+
+
+def caches() -> None:
+    CACHED.cache_clear()
+    utils.get_tracer_project.cache_clear()
+
+
+# --- what is overridden -----------------------------------------------------------------
+
+
+def wrapped_errors() -> None:
+    taken = parameters(langsmith.Client.request_with_retries)
+    assert taken[:3] == ["self", "method", "pathname"]
+    assert taken[-1] == "kwargs"
+
+    class Raising(requests.Session):
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            raise error
+
+    error = RuntimeError("from the session")
+    with pytest.raises(utils.LangSmithError) as caught:
+        plain(session=Raising()).request_with_retries("GET", "/sessions")
+    assert type(caught.value) is utils.LangSmithError
+    assert caught.value.__cause__ is error
+
+
+def key_property() -> None:
+    for kind in (langsmith.Client, langsmith.AsyncClient):
+        found = inspect.getattr_static(kind, "api_key")
+        assert isinstance(found, property)
+        assert found.fset is not None
+
+
+def error_callback() -> None:
+    told: list[Exception] = []
+    client = plain(tracing_error_callback=told.append)
+    error = RuntimeError("lost")
+    client._invoke_tracing_error_callback(error)
+    assert told == [error]
+
+
+def dumped_trace() -> None:
+    assert parameters(langsmith.Client._dump_failed_trace) == ["self", "body_fn", "headers"]
+
+
+def written_trace() -> None:
+    write = inspect.getattr_static(langsmith.Client, "_write_trace_to_fallback_dir")
+    assert isinstance(write, staticmethod)
+    taken = parameters(langsmith.Client._write_trace_to_fallback_dir)
+    assert taken == ["directory", "body", "endpoint", "headers", "max_bytes"]
+
+
+def getters() -> None:
+    for name in ("_get_langsmith_api", "_get_langsmith_api_sync"):
+        assert parameters(getattr(langsmith.Client, name)) == ["self"], name
+
+
+def custom_auth() -> None:
+    for kind in GENERATED:
+        assert isinstance(inspect.getattr_static(kind, "custom_auth"), property)
+        # The class is changed afterwards, so neither may have slots.
+        assert "__dict__" in dir(kind)
+        assert "self.custom_auth" in inspect.getsource(kind.request)
+
+
+def prepared_request() -> None:
+    for kind in GENERATED:
+        assert parameters(kind._prepare_request) == ["self", "request"]
+    assert inspect.iscoroutinefunction(_openapi_auth.AsyncClient._prepare_request)
+    assert not inspect.iscoroutinefunction(_openapi_auth.SyncClient._prepare_request)
+
+
+def validated_headers() -> None:
+    for kind in GENERATED:
+        assert parameters(kind._validate_headers) == ["self", "headers", "custom_headers"]
+
+
+def package_folder() -> None:
+    # Earlier releases warned with another line, and had no such name.
+    if "_PACKAGE_DIR" in inspect.getsource(_profiles):
+        assert "startswith(_PACKAGE_DIR)" in inspect.getsource(_profiles)
+
+
+# --- what is known by its shape ---------------------------------------------------------
+
+
+def log_lines() -> None:
+    modules = {"langsmith.client": client_module, "langsmith.run_helpers": run_helpers}
+    from safe_langsmith._tracing import _SDK_LINES
+
+    assert set(_SDK_LINES) == set(modules)
+    for logger, lines in _SDK_LINES.items():
+        source = inspect.getsource(modules[logger])
+        found = re.sub(r'"\s*f?"', "", source)
+        assert [line for line in lines if line not in found] == [], logger
+        assert "getLogger(__name__)" in source
+
+
+def saved_files() -> None:
+    folder = Path.cwd()
+    langsmith.Client._write_trace_to_fallback_dir(
+        str(folder), b"body", endpoint="runs/batch", headers={"A": "1"}
+    )
+    (file,) = folder.glob("trace_*.json")
+    content = json.loads(file.read_text())
+    assert base64.b64decode(content.pop("body_base64")) == b"body"
+    assert content == {"version": 1, "endpoint": "runs/batch", "headers": {"A": "1"}}
+
+
+def hard_delete() -> None:
+    asked = []
+
+    class Seen(requests.Session):
+        def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+            asked.append((method, url))
+            answer = requests.Response()
+            answer.status_code, answer.url = 403, url
+            return answer
+
+    with pytest.raises(requests.HTTPError):
+        plain(session=Seen()).delete_examples(
+            ["4b6a0c52-7d1c-4b5e-9a53-0c8f5a3e7d10"], hard_delete=True
+        )
+    ((method, url),) = asked
+    assert method == "POST"
+    assert url.endswith("/platform/datasets/examples/delete")
+
+
+def names_of_settings() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGCHAIN_API_KEY", "other")
+        patch.setenv("LANGSMITH_API_KEY", ' "made-up" ')
+        CACHED.cache_clear()
+        assert langsmith.Client(api_url=NOWHERE).api_key == "made-up"
+    CACHED.cache_clear()
+
+
+def raised_by_the_response() -> None:
+    def refuse() -> None:
+        raise PermissionError("ours")
+
+    response = httpx.Response(403)
+    vars(response)["raise_for_status"] = refuse
+    with pytest.raises(PermissionError, match="ours"):
+        utils.raise_for_status_with_text(response)
+    assert "response.raise_for_status()" in inspect.getsource(_base_client)
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "`client._api_key`": access,
+    "`client._headers`": headers,
+    "`client._timeout`": timeout,
+    "`client._custom_headers`": custom_headers,
+    "`http._transport_for_url(...)`": certificates,
+    "`AsyncClient._client`": httpx_client,
+    "`client._langsmith_api`": generated_clients,
+    "`langsmith.client._LangSmithHttpAdapter`": adapter,
+    "`_LangSmithHttpAdapter` in `client.session.adapters`": mounted_adapter,
+    "`langsmith._internal._profiles`": profiles,
+    "`langsmith._internal._context._GLOBAL_TRACING_ENABLED`": tracing_switch,
+    "`langsmith.run_trees._get_write_replicas_from_env`": destinations_in_the_environment,
+    "`client._write_api_urls`, `client.tracing_sample_rate`": destinations,
+    "`get_tracer_project.cache_info()`": settled_project,
+    "`langsmith.utils.get_env_var`": sdk_environment,
+    "`langsmith._httpx`": chosen_httpx,
+    "`langsmith._internal._multipart.RewindableMultipartBody`": rewindable_form,
+    "`_context=`": batch_context,
+    "`client._failed_traces_dir`": saved_where,
+    "`langsmith._exceptions`": generated_errors,
+    "`request._body_position`": body_position,
+    "`langsmith.run_trees._CLIENT`": client_in_use,
+    "`client._workspace_id`, `client.api_key`, `client.api_url`": set_access,
+    "`client._set_header_affecting_attr(...)`": set_with_headers,
+    "`client._write_api_urls`, `client.compressed_traces.destinations`": set_destinations,
+    "`client._settings`": remembered_answers,
+    "`get_env_var.cache_clear()`": caches,
+    "`client.request_with_retries`": wrapped_errors,
+    "`client.api_key`": key_property,
+    "`client._invoke_tracing_error_callback`": error_callback,
+    "`client._dump_failed_trace`": dumped_trace,
+    "`client._write_trace_to_fallback_dir`": written_trace,
+    "`client._get_langsmith_api`": getters,
+    "`langsmith._internal._openapi_auth`": custom_auth,
+    "`_prepare_request`": prepared_request,
+    "`AsyncClient.api_key`": key_property,
+    "`_validate_headers`": validated_headers,
+    "`langsmith._internal._profiles._PACKAGE_DIR`": package_folder,
+    "The SDK's log lines about lost traces": log_lines,
+    "The files of `LANGSMITH_FAILED_TRACES_DIR`": saved_files,
+    "`delete_examples(hard_delete=True)`": hard_delete,
+    "`LANGSMITH_*` is read before `LANGCHAIN_*`": names_of_settings,
+    "On the httpx clients a refused response": raised_by_the_response,
+}
+
+
+def rows() -> list[str]:
+    """Each row of the tables, and each shape, in one line."""
+    page = (DOCS / "seams.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (?!name \|)(.+?) \|$", page, re.MULTILINE)
+    shapes = page.partition("## Known by their shape")[2].partition("\n## ")[0]
+    return cells + [" ".join(one.split()) for one in shapes.split("\n- ")[1:]]
+
+
+def name_of(row: str) -> str:
+    """The longest beginning that has a check; a row without one is its own."""
+    return max((name for name in CHECKS if row.startswith(name)), key=len, default=row)
+
+
+def users_of(row: str) -> list[str]:
+    """The files of the package that use a name of a row."""
+    shown = re.findall(r"`([^`]+)`", row.partition(" | ")[0])
+    names = {re.findall(r"\w+", one.partition("(")[0])[-1] for one in shown}
+    package = Path(safe_langsmith.__file__).parent
+    return sorted(
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if any(re.search(rf"\b{n}\b", path.read_text(encoding="utf-8")) for n in names)
+    )
+
+
+def test_each_row_has_its_check_and_each_check_its_row() -> None:
+    assert len(rows()) > 30
+    assert [name_of(row) for row in rows()] == list(CHECKS)
+
+
+@pytest.mark.parametrize("row", rows(), ids=name_of)
+def test_the_seam_is_as_it_was(row: str) -> None:
+    try:
+        CHECKS[name_of(row)]()
+    except Exception as moved:
+        users = ", ".join(users_of(row)) or "the package"
+        raise AssertionError(
+            f"langsmith {langsmith.__version__} has changed a seam: {row}. See {users}."
+        ) from moved
+
+
+def test_a_row_tells_where_it_is_used() -> None:
+    """A name that nothing uses any more has no place in the tables."""
+    tables = [row for row in rows() if " | " in row]
+    assert [row for row in tables if not users_of(row)] == []
+    assert users_of("`langsmith.run_trees._CLIENT` | why") == ["_install.py"]
+
+
+def private_names(tree: ast.Module) -> set[str]:
+    """The private names that a module imports from langsmith, or uses of any object."""
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("langsmith"):
+            names |= {
+                *(alias.name for alias in node.names),
+                *(node.module or "").split("."),
+            }
+    return {name for name in names if re.match(r"_[a-zA-Z]", name)}
+
+
+def own_names(tree: ast.Module) -> set[str]:
+    """The names that a module gives to what is its own."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = list(ast.walk(tree))
+    stored = (ast.Attribute, ast.Name)
+    return {node.name for node in nodes if isinstance(node, kinds)} | {
+        node.attr if isinstance(node, ast.Attribute) else node.id
+        for node in nodes
+        if isinstance(node, stored) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def test_each_private_name_that_is_used_has_its_row() -> None:
+    files = Path(safe_langsmith.__file__).parent.rglob("*.py")
+    trees = [ast.parse(p.read_text()) for p in files if "testing" not in p.parts]
+    used, own = (set().union(*map(of, trees)) for of in (private_names, own_names))
+    assert {"_timeout", "_openapi_auth", "_internal"} <= used
+    page = (DOCS / "seams.md").read_text(encoding="utf-8")
+    documented = {"_asdict", "_replace"}  # by Python, of named tuples
+    listed = set(re.findall(r"\b_[a-zA-Z_]+", page))
+    assert sorted(used - own - documented - listed) == []
+
+
+def test_a_seam_that_has_moved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(run_trees, "_CLIENT")
+    (row,) = (row for row in rows() if "run_trees._CLIENT" in row)
+    with pytest.raises(AssertionError, match=r"_CLIENT.*put it back.*See _install\.py"):
+        test_the_seam_is_as_it_was(row)
