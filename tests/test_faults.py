@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import anyio
 import langsmith
 import proxy
 import pytest
+import tls
 from proxy import Fault, Proxy, Request
 from scenarios import GONE, create_project, list_projects
 from stage import ROUTES, TRANSPORTS, assert_no_secret, closing
@@ -191,7 +193,9 @@ def test_on_a_probe_of_an_unknown_key(
     with Proxy(world.server.port, at("probe", fault, "GET")) as line:
         found = outcome(transport, line.url, GONE, list_projects)
     assert isinstance(found, AccessDeniedError), repr(found)
-    assert found.code == "access-denied"
+    # What says that it is one byte long is an answer, and none of a LangSmith API.
+    shown = "wrong-endpoint" if fault is proxy.too_short else "access-denied"
+    assert found.code == shown
     assert not [f for f in found.diagnosis.findings if f.state == "bad"]
     assert_nothing_is_left([GONE], found)
 
@@ -231,3 +235,77 @@ def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> 
             plain = outcome(transport, line.url, world.key, create_project, plain=True)
         assert type(found) is type(plain), (found, plain)
     assert_nothing_is_left([world.key], found)
+
+
+# --- redirects ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger() -> Iterator[SimulatedLangSmith]:
+    """Another host, which takes down what it gets."""
+    with SimulatedLangSmith() as server:
+        yield server
+
+
+@every_way
+@pytest.mark.parametrize("key", ["known", "unknown"])
+def test_a_probe_is_not_redirected(
+    world: SimpleNamespace, stranger: SimulatedLangSmith, transport: str, key: str
+) -> None:
+    sent = world.key if key == "known" else GONE
+    fault = proxy.redirecting(stranger.url)
+    with Proxy(world.server.port, at("probe", fault, "GET")) as line:
+        found = outcome(transport, line.url, sent, list_projects)
+    assert isinstance(found, AccessDeniedError), repr(found)
+    assert found.code != "key-rejected"
+    assert stranger.exchanges == ()
+    assert_nothing_is_left([sent], found)
+
+
+@every_way
+def test_no_further_key_follows_a_redirect(
+    world: SimpleNamespace, stranger: SimulatedLangSmith, transport: str
+) -> None:
+    """The SDK follows one with the key that it has; what we find on the disk stays here."""
+    Path(".env").write_text(f"LANGSMITH_API_KEY={world.key}\n")
+    fault = proxy.redirecting(stranger.url)
+    with Proxy(world.server.port, at("first", fault, "GET")) as line:
+        plain = outcome(transport, line.url, GONE, list_projects, plain=True)
+        went = bool(stranger.exchanges)
+        found = outcome(transport, line.url, GONE, list_projects)
+    assert isinstance(plain, Exception)
+    assert isinstance(found, Exception)
+    assert bool(stranger.exchanges) == went
+    assert not stranger.saw(world.key)
+    assert_nothing_is_left([GONE, world.key], found)
+
+
+# --- TLS --------------------------------------------------------------------------------
+
+
+@every_way
+@pytest.mark.parametrize("wrong", ["name", "expired", "authority"])
+def test_a_certificate_that_is_wrong(
+    world: SimpleNamespace,
+    transport: str,
+    wrong: str,
+    hosts: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is sent, and the error is the plain client's."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls.authority_file())
+    monkeypatch.setenv("SSL_CERT_FILE", tls.authority_file())
+    chain, key = tls.wrong_files_for("localhost", wrong)
+    with SimulatedLangSmith(ssl_certfile=chain, ssl_keyfile=key) as server:
+        url = f"https://localhost:{server.port}"
+        plain = outcome(transport, url, world.key, list_projects, plain=True)
+        found = outcome(transport, url, world.key, list_projects)
+        assert isinstance(found, Exception)
+        assert type(found) is type(plain)
+        client = client_of(SafeClient, url, world.key)
+        diagnosis = client.diagnose()
+        client.session.close()
+        assert diagnosis.code == "unknown"
+        assert "SSLError" in str(diagnosis)
+        assert server.exchanges == ()
+    assert_nothing_is_left([world.key], (found, diagnosis))
