@@ -121,7 +121,7 @@ def _retry_after(text: str) -> float | None:
     """Seconds to wait, from either form of the Retry-After header."""
     with contextlib.suppress(ValueError):
         return max(0.0, float(text))
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         at = parsedate_to_datetime(text)
         return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
     return None
