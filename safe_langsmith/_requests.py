@@ -146,9 +146,14 @@ class RequestsExchange:
     def reply(self) -> Reply:
         """The answer as plain data; the body of a success stays unread."""
         response, kind = self.response, self.response.headers.get("Content-Type", "")
-        if is_sure_refusal(response.status_code, kind):
-            _read_refusal(response, Clock(self.client.policy.budget_s))
-        body = response.content if response.status_code >= 400 or "html" in kind else b""
+        has_words = response.status_code >= 400 or "html" in kind
+        try:
+            if is_sure_refusal(response.status_code, kind):
+                _read_refusal(response, Clock(self.client.policy.budget_s))
+            body = response.content if has_words else b""
+        except OSError:
+            response.close()  # the SDK lets go of it, and with it of an open socket
+            raise
         return reply_of(response.status_code, response.headers, body)
 
     def refusal(self, *, worked: bool) -> Refusal:
