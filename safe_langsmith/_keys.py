@@ -141,9 +141,7 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     hide it.
     """
     text = _INVISIBLE.sub("", text)
-    forms = {
-        form for s in secrets for form in (s, clean(s), _INVISIBLE.sub("", s))
-    }
+    forms = {form for s in secrets for form in (s, clean(s), _INVISIBLE.sub("", s))}
     for secret in sorted(forms, key=len, reverse=True):
         if len(secret) >= 8:
             text = text.replace(secret, mask(secret))

@@ -217,7 +217,7 @@ def _read_refusal(response: requests.Response, clock: Clock) -> None:
 
     The plain client would wait for as long as somebody sends.
     """
-    if response._content is not False:  # type: ignore[comparison-overlap]
+    if response._content is not False:
         return
     pieces: list[bytes] = []
     try:
@@ -227,7 +227,7 @@ def _read_refusal(response: requests.Response, clock: Clock) -> None:
             raise
     response.close()
     response._content = b"".join(pieces)
-    response._content_consumed = True  # type: ignore[attr-defined]
+    response._content_consumed = True
 
 
 def _pieces(response: requests.Response, clock: Clock) -> Iterator[bytes]:

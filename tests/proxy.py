@@ -67,9 +67,7 @@ class Proxy:
     came in, and ``passed`` those that reached the server.
     """
 
-    def __init__(
-        self, port: int, choose: Callable[[Proxy, Request], Fault | None]
-    ) -> None:
+    def __init__(self, port: int, choose: Callable[[Proxy, Request], Fault | None]) -> None:
         self._port = port
         self._choose = choose
         self.over = threading.Event()
@@ -301,4 +299,3 @@ FAULTS: tuple[Fault, ...] = (
     not_gzip,
     no_connection,
 )
-

@@ -13,12 +13,17 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import QUICK
 from scenarios import GONE
 from stage import closing
 from test_replay import Place
 
-from safe_langsmith import AccessDeniedError, Diagnosis, SafeAsyncClient, SafeClient
+from safe_langsmith import (
+    AccessDeniedError,
+    Diagnosis,
+    Policy,
+    SafeAsyncClient,
+    SafeClient,
+)
 from safe_langsmith._cli import main
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -39,6 +44,9 @@ ACTS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\U000e0000-\U000e007f]"
 )
+
+# No pause before a resend fits into this.
+QUICK = Policy(budget_s=0.4)
 
 every_evil = pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 
@@ -107,7 +115,7 @@ def test_a_refusal(
 def told(server: SimulatedLangSmith, evil: str) -> None:
     """Let the server say it wherever a diagnosis looks."""
     workspace = server.add_workspace("Research", projects=1)
-    row = {
+    row: dict[str, Any] = {
         "id": workspace.id,
         "display_name": f"Research {evil}",
         "organization_id": f"organization {evil}",
@@ -151,7 +159,9 @@ def test_settings(
     file.parent.mkdir()
     profile = {"workspace_id": evil, "api_url": f"http://{evil}"}
     file.write_text(
-        json.dumps({"current_profile": evil, "profiles": {evil: profile, "default": profile}})
+        json.dumps(
+            {"current_profile": evil, "profiles": {evil: profile, "default": profile}}
+        )
     )
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(AccessDeniedError) as caught:
@@ -161,7 +171,9 @@ def test_settings(
     client.session.close()
 
 
-@pytest.mark.parametrize("command", ["doctor", "doctor --json", "whoami", "can-i runs:create"])
+@pytest.mark.parametrize(
+    "command", ["doctor", "doctor --json", "whoami", "can-i runs:create"]
+)
 def test_commands(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
@@ -184,7 +196,7 @@ def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
     server.answer("/sessions", status=403, body={"detail": ALL})
     variables = {"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}
     ours, theirs = pty.openpty()
-    program = subprocess.Popen(  # noqa: S603
+    program = subprocess.Popen(
         [sys.executable, "-m", "safe_langsmith", "doctor"],
         env={**os.environ, **variables, "TERM": "xterm"},
         stdout=theirs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +39,7 @@ HEADS = (proxy.dripping_headers,)
 
 def client_of(kind: type[Any], url: str, key: str) -> Any:
     """A client that tries everything once, so that what we add to it can be counted."""
+    timeout: tuple[int, ...]
     if issubclass(kind, langsmith.Client):
         timeout = (int(TIMEOUT_S * 1000),) * 2
         more: Any = {"auto_batch_tracing": False, "retry_config": Retry(total=0)}

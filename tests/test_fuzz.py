@@ -266,9 +266,18 @@ names = st.sampled_from(
 )
 values = (
     st.sampled_from(
-        ["{key}", '"{key}"', "'{key}", "{key} # mine", "${{LANGSMITH_API_KEY}}", "{key}\x00"]
+        [
+            "{key}",
+            '"{key}"',
+            "'{key}",
+            "{key} # mine",
+            "${{LANGSMITH_API_KEY}}",
+            "{key}\x00",
+        ]
     )
-    | st.sampled_from(["{workspace}", "http://127.0.0.1:1", "file:///etc/passwd", "http://["])
+    | st.sampled_from(
+        ["{workspace}", "http://127.0.0.1:1", "file:///etc/passwd", "http://["]
+    )
     | st.text(max_size=12).map(lambda t: t.replace("{", "").replace("}", ""))
 )
 lines = st.tuples(names, st.sampled_from(["=", " = ", ":", "", "=\\\n"]), values)
