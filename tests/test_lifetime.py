@@ -67,10 +67,7 @@ def diagnosed(client: Any) -> None:
 LIVES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "made": ("good", id),
     "answered": ("good", good),
-    "repaired": (
-        "repaired",
-        lambda client: not isinstance(client, SafeClient) or good(client),
-    ),
+    "repaired": ("repaired", repaired),
     "refused": ("refused", refused),
     "diagnosed": ("refused", diagnosed),
 }
