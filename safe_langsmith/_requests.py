@@ -235,7 +235,8 @@ def _pieces(response: requests.Response, clock: Clock) -> Iterator[bytes]:
     # A read waits for as long as single bytes come; only its socket can end it.
     end = threading.Timer(clock.left, _shut, (response,))
     end.daemon = True
-    end.start()
+    with contextlib.suppress(RuntimeError):  # when the interpreter shuts down
+        end.start()
     size = 0
     try:
         for piece in response.iter_content(16_384):
