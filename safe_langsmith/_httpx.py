@@ -28,6 +28,7 @@ from safe_langsmith._protocol import (
     Refusal,
     Reply,
     Resend,
+    is_sure_refusal,
 )
 from safe_langsmith._resolve import no_address
 from safe_langsmith._settings import Setup
@@ -72,7 +73,7 @@ def answer(
 ) -> Generator[httpx.Request, httpx.Response, None]:
     """See a request of a sync client to its end, if it was refused."""
     owner, http = auth.owner(), auth.http()
-    response.read()
+    _read(response, owner)
     if owner is None or http is None:
         return
     exchange = HttpxExchange(owner, request, response)
@@ -108,7 +109,7 @@ def _resend(
     for attempt in retrying:
         response = yield exchange.again(step.access)
         if exchange.take(response):
-            response.read()
+            _read(response, exchange.owner)
         attempt.retry_state.set_result(exchange.reply())
     return exchange.reply()
 
@@ -118,7 +119,7 @@ async def async_answer(
 ) -> AsyncGenerator[httpx.Request, httpx.Response]:
     """See a request of an async client to its end, if it was refused."""
     owner, http = auth.owner(), auth.http()
-    await response.aread()
+    await _aread(response, owner)
     if owner is None or http is None:
         return
     exchange = HttpxExchange(owner, request, response)
@@ -139,7 +140,7 @@ async def async_answer(
                     async for attempt in AsyncRetrying(**resend_retries(work, wire.clock)):
                         response = yield exchange.again(work.access)
                         if exchange.take(response):
-                            await response.aread()
+                            await _aread(response, exchange.owner)
                         attempt.retry_state.set_result(exchange.reply())
                     done = exchange.reply()
             else:
@@ -152,12 +153,48 @@ async def async_answer(
     exchange.end(found, generated=auth.generated)
 
 
+def _read(response: httpx.Response, owner: Owner | None) -> None:
+    """Read an answer that may be a refusal.
+
+    Of one that is sure to be, what is too much or comes too late is left: the plain
+    client would wait for as long as somebody sends.
+    """
+    if owner is None or not _is_sure(response):
+        response.read()
+        return
+    clock, body = Clock(owner.policy.budget_s), b""
+    with contextlib.closing(response), contextlib.suppress(TimeoutError, TooLargeError):
+        for piece in response.iter_bytes():
+            body += piece
+            grown(body, clock)
+    response._content = body
+
+
+async def _aread(response: httpx.Response, owner: Owner | None) -> None:
+    """The same for an async client."""
+    if owner is None or not _is_sure(response):
+        await response.aread()
+        return
+    clock, body = Clock(owner.policy.budget_s), b""
+    with contextlib.suppress(TimeoutError, TooLargeError):
+        async with contextlib.aclosing(response):
+            async for piece in response.aiter_bytes():
+                body += piece
+                grown(body, clock)
+    response._content = body
+
+
+def _is_sure(response: httpx.Response) -> bool:
+    return is_sure_refusal(response.status_code, response.headers.get("Content-Type", ""))
+
+
 class HttpxExchange:
     """One refused request of httpx: its answer, and how to send it again."""
 
     def __init__(
         self, owner: Owner, request: httpx.Request, response: httpx.Response
     ) -> None:
+        self.owner = owner
         self.request = request
         self.response = response
         self.replayable = False
@@ -234,7 +271,8 @@ class HttpxExchange:
 
     def _struck(self) -> object:
         """Strike the key out of the request, and give the body that is left."""
-        text = scrub(self.response.text, _strike(self.request))
+        # `response.text` takes any encoding that the server names, and fails in some.
+        text = scrub(self.reply().body, _strike(self.request))
         try:
             return cast("object", json.loads(text))
         except (ValueError, RecursionError):
@@ -284,7 +322,7 @@ class SyncWire:
             return do_blocking(work, self.owner, self.clock)
         if isinstance(work, ProbeAll):
             return ask_all(self._answer, work.probes, self.clock)
-        return self._answer(cast("Probe", work))
+        return ask_all(self._answer, (cast("Probe", work),), self.clock)[0]
 
     def _answer(self, probe: Probe) -> Answer:
         answer: Answer = Retrying(**probe_retries(self.clock))(self._ask, probe)
@@ -420,10 +458,14 @@ def is_checked(http: httpx.Client | httpx.AsyncClient, probe: Probe) -> bool:
     return required and getattr(context, "check_hostname", False)
 
 
+class TooLargeError(ValueError):
+    """An answer that is larger than anybody needs it."""
+
+
 def grown(body: bytes, clock: Clock) -> bytes:
     """The body so far, if it is not too large and there is time for more."""
     if len(body) > BODY_LIMIT:
-        raise ValueError("the answer is too large")
+        raise TooLargeError("the answer is too large")
     if not clock.left:
         raise TimeoutError
     return body

@@ -29,7 +29,10 @@ KIND_NAMES: dict[KeyKind, str] = {
 # have settled on, so it serves as a hint and never as a reason to refuse a key.
 _SHAPE = re.compile(r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}")
 _KEY_IN_TEXT = re.compile(r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}")
-_INVISIBLE = re.compile("[\ufeff\u200b\u200c\u200d\u2060\u00ad]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\u3164\ufeff"
+    "\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 # Also what breaks a line, changes the direction of writing, or cannot be encoded.
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -134,9 +137,11 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Strike keys and control characters out of a text that people will see.
 
     ``secrets`` are struck out wherever they stand, also as `clean` leaves them; besides,
-    whatever looks like a key.
+    whatever looks like a key. Invisible characters go first: within a key they would
+    hide it.
     """
-    forms = {form for secret in secrets for form in (secret, clean(secret))}
+    text = _INVISIBLE.sub("", text)
+    forms = {form for s in secrets for form in (s, clean(s), _INVISIBLE.sub("", s))}
     for secret in sorted(forms, key=len, reverse=True):
         if len(secret) >= 8:
             text = text.replace(secret, mask(secret))

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # Statuses that may hide a refusal; what is none among them is told apart by the body.
 _LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
+_HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
 # These paths answer strangers too, so a good answer tells nothing about the key.
 _PUBLIC = ("/info", "/commits/", "/repos", "/public/")
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
@@ -27,6 +28,12 @@ NO_PROMPT_OWNER = "No prompt owner specified"
 def may_be_refusal(status: int, content_type: str) -> bool:
     """Whether an answer is worth a second look. Runs for every request."""
     return status in _LOOKED_AT or (status == 200 and "html" in content_type)
+
+
+def is_sure_refusal(status: int, content_type: str) -> bool:
+    """Whether an answer is a refusal whatever its body says, as far as anybody reads it."""
+    page = "html" in content_type
+    return status in (401, 403) or (page and status in _HIDDEN_BY_A_PAGE)
 
 
 def lets_in(status: int, url: str) -> bool:
@@ -104,7 +111,7 @@ def neighbour(reply: Reply) -> bool:
     """
     if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
         return True
-    return reply.status in (200, 400, 404, 405) and reply.is_html
+    return reply.status in _HIDDEN_BY_A_PAGE and reply.is_html
 
 
 def _words(data: Any, depth: int) -> str:

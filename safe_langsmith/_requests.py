@@ -6,6 +6,7 @@ Only imported once something was refused.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -33,6 +34,7 @@ from safe_langsmith._protocol import (
     Reply,
     Resend,
     Unreachable,
+    is_sure_refusal,
 )
 from safe_langsmith._resolve import never_sendable, no_address
 from safe_langsmith._settle import (
@@ -143,9 +145,15 @@ class RequestsExchange:
 
     def reply(self) -> Reply:
         """The answer as plain data; the body of a success stays unread."""
-        response = self.response
-        page = "html" in response.headers.get("Content-Type", "")
-        body = response.content if response.status_code >= 400 or page else b""
+        response, kind = self.response, self.response.headers.get("Content-Type", "")
+        has_words = response.status_code >= 400 or "html" in kind
+        try:
+            if is_sure_refusal(response.status_code, kind):
+                _read_refusal(response, Clock(self.client.policy.budget_s))
+            body = response.content if has_words else b""
+        except OSError:
+            response.close()  # the SDK lets go of it, and with it of an open socket
+            raise
         return reply_of(response.status_code, response.headers, body)
 
     def refusal(self, *, worked: bool) -> Refusal:
@@ -204,6 +212,50 @@ class RequestsExchange:
         return self.reply()
 
 
+def _read_refusal(response: requests.Response, clock: Clock) -> None:
+    """Read the body of a refusal; what is too much of it, or comes too late, is left.
+
+    The plain client would wait for as long as somebody sends.
+    """
+    if response._content is not False:
+        return
+    pieces: list[bytes] = []
+    try:
+        pieces.extend(_pieces(response, clock))
+    except (OSError, ValueError):
+        if clock.left and sum(map(len, pieces)) <= BODY_LIMIT:
+            raise
+    response.close()
+    response._content = b"".join(pieces)
+    response._content_consumed = True
+
+
+def _pieces(response: requests.Response, clock: Clock) -> Iterator[bytes]:
+    """A body in pieces, at most so much of it and only while there is time."""
+    # A read waits for as long as single bytes come; only its socket can end it.
+    end = threading.Timer(clock.left, _shut, (response,))
+    end.daemon = True
+    with contextlib.suppress(RuntimeError):  # when the interpreter shuts down
+        end.start()
+    size = 0
+    try:
+        for piece in response.iter_content(16_384):
+            yield piece
+            size += len(piece)
+            if size > BODY_LIMIT:
+                raise ValueError("the answer is too large")
+            if not clock.left:
+                raise requests.ReadTimeout
+    finally:
+        end.cancel()
+
+
+def _shut(response: requests.Response) -> None:
+    """End a read of this body on another thread, where urllib3 knows how."""
+    with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
+        response.raw.shutdown()
+
+
 def _is_replayable(request: requests.PreparedRequest) -> bool:
     """Whether the body can be sent once more: it is in memory, or can be rewound."""
     body = request.body
@@ -252,7 +304,7 @@ class RequestsWire:
         if isinstance(work, Resend):
             return self._resend(work)
         if isinstance(work, Probe):
-            return self._answer(work)
+            return ask_all(self._answer, (work,), self.clock)[0]
         if isinstance(work, ProbeAll):
             return ask_all(self._answer, work.probes, self.clock)
         return do_blocking(work, self.client, self.clock)
@@ -290,7 +342,7 @@ class RequestsWire:
             adapter = self._adapter(probe.url)
             response = adapter.send(request, timeout=(connect, read_one), **settings)
             with contextlib.closing(response):
-                body = b"".join(self._body(response))
+                body = b"".join(_pieces(response, self.clock))
             return reply_of(response.status_code, response.headers, body)
         except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
             # The errors of requests are OSErrors; a strange address is a ValueError.
@@ -311,14 +363,3 @@ class RequestsWire:
     def _adapter(self, url: str) -> BaseAdapter:
         mounted = self.client.session.get_adapter(url)
         return self.adapter if isinstance(mounted, _LangSmithHttpAdapter) else mounted
-
-    def _body(self, response: requests.Response) -> Iterator[bytes]:
-        """The body in pieces, at most so much of it and only while there is time."""
-        size = 0
-        for piece in response.iter_content(16_384):
-            yield piece
-            size += len(piece)
-            if size > BODY_LIMIT:
-                raise ValueError("the answer is too large")
-            if not self.clock.left:
-                raise requests.ReadTimeout

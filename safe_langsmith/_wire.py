@@ -121,7 +121,7 @@ def _retry_after(text: str) -> float | None:
     """Seconds to wait, from either form of the Retry-After header."""
     with contextlib.suppress(ValueError):
         return max(0.0, float(text))
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         at = parsedate_to_datetime(text)
         return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
     return None
@@ -187,12 +187,15 @@ def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
 def ask_all(
     ask: Callable[[Probe], Answer], probes: tuple[Probe, ...], clock: Clock
 ) -> tuple[Answer, ...]:
-    """Ask several questions at the same time, each on a thread of its own."""
+    """Ask questions at the same time, each on a thread of its own.
+
+    A single one, too: a name that cannot be resolved and a head that comes byte by byte
+    know no timeout.
+    """
     futures = [_begun(ask, probe) for probe in probes]
 
     def answer(probe: Probe, future: Future[Answer]) -> Answer:
         try:
-            # A name that cannot be resolved knows no timeout.
             return future.result(clock.left + _GRACE)
         except TooLate:
             return no_answer(probe, "Policy.budget_s is over")

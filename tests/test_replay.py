@@ -995,16 +995,55 @@ nearly = st.fixed_dictionaries(
     st.binary() | (values | nearly).map(lambda v: json.dumps(v).encode()), st.booleans()
 )
 def test_any_file(place: Place, content: bytes, sending: bool) -> None:
-    """No crash, nothing sent, the file is left as it is."""
+    """No crash, and the file is left as it is, said why; a good one behind it goes."""
     file = place.folder / f"trace_1.{'sending' if sending else 'json'}"
     for old in place.folder.iterdir():
         old.unlink()
     file.write_bytes(content)
+    neighbour, run = place.write()
+    before = len(place.server.exchanges)
     result = place.replay()
     assert list(result.left) == [file.name]
+    assert all(result.left.values())
     assert file.read_bytes() == content
-    assert place.server.exchanges == ()
+    assert result.sent == 1
+    assert not neighbour.exists()
+    assert [e.path for e in place.server.exchanges[before:]] == ["/runs/batch"]
+    assert place.arrived(run) == [1]
     str(result).encode()
+
+
+@hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(st.data())
+def test_any_damage_to_a_good_file(place: Place, data: st.DataObject) -> None:
+    """A byte changed, an end missing, a field of another kind: sent, or left as it is."""
+    for old in place.folder.iterdir():
+        old.unlink()
+    file, _ = place.write()
+    whole = file.read_bytes()
+    where = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.binary(min_size=1, max_size=1))
+    fields = json.loads(whole)
+    name = data.draw(st.sampled_from(sorted(fields)))
+    damaged = data.draw(
+        st.sampled_from(
+            [
+                whole[:where],
+                whole[:where] + byte + whole[where + 1 :],
+                json.dumps({**fields, name: data.draw(values)}).encode(),
+                json.dumps({n: v for n, v in fields.items() if n != name}).encode(),
+            ]
+        )
+    )
+    bad = place.folder / "trace_0.json"
+    bad.write_bytes(damaged)
+    result = place.replay()
+    assert not file.exists()
+    assert set(result.left) <= {bad.name}
+    assert result.sent + len(result.left) == 2
+    if result.left:
+        assert bad.read_bytes() == damaged
+    assert_no_secret(str(result), place.secrets)
 
 
 # --- the command ----------------------------------------------------------------------

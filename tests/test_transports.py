@@ -27,7 +27,7 @@ from safe_langsmith._auth import RefusalAuth
 from safe_langsmith._httpx import answer, async_answer, grown
 from safe_langsmith._ledger import Flight
 from safe_langsmith._protocol import Access, Reply, Resend, Unreachable
-from safe_langsmith._requests import RequestsExchange, RequestsWire
+from safe_langsmith._requests import RequestsExchange, RequestsWire, _pieces
 from safe_langsmith._settle import Read, Wait, settle
 from safe_langsmith._wire import Clock, reply_of, target_of
 from safe_langsmith.testing import SimulatedLangSmith
@@ -175,10 +175,8 @@ def test_an_answer_that_outlasts_the_budget(
     client: SafeClient, server: SimulatedLangSmith
 ) -> None:
     response = requests.get(f"{server.url}/info", stream=True, timeout=5)
-    with RequestsWire(client) as wire:
-        wire.clock = Clock(0)
-        with pytest.raises(requests.ReadTimeout):
-            list(wire._body(response))
+    with pytest.raises(requests.ReadTimeout):
+        list(_pieces(response, Clock(0)))
     response.close()
     with pytest.raises(TimeoutError):
         grown(b"", Clock(0))

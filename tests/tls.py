@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 
 import trustme
@@ -40,6 +41,19 @@ def files_for(host: str) -> tuple[str, str]:
     """The files with the certificate of a host name and with its private key."""
     certificate = _authority().issue_cert(host)
     chain, key = (Path(_folder().name) / f"{host}.{end}" for end in ("pem", "key"))
+    chain.write_bytes(b"".join(c.bytes() for c in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(str(key))
+    return str(chain), str(key)
+
+
+@functools.cache
+def wrong_files_for(host: str, wrong: str) -> tuple[str, str]:
+    """The same, but of another "name", "expired", or of an unknown "authority"."""
+    authority = trustme.CA() if wrong == "authority" else _authority()
+    past = datetime(2020, 1, 1, tzinfo=timezone.utc) if wrong == "expired" else None
+    named = "elsewhere.example" if wrong == "name" else host
+    certificate = authority.issue_cert(named, not_before=past, not_after=past)
+    chain, key = (Path(_folder().name) / f"{wrong}-{host}.{end}" for end in ("pem", "key"))
     chain.write_bytes(b"".join(c.bytes() for c in certificate.cert_chain_pems))
     certificate.private_key_pem.write_to_path(str(key))
     return str(chain), str(key)

@@ -115,6 +115,6 @@ def _content_type(content: bytes) -> str:
         return "text/html; charset=utf-8"
     try:
         json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "text/plain; charset=utf-8"
     return "application/json"

@@ -1,0 +1,241 @@
+"""What a server, a `.env` or a profile says is text, and never a command to a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from scenarios import GONE
+from stage import closing
+from test_replay import Place
+
+from safe_langsmith import (
+    AccessDeniedError,
+    Diagnosis,
+    Policy,
+    SafeAsyncClient,
+    SafeClient,
+)
+from safe_langsmith._cli import main
+from safe_langsmith.testing import SimulatedLangSmith
+
+EVIL = {
+    "window title": "\x1b]0;owned\x07",
+    "clear screen": "\x1b[2J\x1b[H",
+    "hyperlink": "\x1b]8;;http://evil.example\x1b\\here\x1b]8;;\x1b\\",
+    "C1": "\x9b2J\x9d0;owned\x9c",
+    "bidi": "\u202egnorw\u202c\u2066\u2069\u200f\u061c",
+    "zero width": "\u200b\u200d\u2060\ufeff\u00ad\U000e0041",
+    "lines": "one\r\n  fix:       paste your key here\x0b\x0c\x85\u2028\u2029",
+    "backspace": "good\x08\x08\x08\x08evil\x7f",
+    "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>&lt;",
+}
+ALL = "".join(EVIL.values())
+# Of these our own layout needs the line feed alone.
+ACTS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+
+# No pause before a resend fits into this.
+QUICK = Policy(budget_s=0.4)
+
+every_evil = pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
+
+
+def assert_tame(*texts: str) -> None:
+    for text in texts:
+        assert not ACTS.search(text), ascii(text)
+        # No line of the server's own making looks like one of ours.
+        assert not re.search(r"^\s*fix:\s+paste your key here", text, re.MULTILINE)
+
+
+def assert_shown_tame(diagnosis: Diagnosis) -> None:
+    """Every form of a diagnosis."""
+    assert_tame(str(diagnosis), diagnosis.report(), diagnosis.headline, repr(diagnosis))
+    assert_tame(str(diagnosis.identity), *map(str, diagnosis.workspaces))
+    page = diagnosis._repr_html_()
+    assert_tame(page)
+    assert "<script" not in page
+    assert "<img" not in page
+    # Other programs show these.
+    assert_tame(*_strings(diagnosis.as_dict()))
+
+
+def _strings(data: Any) -> list[str]:
+    if isinstance(data, dict):
+        return [text for value in data.values() for text in _strings(value)]
+    if isinstance(data, list):
+        return [text for item in data for text in _strings(item)]
+    return [data] if isinstance(data, str) else []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda evil: {"detail": f"no: {evil}"},
+        lambda evil: {"error": "org_scoped_key_requires_workspace", "message": evil},
+        lambda evil: f"<html>{evil}</html>",
+        lambda evil: f"plain {evil}",
+        lambda evil: json.dumps({"unknown": evil}, ensure_ascii=False),
+    ],
+    ids=["detail", "message", "page", "text", "no message"],
+)
+@pytest.mark.parametrize("kind", [SafeClient, SafeAsyncClient])
+def test_a_refusal(
+    server: SimulatedLangSmith,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Any],
+    body: Any,
+) -> None:
+    server.answer("*", status=403, body=body(ALL), headers={"x-request-id": "\x9b2J"})
+    more = {"auto_batch_tracing": False} if kind is SafeClient else {}
+    client = kind(server.url, api_key=GONE, policy=QUICK, **more)
+    if isinstance(client, SafeClient):
+        with pytest.raises(AccessDeniedError) as caught:
+            list(client.list_projects())
+        client.session.close()
+    else:
+        with pytest.raises(AccessDeniedError) as caught:
+            anyio.run(
+                closing, client, lambda: client._arequest_with_retries("GET", "/sessions")
+            )
+    assert_shown_tame(caught.value.diagnosis)
+    assert_tame(str(caught.value), repr(caught.value), *caplog.messages)
+
+
+def told(server: SimulatedLangSmith, evil: str) -> None:
+    """Let the server say it wherever a diagnosis looks."""
+    workspace = server.add_workspace("Research", projects=1)
+    row: dict[str, Any] = {
+        "id": workspace.id,
+        "display_name": f"Research {evil}",
+        "organization_id": f"organization {evil}",
+        "role_name": f"Admin {evil}",
+        "permissions": ["runs:create", f"more {evil}"],
+    }
+    server.answer("/workspaces", status=200, body=[row, {**row, "id": "0" + row["id"][1:]}])
+    who = {"tenant_id": row["id"], "organization_id": evil, "ls_user_id": f"me {evil}"}
+    server.answer("/auth/public", status=200, body=who)
+    server.answer("/info", status=200, body={"version": evil})
+
+
+@every_evil
+def test_names(
+    server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture, evil: str
+) -> None:
+    """Of workspaces, roles, organizations and users."""
+    told(server, evil)
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
+    assert caught.value.diagnosis.workspaces
+    assert_shown_tame(caught.value.diagnosis)
+    assert_shown_tame(client.diagnose())
+    assert_tame(str(client.whoami()), *caplog.messages)
+    client.session.close()
+
+
+@every_evil
+def test_settings(
+    server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture, evil: str
+) -> None:
+    """A `.env` and a profile may come with a folder that somebody else has made."""
+    quoted = evil.replace("\r", "").replace("\n", "\\n").replace('"', "")
+    Path(".env").write_text(
+        f'LANGSMITH_WORKSPACE_ID="{quoted}"\nLANGSMITH_PROJECT="{quoted}"\n'
+        f'LANGSMITH_ENDPOINT="http://{quoted}"\nLANGSMITH_TRACING="{quoted}"\n',
+        encoding="utf-8",
+    )
+    file = Path.home() / ".langsmith" / "config.json"
+    file.parent.mkdir()
+    profile = {"workspace_id": evil, "api_url": f"http://{evil}"}
+    file.write_text(
+        json.dumps(
+            {"current_profile": evil, "profiles": {evil: profile, "default": profile}}
+        )
+    )
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
+    assert_shown_tame(caught.value.diagnosis)
+    assert_tame(str(caught.value), *caplog.messages)
+    client.session.close()
+
+
+@pytest.mark.parametrize(
+    "command", ["doctor", "doctor --json", "whoami", "can-i runs:create"]
+)
+def test_commands(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    told(server, ALL)
+    server.answer("/sessions", status=403, body={"detail": ALL})
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    main(command.split())
+    out, err = capsys.readouterr()
+    assert out
+    assert_tame(out, err)
+
+
+def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
+    """The only escapes are its own colours."""
+    told(server, ALL)
+    server.answer("/sessions", status=403, body={"detail": ALL})
+    variables = {"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "safe_langsmith", "doctor"],
+        env={**os.environ, **variables, "TERM": "xterm"},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 65_536):
+            shown += piece
+    except OSError:
+        pass  # the terminal is gone with the program
+    os.close(ours)
+    assert program.wait(60) == 1
+    text = re.sub(r"\x1b\[\d+m|\r", "", shown.decode())
+    assert "owned" in text
+    assert_tame(text)
+
+
+@every_evil
+def test_a_replay(server: SimulatedLangSmith, tmp_path: Path, evil: str) -> None:
+    """A server's answer, the name of a file, and what stands in it."""
+    folder = tmp_path / "failed"
+    folder.mkdir()
+    place = Place(server, folder)
+    place.write()
+    place.write(headers={"X-LangSmith-Destination": evil, "Content-Type": evil})
+    place.write(endpoint=evil)
+    (folder / f"trace_9{evil.replace('/', '')}.json").write_text(evil)
+    for path in ("/runs/batch", "/runs/multipart"):
+        server.answer(path, status=422, body={"detail": evil})
+    result = place.replay()
+    assert result.left
+    assert_tame(str(result))
+    assert_tame(*result.left.values())
+
+
+def test_an_unknown_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a person pastes behind a command may come from a server, too."""
+    for evil in EVIL.values():
+        assert main(["explain", evil]) != 0
+        assert_tame(*capsys.readouterr())

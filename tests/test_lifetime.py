@@ -1,0 +1,295 @@
+"""How long things live: clients, threads, sockets, and the interpreter itself."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import langsmith
+import proxy
+import pytest
+from conftest import QUICK
+from proxy import Proxy
+from scenarios import GONE
+from stage import closing
+
+from safe_langsmith import AccessDeniedError, SafeAsyncClient, SafeClient
+from safe_langsmith.testing import SimulatedLangSmith
+
+# No measure of speed: what takes longer hangs.
+HANGS_S = 60.0
+
+
+@contextmanager
+def counting_alone() -> Iterator[None]:
+    """Within, an object goes when nothing refers to it, and not a moment later."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def good(client: Any) -> None:
+    list(client.list_projects())
+
+
+def refused(client: Any) -> None:
+    with pytest.raises(langsmith.utils.LangSmithError):
+        list(client.list_projects())
+
+
+def repaired(client: Any) -> None:
+    if isinstance(client, SafeClient):
+        good(client)
+
+
+def diagnosed(client: Any) -> None:
+    if isinstance(client, SafeClient):
+        client.diagnose()
+
+
+LIVES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "made": ("good", id),
+    "answered": ("good", good),
+    "repaired": ("repaired", repaired),
+    "refused": ("refused", refused),
+    "diagnosed": ("refused", diagnosed),
+}
+
+
+def keys(server: SimulatedLangSmith) -> dict[str, str]:
+    workspace = server.add_workspace("Research", projects=1)
+    return {
+        "good": server.add_personal_key(workspaces=[workspace]).secret,
+        "repaired": server.add_service_key(workspaces=None).secret,
+        "refused": GONE,
+    }
+
+
+def goes(
+    kind: Any, server: SimulatedLangSmith, key: str, life: Callable[[Any], object]
+) -> bool:
+    """Whether a client goes with the last name for it."""
+    more = {"policy": QUICK} if kind is SafeClient else {}
+    client = kind(server.url, api_key=key, auto_batch_tracing=False, **more)
+    life(client)
+    client.session.close()
+    gone = weakref.ref(client)
+    del client
+    return gone() is None
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_a_client_goes_when_the_plain_one_does(
+    server: SimulatedLangSmith, life: str
+) -> None:
+    """No cycle of ours keeps one alive until the garbage is collected."""
+    which, work = LIVES[life]
+    key = keys(server)[which]
+    with counting_alone():
+        plain = goes(langsmith.Client, server, key, work)
+        ours = goes(SafeClient, server, key, work)
+    assert ours == plain
+
+
+async def async_life(client: Any, *, errs: bool) -> None:
+    async with client:
+        if not errs:
+            await client._arequest_with_retries("GET", "/sessions")
+            return
+        with pytest.raises(langsmith.utils.LangSmithError):
+            await client._arequest_with_retries("GET", "/sessions")
+
+
+@pytest.mark.parametrize("which", ["good", "refused"])
+def test_an_async_client_goes_when_the_plain_one_does(
+    server: SimulatedLangSmith, which: str
+) -> None:
+    key = keys(server)[which]
+
+    def goes(kind: Any) -> bool:
+        client = kind(server.url, api_key=key)
+        anyio.run(partial(async_life, client, errs=which == "refused"))
+        # Nobody can refer weakly to the plain one; its httpx client goes with it.
+        gone = weakref.ref(client._client)
+        del client
+        return gone() is None
+
+    with counting_alone():
+        assert goes(SafeAsyncClient) == goes(langsmith.AsyncClient)
+
+
+def sockets() -> int:
+    """How many sockets this process has open."""
+    return sum(map(_is_socket, Path("/proc/self/fd").iterdir()))
+
+
+def _is_socket(opened: Path) -> bool:
+    try:
+        return str(opened.readlink()).startswith("socket:")
+    except OSError:  # the one that lists them is gone by now
+        return False
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc here")
+
+
+def refuse_sync(url: str) -> None:
+    client = SafeClient(url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    for _ in range(20):
+        refused(client)
+        client.diagnose()
+    client.session.close()
+
+
+def refuse_async(url: str) -> None:
+    client = SafeAsyncClient(url, api_key=GONE, policy=QUICK)
+
+    async def life() -> None:
+        for _ in range(20):
+            with pytest.raises(AccessDeniedError):
+                await client._arequest_with_retries("GET", "/sessions")
+            await client.diagnose()
+
+    anyio.run(closing, client, life)
+
+
+def trace(client: langsmith.Client) -> None:
+    """Put a run into the queue of what is sent in the background."""
+    run = uuid.uuid4()
+    order = f"20260101T000000000000Z{run}"
+    client.create_run("run", {}, "chain", id=run, trace_id=run, dotted_order=order)
+
+
+def refuse_traces(url: str) -> None:
+    client = SafeClient(url, api_key=GONE, policy=QUICK)
+    for _ in range(5):
+        trace(client)
+        client.flush()
+    client.cleanup()
+    client.session.close()
+
+
+@linux
+@pytest.mark.parametrize("life", [refuse_sync, refuse_async, refuse_traces])
+def test_refusals_leave_no_thread_and_no_socket(
+    server: SimulatedLangSmith, life: Callable[[str], None]
+) -> None:
+    def settled() -> tuple[int, int]:
+        gc.collect()
+        return len(threading.enumerate()), sockets()
+
+    life(server.url)
+    before = settled()
+    life(server.url)
+    until = time.monotonic() + 10
+    # The server closes its side of a connection a moment later.
+    while any(now > then for now, then in zip(settled(), before, strict=True)):
+        assert time.monotonic() < until, (before, settled(), threading.enumerate())
+        time.sleep(0.05)
+
+
+# --- the end of the interpreter ---------------------------------------------------------
+
+
+HEAD = """
+import sys, threading, uuid
+from langsmith import Client
+from safe_langsmith import Policy, SafeClient
+kind = {kind}
+more = {{"policy": Policy(budget_s=30)}} if kind is SafeClient else {{}}
+"""
+
+
+def started(kind: str, url: str, program: str) -> subprocess.Popen[str]:
+    """A program with a client of a kind."""
+    settings = {"LANGSMITH_ENDPOINT": url, "LANGSMITH_API_KEY": GONE}
+    return subprocess.Popen(
+        [sys.executable, "-c", HEAD.format(kind=kind) + textwrap.dedent(program)],
+        env={**os.environ, **settings},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+KINDS = ("Client", "SafeClient")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_interpreter_ends_during_a_diagnosis(
+    server: SimulatedLangSmith, kind: str
+) -> None:
+    """A thread that nobody waits for keeps nobody waiting, whatever it does just now."""
+    program = """
+        client = kind(auto_batch_tracing=False, **more)
+        work = threading.Thread(target=lambda: list(client.list_projects()), daemon=True)
+        work.start()
+        sys.stdin.readline()
+    """
+    # The plain client asks nothing more: it waits for what it has asked.
+    silent_on = "/sessions" if kind == "Client" else "/workspaces"
+
+    def choose(line: Proxy, request: proxy.Request) -> proxy.Fault | None:
+        return proxy.silent if silent_on in request.path else None
+
+    with Proxy(server.port, choose) as line:
+        process = started(kind, line.url, program)
+        until = time.monotonic() + HANGS_S
+        while not any(silent_on in request.path for request in list(line.seen)):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        out, err = process.communicate("go\n", timeout=HANGS_S)
+        assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_interpreter_ends_with_a_refused_batch(
+    server: SimulatedLangSmith, kind: str
+) -> None:
+    """As with the plain client: the batch is sent at the end, refused, and all is over."""
+    program = """
+        client, run = kind(**more), uuid.uuid4()
+        order = f"20260101T000000000000Z{run}"
+        client.create_run("run", {}, "chain", id=run, trace_id=run, dotted_order=order)
+    """
+    out, err = started(kind, server.url, program).communicate(timeout=HANGS_S)
+    assert out == ""
+    assert [e for e in server.exchanges if e.path.startswith("/runs")]
+    assert GONE not in err
+    assert "403" in err
+
+
+def test_an_interrupt_ends_a_diagnosis(server: SimulatedLangSmith) -> None:
+    """Ctrl-C while a probe waits for its answer is a KeyboardInterrupt, at once."""
+
+    def choose(line: Proxy, request: proxy.Request) -> proxy.Fault | None:
+        if "/sessions" in request.path:
+            return None
+        os.kill(os.getpid(), signal.SIGINT)
+        return proxy.silent
+
+    with Proxy(server.port, choose) as line:
+        client = SafeClient(line.url, api_key=GONE, auto_batch_tracing=False)
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            list(client.list_projects())
+        assert time.monotonic() - started < client.policy.budget_s / 2
+        client.session.close()
