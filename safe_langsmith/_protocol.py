@@ -19,7 +19,7 @@ T = TypeVar("T")
 # Statuses that may hide a refusal; what is none among them is told apart by the body.
 _LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
 # These paths answer strangers too, so a good answer tells nothing about the key.
-_PUBLIC = ("/info", "/commits/", "/repos", "/public/")
+_PUBLIC = re.compile("/info|/commits/|/repos|/public/")
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
 NO_PROMPT_OWNER = "No prompt owner specified"
 
@@ -31,7 +31,7 @@ def may_be_refusal(status: int, content_type: str) -> bool:
 
 def lets_in(status: int, url: str) -> bool:
     """Whether an answer shows that the server took the key. Runs for every request."""
-    return status < 400 and not any(path in url for path in _PUBLIC)
+    return status < 400 and not _PUBLIC.search(url)
 
 
 @dataclass(frozen=True, slots=True)
