@@ -79,3 +79,10 @@ def upstream_all(session: nox.Session) -> None:
     """All of the SDK's own unit tests, with the plain and the safe clients: nightly."""
     session.install("-e", ".[testing]", *groups("upstream-all"))
     session.run("python", "-m", "tests.upstream.compare", "--all")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Speed as ratios, about ten minutes: `docs/benchmarks.md`. Counts with valgrind."""
+    session.install("-e", ".[testing]")
+    session.run("python", "-m", "benchmarks")

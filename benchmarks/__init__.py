@@ -8,9 +8,9 @@ slow machine changes both sides alike.
     good_calls    a request without a refusal: wall time
     counted       the same in instructions of the processor, by callgrind
     starting      import and construction; what is imported before a refusal
-    repairs       the requests and round trips of each cause
-    storms        many refused calls at once
+    slow_network  a delay for each request
     by_hand/      what a user would write in place of SafeClient
-    hand_written  these next to SafeClient
+    repairs       the requests and round trips of each cause, next to these
+    storms        many refused calls at once
     page          the page and the picture, from the results
 """

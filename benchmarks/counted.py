@@ -59,8 +59,11 @@ def _measured(name: str, rounds: int, few: int, many: int) -> dict[str, Ratio | 
 def below_callgrind(out: Path, arguments: list[str], *options: str) -> None:
     """Run Python below callgrind, which writes to a file."""
     subprocess.run(
-        ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}", *options]
-        + [sys.executable, *arguments],
+        [
+            *("valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}"),
+            *options,
+            *(sys.executable, *arguments),
+        ],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=True,
         stdout=subprocess.DEVNULL,
@@ -80,8 +83,9 @@ def _control(option: str, *more: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def main(name: str, url: str, key: str, rounds: int, few: int, many: int) -> None:
+def main(name: str, url: str, key: str, numbers: list[int]) -> None:
     """Make the calls, and have callgrind write a file after each stretch."""
+    rounds, few, many = numbers
     facts = {"url": url, "key": key}
     acts: list[Calls] = [
         calls(name, make, facts, own_threads=False) for make in _KINDS.values()
@@ -100,4 +104,4 @@ def main(name: str, url: str, key: str, rounds: int, few: int, many: int) -> Non
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], [int(text) for text in sys.argv[4:]])

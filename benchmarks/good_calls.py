@@ -46,7 +46,10 @@ def _create_runs(client: langsmith.Client, times: int) -> None:
     for _ in range(times):
         number = uuid.uuid4()
         # As a traced function is sent; a run without these two is sent at once, alone.
-        place = {"trace_id": number, "dotted_order": f"20260101T000000000000Z{number}"}
+        place: dict[str, Any] = {
+            "trace_id": number,
+            "dotted_order": f"20260101T000000000000Z{number}",
+        }
         client.create_run("run", {"in": 1}, "chain", id=number, **place)
     client.flush()
 
