@@ -9,6 +9,7 @@ nox.options.error_on_external_run = True
 
 # What these test is the same with every langsmith, so they run once.
 OURS_ALONE = (
+    "tests/test_benchmarks.py",
     "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",

@@ -14,15 +14,15 @@ DELAY = 0.1
 
 def results(*, quick: bool = False) -> page.Results:
     """All results. ``quick`` makes a few calls only: whether it runs, not how fast."""
-    rounds = 2 if quick else 200
+    rounds = 2 if quick else 150
     return {
         "versions": {
             "Python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
         "wall": good_calls.measure(rounds),
-        "instructions": {} if quick else counted.measure(rounds=8),
-        "start": starting.measure(2 if quick else 25),
+        "instructions": {} if quick else counted.measure(rounds=3),
+        "start": starting.measure(1 if quick else 10),
         "modules": starting.modules(),
         "delay": 0.001 if quick else DELAY,
         "least": repairs.LEAST,
