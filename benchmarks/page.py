@@ -34,6 +34,7 @@ def page(results: Results) -> str:
     return _PAGE.format(
         versions=", ".join(f"{n} {v}" for n, v in results["versions"].items()),
         requests=_requests(results),
+        note="".join(f" {text}" for text in (results.get("note"),) if text),
         start=_start(results),
         good=len(results["modules"]["good"]),
         refused=len(results["modules"]["refused"]),
@@ -180,9 +181,12 @@ def _line(ratio: float, top: float, bottom: float, colour: str) -> str:
 _PAGE = """\
 # Speed
 
-Made by `nox -s benchmarks`, with {versions}. All figures are ratios: both sides ran in
+Made by `nox -s benchmarks`, with {versions}.
+
+All figures are ratios: both sides ran in
 turn in one run, so a slow or busy machine changes both alike. In brackets: where the
-median lies with 95 % certainty. A limit that lies within is not decided by the run.
+median lies with 95 % certainty (for the few rounds of instructions: the least and the
+most). A limit that lies within is not decided by the run.
 
 ![SafeClient against Client](images/speed.svg)
 
@@ -196,14 +200,14 @@ its own.
 Instructions are counted by callgrind, for a client that is warm; no garbage is collected
 within. For `create_run` they are counted without the SDK's two tracing threads, which wake
 up by the clock: the calls fill the same buffer, and `flush` sends it. The last column shows
-how much of the wall time's ratio is noise.
+how much of the wall time's ratio is noise.{note}
 
 ## Import and construction
 
-At most 1.05. Each import is in a new process, without Python's own start. Construction
-alone, of a client that sends no traces, is a fraction of a millisecond. The limit is for
-both together; what `SafeClient` adds to construction alone goes above all to looking up
-six variables of the environment, which tell later what was changed.
+At most 1.05. Each import is in a new process, without Python's own start. Construction is
+that of a client that sends no traces: a fraction of a millisecond, so that little is a
+large share of it. The largest part found of what `SafeClient` adds there is looking up six
+variables of the environment, by which it can tell later what was changed.
 
 {start}
 
