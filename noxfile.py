@@ -13,6 +13,7 @@ nox.options.error_on_external_run = True
 
 # What these test is the same with every langsmith, so they run once.
 OURS_ALONE = (
+    "tests/test_benchmarks.py",
     "tests/test_ci.py",
     "tests/test_completion.py",
     "tests/test_decision.py",
@@ -24,6 +25,7 @@ OURS_ALONE = (
     "tests/test_readme.py",
     "tests/test_rule.py",
     "tests/test_simulated_langsmith.py",
+    "tests/test_threats.py",
 )
 # The table of scenarios runs through every client with the floor too; the doctor's
 # report of each row is made of the same diagnosis.
@@ -147,3 +149,10 @@ def upstream_all(session: nox.Session) -> None:
     """All of the SDK's own unit tests, with the plain and the safe clients: nightly."""
     install_wheel(session, *groups("upstream-all"))
     session.run("python", "-m", "tests.upstream.compare", "--all")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Speed as ratios, about ten minutes: `docs/benchmarks.md`. Counts with valgrind."""
+    session.install("-e", ".[testing]")
+    session.run("python", "-m", "benchmarks")

@@ -4,14 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._diagnosis import (
-    Diagnosis,
-    Finding,
-    Fix,
-    Identity,
-    SettingInfo,
-    WorkspaceInfo,
-)
 from safe_langsmith._policy import Policy
 from safe_langsmith.errors import (
     AccessDeniedError,
@@ -33,6 +25,14 @@ from safe_langsmith.errors import (
 if TYPE_CHECKING:
     from safe_langsmith._async_client import SafeAsyncClient
     from safe_langsmith._async_client import SafeAsyncClient as AsyncClient
+    from safe_langsmith._diagnosis import (
+        Diagnosis,
+        Finding,
+        Fix,
+        Identity,
+        SettingInfo,
+        WorkspaceInfo,
+    )
     from safe_langsmith._install import Installation, install
     from safe_langsmith._replay import Replay
 
@@ -87,4 +87,8 @@ def __getattr__(name: str) -> Any:
         from safe_langsmith._replay import Replay
 
         return Replay
+    if name in ("Diagnosis", "Finding", "Fix", "Identity", "SettingInfo", "WorkspaceInfo"):
+        from safe_langsmith import _diagnosis
+
+        return getattr(_diagnosis, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

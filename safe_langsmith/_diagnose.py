@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
-from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._policy import Policy
+
+if TYPE_CHECKING:
+    from safe_langsmith._diagnosis import Diagnosis
 
 
 def diagnose(*, policy: Policy | None = None, **client_arguments: Any) -> Diagnosis:

@@ -12,10 +12,13 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from safe_langsmith._diagnosis import Code, Diagnosis
 from safe_langsmith._protocol import Access
 from safe_langsmith._settings import FOUND_BY_ASKING, Settings, Setup
+
+if TYPE_CHECKING:
+    from safe_langsmith._diagnosis import Code, Diagnosis
 
 # These depend on what was asked, so they are remembered for the same operation alone.
 _PER_OPERATION: frozenset[Code] = frozenset(

@@ -53,6 +53,9 @@ class Policy:
             raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")
 
 
+_DEFAULT = Policy()
+
+
 def checked(policy: Policy | None) -> Policy:
     """The policy that a client was given, or the default one.
 
@@ -60,7 +63,7 @@ def checked(policy: Policy | None) -> Policy:
         TypeError: If it is something else.
     """
     if policy is None:
-        return Policy()
+        return _DEFAULT
     if not isinstance(policy, Policy):
         raise TypeError(f"policy must be a Policy, not {type(policy).__name__}")
     return policy

@@ -20,7 +20,7 @@ T = TypeVar("T")
 _LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
 _HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
 # These paths answer strangers too, so a good answer tells nothing about the key.
-_PUBLIC = ("/info", "/commits/", "/repos", "/public/")
+_PUBLIC = re.compile("/info|/commits/|/repos|/public/")
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
 NO_PROMPT_OWNER = "No prompt owner specified"
 
@@ -38,7 +38,7 @@ def is_sure_refusal(status: int, content_type: str) -> bool:
 
 def lets_in(status: int, url: str) -> bool:
     """Whether an answer shows that the server took the key. Runs for every request."""
-    return status < 400 and not any(path in url for path in _PUBLIC)
+    return status < 400 and not _PUBLIC.search(url)
 
 
 @dataclass(frozen=True, slots=True)

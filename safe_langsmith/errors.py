@@ -31,10 +31,10 @@ from langsmith.utils import (
     LangSmithUserError,
 )
 
-from safe_langsmith._diagnosis import Code, Diagnosis, Identity
-
 if TYPE_CHECKING:
     from langsmith._httpx import httpx
+
+    from safe_langsmith._diagnosis import Code, Diagnosis, Identity
 
 
 class AccessDeniedError(LangSmithError):

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable, Iterator
@@ -31,6 +32,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # Trials of the decision, each held against every property of it.
 DECISIONS = 3_000 if os.environ.get("CI") else 400
+
+# For benchmarks/. Last, so that the package is the installed one.
+sys.path.append(str(Path(__file__).parent.parent))
 
 _OF_THIS_MACHINE = ("LANGSMITH_", "LANGCHAIN_", "REQUESTS_CA", "CURL_CA", "SSL_CERT_")
 QUICK = Policy(budget_s=8.0)

@@ -254,7 +254,16 @@ def loaded_with(module: str) -> set[str]:
 def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     early = loaded_with("__init__")
     assert early >= {"__init__", "_client", "_settings", "errors"}
-    late = {"_checks", "_resolve", "_settle", "_wire", "_requests", "_httpx", "_notebook"}
+    late = {
+        "_diagnosis",
+        "_checks",
+        "_resolve",
+        "_settle",
+        "_wire",
+        "_requests",
+        "_httpx",
+        "_notebook",
+    }
     assert not early & {*late, "_tracing", "_saved", "_replay"}
     assert {m for m in early if is_one_of(m, {"_settings"})} == EARLY_SETTINGS
     for module in early:

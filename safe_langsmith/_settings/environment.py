@@ -34,6 +34,8 @@ _profiles._PACKAGE_DIR = (  # type: ignore[assignment]
     getattr(_profiles, "_PACKAGE_DIR", _OURS),
     _OURS,
 )
+# Each of the names of each setting.
+_VARIABLES = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
@@ -42,8 +44,7 @@ def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstructio
     Reads six variables and no file, so that it costs next to nothing.
     """
     given = frozenset(n for n, value in arguments.items() if value is not None)
-    names = [f"{space}_{name}" for name in NAMES for space in NAMESPACES]
-    environ = {n: v for n in names if (v := os.environ.get(n))}
+    environ = {n: v for n in _VARIABLES if (v := os.environ.get(n))}
     chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
     return AtConstruction(held, given, environ, chosen)
 

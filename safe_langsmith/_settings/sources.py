@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from safe_langsmith._diagnosis import Finding
 from safe_langsmith._hosts import shown
 from safe_langsmith._keys import mask
 from safe_langsmith._protocol import Access
+
+if TYPE_CHECKING:
+    from safe_langsmith._diagnosis import Finding
 
 SourceKind = Literal[
     "argument",

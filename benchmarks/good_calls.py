@@ -1,0 +1,99 @@
+"""A request without a refusal: SafeClient against Client, by wall time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import langsmith
+from langsmith._internal._compressed_traces import CompressedTraces
+
+from benchmarks.paired import Ratio, in_turn, summary
+from benchmarks.served import served
+from safe_langsmith import SafeClient
+
+Calls = Callable[[int], object]
+_LOOP = asyncio.new_event_loop()
+_CALLS_IN_A_ROUND = {"list_projects": 4, "create_run": 100, "runs.query": 4}
+NAMES = tuple(_CALLS_IN_A_ROUND)
+
+
+def calls(
+    name: str, make: type[langsmith.Client], facts: Mapping[str, str], *, own_threads: bool
+) -> Calls:
+    """So many calls of a new client, which has been warmed up."""
+    client = make(
+        api_url=facts["url"],
+        api_key=facts["key"],
+        auto_batch_tracing=own_threads and name == "create_run",
+    )
+    act: Calls = {
+        "list_projects": lambda n: [list(client.list_projects()) for _ in range(n)],
+        "create_run": lambda n: _create_runs(client, n),
+        "runs.query": lambda n: _LOOP.run_until_complete(_query(client, n)),
+    }[name]
+    if name == "create_run":
+        _ready_to_trace(client, own_threads=own_threads)
+    act(3)
+    return act
+
+
+def _create_runs(client: langsmith.Client, times: int) -> None:
+    for _ in range(times):
+        number = uuid.uuid4()
+        # As a traced function is sent; a run without these two is sent at once, alone.
+        place: dict[str, Any] = {
+            "trace_id": number,
+            "dotted_order": f"20260101T000000000000Z{number}",
+        }
+        client.create_run("run", {"in": 1}, "chain", id=number, **place)
+    client.flush()
+
+
+async def _query(client: langsmith.Client, times: int) -> None:
+    projects = [str(uuid.UUID(int=1))]
+    for _ in range(times):
+        await client.runs.query_v2(project_ids=projects, page_size=10)
+
+
+def _ready_to_trace(client: langsmith.Client, *, own_threads: bool) -> None:
+    """Wait for the SDK's tracing threads; or set up their buffer without them.
+
+    These threads wake up by the clock, so the number of their instructions differs from
+    run to run. Without them the same buffer is filled, and `flush` sends it.
+    """
+    if not own_threads:
+        client.compressed_traces = CompressedTraces()
+        client._data_available_event = threading.Event()
+    deadline = time.monotonic() + 30
+    while client.compressed_traces is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the SDK's tracing threads did not come up")
+        time.sleep(0.01)
+
+
+def measure(rounds: int) -> dict[str, dict[str, Ratio]]:
+    """The ratio of each call, and that of the plain client against itself: the noise."""
+    found = {}
+    for name in NAMES:
+        with served() as server:
+            plain, twin, safe = (
+                _of(name, make, server.facts)
+                for make in (langsmith.Client, langsmith.Client, SafeClient)
+            )
+            found[name] = {
+                "safe": summary(in_turn(plain, safe, rounds)),
+                "plain": summary(in_turn(plain, twin, rounds)),
+            }
+    return found
+
+
+def _of(
+    name: str, make: type[langsmith.Client], facts: Mapping[str, str]
+) -> Callable[[], Any]:
+    act = calls(name, make, facts, own_threads=True)
+    return lambda: act(_CALLS_IN_A_ROUND[name])

@@ -1,0 +1,250 @@
+"""The page and the picture, from the results alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "images" / "speed.svg"
+REQUEST_LIMIT, START_LIMIT = 1.01, 1.05
+Results = dict[str, Any]
+
+
+def read() -> Results:
+    """The results that are kept."""
+    results: Results = json.loads(RESULTS.read_text("utf-8"))
+    return results
+
+
+def write(results: Results) -> None:
+    """Keep the results, and write the page and the picture."""
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    PAGE.write_text(page(results), "utf-8")
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_text(picture(results), "utf-8")
+
+
+def page(results: Results) -> str:
+    """The page, as Markdown."""
+    return _PAGE.format(
+        versions=", ".join(f"{n} {v}" for n, v in results["versions"].items()),
+        requests=_requests(results),
+        note="".join(f" {text}" for text in (results.get("note"),) if text),
+        start=_start(results),
+        good=len(results["modules"]["good"]),
+        refused=len(results["modules"]["refused"]),
+        modules=", ".join(
+            f"`{n.partition('.')[2]}`" for n in results["modules"]["refused"]
+        ),
+        delay=round(results["delay"] * 1000),
+        repairs=_repairs(results),
+        storms=_storms(results),
+        by_hand=_by_hand(results),
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [list(head), *([str(cell) for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _spread(ratio: dict[str, float], limit: float | None = None) -> str:
+    """A ratio, with where it lies; and how it stands to its limit."""
+    text = f"{ratio['ratio']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
+    if limit is None or ratio["high"] <= limit:
+        return text
+    return f"{text}, **above {limit}**" if ratio["low"] > limit else f"{text}, not decided"
+
+
+def _requests(results: Results) -> str:
+    head = ("call", "instructions", "wall time", "wall time, Client against itself")
+    rows = []
+    for name, wall in results["wall"].items():
+        counted = results["instructions"].get(name)
+        count = _spread(counted["safe"], REQUEST_LIMIT) if counted else "no valgrind"
+        own = _spread(wall["safe"], REQUEST_LIMIT)
+        rows.append((f"`{name}`", count, own, _spread(wall["plain"])))
+    return _table(head, rows)
+
+
+def _start(results: Results) -> str:
+    rows = ((name, _spread(r, START_LIMIT)) for name, r in results["start"].items())
+    return _table(("what", "wall time"), rows)
+
+
+def _repairs(results: Results) -> str:
+    rows = []
+    for row in results["repairs"]:
+        safe = row["ways"]["SafeClient"]
+        least = results["least"].get(safe["end"], "")
+        what = f"{row['title']}: {safe['end']}"
+        trips = f"{safe['trips']:.1f}"
+        rows.append((f"`{row['code']}`", what, safe["requests"], least, trips))
+    return _table(("code", "set-up and end", "requests", "least", "round trips"), rows)
+
+
+def _storms(results: Results) -> str:
+    head = ("calls", "on", "end", "refused", "probes", "time", "memory, MB")
+    rows = (
+        (
+            f"{storm['calls']:,}",
+            storm["way"],
+            storm["end"],
+            f"{storm['refused']:,}",
+            storm["probes"],
+            f"{storm['time']:.1f}",
+            f"{storm['memory_kb'] / 1024:.1f}",
+        )
+        for storm in results["storms"]
+    )
+    return _table(head, rows)
+
+
+def _by_hand(results: Results) -> str:
+    head = ("way", "lines", "answered", "explained", "wrong", "requests", "round trips")
+    rows = []
+    for way, lines in results["lines"].items():
+        ends = [row["ways"][way] for row in results["repairs"]]
+        tally = [e["end"] for e in ends]
+        rows.append(
+            (
+                way,
+                lines,
+                tally.count("answered"),
+                tally.count("explained"),
+                tally.count("wrong cause"),
+                sum(e["requests"] for e in ends),
+                round(sum(e["trips"] for e in ends)),
+            )
+        )
+    return _table(head, rows)
+
+
+# --- the picture ----------------------------------------------------------------------
+
+_LEFT, _WIDTH, _ROW = 190, 720, 26
+_FROM, _TO = 0.95, 1.15
+
+
+def picture(results: Results) -> str:
+    """The ratios with their spread, as SVG on a ground of its own, for dark pages too."""
+    bars = []
+    for name, wall in results["wall"].items():
+        counted = results["instructions"].get(name)
+        if counted:
+            bars.append((f"{name}, instructions", counted["safe"], REQUEST_LIMIT))
+        bars.append((f"{name}, time", wall["safe"], REQUEST_LIMIT))
+    bars += [(name, ratio, START_LIMIT) for name, ratio in results["start"].items()]
+    height = 60 + _ROW * len(bars)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
+        'font-family="sans-serif" font-size="12" fill="#1f2328">',
+        f'<rect width="{_WIDTH}" height="{height}" rx="6" fill="#ffffff"/>',
+        '<text x="12" y="22" font-weight="bold">SafeClient against Client '
+        "(1: the same; red: the limit)</text>",
+        _line(1.0, 34, height - 22, "#8c959f"),
+    ]
+    for number, (name, ratio, limit) in enumerate(bars):
+        y = 50 + _ROW * number
+        parts += [
+            f'<text x="{_LEFT - 10}" y="{y + 4}" text-anchor="end">{name}</text>',
+            _line(limit, y - 9, y + 9, "#cf222e"),
+            f'<line x1="{_x(ratio["low"])}" x2="{_x(ratio["high"])}" y1="{y}" y2="{y}" '
+            'stroke="#0969da" stroke-width="3"/>',
+            f'<circle cx="{_x(ratio["ratio"])}" cy="{y}" r="5" fill="#0969da"/>',
+            f'<text x="{_WIDTH - 50}" y="{y + 4}">{ratio["ratio"]:.3f}</text>',
+        ]
+    marks = (0.95, 1.0, 1.05, 1.1, 1.15)
+    parts += [
+        f'<text x="{_x(m)}" y="{height - 8}" text-anchor="middle">{m}</text>' for m in marks
+    ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _x(ratio: float) -> float:
+    """Where a ratio stands; what is off the scale stands at its end."""
+    share = (min(max(ratio, _FROM), _TO) - _FROM) / (_TO - _FROM)
+    return round(_LEFT + share * (_WIDTH - 70 - _LEFT), 1)
+
+
+def _line(ratio: float, top: float, bottom: float, colour: str) -> str:
+    at = f'x1="{_x(ratio)}" x2="{_x(ratio)}" y1="{top}" y2="{bottom}"'
+    return f'<line {at} stroke="{colour}"/>'
+
+
+_PAGE = """\
+# Speed
+
+Made by `nox -s benchmarks`, with {versions}.
+
+All figures are ratios: both sides ran in
+turn in one run, so a slow or busy machine changes both alike. In brackets: where the
+median lies with 95 % certainty (for the few rounds of instructions: the least and the
+most). A limit that lies within is not decided by the run.
+
+![SafeClient against Client](images/speed.svg)
+
+## A request without a refusal
+
+`SafeClient` against `Client`, at most 1.01. A simulated LangSmith answers in a process of
+its own.
+
+{requests}
+
+Instructions are counted by callgrind, for a client that is warm; no garbage is collected
+within. For `create_run` they are counted without the SDK's two tracing threads, which wake
+up by the clock: the calls fill the same buffer, and `flush` sends it. The last column shows
+how much of the wall time's ratio is noise.{note}
+
+## Import and construction
+
+At most 1.05. Each import is in a new process, without Python's own start. Construction is
+that of a client that sends no traces: a fraction of a millisecond, so that little is a
+large share of it. The largest part found of what `SafeClient` adds there is looking up six
+variables of the environment, by which it can tell later what was changed.
+
+{start}
+
+After a good call {good} modules of safe_langsmith are loaded. A refusal adds {refused}:
+{modules}.
+
+## A repair
+
+The rows of `safe-langsmith demo`. The least is the refused request, one question, and the
+request once more, if it was answered. A request takes {delay} ms here, and a round trip is
+the time divided by that. It holds the waits: 0.5 and 1 second after a proxy's refusal, and
+3 after one of what worked before.
+
+{repairs}
+
+## A storm
+
+So many calls of one client that are all made at once, each answered after 50 ms.
+"repaired": the key needs the only workspace. "explained": LangSmith does not know the key.
+Time: against that of a single such call, with the start of the threads or of the event
+loop. Memory: the peak of Python's own, all calls included.
+
+{storms}
+
+## Written by hand
+
+The same rows with the five steps of LangSmith's help article around a call
+(`benchmarks/by_hand/five_steps.py`), and as a decorator of tenacity
+(`benchmarks/by_hand/with_tenacity.py`). Lines: of code, without docstrings. "wrong": a
+cause was named that is not the one.
+
+{by_hand}
+
+The five steps take a guess where they know no more, "make a new key", and so need fewer
+requests.
+"""
+
+
+if __name__ == "__main__":
+    write(read())

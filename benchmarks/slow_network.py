@@ -1,0 +1,26 @@
+"""A network on which each request takes a while, for every client of `requests`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+
+@contextmanager
+def slow_network(delay: float) -> Iterator[None]:
+    """Have each request wait so many seconds before it goes out."""
+    send = requests.adapters.HTTPAdapter.send
+
+    def slow(self: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        time.sleep(delay)
+        return send(self, *args, **kwargs)
+
+    requests.adapters.HTTPAdapter.send = slow  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        requests.adapters.HTTPAdapter.send = send  # type: ignore[method-assign]

@@ -1,0 +1,71 @@
+"""Import and construction against the plain client, and what is imported when."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import langsmith
+
+from benchmarks.paired import Ratio, in_turn, summary
+from benchmarks.served import served
+from safe_langsmith import SafeClient
+
+_ARGUMENTS: dict[str, Any] = {"api_url": "http://127.0.0.1:9", "api_key": "lsv2_pt_x"}
+_TIMED = """
+import time
+begin = time.perf_counter()
+from {package} import Client
+{then}
+print(time.perf_counter() - begin)
+"""
+_MADE = f"Client(auto_batch_tracing=False, **{_ARGUMENTS})"
+_LOADED = """
+import json, sys
+from safe_langsmith import Client
+client = Client({url!r}, api_key={key!r}, auto_batch_tracing=False)
+list(client.list_projects())
+print(json.dumps([n for n in sys.modules if n.startswith("safe_langsmith.")]))
+"""
+
+
+def measure(rounds: int) -> dict[str, Ratio]:
+    """The ratios; each import in a new process, without the start of Python."""
+    return {
+        "import": summary([_fresh("") for _ in range(rounds)]),
+        "import and construction": summary([_fresh(_MADE) for _ in range(rounds)]),
+        "construction": summary(
+            in_turn(lambda: _make(langsmith.Client), lambda: _make(SafeClient), rounds * 10)
+        ),
+    }
+
+
+def _make(make: type[langsmith.Client]) -> None:
+    for _ in range(5):
+        make(auto_batch_tracing=False, **_ARGUMENTS)
+
+
+def _fresh(then: str) -> float:
+    """The ratio of two imports on each side, in the order A, B, B, A."""
+    order = ("langsmith", "safe_langsmith", "safe_langsmith", "langsmith")
+    times = [float(_printed(_TIMED.format(package=p, then=then))) for p in order]
+    return (times[1] + times[2]) / (times[0] + times[3])
+
+
+def _printed(script: str) -> str:
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, check=True, text=True, capture_output=True)
+    return done.stdout
+
+
+def modules() -> dict[str, list[str]]:
+    """The modules of safe_langsmith after a good call, and those that a refusal adds."""
+    with served() as server:
+        url = server.facts["url"]
+        good, refused = (
+            set(json.loads(_printed(_LOADED.format(url=url, key=server.facts[key]))))
+            for key in ("key", "organization_key")
+        )
+    return {"good": sorted(good), "refused": sorted(refused - good)}
