@@ -11,14 +11,18 @@ nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 
-# What these test is the same with every langsmith, so they run once.
+# What these test is the same with every langsmith, or takes long and hardly depends on it.
+# In CI they run once, with the newest; each night with all.
 OURS_ALONE = (
     "tests/test_benchmarks.py",
     "tests/test_ci.py",
     "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",
+    "tests/test_escapes.py",
+    "tests/test_faults.py",
     "tests/test_fix.py",
+    "tests/test_fuzz.py",
     "tests/test_keys.py",
     "tests/test_layout.py",
     "tests/test_pictures.py",
@@ -36,8 +40,8 @@ ONCE = (
 )
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.14.12"
-# The newest of each minor release since the floor, but for the newest of all.
-BETWEEN = ("0.14.17", "0.15.0")
+# The floor and the newest of each minor release since; 0.15's newest is the newest of all.
+EACH_MINOR = (FLOOR, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
 
 
@@ -115,11 +119,11 @@ def dev(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
-@nox.parametrize("langsmith", BETWEEN)
+@nox.parametrize("langsmith", EACH_MINOR)
 def matrix(session: nox.Session, langsmith: str) -> None:
-    """The releases of langsmith between the floor and the newest: nightly."""
+    """All tests with each minor release of langsmith, from the floor on: nightly."""
     install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
-    run_tests(session, *not_again())
+    run_tests(session)
 
 
 @nox.session(requires=["build"])
