@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
-from safe_langsmith._hosts import origin
 from safe_langsmith._protocol import lets_in, may_be_refusal
 from safe_langsmith.errors import error_for, unsent_resource_error
 
@@ -48,7 +47,7 @@ class RefusalAuth(httpx.Auth):
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """See one request of an async client to its end."""
         owner = self.owner()
-        if owner and not self.generated and not origin(str(request.url)):
+        if owner and not self.generated and _leads_nowhere(request.url):
             from safe_langsmith._httpx import unsent
 
             raise error_for(await unsent(owner, request))
@@ -89,11 +88,12 @@ class WatchedAsync(_openapi_auth.AsyncClient):
     """
 
     _owner: weakref.ref[Owner]
+    _auth: RefusalAuth | None = None
 
     async def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
-        if owner and not origin(str(request.url)):
+        if owner and _leads_nowhere(request.url):
             from safe_langsmith._httpx import unsent
 
             raise unsent_resource_error(await unsent(owner, request), request)
@@ -102,7 +102,8 @@ class WatchedAsync(_openapi_auth.AsyncClient):
     @property
     def custom_auth(self) -> RefusalAuth | None:
         """The SDK's own seam: asked before each request."""
-        return _auth_for(self._owner(), self._client)
+        self._auth = _auth_for(self._owner(), self._client, self._auth)
+        return self._auth
 
     def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key go out: the server refuses it, and we say why."""
@@ -120,11 +121,12 @@ class WatchedSync(_openapi_auth.SyncClient):
     """The same for the generated sync client."""
 
     _owner: weakref.ref[Owner]
+    _auth: RefusalAuth | None = None
 
     def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
-        if owner and not origin(str(request.url)):
+        if owner and _leads_nowhere(request.url):
             from safe_langsmith._httpx import unsent_here
 
             raise unsent_resource_error(unsent_here(owner, request), request)
@@ -133,7 +135,8 @@ class WatchedSync(_openapi_auth.SyncClient):
     @property
     def custom_auth(self) -> RefusalAuth | None:
         """The SDK's own seam: asked before each request."""
-        return _auth_for(self._owner(), self._client)
+        self._auth = _auth_for(self._owner(), self._client, self._auth)
+        return self._auth
 
     def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key go out: the server refuses it, and we say why."""
@@ -173,8 +176,20 @@ def _chooses_credentials(headers: Mapping[str, object]) -> bool:
     return any(name.lower() in ("authorization", "x-api-key") for name in headers)
 
 
-def _auth_for(owner: Owner | None, http: Any) -> RefusalAuth | None:
-    return RefusalAuth(owner, http, generated=True) if owner else None
+def _leads_nowhere(url: httpx.URL) -> bool:
+    """Whether an address is none. Runs for every request."""
+    return url.scheme not in ("http", "https") or not url.host
+
+
+def _auth_for(
+    owner: Owner | None, http: Any, before: RefusalAuth | None
+) -> RefusalAuth | None:
+    """What watches the requests of this httpx client: as before, if that is the same."""
+    if owner is None:
+        return None
+    if before is not None and before.http() is http:
+        return before
+    return RefusalAuth(owner, http, generated=True)
 
 
 def _handed_on(twin: Watched, owner: weakref.ref[Owner]) -> Watched:
