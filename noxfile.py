@@ -11,32 +11,29 @@ nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 
-# What these test is the same with every langsmith, or takes long and hardly depends on it.
+# What these test is the same with every langsmith, or takes long and depends little on it.
 # In CI they run once, with the newest; each night with all.
 OURS_ALONE = (
     "tests/test_benchmarks.py",
     "tests/test_ci.py",
+    "tests/test_cli.py",
     "tests/test_completion.py",
     "tests/test_decision.py",
     "tests/test_demo.py",
+    "tests/test_doctor.py",
     "tests/test_escapes.py",
     "tests/test_faults.py",
     "tests/test_fix.py",
     "tests/test_fuzz.py",
     "tests/test_keys.py",
     "tests/test_layout.py",
+    "tests/test_notebook.py",
     "tests/test_pictures.py",
     "tests/test_readme.py",
+    "tests/test_replay.py",
     "tests/test_rule.py",
     "tests/test_simulated_langsmith.py",
     "tests/test_threats.py",
-)
-# The table of scenarios runs through every client with the floor too; the doctor's
-# report of each row is made of the same diagnosis.
-ONCE = (
-    "tests/test_doctor.py::test_the_verdict_is_that_of_the_error",
-    "tests/test_doctor.py::test_other_calls",
-    "tests/test_replay.py::test_killed_at_any_moment_again_and_again",
 )
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.14.12"
@@ -68,10 +65,7 @@ def run_tests(session: nox.Session, *options: str) -> None:
 
 def not_again() -> list[str]:
     """The options that leave out what is the same with every langsmith."""
-    return [
-        *(f"--ignore={path}" for path in OURS_ALONE),
-        *(f"--deselect={test}" for test in ONCE),
-    ]
+    return [f"--ignore={path}" for path in OURS_ALONE]
 
 
 @nox.session

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import langsmith
 
+from benchmarks.counted import below_callgrind, total_of
 from benchmarks.paired import Ratio, in_turn, summary
 from benchmarks.served import served
 from safe_langsmith import SafeClient
@@ -22,6 +26,7 @@ from {package} import Client
 print(time.perf_counter() - begin)
 """
 _MADE = f"Client(auto_batch_tracing=False, **{_ARGUMENTS})"
+_IMPORTED = "from {} import Client\n{}"
 _LOADED = """
 import json, sys
 from safe_langsmith import Client
@@ -40,6 +45,30 @@ def measure(rounds: int) -> dict[str, Ratio]:
             in_turn(lambda: _make(langsmith.Client), lambda: _make(SafeClient), rounds * 10)
         ),
     }
+
+
+def counted(rounds: int) -> dict[str, Ratio]:
+    """The same ratios in instructions; Python's own start is counted and taken off."""
+    if shutil.which("valgrind") is None:
+        return {}
+    bare = _instructions("pass")
+    return {
+        name: summary(
+            [
+                (_instructions(_IMPORTED.format("safe_langsmith", then)) - bare)
+                / (_instructions(_IMPORTED.format("langsmith", then)) - bare)
+                for _ in range(rounds)
+            ]
+        )
+        for name, then in (("import", ""), ("import and construction", _MADE))
+    }
+
+
+def _instructions(script: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "start"
+        below_callgrind(out, ["-W", "ignore", "-c", script])
+        return total_of(out)
 
 
 def _make(make: type[langsmith.Client]) -> None:

@@ -21,6 +21,8 @@ _LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
 _HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
 # These paths answer strangers too, so a good answer tells nothing about the key.
 _PUBLIC = re.compile("/info|/commits/|/repos|/public/")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DEEPEST = 100
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
 NO_PROMPT_OWNER = "No prompt owner specified"
 
@@ -73,6 +75,9 @@ class Reply:
 
     def data(self) -> Any:
         """The body as JSON, or None where it is none."""
+        # Parsing what is nested too deeply would leave no room on the stack for others.
+        if _is_deep(self.body):
+            return None
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -112,6 +117,16 @@ def neighbour(reply: Reply) -> bool:
     if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
         return True
     return reply.status in _HIDDEN_BY_A_PAGE and reply.is_html
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets are nested more deeply than in any answer of the API."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def _words(data: Any, depth: int) -> str:

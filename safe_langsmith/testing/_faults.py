@@ -79,12 +79,14 @@ def new_rule(
     """Make a rule out of what a test says about it."""
     content = _content(body)
     named = {name.lower(): value for name, value in (headers or {}).items()}
+    if "content-type" not in named:
+        named["content-type"] = _content_type(content)
     return Rule(
         path=path if path == "*" else routed(path),
         method=method.upper() if method else None,
         status=status,
         body=content,
-        headers={"content-type": _content_type(content), **named},
+        headers=named,
         times=times,
         delay=delay,
     )
