@@ -10,7 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-PICTURE = ROOT / "docs" / "pictures" / "speed.svg"
+PICTURE = ROOT / "docs" / "speed.svg"
 REQUEST_LIMIT, START_LIMIT = 1.01, 1.05
 Results = dict[str, Any]
 
@@ -195,7 +195,7 @@ All figures are ratios: both sides ran in turn in one run, so a slow or busy mac
 both alike. In brackets: where the median lies with 95 % certainty (for the few rounds of
 instructions: the least and the most). A limit that lies within is not decided by the run.
 
-![SafeClient against Client](pictures/speed.svg)
+![SafeClient against Client](speed.svg)
 
 ## A request without a refusal
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
+from safe_langsmith._hosts import origin
 from safe_langsmith._protocol import lets_in, may_be_refusal
 from safe_langsmith.errors import error_for, unsent_resource_error
 
@@ -47,7 +48,7 @@ class RefusalAuth(httpx.Auth):
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """See one request of an async client to its end."""
         owner = self.owner()
-        if owner and not self.generated and _leads_nowhere(request.url):
+        if owner and not self.generated and not origin(str(request.url)):
             from safe_langsmith._httpx import unsent
 
             raise error_for(await unsent(owner, request))
@@ -93,7 +94,7 @@ class WatchedAsync(_openapi_auth.AsyncClient):
     async def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
-        if owner and _leads_nowhere(request.url):
+        if owner and not origin(str(request.url)):
             from safe_langsmith._httpx import unsent
 
             raise unsent_resource_error(await unsent(owner, request), request)
@@ -126,7 +127,7 @@ class WatchedSync(_openapi_auth.SyncClient):
     def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
-        if owner and _leads_nowhere(request.url):
+        if owner and not origin(str(request.url)):
             from safe_langsmith._httpx import unsent_here
 
             raise unsent_resource_error(unsent_here(owner, request), request)
@@ -174,11 +175,6 @@ def watched(generated: Generated, owner: Owner) -> Generated:
 def _chooses_credentials(headers: Mapping[str, object]) -> bool:
     """Whether a request names its own credentials, or takes them away."""
     return any(name.lower() in ("authorization", "x-api-key") for name in headers)
-
-
-def _leads_nowhere(url: httpx.URL) -> bool:
-    """Whether an address is none. Runs for every request."""
-    return url.scheme not in ("http", "https") or not url.host
 
 
 def _auth_for(

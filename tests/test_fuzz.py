@@ -47,7 +47,7 @@ BUDGET_S = 0.15
 HANGS_S = 20.0
 QUICK = Policy(budget_s=BUDGET_S, cooldown_s=0)
 whole_calls = hypothesis.settings(
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=list(hypothesis.HealthCheck),
     # An example takes some hundredths of a second: there is no time to make it small.
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate),
