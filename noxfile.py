@@ -41,7 +41,7 @@ OURS_ALONE = (
 )
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.14.12"
-# The floor and the newest of each minor release since; 0.15's newest is the newest of all.
+# The floor, the newest of its minor release, and the first of the newest one.
 EACH_MINOR = (FLOOR, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
 
@@ -65,11 +65,6 @@ def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one of them says if it is not that."""
     always = ["-n", "4", "-q", "--ignore=tests/test_upstream.py"]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
-
-
-def not_again() -> list[str]:
-    """The options that leave out what is the same with every langsmith."""
-    return [f"--ignore={path}" for path in OURS_ALONE]
 
 
 @nox.session
@@ -106,7 +101,7 @@ def tests(session: nox.Session, langsmith: str) -> None:
         run_tests(session, "--cov", "--cov-report=term")
     else:
         install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
-        run_tests(session, *not_again())
+        run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
 
 
 @nox.session
@@ -129,7 +124,7 @@ def prereleases(session: nox.Session) -> None:
     """What langsmith will be, if there is a release before the release: nightly."""
     install_wheel(session, *groups("tests"))
     session.install("langsmith", "--pre", "--upgrade")
-    run_tests(session, *not_again())
+    run_tests(session)
 
 
 @nox.session

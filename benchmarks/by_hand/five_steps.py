@@ -39,6 +39,7 @@ def call(act: Callable[[Client], T], client: Client, dotenv: Path) -> T:
         print(name, os.environ.get(name, "")[:8])
     # 4. Forget what was remembered, and read the .env again.
     load_dotenv(dotenv, override=True)
+    # The SDK's types do not tell that it is cached.
     utils.get_env_var.cache_clear()  # type: ignore[attr-defined]
     try:
         return act(Client(auto_batch_tracing=False))

@@ -27,6 +27,7 @@ def call(act: Callable[[Client], T], client: Client, dotenv: Path) -> T:
 
     def renew(_: object) -> None:
         load_dotenv(dotenv, override=True)
+        # The SDK's types do not tell that it is cached.
         utils.get_env_var.cache_clear()  # type: ignore[attr-defined]
         clients.append(Client(auto_batch_tracing=False))
 
