@@ -246,6 +246,11 @@ def _pieces(response: requests.Response, clock: Clock) -> Iterator[bytes]:
                 raise ValueError("the answer is too large")
             if not clock.left:
                 raise requests.ReadTimeout
+    except requests.RequestException as broken:
+        if clock.left:
+            raise
+        # A read that we ended ourselves looks like a broken one.
+        raise requests.ReadTimeout from broken
     finally:
         end.cancel()
 

@@ -12,6 +12,7 @@ import langsmith
 import pytest
 import requests
 from langsmith._httpx import httpx
+from proxy import Proxy, dripping_body
 from scenarios import GONE, PAGE
 
 import safe_langsmith.__main__
@@ -27,7 +28,7 @@ from safe_langsmith._auth import RefusalAuth
 from safe_langsmith._httpx import answer, async_answer, grown
 from safe_langsmith._ledger import Flight
 from safe_langsmith._protocol import Access, Reply, Resend, Unreachable
-from safe_langsmith._requests import RequestsExchange, RequestsWire, _pieces
+from safe_langsmith._requests import RequestsExchange, RequestsWire, _pieces, _shut
 from safe_langsmith._settle import Read, Wait, settle
 from safe_langsmith._wire import Clock, reply_of, target_of
 from safe_langsmith.testing import SimulatedLangSmith
@@ -174,10 +175,14 @@ def test_an_answer_that_is_too_large(
 def test_an_answer_that_outlasts_the_budget(
     client: SafeClient, server: SimulatedLangSmith
 ) -> None:
-    response = requests.get(f"{server.url}/info", stream=True, timeout=5)
-    with pytest.raises(requests.ReadTimeout):
-        list(_pieces(response, Clock(0)))
-    response.close()
+    with Proxy(server.port, lambda *_: dripping_body) as proxy:
+        for is_ended_first in (False, True):
+            response = requests.get(f"{proxy.url}/info", stream=True, timeout=5)
+            if is_ended_first:  # as the timer does, when it is the faster one
+                _shut(response)
+            with pytest.raises(requests.ReadTimeout):
+                list(_pieces(response, Clock(0)))
+            response.close()
     with pytest.raises(TimeoutError):
         grown(b"", Clock(0))
 
