@@ -113,6 +113,18 @@ def hosts() -> Iterator[dict[str, int]]:
 
 
 @pytest.fixture
+def untraced() -> Iterator[None]:
+    """For many trials of what a few have covered: coverage would take half of their time.
+
+    On a worker of xdist the `no_cover` of pytest-cov stops nothing.
+    """
+    trace = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(trace)
+
+
+@pytest.fixture
 def server() -> Iterator[SimulatedLangSmith]:
     """A simulated LangSmith."""
     with SimulatedLangSmith() as simulated:

@@ -287,6 +287,7 @@ def is_one(row: object) -> bool:
     return isinstance(row, dict) and row.get("id") in IDS and not row.get("is_deleted")
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("part", range(PARTS))
 @given(trials(), examples=DECISIONS // 3 // PARTS)
 def test_every_repair_keeps_the_rule(part: int, trial: Trial) -> None:
@@ -294,6 +295,7 @@ def test_every_repair_keeps_the_rule(part: int, trial: Trial) -> None:
         holds(trial)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_trials_come_to_the_cases_that_matter() -> None:
     """Without these the properties above would say little."""
     seen = set()

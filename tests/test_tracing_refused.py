@@ -249,6 +249,7 @@ def test_an_error_that_cannot_be_copied(server: SimulatedLangSmith) -> None:
     client.cleanup()
 
 
+@pytest.mark.usefixtures("untraced")
 def test_what_is_kept_is_bounded_and_holds_no_batch(server: SimulatedLangSmith) -> None:
     """A program that runs for weeks with a bad key does not grow by it."""
     client = refused_client(server, "one by one", policy=QUICK)

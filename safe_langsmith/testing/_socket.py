@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from safe_langsmith.testing._faults import Answer
 
+# Of the event loop: more than it takes to set up a connection, or to abort one.
+_TURNS = 8
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
@@ -138,10 +140,15 @@ class _Server(uvicorn.Server):
         # asyncio leaks what it has accepted and not set up when the server closes.
         for listener in sockets or ():
             self._loop.remove_reader(listener)
-        await asyncio.sleep(0)
-        await super().shutdown(sockets)
-        self._abort(idle_only=False)
-        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)  # gives them 0.1 s at least
+            self._abort(idle_only=False)
+            await asyncio.sleep(0)
+            return
+        for closing in (*self.servers, *(sockets or ())):
+            closing.close()
 
     def _abort(self, idle_only: bool) -> None:
         for connection in list(self.server_state.connections):
