@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import langsmith
 from langsmith._httpx import httpx
 
+from safe_langsmith._access import Access
 from safe_langsmith._auth import RefusalAuth, watched
 from safe_langsmith._hosts import base_of
 from safe_langsmith._ledger import Ledger
 from safe_langsmith._policy import Policy, checked, with_more
-from safe_langsmith._protocol import Access
-from safe_langsmith._settings import AtConstruction, at_construction, sendable_key
+from safe_langsmith._settings import AtConstruction, at_construction
 from safe_langsmith.errors import identity_in
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class SafeAsyncClient(langsmith.AsyncClient):
                 super().__init__(*args, **kwargs)
             except UnicodeEncodeError:
                 # The SDK makes no async client with a key that has, say, a BOM in front.
+                from safe_langsmith._settings import sendable_key
+
                 key = sendable_key(given)
                 if key is None:
                     raise

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
+from safe_langsmith._access import lets_in, may_be_refusal
 from safe_langsmith._hosts import origin
-from safe_langsmith._protocol import lets_in, may_be_refusal
 from safe_langsmith.errors import error_for, unsent_resource_error
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RefusalAuth(httpx.Auth):
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """See one request of an async client to its end."""
         owner = self.owner()
-        if owner and not self.generated and not origin(str(request.url)):
+        if owner and not self.generated and not _has_origin(request.url):
             from safe_langsmith._httpx import unsent
 
             raise error_for(await unsent(owner, request))
@@ -75,10 +75,11 @@ class RefusalAuth(httpx.Auth):
             return False
         if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return True
-        if lets_in(status, str(request.url)):
-            headers = request.headers
-            access = (headers.get("x-api-key"), headers.get("X-Tenant-Id"))
-            owner._ledger.worked.add(access)
+        if lets_in(status, request.url.raw_path.decode("ascii")):
+            # In one pass: httpx goes through all of them for each name asked for.
+            headers = {name.lower(): value for name, value in request.headers.raw}
+            key, workspace = headers.get(b"x-api-key"), headers.get(b"x-tenant-id")
+            owner._ledger.worked.add((_text(key), _text(workspace)))
         return False
 
 
@@ -94,7 +95,7 @@ class WatchedAsync(_openapi_auth.AsyncClient):
     async def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
-        if owner and not origin(str(request.url)):
+        if owner and not _has_origin(request.url):
             from safe_langsmith._httpx import unsent
 
             raise unsent_resource_error(await unsent(owner, request), request)
@@ -103,8 +104,7 @@ class WatchedAsync(_openapi_auth.AsyncClient):
     @property
     def custom_auth(self) -> RefusalAuth | None:
         """The SDK's own seam: asked before each request."""
-        self._auth = _auth_for(self._owner(), self._client, self._auth)
-        return self._auth
+        return _auth_of(self)
 
     def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key go out: the server refuses it, and we say why."""
@@ -127,7 +127,7 @@ class WatchedSync(_openapi_auth.SyncClient):
     def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
-        if owner and not origin(str(request.url)):
+        if owner and not _has_origin(request.url):
             from safe_langsmith._httpx import unsent_here
 
             raise unsent_resource_error(unsent_here(owner, request), request)
@@ -136,8 +136,7 @@ class WatchedSync(_openapi_auth.SyncClient):
     @property
     def custom_auth(self) -> RefusalAuth | None:
         """The SDK's own seam: asked before each request."""
-        self._auth = _auth_for(self._owner(), self._client, self._auth)
-        return self._auth
+        return _auth_of(self)
 
     def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
         """Let a request without a key go out: the server refuses it, and we say why."""
@@ -172,20 +171,28 @@ def watched(generated: Generated, owner: Owner) -> Generated:
     return generated
 
 
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _has_origin(url: httpx.URL) -> bool:
+    """Whether an address names a host, as far as all that read it agree."""
+    return origin(f"{url.scheme}://{url.netloc.decode('ascii')}") != ""
+
+
 def _chooses_credentials(headers: Mapping[str, object]) -> bool:
     """Whether a request names its own credentials, or takes them away."""
     return any(name.lower() in ("authorization", "x-api-key") for name in headers)
 
 
-def _auth_for(
-    owner: Owner | None, http: Any, before: RefusalAuth | None
-) -> RefusalAuth | None:
-    """What watches the requests of this httpx client: as before, if that is the same."""
-    if owner is None:
-        return None
-    if before is not None and before.http() is http:
-        return before
-    return RefusalAuth(owner, http, generated=True)
+def _auth_of(client: WatchedAsync | WatchedSync) -> RefusalAuth | None:
+    """What watches a generated client: made anew when its httpx client is another one."""
+    auth = client._auth
+    if auth is None or auth.http() is not client._client:
+        owner = client._owner()
+        auth = RefusalAuth(owner, client._client, generated=True) if owner else None
+        client._auth = auth
+    return auth
 
 
 def _handed_on(twin: Watched, owner: weakref.ref[Owner]) -> Watched:

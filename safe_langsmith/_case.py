@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Code, Finding, Identity, State
 from safe_langsmith._hosts import (
     base_of,
@@ -19,7 +20,6 @@ from safe_langsmith._operations import (
 )
 from safe_langsmith._protocol import (
     ORG_KEY_WORDINGS,
-    Access,
     Answer,
     Probe,
     ProbeAll,

@@ -15,14 +15,14 @@ import langsmith
 import requests
 from langsmith.utils import LangSmithError
 
+from safe_langsmith._access import Access
 from safe_langsmith._auth import watched
 from safe_langsmith._hook import attach
 from safe_langsmith._hosts import base_of, origin
 from safe_langsmith._keys import can_be_sent
 from safe_langsmith._ledger import Ledger
 from safe_langsmith._policy import Policy, checked, with_more
-from safe_langsmith._protocol import Access
-from safe_langsmith._settings import AtConstruction, at_construction, sendable_key
+from safe_langsmith._settings import AtConstruction, at_construction
 from safe_langsmith.errors import AccessDeniedError, identity_in
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ class SafeClient(langsmith.Client):
             given = kwargs | dict(zip(("api_url",), args, strict=False))
             self._born = at_construction(self._access(), given)
             if self._api_key and not can_be_sent(self._api_key):
+                from safe_langsmith._settings import sendable_key
+
                 self._use(replace(self._access(), key=sendable_key(given) or self._api_key))
                 self._born = self._born._replace(held=self._access())
             attach(self)

@@ -24,6 +24,7 @@ from safe_langsmith._hosts import is_official, region_of_web, shown
 from safe_langsmith._keys import scrub
 from safe_langsmith._policy import Policy
 from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._settings.construction import NAMES, NAMESPACES
 from safe_langsmith._settings.dotenv_file import (
     LARGEST_FILE,
     File,
@@ -34,7 +35,6 @@ from safe_langsmith._settings.dotenv_file import (
     switched_off,
 )
 from safe_langsmith._settings.environment import settings_in
-from safe_langsmith._settings.sources import NAMES, NAMESPACES
 
 # A right endpoint may bring to light that a workspace is needed.
 _MOST_CHANGES = 3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from safe_langsmith._protocol import lets_in, may_be_refusal
+from safe_langsmith._access import lets_in, may_be_refusal
 
 if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient

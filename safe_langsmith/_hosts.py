@@ -11,8 +11,6 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from safe_langsmith._operations import UUID
-
 
 class Region(NamedTuple):
     """One LangSmith cloud region: its name, its API and its web app."""
@@ -22,7 +20,10 @@ class Region(NamedTuple):
     web: str
 
 
-_OWNER = re.compile(rf"^[^?#]*/o/({UUID})\b")
+# The id of a workspace, a project or a run.
+UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# Patterns are compiled when they are used: not when a program starts.
+_OWNER = rf"^[^?#]*/o/({UUID})\b"
 DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
 REGIONS = (
     Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),
@@ -37,7 +38,7 @@ REGIONS = (
 
 
 # What no name or number of a host holds, whatever the language that it is written in.
-_HOST = re.compile(r"[^\s\x00-\x20\x7f<>\"{}|^`%/?#@\\\[\]]+|[0-9a-f:.]+%\w+")
+_HOST = r"[^\s\x00-\x20\x7f<>\"{}|^`%/?#@\\\[\]]+|[0-9a-f:.]+%\w+"
 
 
 @functools.lru_cache(maxsize=64)
@@ -54,7 +55,7 @@ def origin(url: str) -> str:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return ""
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
+    if parts.scheme not in ("http", "https") or not re.fullmatch(_HOST, host):
         return ""
     if ":" in host:
         host = f"[{host}]"
@@ -109,7 +110,7 @@ def web_address(text: str) -> WebAddress | None:
     url = text.strip().strip("\"'")
     if "://" not in url:
         url = f"https://{url}"
-    found = _OWNER.search(url)
+    found = re.search(_OWNER, url)
     if not found or not origin(url):
         return None
     return WebAddress(found.group(1).lower(), region_of_web(url))

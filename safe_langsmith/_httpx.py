@@ -16,20 +16,12 @@ import anyio
 from langsmith._httpx import httpx
 from tenacity import AsyncRetrying, Retrying
 
+from safe_langsmith._access import Access, is_sure_refusal
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._keys import mask, scrub
 from safe_langsmith._ledger import Flight, retold
 from safe_langsmith._operations import is_read, operation
-from safe_langsmith._protocol import (
-    Access,
-    Answer,
-    Probe,
-    ProbeAll,
-    Refusal,
-    Reply,
-    Resend,
-    is_sure_refusal,
-)
+from safe_langsmith._protocol import Answer, Probe, ProbeAll, Refusal, Reply, Resend
 from safe_langsmith._resolve import no_address
 from safe_langsmith._settings import Setup
 from safe_langsmith._settings.colab import read_secrets
@@ -49,8 +41,10 @@ from safe_langsmith._wire import (
     Clock,
     access_of,
     ask_all,
+    cut,
     do_blocking,
     headers_for,
+    is_cut,
     no_answer,
     probe_headers,
     probe_retries,
@@ -163,11 +157,14 @@ def _read(response: httpx.Response, owner: Owner | None) -> None:
         response.read()
         return
     clock, body = Clock(owner.policy.budget_s), b""
-    with contextlib.closing(response), contextlib.suppress(TimeoutError, TooLargeError):
-        for piece in response.iter_bytes():
-            body += piece
-            grown(body, clock)
-    response._content = body
+    try:
+        with contextlib.closing(response):
+            for piece in response.iter_bytes():
+                body += piece
+                grown(body, clock)
+        response._content = body
+    except (TimeoutError, TooLargeError):
+        cut(response, body)
 
 
 async def _aread(response: httpx.Response, owner: Owner | None) -> None:
@@ -176,12 +173,14 @@ async def _aread(response: httpx.Response, owner: Owner | None) -> None:
         await response.aread()
         return
     clock, body = Clock(owner.policy.budget_s), b""
-    with contextlib.suppress(TimeoutError, TooLargeError):
+    try:
         async with contextlib.aclosing(response):
             async for piece in response.aiter_bytes():
                 body += piece
                 grown(body, clock)
-    response._content = body
+        response._content = body
+    except (TimeoutError, TooLargeError):
+        cut(response, body)
 
 
 def _is_sure(response: httpx.Response) -> bool:
@@ -217,7 +216,9 @@ class HttpxExchange:
         """The answer as plain data; the body of a success stays unread."""
         response = self.response
         body = response.content if self._is_read() else b""
-        return reply_of(response.status_code, response.headers, body)
+        return reply_of(
+            response.status_code, response.headers, body, is_cut=is_cut(response)
+        )
 
     def _is_read(self) -> bool:
         page = "html" in self.response.headers.get("Content-Type", "")

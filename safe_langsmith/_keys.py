@@ -25,19 +25,18 @@ KIND_NAMES: dict[KeyKind, str] = {
     "missing": "none",
 }
 
+# Patterns are compiled when they are used: not when a program starts.
 # LangSmith publishes no grammar for its keys. This shape is what secret scanners
 # have settled on, so it serves as a hint and never as a reason to refuse a key.
-_SHAPE = re.compile(r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}")
-_KEY_IN_TEXT = re.compile(r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}")
-_INVISIBLE = re.compile(
+_SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
+_KEY_IN_TEXT = r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}"
+_INVISIBLE = (
     "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\u3164\ufeff"
     "\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 # Also what breaks a line, changes the direction of writing, or cannot be encoded.
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-_ASSIGNMENT = re.compile(
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_ASSIGNMENT = (
     r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_(?:API_KEY|WORKSPACE_ID)\s*[=:]\s*"
 )
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
@@ -79,11 +78,11 @@ def clean(key: str) -> str:
     """Take off what is not part of a key: invisible characters, quotes, ``Bearer``,
     ``LANGSMITH_API_KEY=``, a trailing comma or comment. The key itself stays as it is.
     """
-    text = _INVISIBLE.sub("", key).strip()
-    text = _ASSIGNMENT.sub("", text)
+    text = re.sub(_INVISIBLE, "", key).strip()
+    text = re.sub(_ASSIGNMENT, "", text)
     text = re.sub(r"\s+#.*$", "", text).strip().rstrip(",;").strip(_QUOTES + " ")
     text = re.sub(r"(?i)^bearer\s+", "", text).strip(_QUOTES + " ")
-    found = _SHAPE.match(text)
+    found = re.match(_SHAPE, text)
     # `KEY=v#c` without a space: python-dotenv keeps the comment in the value.
     return found.group() if found and text[found.end() :].startswith("#") else text
 
@@ -114,7 +113,7 @@ def oddity(key: str) -> str | None:
     vendor = next((v for p, v in _OTHER_VENDORS.items() if key.startswith(p)), None)
     if vendor:
         return f"it looks like a key of {vendor}"
-    if kind_of(key) in ("personal", "service") and not _SHAPE.fullmatch(key):
+    if kind_of(key) in ("personal", "service") and not re.fullmatch(_SHAPE, key):
         return _shape_oddity(key)
     if kind_of(key) != kind_of(clean(key)):
         return "there is more around the key than the key"
@@ -128,7 +127,7 @@ def oddity(key: str) -> str | None:
 
 
 def _shape_oddity(key: str) -> str:
-    if _SHAPE.search(key.lower()) or clean(key) != key:
+    if re.search(_SHAPE, key.lower()) or clean(key) != key:
         return "there is more around the key than the key"
     return f"it has {len(key)} characters, and a LangSmith key has 51"
 
@@ -140,10 +139,10 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     whatever looks like a key. Invisible characters go first: within a key they would
     hide it.
     """
-    text = _INVISIBLE.sub("", text)
-    forms = {form for s in secrets for form in (s, clean(s), _INVISIBLE.sub("", s))}
+    text = re.sub(_INVISIBLE, "", text)
+    forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
     for secret in sorted(forms, key=len, reverse=True):
         if len(secret) >= 8:
             text = text.replace(secret, mask(secret))
-    text = _KEY_IN_TEXT.sub(lambda found: mask(found.group()), text)
-    return _CONTROL.sub(" ", text)
+    text = re.sub(_KEY_IN_TEXT, lambda found: mask(found.group()), text)
+    return re.sub(_CONTROL, " ", text)

@@ -11,14 +11,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-from safe_langsmith._protocol import Access
-from safe_langsmith._settings import FOUND_BY_ASKING, Settings, Setup
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from safe_langsmith._access import Access
     from safe_langsmith._diagnosis import Code, Diagnosis
+    from safe_langsmith._settings import Settings, Setup
 
 # These depend on what was asked, so they are remembered for the same operation alone.
 _PER_OPERATION: frozenset[Code] = frozenset(
@@ -34,19 +33,19 @@ _PER_OPERATION: frozenset[Code] = frozenset(
 )
 
 
-@dataclass(slots=True)
 class Flight:
     """One diagnosis under way. Whoever meets the same refusal waits for its end.
 
     ``diagnosis`` is set at the end if it could not be repaired. ``thread`` leads it.
     """
 
-    access: Access
-    process: int = field(default_factory=os.getpid)
-    thread: int = field(default_factory=threading.get_ident)
-    ended: threading.Event = field(default_factory=threading.Event)
-    diagnosis: Diagnosis | None = None
-    _wakers: list[Callable[[], object]] = field(default_factory=list)
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.process = os.getpid()
+        self.thread = threading.get_ident()
+        self.ended = threading.Event()
+        self.diagnosis: Diagnosis | None = None
+        self._wakers: list[Callable[[], object]] = []
 
     def when_ended(self, wake: Callable[[], object]) -> None:
         """Call this at the end, on the thread that leads; at once if it is over."""
@@ -66,8 +65,7 @@ class Flight:
                 self._wakers.pop()()
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
+class _Memory(NamedTuple):
     diagnosis: Diagnosis
     setup: Setup
     until: float
@@ -139,7 +137,7 @@ class Ledger:
         that they were found for.
         """
         repaired, self.repaired = self.repaired, None
-        if repaired is None or repaired.endpoint.source != FOUND_BY_ASKING:
+        if repaired is None or not repaired.was_found_by_asking:
             self.repaired = repaired
             return None
         found = now.workspace == repaired.workspace.value

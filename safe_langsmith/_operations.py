@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+from safe_langsmith._hosts import UUID
+
 _PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
 
 # The first row that fits decides, so the narrower ones come first.

@@ -14,59 +14,28 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from safe_langsmith._access import HIDDEN_BY_A_PAGE, Access
+
 T = TypeVar("T")
 
-# Statuses that may hide a refusal; what is none among them is told apart by the body.
-_LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
-_HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
-# These paths answer strangers too, so a good answer tells nothing about the key.
-_PUBLIC = re.compile("/info|/commits/|/repos|/public/")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _DEEPEST = 100
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
 NO_PROMPT_OWNER = "No prompt owner specified"
 
 
-def may_be_refusal(status: int, content_type: str) -> bool:
-    """Whether an answer is worth a second look. Runs for every request."""
-    return status in _LOOKED_AT or (status == 200 and "html" in content_type)
-
-
-def is_sure_refusal(status: int, content_type: str) -> bool:
-    """Whether an answer is a refusal whatever its body says, as far as anybody reads it."""
-    page = "html" in content_type
-    return status in (401, 403) or (page and status in _HIDDEN_BY_A_PAGE)
-
-
-def lets_in(status: int, url: str) -> bool:
-    """Whether an answer shows that the server took the key. Runs for every request."""
-    return status < 400 and not _PUBLIC.search(url)
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What a request shows the server: where it goes, with which key and workspace.
-
-    ``session`` says that an OAuth login session authenticates the request, ``foreign``
-    that something else does, of which nothing is known here: a replica's service key or
-    token.
-    """
-
-    endpoint: str
-    key: str | None = field(default=None, repr=False)
-    workspace: str | None = None
-    session: bool = False
-    foreign: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of the server to a probe or to the request that was sent again."""
+    """An answer of the server to a probe or to the request that was sent again.
+
+    ``is_cut``: there was more of it than is read, or it did not come in time.
+    """
 
     status: int
     body: str = field(default="", repr=False)
     content_type: str = ""
     retry_after: float | None = None
+    is_cut: bool = False
 
     @property
     def is_html(self) -> bool:
@@ -116,7 +85,7 @@ def neighbour(reply: Reply) -> bool:
     """
     if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
         return True
-    return reply.status in _HIDDEN_BY_A_PAGE and reply.is_html
+    return reply.status in HIDDEN_BY_A_PAGE and reply.is_html
 
 
 def _is_deep(text: str) -> bool:

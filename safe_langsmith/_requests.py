@@ -20,13 +20,13 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.utils import get_netrc_auth, rewind_body
 from tenacity import Retrying
 
+from safe_langsmith._access import Access, is_sure_refusal
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._hook import Hook
 from safe_langsmith._hosts import origin, same_origin
 from safe_langsmith._ledger import retold
 from safe_langsmith._operations import is_read, operation
 from safe_langsmith._protocol import (
-    Access,
     Answer,
     Probe,
     ProbeAll,
@@ -34,7 +34,6 @@ from safe_langsmith._protocol import (
     Reply,
     Resend,
     Unreachable,
-    is_sure_refusal,
 )
 from safe_langsmith._resolve import never_sendable, no_address
 from safe_langsmith._settle import (
@@ -50,8 +49,10 @@ from safe_langsmith._wire import (
     Clock,
     access_of,
     ask_all,
+    cut,
     do_blocking,
     headers_for,
+    is_cut,
     no_answer,
     probe_headers,
     probe_retries,
@@ -154,7 +155,9 @@ class RequestsExchange:
         except OSError:
             response.close()  # the SDK lets go of it, and with it of an open socket
             raise
-        return reply_of(response.status_code, response.headers, body)
+        return reply_of(
+            response.status_code, response.headers, body, is_cut=is_cut(response)
+        )
 
     def refusal(self, *, worked: bool) -> Refusal:
         """The refused request as plain data."""
@@ -222,11 +225,12 @@ def _read_refusal(response: requests.Response, clock: Clock) -> None:
     pieces: list[bytes] = []
     try:
         pieces.extend(_pieces(response, clock))
+        response._content = b"".join(pieces)
     except (OSError, ValueError):
         if clock.left and sum(map(len, pieces)) <= BODY_LIMIT:
             raise
+        cut(response, b"".join(pieces))
     response.close()
-    response._content = b"".join(pieces)
     response._content_consumed = True
 
 

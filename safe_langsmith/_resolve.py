@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from safe_langsmith._access import Access
 from safe_langsmith._case import (
     NO_REFUSAL,
     Case,
@@ -38,15 +39,7 @@ from safe_langsmith._hosts import (
 from safe_langsmith._keys import can_be_sent, clean, kind_of, mask, scrub
 from safe_langsmith._operations import operation
 from safe_langsmith._policy import Policy
-from safe_langsmith._protocol import (
-    Access,
-    Probe,
-    Refusal,
-    Reply,
-    Resend,
-    Steps,
-    Unreachable,
-)
+from safe_langsmith._protocol import Probe, Refusal, Reply, Resend, Steps, Unreachable
 from safe_langsmith._settings import Setting, Setup, disagreements
 
 _MOST_REPAIRS = 3

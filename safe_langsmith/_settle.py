@@ -11,10 +11,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._ledger import Flight, Ledger, applies_to
 from safe_langsmith._policy import Policy
-from safe_langsmith._protocol import Access, Refusal, Reply, Resend, Step
+from safe_langsmith._protocol import Refusal, Reply, Resend, Step
 from safe_langsmith._resolve import Verdict, examine, offline, resolve
 from safe_langsmith._settings import AtConstruction, Setup, as_sent, clear_sdk_caches, read
 

@@ -23,8 +23,9 @@ from tenacity import (
     wait_random,
 )
 
+from safe_langsmith._access import Access
 from safe_langsmith._hosts import base_of, origin, same_origin, shown
-from safe_langsmith._protocol import Access, Answer, Probe, Reply, Resend, Unreachable
+from safe_langsmith._protocol import Answer, Probe, Reply, Resend, Unreachable
 from safe_langsmith._settle import Owner, Read, Wait, read_settings
 
 BODY_LIMIT = 1_000_000
@@ -110,11 +111,25 @@ def probe_headers(owner: Owner, probe: Probe) -> dict[str, str]:
     return headers
 
 
-def reply_of(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+def reply_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, is_cut: bool = False
+) -> Reply:
     """An answer as plain data."""
     text = body[:BODY_LIMIT].decode("utf-8", "replace")
     kind = headers.get("Content-Type", "").lower()
-    return Reply(status, text, kind, _retry_after(headers.get("Retry-After", "")))
+    is_cut = is_cut or len(body) > BODY_LIMIT
+    return Reply(status, text, kind, _retry_after(headers.get("Retry-After", "")), is_cut)
+
+
+def cut(response: Any, body: bytes) -> None:
+    """Let this be the body of an answer whose end was not read, and take note of that."""
+    response._content = body
+    vars(response)["is_cut"] = True
+
+
+def is_cut(response: Any) -> bool:
+    """Whether the end of an answer was not read."""
+    return "is_cut" in vars(response)
 
 
 def _retry_after(text: str) -> float | None:

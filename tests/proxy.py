@@ -228,8 +228,8 @@ def endless_headers(line: Line) -> None:
 
 
 def huge(line: Line) -> None:
-    """A refusal of 10 MB."""
-    body = b'{"detail": "' + b"x" * 10_000_000 + b'"}'
+    """A refusal of 3 MB."""
+    body = b'{"detail": "' + b"x" * 3_000_000 + b'"}'
     line.send(_head(403, f"Content-Length: {len(body)}") + body)
 
 

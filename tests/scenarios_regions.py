@@ -294,6 +294,15 @@ REGION_ROWS = (
         says=("2 other regions: EU and APAC", "eu.api.", "apac.api."),
     ),
     elsewhere(
+        "every other region knows the key: each was asked once",
+        twin,
+        "wrong-region",
+        "raised",
+        requests=(*HERE, *asked(*OTHERS, twice=())),
+        others={"APAC": twin, "AWS US": twin},
+        says=("3 other regions", "eu.api.", "apac.api.", "aws.api."),
+    ),
+    elsewhere(
         "no region knows the key",
         strangers,
         "key-rejected",

@@ -26,8 +26,8 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 Place = Literal["first", "probe", "resend"]
 
-BUDGET_S = 0.6
-TIMEOUT_S = 0.3
+BUDGET_S = 1.2
+TIMEOUT_S = 0.6
 # No measure of speed: what takes longer hangs.
 HANGS_S = 15.0
 
@@ -167,6 +167,8 @@ def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fau
     refuses = fault in (*ENDLESS, proxy.huge)
     if refuses:
         assert isinstance(found, (AccessDeniedError, list)), repr(found)
+        # What was not read to its end does not show who sent it.
+        assert getattr(found, "code", "") != "blocked-by-proxy"
     else:
         with Proxy(world.server.port, at("first", fault, "GET")) as line:
             plain = outcome(transport, line.url, world.key, list_projects, plain=True)

@@ -13,14 +13,16 @@ import safe_langsmith
 PACKAGE = Path(safe_langsmith.__file__).parent
 # Each module may import what stands above it, once it is loaded.
 ORDER = (
+    "_access",
     "_keys",
-    "_operations",
     "_hosts",
+    "_operations",
     "_diagnosis",
     "_policy",
     "_notebook",
     "errors",
     "_protocol",
+    "_settings.construction",
     "_settings.sources",
     "_settings.environment",
     "_settings.releases",
@@ -91,8 +93,8 @@ READ_THE_MACHINE = {
     "_cli",
     "_demo",
 }
-# Of the rooms of the settings, the only ones that a client needs before a refusal.
-EARLY_SETTINGS = {"_settings", "_settings.sources", "_settings.environment"}
+# Of the rooms of the settings, the only one that a client needs before a refusal.
+EARLY_SETTINGS = {"_settings", "_settings.construction"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 CHANGE_THE_DISK = {"tempfile", "write_text", "write_bytes", "rename", "unlink", "chmod"}
 # A `.env`, the folder of saved traces, and a folder of the demo's own: see SECURITY.md.
@@ -256,6 +258,7 @@ def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     assert early >= {"__init__", "_client", "_settings", "errors"}
     late = {
         "_diagnosis",
+        "_protocol",
         "_checks",
         "_resolve",
         "_settle",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -24,10 +25,11 @@ from safe_langsmith import (
     SafeClient,
 )
 from safe_langsmith import _cli as cli
+from safe_langsmith._access import Access
 from safe_langsmith._auth import RefusalAuth
 from safe_langsmith._httpx import answer, async_answer, grown
 from safe_langsmith._ledger import Flight
-from safe_langsmith._protocol import Access, Reply, Resend, Unreachable
+from safe_langsmith._protocol import Reply, Resend, Unreachable
 from safe_langsmith._requests import RequestsExchange, RequestsWire, _pieces, _shut
 from safe_langsmith._settle import Read, Wait, settle
 from safe_langsmith._wire import Clock, reply_of, target_of
@@ -183,6 +185,10 @@ def test_an_answer_that_outlasts_the_budget(
             with pytest.raises(requests.ReadTimeout):
                 list(_pieces(response, Clock(0)))
             response.close()
+    is_there = requests.Response()
+    is_there.raw = io.BytesIO(b"{}")  # an adapter of the caller's, which no one can end
+    with pytest.raises(requests.ReadTimeout):
+        list(_pieces(is_there, Clock(0)))
     with pytest.raises(TimeoutError):
         grown(b"", Clock(0))
 

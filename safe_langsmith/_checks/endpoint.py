@@ -97,6 +97,10 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     reply = case.refusal.reply
     if reply.status not in (401, 403) or reply.data() is not None:
         return None
+    if reply.is_cut and not reply.is_html:
+        text = "the answer was too long, or too slow, to be read to its end"
+        case.note("proxy", "unknown", text)
+        return None
     return proxy_refused(
         case, "the answer is not LangSmith's, which always refuses in JSON"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from safe_langsmith._access import Access
 from safe_langsmith._case import (
     Case,
     Cause,
@@ -24,7 +25,7 @@ from safe_langsmith._checks.workspace import named_workspaces
 from safe_langsmith._hosts import REGIONS, Region, region_of
 from safe_langsmith._keys import clean, kind_of, oddity
 from safe_langsmith._operations import is_read
-from safe_langsmith._protocol import Access, Steps, Unreachable
+from safe_langsmith._protocol import Steps, Unreachable
 from safe_langsmith._settings import FOUND_BY_ASKING, Setting, Settings, Source
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from safe_langsmith._access import Access
 from safe_langsmith._case import (
     Case,
     Cause,
@@ -25,10 +26,7 @@ from safe_langsmith._hosts import (
     shown,
 )
 from safe_langsmith._keys import can_be_sent, clean, kind_of
-from safe_langsmith._protocol import (
-    Access,
-    Steps,
-)
+from safe_langsmith._protocol import Steps
 from safe_langsmith._settings import Setting, Settings, Source, disagreements
 
 

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from safe_langsmith._diagnosis import Finding
+from safe_langsmith._settings.construction import NAMESPACES, Name
 from safe_langsmith._settings.environment import as_read
-from safe_langsmith._settings.sources import NAMESPACES, Name, Setting, Settings, Source
+from safe_langsmith._settings.sources import Setting, Settings, Source
 
 _SECONDS = 3.0
 _AGAIN_AFTER = 10.0

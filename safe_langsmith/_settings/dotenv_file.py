@@ -17,8 +17,9 @@ from dotenv.parser import Binding, Original, parse_stream
 from dotenv.variables import parse_variables
 
 from safe_langsmith._diagnosis import Finding
+from safe_langsmith._settings.construction import NAMES
 from safe_langsmith._settings.environment import settings_in
-from safe_langsmith._settings.sources import NAMES, Settings, part
+from safe_langsmith._settings.sources import Settings, part
 
 Choice = str | os.PathLike[str] | Literal[False] | None
 # python-dotenv takes some seconds for a file of a million characters.

@@ -1,52 +1,17 @@
-"""The variables that the SDK's client reads, in its order of names.
-
-What is taken down when a client is made stands here too: this room, and no other one of
-the settings, is imported before a refusal.
-"""
+"""The variables that the SDK's client reads, in its order of names."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from langsmith._internal import _profiles
-
 from safe_langsmith._keys import can_be_sent, clean
-from safe_langsmith._protocol import Access
-from safe_langsmith._settings.sources import (
-    NAMES,
-    NAMESPACES,
-    AtConstruction,
-    Name,
-    Setting,
-    Settings,
-    Source,
-)
+from safe_langsmith._settings.construction import NAMESPACES, Name
+from safe_langsmith._settings.sources import Setting, Settings, Source
 
 logger = logging.getLogger("safe_langsmith")
-# The SDK's warnings name the first line outside of its own folder, and a line of ours is
-# none of the caller's. Before langsmith 0.14.15 nothing reads this.
-_OURS = f"{Path(__file__).parent.parent}{os.sep}"
-_profiles._PACKAGE_DIR = (  # type: ignore[assignment]
-    getattr(_profiles, "_PACKAGE_DIR", _OURS),
-    _OURS,
-)
-# Each of the names of each setting.
-_VARIABLES = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
-
-
-def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
-    """Take down what a new client holds, its arguments, and the variables it read.
-
-    Reads six variables and no file, so that it costs next to nothing.
-    """
-    given = frozenset(n for n, value in arguments.items() if value is not None)
-    environ = {n: v for n in _VARIABLES if (v := os.environ.get(n))}
-    chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
-    return AtConstruction(held, given, environ, chosen)
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:

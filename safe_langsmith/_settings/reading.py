@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
+from safe_langsmith._access import Access
 from safe_langsmith._hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._keys import clean
-from safe_langsmith._protocol import Access
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
+from safe_langsmith._settings.construction import AtConstruction, Name
 from safe_langsmith._settings.dotenv_file import Choice, File, read_dotenv
 from safe_langsmith._settings.environment import environ_now, settings_in
 from safe_langsmith._settings.profile_file import read_profile
@@ -19,8 +20,6 @@ from safe_langsmith._settings.releases import installed
 from safe_langsmith._settings.sdk_cache import read_cache
 from safe_langsmith._settings.sources import (
     ARGUMENTS,
-    AtConstruction,
-    Name,
     Setting,
     Settings,
     Setup,

@@ -5,13 +5,13 @@ Plain data: nothing is read here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from safe_langsmith._access import Access
 from safe_langsmith._hosts import shown
 from safe_langsmith._keys import mask
-from safe_langsmith._protocol import Access
+from safe_langsmith._settings.construction import Name
 
 if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Finding
@@ -29,9 +29,6 @@ SourceKind = Literal[
     "default",
     "none",
 ]
-Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
-NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
-NAMESPACES = ("LANGSMITH", "LANGCHAIN")
 ARGUMENTS: dict[Name, str] = {
     "API_KEY": "api_key",
     "ENDPOINT": "api_url",
@@ -65,7 +62,7 @@ class Source:
 
 
 NOWHERE = Source("none")
-# Of an endpoint that a repair found: nobody configured one, and one region knows the key.
+# Of an endpoint that a repair found: nobody configured one.
 FOUND_BY_ASKING = Source("repair", "the only region that knows the key")
 
 
@@ -88,6 +85,11 @@ class Settings:
     key: Setting = Setting()
     endpoint: Setting = Setting()
     workspace: Setting = Setting()
+
+    @property
+    def was_found_by_asking(self) -> bool:
+        """Whether nobody configured this endpoint, and one region knows the key."""
+        return self.endpoint.source == FOUND_BY_ASKING
 
     @property
     def access(self) -> Access:
@@ -150,15 +152,6 @@ class Setup:
         places = (self.held, self.environ, self.dotenv, self.colab, self.profile)
         everywhere = (*places, self.cached)
         return tuple({s.key.value for s in everywhere if s.key.value})
-
-
-class AtConstruction(NamedTuple):
-    """What was passed to a client and what the environment said when it was made."""
-
-    held: Access
-    arguments: frozenset[str]
-    environ: Mapping[str, str]
-    profile: tuple[str | None, str | None] = (None, None)
 
 
 def part(settings: Settings, name: Name) -> Setting:

@@ -1,0 +1,47 @@
+"""What a request shows the server, and the first look at each answer.
+
+All of this is at work for every request; what only a refusal needs stands further down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Statuses that may hide a refusal; what is none among them is told apart by the body.
+_LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
+HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request shows the server: where it goes, with which key and workspace.
+
+    ``session`` says that an OAuth login session authenticates the request, ``foreign``
+    that something else does, of which nothing is known here: a replica's service key or
+    token.
+    """
+
+    endpoint: str
+    key: str | None = field(default=None, repr=False)
+    workspace: str | None = None
+    session: bool = False
+    foreign: bool = False
+
+
+def may_be_refusal(status: int, content_type: str) -> bool:
+    """Whether an answer is worth a second look. Runs for every request."""
+    return status in _LOOKED_AT or (status == 200 and "html" in content_type)
+
+
+def is_sure_refusal(status: int, content_type: str) -> bool:
+    """Whether an answer is a refusal whatever its body says, as far as anybody reads it."""
+    page = "html" in content_type
+    return status in (401, 403) or (page and status in HIDDEN_BY_A_PAGE)
+
+
+def lets_in(status: int, path: str) -> bool:
+    """Whether an answer shows that the server took the key. Runs for every request."""
+    # These paths answer strangers too, so a good answer tells nothing about the key.
+    return status < 400 and not (
+        "/info" in path or "/commits/" in path or "/repos" in path or "/public/" in path
+    )

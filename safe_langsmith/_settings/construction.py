@@ -1,0 +1,49 @@
+"""The names of the settings, and what is taken down when a client is made.
+
+This room, and no other one of the settings, is imported before a refusal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from langsmith._internal import _profiles
+
+from safe_langsmith._access import Access
+
+Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
+NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
+NAMESPACES = ("LANGSMITH", "LANGCHAIN")
+# Each of the variables that the SDK's client reads.
+_VARIABLES = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
+
+# The SDK's warnings name the first line outside of its own folder, and a line of ours is
+# none of the caller's. Before langsmith 0.14.15 nothing reads this.
+_OURS = f"{Path(__file__).parent.parent}{os.sep}"
+_profiles._PACKAGE_DIR = (  # type: ignore[assignment]
+    getattr(_profiles, "_PACKAGE_DIR", _OURS),
+    _OURS,
+)
+
+
+class AtConstruction(NamedTuple):
+    """What was passed to a client and what the environment said when it was made."""
+
+    held: Access
+    arguments: frozenset[str]
+    environ: Mapping[str, str]
+    profile: tuple[str | None, str | None] = (None, None)
+
+
+def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
+    """Take down what a new client holds, its arguments, and the variables it read.
+
+    Reads six variables and no file, so that it costs next to nothing.
+    """
+    given = frozenset(n for n, value in arguments.items() if value is not None)
+    environ = {n: v for n in _VARIABLES if (v := os.environ.get(n))}
+    chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
+    return AtConstruction(held, given, environ, chosen)
