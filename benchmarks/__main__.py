@@ -21,7 +21,7 @@ def results(*, quick: bool = False) -> page.Results:
             **{name: version(name) for name in _PACKAGES},
         },
         "wall": good_calls.measure(rounds),
-        "instructions": {} if quick else counted.measure(rounds=3),
+        "instructions": {} if quick else counted.measure(rounds=5),
         "start": starting.measure(1 if quick else 20),
         "start_instructions": {} if quick else starting.counted(rounds=3),
         "modules": starting.modules(),

@@ -75,11 +75,14 @@ class RefusalAuth(httpx.Auth):
             return False
         if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return True
+        worked = owner._ledger.worked
+        # httpx goes through all headers for each name that is asked for, so they are
+        # looked at until the client's own are known to work.
+        if (owner._api_key, owner._workspace_id) in worked:
+            return False
         if lets_in(status, request.url.raw_path.decode("ascii")):
-            # In one pass: httpx goes through all of them for each name asked for.
-            headers = {name.lower(): value for name, value in request.headers.raw}
-            key, workspace = headers.get(b"x-api-key"), headers.get(b"x-tenant-id")
-            owner._ledger.worked.add((_text(key), _text(workspace)))
+            headers = request.headers
+            worked.add((headers.get("x-api-key"), headers.get("X-Tenant-Id")))
         return False
 
 
@@ -169,10 +172,6 @@ def watched(generated: Generated, owner: Owner) -> Generated:
         made.__class__ = kind
         made._owner = weakref.ref(owner)
     return generated
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
 
 
 def _has_origin(url: httpx.URL) -> bool:

@@ -48,6 +48,8 @@ class Owner(Protocol):
     policy: Policy
     _ledger: Ledger
     _born: AtConstruction
+    _api_key: str | None
+    _workspace_id: str | None
 
     def _access(self) -> Access:
         """What a request of this client shows the server now."""
