@@ -26,7 +26,9 @@ from safe_langsmith import SafeClient
 _KINDS: dict[str, type[langsmith.Client]] = {"plain": langsmith.Client, "safe": SafeClient}
 
 
-def measure(rounds: int, few: int = 10, many: int = 60) -> dict[str, dict[str, Ratio | int]]:
+def measure(
+    rounds: int, few: int = 10, many: int = 60
+) -> dict[str, dict[str, Ratio | int]]:
     """The ratio of each call, and how many instructions the plain client takes for one."""
     if shutil.which("valgrind") is None:
         return {}

@@ -34,7 +34,6 @@ def page(results: Results) -> str:
     return _PAGE.format(
         versions=", ".join(f"{n} {v}" for n, v in results["versions"].items()),
         requests=_requests(results),
-        note="".join(f" {text}" for text in (results.get("note"),) if text),
         start=_start(results),
         good=len(results["modules"]["good"]),
         refused=len(results["modules"]["refused"]),
@@ -207,15 +206,14 @@ its own.
 Instructions are counted by callgrind, for a client that is warm; no garbage is collected
 within. For `create_run` they are counted without the SDK's two tracing threads, which wake
 up by the clock: the calls fill the same buffer, and `flush` sends it. The last column shows
-how much of the wall time's ratio is noise.{note}
+how much of the wall time's ratio is noise.
 
 ## Import and construction
 
 At most 1.05. Each import is in a new process, without Python's own start. Construction is
 that of a client that sends no traces: a fraction of a millisecond, so that little is a
 large share of it. The largest part found of what `SafeClient` adds there is looking up six
-variables of the environment, by which it can tell later what was changed. What the import
-adds is mostly the making of some dataclasses.
+variables of the environment, by which it can tell later what was changed.
 
 {start}
 
