@@ -12,9 +12,10 @@ PICTURES = script("make_pictures")
 
 
 def words(svg: str) -> list[str]:
-    """What a picture says, word by word."""
+    """What a picture says, word by word; versions are those of the day it was drawn."""
     parts = re.findall(r"<text [^>]*>([^<]*)</text>", svg)
-    return html.unescape(" ".join(parts)).split()
+    said = html.unescape(" ".join(parts)).split()
+    return ["1.2.3" if re.fullmatch(r"\d+\.\d+\.\d+\S*", word) else word for word in said]
 
 
 @pytest.mark.parametrize("name", PICTURES.PICTURES)
