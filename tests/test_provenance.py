@@ -667,7 +667,7 @@ def test_the_releases_that_are_named_are_the_ones() -> None:
     can = "prefer_profile_auth" in SafeClient.__init__.__signature__.parameters  # type: ignore[attr-defined]
     assert (advice("x", "0.14.15", installed) == "x") == can
     can = "api_key_env" in _profiles.ProfileClientConfig._fields
-    assert (advice("x", "0.15.0", installed) == "x") == can
+    assert (advice("x", "0.14.17", installed) == "x") == can
 
 
 function_fixture = hypothesis.HealthCheck.function_scoped_fixture

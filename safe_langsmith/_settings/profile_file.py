@@ -144,7 +144,7 @@ def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
     if variable:
         unset = "" if os.environ.get(variable) else ", which is not set"
         text = f"{source} takes its key from the variable {variable}{unset}"
-        text = advice(text, "0.15.0", installed())
+        text = advice(text, "0.14.17", installed())
         return (Finding("settings", "unknown", text),)
     places = [place for name, place in _ELSEWHERE.items() if raw.get(name)]
     told = " and ".join(places)
