@@ -26,28 +26,32 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 Place = Literal["first", "probe", "resend"]
 
-BUDGET_S = 1.2
-TIMEOUT_S = 0.6
+# The caller's timeout and the budget. Only what lasts is waited for to their end, so for
+# all else they may be long: a busy machine makes pauses of its own.
+SHORT_S = 0.6, 1.2
+LONG_S = 5.0, 8.0
 # No measure of speed: what takes longer hangs.
 HANGS_S = 15.0
 
 # The plain client waits for these as long as they last.
 ENDLESS = (proxy.dripping_body, proxy.endless_body)
+LASTING = (*ENDLESS, proxy.silent, proxy.dripping_headers, proxy.endless_headers)
 # No timeout of the caller's HTTP library bounds them in the caller's own request.
 HEADS = (proxy.dripping_headers,)
 
 
-def client_of(kind: type[Any], url: str, key: str) -> Any:
+def client_of(kind: type[Any], url: str, key: str, fault: Fault | None = None) -> Any:
     """A client that tries everything once, so that what we add to it can be counted."""
+    timeout_s, budget_s = SHORT_S if fault in LASTING else LONG_S
     timeout: tuple[int, ...]
     if issubclass(kind, langsmith.Client):
-        timeout = (int(TIMEOUT_S * 1000),) * 2
+        timeout = (int(timeout_s * 1000),) * 2
         more: Any = {"auto_batch_tracing": False, "retry_config": Retry(total=0)}
     else:
-        timeout = (int(TIMEOUT_S * 1000),) * 4
+        timeout = (int(timeout_s * 1000),) * 4
         more = {"retry_config": {"max_retries": 1}}
     if issubclass(kind, (SafeClient, SafeAsyncClient)):
-        more["policy"] = Policy(budget_s=BUDGET_S)
+        more["policy"] = Policy(budget_s=budget_s)
     client = kind(api_url=url, api_key=key, timeout_ms=timeout, **more)
     generated_of(client).max_retries = 0
     return client
@@ -90,13 +94,21 @@ def generated_of(client: Any) -> Any:
     return client._get_langsmith_api() if sync else client._langsmith_api
 
 
-def outcome(transport: str, url: str, key: str, call: Any, *, plain: bool = False) -> Any:
+def outcome(
+    transport: str,
+    url: str,
+    key: str,
+    call: Any,
+    fault: Fault | None = None,
+    *,
+    plain: bool = False,
+) -> Any:
     """What a call gives, or what it raises; it comes to its end in time."""
     kind = TRANSPORTS[transport][0]
     ends: list[Any] = []
 
     def work() -> None:
-        client = client_of(PLAIN[kind] if plain else kind, url, key)
+        client = client_of(PLAIN[kind] if plain else kind, url, key, fault)
         way = partial(WAYS[transport], client, call)
         try:
             ends.append(anyio.run(closing, client, way))
@@ -163,7 +175,7 @@ def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fau
     if fault in HEADS:
         pytest.skip("the plain client waits as well, and nobody has been refused yet")
     with Proxy(world.server.port, at("first", fault, "GET")) as line:
-        found = outcome(transport, line.url, world.key, list_projects)
+        found = outcome(transport, line.url, world.key, list_projects, fault)
     refuses = fault in (*ENDLESS, proxy.huge)
     if refuses:
         assert isinstance(found, (AccessDeniedError, list)), repr(found)
@@ -171,7 +183,9 @@ def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fau
         assert getattr(found, "code", "") != "blocked-by-proxy"
     else:
         with Proxy(world.server.port, at("first", fault, "GET")) as line:
-            plain = outcome(transport, line.url, world.key, list_projects, plain=True)
+            plain = outcome(
+                transport, line.url, world.key, list_projects, fault, plain=True
+            )
         assert type(found) is type(plain), (found, plain)
     assert_nothing_is_left([world.key], found)
 
@@ -181,7 +195,7 @@ def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fau
 def test_on_a_probe(world: SimpleNamespace, transport: str, fault: Fault) -> None:
     """A probe that fails proves nothing: the code is what the refusal itself shows."""
     with Proxy(world.server.port, at("probe", fault, "GET")) as line:
-        found = outcome(transport, line.url, world.key, list_projects)
+        found = outcome(transport, line.url, world.key, list_projects, fault)
         assert isinstance(found, AccessDeniedError), repr(found)
         assert found.code in ("workspace-required", "access-denied")
         assert found.diagnosis.identity is None
@@ -194,7 +208,7 @@ def test_on_a_probe_of_an_unknown_key(
     world: SimpleNamespace, transport: str, fault: Fault
 ) -> None:
     with Proxy(world.server.port, at("probe", fault, "GET")) as line:
-        found = outcome(transport, line.url, GONE, list_projects)
+        found = outcome(transport, line.url, GONE, list_projects, fault)
     assert isinstance(found, AccessDeniedError), repr(found)
     # What says that it is one byte long is an answer, and none of a LangSmith API.
     shown = "wrong-endpoint" if fault is proxy.too_short else "access-denied"
@@ -213,7 +227,7 @@ def test_a_probe_that_fails_once_is_asked_again(
     world: SimpleNamespace, transport: str, fault: Fault
 ) -> None:
     with Proxy(world.server.port, at("probe", fault, "GET", times=1)) as line:
-        found = outcome(transport, line.url, world.key, list_projects)
+        found = outcome(transport, line.url, world.key, list_projects, fault)
     assert isinstance(found, list), repr(found)
     assert_nothing_is_left([world.key], found)
 
@@ -226,7 +240,7 @@ def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> 
         pytest.skip("the plain client waits as well: it is the caller's own request")
     before = created(world)
     with Proxy(world.server.port, at("resend", fault, "POST")) as line:
-        found = outcome(transport, line.url, world.key, create_project)
+        found = outcome(transport, line.url, world.key, create_project, fault)
         posts = [r for r in line.seen if r.method == "POST"]
     assert created(world) - before <= 1
     assert isinstance(found, Exception), repr(found)
@@ -235,7 +249,9 @@ def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> 
     else:
         assert len(posts) == 2
         with Proxy(world.server.port, at("first", fault, "POST")) as line:
-            plain = outcome(transport, line.url, world.key, create_project, plain=True)
+            plain = outcome(
+                transport, line.url, world.key, create_project, fault, plain=True
+            )
         assert type(found) is type(plain), (found, plain)
     assert_nothing_is_left([world.key], found)
 
