@@ -14,13 +14,12 @@ DELAY = 0.1
 
 def results(*, quick: bool = False) -> page.Results:
     """All results. ``quick`` makes a few calls only: whether it runs, not how fast."""
-    rounds = 2 if quick else 150
     return {
         "versions": {
             "Python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
-        "wall": good_calls.measure(rounds),
+        "wall": good_calls.measure(quick=quick),
         "instructions": {} if quick else counted.measure(rounds=5),
         "start": starting.measure(1 if quick else 20),
         "start_instructions": {} if quick else starting.counted(rounds=3),
