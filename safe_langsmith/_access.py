@@ -39,9 +39,12 @@ def is_sure_refusal(status: int, content_type: str) -> bool:
     return status in (401, 403) or (page and status in HIDDEN_BY_A_PAGE)
 
 
-def lets_in(status: int, path: str) -> bool:
+def lets_in(status: int, address: str) -> bool:
     """Whether an answer shows that the server took the key. Runs for every request."""
     # These paths answer strangers too, so a good answer tells nothing about the key.
     return status < 400 and not (
-        "/info" in path or "/commits/" in path or "/repos" in path or "/public/" in path
+        "/info" in address
+        or "/commits/" in address
+        or "/repos" in address
+        or "/public/" in address
     )

@@ -44,10 +44,10 @@ from safe_langsmith._wire import (
     cut,
     do_blocking,
     headers_for,
-    is_cut,
     no_answer,
     probe_headers,
     probe_retries,
+    refused_reply,
     reply_of,
     resend_retries,
     target_of,
@@ -216,9 +216,7 @@ class HttpxExchange:
         """The answer as plain data; the body of a success stays unread."""
         response = self.response
         body = response.content if self._is_read() else b""
-        return reply_of(
-            response.status_code, response.headers, body, is_cut=is_cut(response)
-        )
+        return refused_reply(response, body)
 
     def _is_read(self) -> bool:
         page = "html" in self.response.headers.get("Content-Type", "")

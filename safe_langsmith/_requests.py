@@ -52,10 +52,10 @@ from safe_langsmith._wire import (
     cut,
     do_blocking,
     headers_for,
-    is_cut,
     no_answer,
     probe_headers,
     probe_retries,
+    refused_reply,
     reply_of,
     resend_retries,
     target_of,
@@ -155,9 +155,7 @@ class RequestsExchange:
         except OSError:
             response.close()  # the SDK lets go of it, and with it of an open socket
             raise
-        return reply_of(
-            response.status_code, response.headers, body, is_cut=is_cut(response)
-        )
+        return refused_reply(response, body)
 
     def refusal(self, *, worked: bool) -> Refusal:
         """The refused request as plain data."""

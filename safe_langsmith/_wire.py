@@ -127,9 +127,10 @@ def cut(response: Any, body: bytes) -> None:
     vars(response)["is_cut"] = True
 
 
-def is_cut(response: Any) -> bool:
-    """Whether the end of an answer was not read."""
-    return "is_cut" in vars(response)
+def refused_reply(response: Any, body: bytes) -> Reply:
+    """The answer to the refused request as plain data, with what `cut` took note of."""
+    is_cut = "is_cut" in vars(response)
+    return reply_of(response.status_code, response.headers, body, is_cut=is_cut)
 
 
 def _retry_after(text: str) -> float | None:
