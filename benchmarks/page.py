@@ -188,11 +188,12 @@ def _line(ratio: float, top: float, bottom: float, colour: str) -> str:
 _PAGE = """\
 # Speed
 
-Made by `nox -s benchmarks`, with {versions}.
+Made with {versions}; `nox -s benchmarks` measures all of it anew.
 
 All figures are ratios: both sides ran in turn in one run, so a slow or busy machine changes
-both alike. In brackets: where the median lies with 95 % certainty (for the few rounds of
-instructions: the least and the most). A limit that lies within is not decided by the run.
+both alike. Wall times and instructions may be of different runs. In brackets: where the
+median lies with 95 % certainty (for the few rounds of instructions: the least and the
+most). A limit that lies within is not decided by the run.
 
 ![SafeClient against Client](speed.svg)
 
