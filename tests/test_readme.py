@@ -83,8 +83,14 @@ class Console:
         handler = logging.StreamHandler(self.shown)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         logger = logging.getLogger("safe_langsmith")
-        # Of an earlier block's client a thread may still be at work.
-        earlier = {*threading.enumerate()} - {threading.current_thread()}
+        # Of an earlier block's client a thread may still be at work. The threads of the
+        # SDK's pool are no client's: what they do is this block's.
+        earlier = {
+            thread
+            for thread in threading.enumerate()
+            if thread is not threading.current_thread()
+            and not thread.name.startswith("ThreadPoolExecutor")
+        }
         handler.addFilter(lambda _: threading.current_thread() not in earlier)
         logger.addHandler(handler)
         try:

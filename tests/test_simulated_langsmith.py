@@ -14,6 +14,7 @@ import os
 import re
 import runpy
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import langsmith
 import pytest
 import requests
+import tls
 import trustme
 from langsmith.utils import LangSmithError, get_env_var
 
@@ -1193,6 +1195,47 @@ def test_it_stops_while_clients_connect() -> None:
             time.sleep(0.02)
             server.stop()
             over.set()
+    gc.collect()
+
+
+def test_it_stops_while_clients_connect_over_tls() -> None:
+    """There it takes a while, and more than one turn, until a connection is set up."""
+    chain, key = tls.files_for("127.0.0.1")
+    context = ssl.create_default_context(cafile=tls.authority_file())
+    over = threading.Event()
+
+    def connect(port: int) -> None:
+        while not over.is_set():
+            # Wrapped, then connected: ssl leaks a socket reset before it is wrapped.
+            plain = socket.socket()
+            plain.settimeout(0.5)
+            with (
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+                contextlib.suppress(OSError),
+            ):
+                wrapped.connect(("127.0.0.1", port))
+                wrapped.recv(1)
+
+    for number in range(20):
+        over.clear()
+        server = SimulatedLangSmith(ssl_certfile=chain, ssl_keyfile=key).start()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(connect, server.port)
+            time.sleep(number / 4000)
+            server.stop()
+            over.set()
+    gc.collect()
+
+
+def test_stop_does_not_wait_for_a_client_that_never_says_hello() -> None:
+    chain, key = tls.files_for("127.0.0.1")
+    server = SimulatedLangSmith(ssl_certfile=chain, ssl_keyfile=key).start()
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 5  # asyncio alone would wait for 60 s
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
     gc.collect()
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from safe_langsmith.testing._faults import Answer
 
-# Of the event loop: more than it takes to set up a connection, or to abort one.
+# Of the event loop: more than it takes to abort a connection.
 _TURNS = 8
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
@@ -134,12 +134,17 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
+        # asyncio leaks what it has accepted and not set up when the server closes. Over
+        # TLS setting up takes a while, and never ends when somebody is silent.
+        for listener in sockets or ():
+            self._loop.remove_reader(listener)
+        busy = {asyncio.current_task(), *self.server_state.tasks}
+        setting_up = asyncio.all_tasks() - busy
+        if setting_up:
+            await asyncio.wait(setting_up, timeout=1)
         # A client that keeps a connection alive would be waited for, most of all over
         # TLS, where closing takes two.
         self._abort(idle_only=True)
-        # asyncio leaks what it has accepted and not set up when the server closes.
-        for listener in sockets or ():
-            self._loop.remove_reader(listener)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         if self.server_state.connections or self.server_state.tasks:
