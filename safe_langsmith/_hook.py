@@ -36,10 +36,15 @@ class Hook:
         status = response.status_code
         if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return client._settle(response, kwargs)
+        worked = client._ledger.worked
+        request = response.request
+        # Only what is written may go to replicas, with keys of their own; what is read
+        # need not be looked at any more once the client's own are known to work.
+        if request.method == "GET" and (client._api_key, client._workspace_id) in worked:
+            return None
         if lets_in(status, response.url):
-            headers = response.request.headers
-            access = (headers.get("x-api-key"), headers.get("X-Tenant-Id"))
-            client._ledger.worked.add(access)
+            headers = request.headers
+            worked.add((headers.get("x-api-key"), headers.get("X-Tenant-Id")))
         return None
 
 
