@@ -152,4 +152,4 @@ def upstream_all(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Speed as ratios, some 20 minutes: `docs/benchmarks.md`. Counts with valgrind."""
     session.install("-e", ".[testing]")
-    session.run("python", "-m", "benchmarks")
+    session.run("python", "-m", "benchmarks", *session.posargs)

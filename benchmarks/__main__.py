@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from typing import Any
 
 from benchmarks import counted, good_calls, page, repairs, starting, storms
 
 _PACKAGES = ("langsmith", "requests")
-DELAY = 0.1
+_DELAY = 0.1
 
 
-def results(*, quick: bool = False) -> page.Results:
-    """All results. ``quick`` makes a few calls only: whether it runs, not how fast."""
+def _repairs(quick: bool) -> Any:
+    if quick:
+        return repairs.measure(0.001, (repairs.ROWS[0], repairs.ROWS[4]))
+    return repairs.measure(_DELAY)
+
+
+MEASURES: Mapping[str, Callable[[bool], Any]] = {
+    "wall": lambda quick: good_calls.measure(quick=quick),
+    "instructions": lambda quick: {} if quick else counted.measure(rounds=5),
+    "start": lambda quick: starting.measure(1 if quick else 20),
+    "start_instructions": lambda quick: {} if quick else starting.counted(rounds=3),
+    "modules": lambda _: starting.modules(),
+    "repairs": _repairs,
+    "storms": lambda quick: storms.measure((2,) if quick else (10, 100, 1000)),
+}
+
+
+def results(names: Iterable[str] = MEASURES, *, quick: bool = False) -> page.Results:
+    """The results of these. ``quick``: a few calls, for whether it runs, not how fast."""
     return {
         "versions": {
             "Python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
-        "wall": good_calls.measure(quick=quick),
-        "instructions": {} if quick else counted.measure(rounds=5),
-        "start": starting.measure(1 if quick else 20),
-        "start_instructions": {} if quick else starting.counted(rounds=3),
-        "modules": starting.modules(),
-        "delay": 0.001 if quick else DELAY,
+        "delay": _DELAY,
         "least": repairs.LEAST,
-        "repairs": repairs.measure(DELAY)
-        if not quick
-        else repairs.measure(0.001, (repairs.ROWS[0], repairs.ROWS[4])),
         "lines": {way: repairs.lines_of_code(way) for way in repairs.WAYS},
-        "storms": storms.measure((2,) if quick else (10, 100, 1000)),
+        **{name: MEASURES[name](quick) for name in names},
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure what the command line asks for; what it leaves out is kept as it was."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=MEASURES,
+        help="measure this, and keep the other results; may be given more than once",
+    )
+    only = parser.parse_args().only
     for name in list(os.environ):
         if name.startswith(("LANGSMITH_", "LANGCHAIN_")):
             del os.environ[name]
-    page.write(results())
+    page.write({**page.read(), **results(only)} if only else results())
     print(f"wrote {page.PAGE} and {page.PICTURE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -110,6 +110,8 @@ def test_a_refusal(
             )
     assert_shown_tame(caught.value.diagnosis)
     assert_tame(str(caught.value), repr(caught.value), *caplog.messages)
+    # What Python shows, and a notebook, if nobody catches it.
+    assert_tame(*caught.value._render_traceback_())
 
 
 def told(server: SimulatedLangSmith, evil: str) -> None:
