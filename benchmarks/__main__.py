@@ -32,13 +32,18 @@ MEASURES: Mapping[str, Callable[[bool], Any]] = {
 }
 
 
+def versions() -> dict[str, str]:
+    """What the results are made with."""
+    return {
+        "Python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+
+
 def results(names: Iterable[str] = MEASURES, *, quick: bool = False) -> page.Results:
     """The results of these. ``quick``: a few calls, for whether it runs, not how fast."""
     return {
-        "versions": {
-            "Python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
+        "versions": versions(),
         "delay": _DELAY,
         "least": repairs.LEAST,
         "lines": {way: repairs.lines_of_code(way) for way in repairs.WAYS},
@@ -56,6 +61,9 @@ def main() -> None:
         help="measure this, and keep the other results; may be given more than once",
     )
     only = parser.parse_args().only
+    # The page names one set of versions for all of its figures.
+    if only and page.read()["versions"] != versions():
+        parser.error("the kept results are of other versions: measure all, without --only")
     for name in list(os.environ):
         if name.startswith(("LANGSMITH_", "LANGCHAIN_")):
             del os.environ[name]

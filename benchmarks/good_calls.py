@@ -19,7 +19,7 @@ from safe_langsmith import SafeClient
 Calls = Callable[[int], object]
 _LOOP = asyncio.new_event_loop()
 _CALLS_IN_A_ROUND = {"list_projects": 4, "create_run": 100, "runs.query": 4}
-# So many that the spread of the ratio fits below the limit, on a machine that is not quiet.
+# The more, the narrower the spread of the ratio; on a busy machine these may not decide.
 _ROUNDS = {"list_projects": 6000, "create_run": 1000, "runs.query": 6000}
 NAMES = tuple(_CALLS_IN_A_ROUND)
 
