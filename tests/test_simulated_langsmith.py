@@ -33,7 +33,7 @@ import safe_langsmith.testing
 from safe_langsmith.testing import Key, SimulatedLangSmith, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 GO = "/runs/multipart"
@@ -1177,54 +1177,53 @@ def test_stop_does_not_wait_for_a_slow_answer() -> None:
         assert slow.result().status_code == 200
 
 
-def test_it_stops_while_clients_connect() -> None:
-    """A connection that is accepted at that moment is closed, too: a leak warns here."""
+def stop_while(
+    connect: Callable[[int], None], threads: int, waits: Iterable[float], **options: Any
+) -> None:
+    """Stop a server so long after clients began to connect. What leaks warns here."""
     over = threading.Event()
 
-    def connect(port: int) -> None:
+    def go_on(port: int) -> None:
         while not over.is_set():
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 0.05).close()
+                connect(port)
 
-    for _ in range(5):
+    for wait in waits:
         over.clear()
-        server = SimulatedLangSmith().start()
-        with ThreadPoolExecutor(2) as pool:
-            for _ in range(2):
-                pool.submit(connect, server.port)
-            time.sleep(0.02)
+        server = SimulatedLangSmith(**options).start()
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(threads):
+                pool.submit(go_on, server.port)
+            time.sleep(wait)
             server.stop()
             over.set()
     gc.collect()
+
+
+def test_it_stops_while_clients_connect() -> None:
+    """A connection that is accepted at that moment is closed, too."""
+
+    def connect(port: int) -> None:
+        socket.create_connection(("127.0.0.1", port), 0.05).close()
+
+    stop_while(connect, 2, [0.02] * 5)
 
 
 def test_it_stops_while_clients_connect_over_tls() -> None:
     """There it takes a while, and more than one turn, until a connection is set up."""
     chain, key = tls.files_for("127.0.0.1")
     context = ssl.create_default_context(cafile=tls.authority_file())
-    over = threading.Event()
 
     def connect(port: int) -> None:
-        while not over.is_set():
-            # Wrapped, then connected: ssl leaks a socket reset before it is wrapped.
-            plain = socket.socket()
-            plain.settimeout(0.5)
-            with (
-                context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
-                contextlib.suppress(OSError),
-            ):
-                wrapped.connect(("127.0.0.1", port))
-                wrapped.recv(1)
+        # Wrapped, then connected: ssl leaks a socket reset before it is wrapped.
+        plain = socket.socket()
+        plain.settimeout(0.5)
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped:
+            wrapped.connect(("127.0.0.1", port))
+            wrapped.recv(1)
 
-    for number in range(20):
-        over.clear()
-        server = SimulatedLangSmith(ssl_certfile=chain, ssl_keyfile=key).start()
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(connect, server.port)
-            time.sleep(number / 4000)
-            server.stop()
-            over.set()
-    gc.collect()
+    waits = [number / 4000 for number in range(20)]
+    stop_while(connect, 1, waits, ssl_certfile=chain, ssl_keyfile=key)
 
 
 def test_stop_does_not_wait_for_a_client_that_never_says_hello() -> None:
