@@ -150,6 +150,6 @@ def upstream_all(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Speed as ratios, some 25 minutes: `docs/benchmarks.md`. Counts with valgrind."""
+    """Speed as ratios, some 35 minutes: `docs/benchmarks.md`. Counts with valgrind."""
     session.install("-e", ".[testing]")
     session.run("python", "-m", "benchmarks", *session.posargs)

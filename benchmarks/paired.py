@@ -7,6 +7,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 Ratio = dict[str, float]
 _RESAMPLES = 2000
@@ -47,11 +48,16 @@ def in_turn(
     return ratios
 
 
-def summary(ratios: Sequence[float]) -> Ratio:
-    """The median, and where it lies with 95 % certainty if the rounds are drawn anew."""
+def summary(ratios: Sequence[float], together: int = 1) -> Ratio:
+    """The median, and where it lies with 95 % certainty if the rounds are drawn anew.
+
+    So many rounds are drawn ``together``: those that are alike for more than by chance.
+    """
     draw = random.Random(0)
+    groups = [ratios[at : at + together] for at in range(0, len(ratios), together)]
     medians = sorted(
-        statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLES)
+        statistics.median(chain.from_iterable(draw.choices(groups, k=len(groups))))
+        for _ in range(_RESAMPLES)
     )
     return {
         "ratio": statistics.median(ratios),
