@@ -63,8 +63,14 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one of them says if it is not that."""
-    always = ["-n", "4", "-q", "--ignore=tests/test_upstream.py"]
+    always = ["-n", "4", "-q"]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
+
+
+def compare_upstream(session: nox.Session, *options: str) -> None:
+    """Compare the clients by the SDK's own tests; 2 says that these cannot be had here."""
+    command = ["python", "-m", "tests.upstream.compare", *options]
+    session.run(*command, success_codes=[0, 2])
 
 
 @nox.session
@@ -80,7 +86,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """The sdist, and of that the wheel, in `build/dist`."""
-    session.install(*groups("dist"))
+    session.install(*groups("build"))
     shutil.rmtree(DIST, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(DIST), silent=True)
 
@@ -137,15 +143,15 @@ def docs(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def upstream(session: nox.Session) -> None:
     """The fast part of the SDK's own tests, with the plain and the safe clients."""
-    install_wheel(session, *groups("tests", "upstream"))
-    session.run("pytest", "-q", "tests/test_upstream.py")
+    install_wheel(session, *groups("upstream"))
+    compare_upstream(session)
 
 
 @nox.session(requires=["build"])
 def upstream_all(session: nox.Session) -> None:
     """All of the SDK's own unit tests, with the plain and the safe clients: nightly."""
     install_wheel(session, *groups("upstream-all"))
-    session.run("python", "-m", "tests.upstream.compare", "--all")
+    compare_upstream(session, "--all")
 
 
 @nox.session
