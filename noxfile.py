@@ -81,6 +81,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("pyright")
+    of_github = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    session.run(*of_github, *map(str, Path(".github", "workflows").glob("*.yml")))
 
 
 @nox.session
@@ -156,6 +158,6 @@ def upstream_all(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Speed as ratios, some 35 minutes: `docs/benchmarks.md`. Counts with valgrind."""
+    """Speed as ratios, some 50 minutes: `docs/benchmarks.md`. Counts with valgrind."""
     session.install("-e", ".[testing]")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -24,7 +24,7 @@ def _repairs(quick: bool) -> Any:
 MEASURES: Mapping[str, Callable[[bool], Any]] = {
     "wall": lambda quick: good_calls.measure(quick=quick),
     "instructions": lambda quick: {} if quick else counted.measure(rounds=5),
-    "start": lambda quick: starting.measure(1 if quick else 20),
+    "start": lambda quick: starting.measure(1 if quick else 150),
     "start_instructions": lambda quick: {} if quick else starting.counted(rounds=3),
     "modules": lambda _: starting.modules(),
     "repairs": _repairs,

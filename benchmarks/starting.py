@@ -42,7 +42,7 @@ def measure(rounds: int) -> dict[str, Ratio]:
         "import": summary([_fresh("") for _ in range(rounds)]),
         "import and construction": summary([_fresh(_MADE) for _ in range(rounds)]),
         "construction": summary(
-            in_turn(lambda: _make(langsmith.Client), lambda: _make(SafeClient), rounds * 10)
+            in_turn(lambda: _make(langsmith.Client), lambda: _make(SafeClient), rounds * 2)
         ),
     }
 

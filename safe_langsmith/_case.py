@@ -11,13 +11,9 @@ from typing import Any
 
 from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Code, Finding, Identity, State
-from safe_langsmith._hosts import (
-    base_of,
-)
+from safe_langsmith._hosts import base_of
 from safe_langsmith._keys import kind_of
-from safe_langsmith._operations import (
-    is_uuid,
-)
+from safe_langsmith._operations import is_uuid
 from safe_langsmith._protocol import (
     ORG_KEY_WORDINGS,
     Answer,

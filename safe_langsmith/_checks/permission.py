@@ -15,9 +15,7 @@ from safe_langsmith._case import (
     text_in,
 )
 from safe_langsmith._checks.endpoint import sent_unchanged
-from safe_langsmith._hosts import (
-    settings_page,
-)
+from safe_langsmith._hosts import settings_page
 from safe_langsmith._keys import describe, kind_of
 from safe_langsmith._operations import (
     is_organization_wide,
