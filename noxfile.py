@@ -75,7 +75,7 @@ def compare_upstream(session: nox.Session, *options: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lint, types."""
+    """Format, lint, types, and the form of the workflows."""
     session.install("-e", ".[testing]", *groups("tests", "lint"))
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
