@@ -22,10 +22,7 @@ from safe_langsmith._diagnosis import Code
 from safe_langsmith._hosts import WebAddress, region_of, settings_page, web_address
 from safe_langsmith._keys import clean, kind_of
 from safe_langsmith._operations import is_uuid
-from safe_langsmith._protocol import (
-    Reply,
-    Steps,
-)
+from safe_langsmith._protocol import Reply, Steps
 from safe_langsmith._settings import Setting, Source
 
 _MOST_WORKSPACES_TRIED = 3

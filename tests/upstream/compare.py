@@ -2,8 +2,8 @@
 
 ``python -m tests.upstream.compare`` runs a fast part, ``--all`` all unit tests. The
 tests come from the source distribution of the installed langsmith. The exit code is 1 if
-a test that passes with the plain client does not with the safe one, 2 if nothing could
-be compared, which is said.
+a test that passes with the plain client does not with the safe one, or if hardly any
+passes, and 2 if nothing could be compared.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ KNOWN = {
 RERUNS = 2
 # Processes for each of the two runs, which wait more than they compute.
 SHARDS = 2
-# Fewer that pass show that something is missing here, and nothing of the clients.
-LEAST = 100
+# With no more than so many that pass, a comparison shows nothing.
+TOO_FEW = 100
 
 
 class Unavailable(Exception):  # noqa: N818  # not a failure: there is nothing to compare
@@ -147,10 +147,6 @@ def compare(
         left_out = [f"--deselect={test}" for test in deselected]
         shards = [[*files, *left_out] for files in sharded(root, paths)]
         found = run_both(root, shards, limit)
-        if found.passed_plain < LEAST:
-            raise Unavailable(
-                f"too few of the SDK's tests pass with its own client\n{found}"
-            )
         differing = differences(found.plain, found.safe)
         found.known = {test: KNOWN[test] for test in differing if test in KNOWN}
         still = {test: end for test, end in differing.items() if test not in KNOWN}
@@ -301,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{found}\n")
-    return 1 if found.differing else 0
+    return 1 if found.differing or found.passed_plain <= TOO_FEW else 0
 
 
 if __name__ == "__main__":
