@@ -11,6 +11,7 @@ from langsmith._httpx import httpx
 from safe_langsmith._access import Access
 from safe_langsmith._auth import RefusalAuth, watched
 from safe_langsmith._hosts import base_of
+from safe_langsmith._late import load
 from safe_langsmith._ledger import Ledger
 from safe_langsmith._policy import Policy, checked, with_more
 from safe_langsmith._settings import AtConstruction, at_construction
@@ -79,6 +80,7 @@ class SafeAsyncClient(langsmith.AsyncClient):
                 super().__init__(*args, **kwargs)
             except UnicodeEncodeError:
                 # The SDK makes no async client with a key that has, say, a BOM in front.
+                load()
                 from safe_langsmith._settings import sendable_key
 
                 key = sendable_key(given)
@@ -120,6 +122,7 @@ class SafeAsyncClient(langsmith.AsyncClient):
         reads the environment, the SDK's caches, the `.env` and the profile file. Takes
         at most ``policy.budget_s`` seconds and raises nothing.
         """
+        load()
         from safe_langsmith._httpx import diagnose
 
         return await diagnose(self, self._client)

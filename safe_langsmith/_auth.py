@@ -15,6 +15,7 @@ from langsmith._internal import _openapi_auth
 
 from safe_langsmith._access import lets_in, may_be_refusal
 from safe_langsmith._hosts import origin
+from safe_langsmith._late import load
 from safe_langsmith.errors import error_for, unsent_resource_error
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ class RefusalAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """See one request of a sync client to its end."""
+        log_in(request)
         response = yield request
         if self._is_suspect(request, response):
+            load()
             from safe_langsmith._httpx import answer
 
             yield from answer(self, request, response)
@@ -49,12 +52,15 @@ class RefusalAuth(httpx.Auth):
         """See one request of an async client to its end."""
         owner = self.owner()
         if owner and not self.generated and not _has_origin(request.url):
+            load()
             from safe_langsmith._httpx import unsent
 
             raise error_for(await unsent(owner, request))
+        log_in(request)
         response = yield request
         if not self._is_suspect(request, response):
             return
+        load()
         from safe_langsmith._httpx import async_answer
 
         # What `yield from` is to a generator, spelled out: an async one has no such word.
@@ -78,12 +84,19 @@ class RefusalAuth(httpx.Auth):
         worked = owner._ledger.worked
         # httpx goes through all headers for each name that is asked for, so they are
         # looked at until the client's own are known to work.
-        if (owner._api_key, owner._workspace_id) in worked:
+        if hash((owner._api_key, owner._workspace_id)) in worked:
             return False
         if lets_in(status, request.url.raw_path.decode("ascii")):
             headers = request.headers
-            worked.add((headers.get("x-api-key"), headers.get("X-Tenant-Id")))
+            worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return False
+
+
+def log_in(request: httpx.Request) -> None:
+    """Let a login in the address be sent, as httpx does where no Auth is set."""
+    url = request.url
+    if url.userinfo:
+        next(httpx.BasicAuth(url.username, url.password).auth_flow(request))
 
 
 class WatchedAsync(_openapi_auth.AsyncClient):
@@ -99,6 +112,7 @@ class WatchedAsync(_openapi_auth.AsyncClient):
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
         if owner and not _has_origin(request.url):
+            load()
             from safe_langsmith._httpx import unsent
 
             raise unsent_resource_error(await unsent(owner, request), request)
@@ -131,6 +145,7 @@ class WatchedSync(_openapi_auth.SyncClient):
         """Explain an address that is none; sending it would be tried three times."""
         owner = self._owner()
         if owner and not _has_origin(request.url):
+            load()
             from safe_langsmith._httpx import unsent_here
 
             raise unsent_resource_error(unsent_here(owner, request), request)

@@ -11,7 +11,13 @@ from typing import Any
 
 from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Code, Finding, Identity, State
-from safe_langsmith._hosts import base_of
+from safe_langsmith._hosts import (
+    base_of,
+    is_official,
+    region_of_web,
+    same_origin,
+    shown,
+)
 from safe_langsmith._keys import kind_of
 from safe_langsmith._operations import is_uuid
 from safe_langsmith._protocol import (
@@ -23,7 +29,7 @@ from safe_langsmith._protocol import (
     Reply,
     Steps,
 )
-from safe_langsmith._settings import Settings, Setup
+from safe_langsmith._settings import Mention, Settings, Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +151,45 @@ def is_further_destination(case: Case) -> bool:
     return case.setup.held.endpoint.source.kind == "request"
 
 
-def probe(access: Access, path: str, *, checked: bool = False) -> Probe:
+def may_go(case: Case, endpoint: str) -> bool:
+    """Whether a repair may send the request to this endpoint. All that decides on hosts.
+
+    To its own host; and from LangSmith's own hosts to an official API, with a key alone.
+    The transports see to it that certificates are checked there.
+    """
+    here = case.sent.endpoint
+    if same_origin(here, endpoint):
+        return True
+    is_langsmiths = is_official(here) or region_of_web(here) is not None
+    has_key_alone = bool(case.sent.key) and not case.refusal.tied_by
+    return is_langsmiths and is_official(endpoint) and has_key_alone
+
+
+def usable(case: Case, place: Settings) -> Settings:
+    """What a repair may take from a place: nothing, if that names a host not to go to."""
+    endpoint, there = place.endpoint, place.endpoint.value
+    if not there or same_origin(case.sent.endpoint, there):
+        return place
+    # An implied endpoint tells what the key is for, and is nobody's newer choice.
+    if not endpoint.implied and may_go(case, there):
+        return place
+    if not endpoint.implied:
+        text = f"{endpoint.source} names {shown(there)}, and a repair does not go there"
+        case.note("settings", "unknown", text)
+    return Settings()
+
+
+def endpoint_mentions(case: Case) -> tuple[Mention, ...]:
+    """Where an endpoint is named that the SDK's client does not read, if it has none."""
+    if case.setup.held.endpoint.source.kind not in ("default", "none"):
+        return ()
+    return tuple(m for m in case.setup.mentions if m.setting == "ENDPOINT")
+
+
+def probe(access: Access, path: str, *, alone: bool = False) -> Probe:
     """A question to the API that this access belongs to."""
     url = f"{base_of(access.endpoint)}/api/v1{path}"
-    return Probe(url, access.key, access.workspace, access.session, checked)
+    return Probe(url, access.key, access.workspace, access.session, alone)
 
 
 def info_of(endpoint: str) -> Probe:
@@ -162,16 +203,17 @@ def is_langsmith(answer: Answer) -> bool:
     return isinstance(data, dict) and "version" in data
 
 
-def judge(answer: Answer) -> State:
-    """Whether a probe was let in. Only LangSmith's own refusal, in JSON, is a no."""
+def judge(answer: Answer, access: Access) -> State:
+    """Whether a probe was let in. Only LangSmith's own refusal, in JSON, is a no.
+
+    A 401 says that no key arrived, so it says nothing about a key that was sent.
+    """
     if not isinstance(answer, Reply) or answer.is_html:
         return "unknown"
-    data = answer.data()
-    if answer.status == 200 and data is not None:
+    if answer.status == 200 and answer.data() is not None:
         return "good"
-    if answer.status in (401, 403) and isinstance(data, dict):
-        return "bad"
-    return "unknown"
+    means_no = answer.status == 403 or (answer.status == 401 and not access.key)
+    return "bad" if means_no and answer.is_langsmiths else "unknown"
 
 
 def says_org_scoped(answer: Answer) -> bool:
@@ -212,7 +254,7 @@ def sender(case: Case, access: Access) -> Identity | None:
     listing = case.answers.get(probe(replace(access, workspace=None), "/workspaces"))
     rows = listed_in(listing) if listing is not None else None
     who = case.answers.get(probe(access, "/auth/public"))
-    data = who.data() if isinstance(who, Reply) and judge(who) == "good" else None
+    data = who.data() if isinstance(who, Reply) and judge(who, access) == "good" else None
     told: dict[str, Any] = data if isinstance(data, dict) else {}
     if rows is None and not told:
         return None
@@ -234,29 +276,29 @@ def text_in(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def identify(case: Case, access: Access, *, checked: bool = False) -> Steps[Standing]:
+def identify(case: Case, access: Access) -> Steps[Standing]:
     """Find out whether the server knows a key, without regard to a workspace."""
     alone = replace(access, workspace=None)
-    listing = yield from case.ask(probe(alone, "/workspaces", checked=checked))
+    listing = yield from case.ask(probe(alone, "/workspaces"))
     rows = listed_in(listing)
     if rows is not None:
         owner = next((w.organization for w in rows if w.organization), None)
         return Standing("good", rows, organization=owner)
-    who = yield from case.ask(probe(alone, "/auth/public", checked=checked))
+    who = yield from case.ask(probe(alone, "/auth/public"))
     data = who.data() if isinstance(who, Reply) else None
-    if judge(who) == "good" and isinstance(data, dict):
+    if judge(who, access) == "good" and isinstance(data, dict):
         home, owner = text_in(data.get("tenant_id")), text_in(data.get("organization_id"))
         return Standing("good", None, home if is_uuid(home) else None, owner or None)
     if says_org_scoped(who):
         return Standing("good")
-    refused = judge(listing) == "bad" and judge(who) == "bad"
+    refused = judge(listing, access) == "bad" and judge(who, access) == "bad"
     return Standing("bad" if refused else "unknown")
 
 
 def admits(case: Case, access: Access) -> Steps[State]:
     """Find out whether the server lets this key into this workspace (or its own)."""
     answer = yield from case.ask(probe(access, "/auth/public"))
-    return judge(answer)
+    return judge(answer, access)
 
 
 def works(case: Case, access: Access) -> Steps[State]:

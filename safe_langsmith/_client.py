@@ -20,6 +20,7 @@ from safe_langsmith._auth import watched
 from safe_langsmith._hook import attach
 from safe_langsmith._hosts import base_of, origin
 from safe_langsmith._keys import can_be_sent
+from safe_langsmith._late import load
 from safe_langsmith._ledger import Ledger
 from safe_langsmith._policy import Policy, checked, with_more
 from safe_langsmith._settings import AtConstruction, at_construction
@@ -135,12 +136,14 @@ class SafeClient(langsmith.Client):
             given = kwargs | dict(zip(("api_url",), args, strict=False))
             self._born = at_construction(self._access(), given)
             if self._api_key and not can_be_sent(self._api_key):
+                load()
                 from safe_langsmith._settings import sendable_key
 
                 self._use(replace(self._access(), key=sendable_key(given) or self._api_key))
-                self._born = self._born._replace(held=self._access())
+                self._born = replace(self._born, held=self._access())
             attach(self)
             if verify is not None:
+                load()
                 from safe_langsmith._verify import verify_client
 
                 verify_client(self, verify)
@@ -157,6 +160,7 @@ class SafeClient(langsmith.Client):
         reads the environment, the SDK's caches, the `.env` and the profile file. Takes
         at most ``policy.budget_s`` seconds and raises nothing.
         """
+        load()
         from safe_langsmith._requests import diagnose
 
         return diagnose(self)
@@ -227,6 +231,7 @@ class SafeClient(langsmith.Client):
         while self._lost:
             errors.append(self._lost.popleft())
         if errors:
+            load()
             from safe_langsmith._tracing import raise_for
 
             raise_for(errors)
@@ -256,6 +261,7 @@ class SafeClient(langsmith.Client):
             OSError: If it cannot be read; a `BlockingIOError` if another replay is at
                 work in it.
         """
+        load()
         from safe_langsmith._replay import replay
 
         return replay(self, directory, on_progress)
@@ -303,6 +309,7 @@ class SafeClient(langsmith.Client):
         self, error: Exception, method: str, path: str, kwargs: Mapping[str, Any]
     ) -> None:
         """Take down a trace that was refused for good."""
+        load()
         from safe_langsmith._tracing import bare, refused, sends_traces
 
         if isinstance(error, AccessDeniedError) and sends_traces(method, path, kwargs):
@@ -312,6 +319,7 @@ class SafeClient(langsmith.Client):
 
     def _invoke_tracing_error_callback(self, error: Exception) -> None:
         """As the SDK's; the error is kept for `raise_for_tracing_errors`."""
+        load()
         from safe_langsmith._tracing import bare
 
         self._lost.extend(bare(error))
@@ -321,6 +329,7 @@ class SafeClient(langsmith.Client):
         self, body_fn: Callable[[], bytes], headers: dict[str, str]
     ) -> None:
         """As the SDK's; the file names the destination, if that was a further one."""
+        load()
         from safe_langsmith._tracing import addressed, as_refused
 
         # On this thread the request may have ended otherwise than by our hands.
@@ -337,6 +346,7 @@ class SafeClient(langsmith.Client):
         # A full address is that of some destination, which may be another one.
         own = path.startswith((self.api_url, "/"))
         if unsendable or (own and not origin(self.api_url)):
+            load()
             from safe_langsmith._requests import never_sent
 
             return never_sent(self, method, path, error)
@@ -346,6 +356,7 @@ class SafeClient(langsmith.Client):
         self, response: requests.Response, kwargs: Mapping[str, Any]
     ) -> requests.Response | None:
         """Deal with an answer that may be a refusal; None leaves it as it is."""
+        load()
         from safe_langsmith._requests import answer
 
         return answer(self, response, kwargs)

@@ -86,13 +86,17 @@ class Identity:
     def may(self, permission: str) -> bool | None:
         """Whether the role has a permission; None where LangSmith does not say.
 
+        It lists those of the role in a workspace, which say nothing about the
+        organization's own permissions.
+
         Raises:
             ValueError: If LangSmith documents no such permission.
         """
         if permission in (self.permissions or ()):
             return True
         check_permission(permission)
-        return None if self.permissions is None else False
+        of_organization = permission.startswith("organization:")
+        return None if self.permissions is None or of_organization else False
 
     def __str__(self) -> str:
         key = KIND_NAMES[self.kind]

@@ -15,9 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import dotenv
-from dotenv.parser import Binding, Reader, parse_stream, parse_value
-
 from safe_langsmith._diagnose import diagnose
 from safe_langsmith._diagnosis import Diagnosis, Fix
 from safe_langsmith._hosts import is_official, region_of_web, shown
@@ -35,6 +32,13 @@ from safe_langsmith._settings.dotenv_file import (
     switched_off,
 )
 from safe_langsmith._settings.environment import settings_in
+from safe_langsmith._settings.python_dotenv import (
+    Binding,
+    Reader,
+    find_dotenv,
+    parse_stream,
+    parse_value,
+)
 
 # A right endpoint may bring to light that a workspace is needed.
 _MOST_CHANGES = 3
@@ -100,7 +104,7 @@ def _change(
 
 def _nearest() -> Path | None:
     try:
-        found = dotenv.find_dotenv(usecwd=True)
+        found = find_dotenv(usecwd=True)
     except OSError:  # the working directory is gone
         return None
     return Path(found) if found else None
@@ -118,28 +122,22 @@ def _look(policy: Policy, path: Path | None, say: Callable[[str], None]) -> Diag
 def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
     """Have the settings of LangSmith in the environment as load_dotenv() puts them there.
 
-    A `.env` may lie in any folder, so it cannot redirect a key that is not its own.
+    A `.env` may lie in any folder: one that names a host which is not LangSmith's own
+    sets nothing at all, so no key goes there, and none of its own goes elsewhere.
     """
     names = [f"{space}_{name}" for name in NAMES for space in NAMESPACES]
     in_file = {
         n: v for n in names if (v := file.values.get(n)) is not None and "\0" not in v
     }
     settings = settings_in({**in_file, **os.environ}, "environment")
-    endpoint, key = settings.endpoint, settings.key.source.name
-    address = endpoint.value or ""
-    redirects = endpoint.source.name in in_file.keys() - os.environ.keys()
-    own_key = key in in_file.keys() - os.environ.keys()
-    if (
-        redirects
-        and not own_key
-        and not is_official(address)
-        and not region_of_web(address)
-    ):
+    source, address = settings.endpoint.source, settings.endpoint.value or ""
+    of_file = source.name in in_file.keys() - os.environ.keys()
+    if of_file and not is_official(address) and not region_of_web(address):
         say(
-            f"{endpoint.source.name} in {file.known_as} names {shown(address)}, but the "
-            "key is not from that file: it is not sent there.\n"
+            f"{source.name} in {file.known_as} names {shown(address)}, which is not "
+            "LangSmith's own: nothing in that file is used here.\n"
         )
-        in_file = {n: v for n, v in in_file.items() if not n.endswith("_ENDPOINT")}
+        in_file = {}
     new = {n: v for n, v in in_file.items() if n not in os.environ}
     os.environ.update(new)
     clear_sdk_caches()
@@ -266,10 +264,10 @@ def write(path: Path, before: bytes, after: bytes) -> Path:
         handle, name = tempfile.mkstemp(".tmp", f"{real.name}.", real.parent)
         new = Path(name)
         made.append(new)
-        _fill(handle, new, after, about)
+        _fill(handle, after, about)
         handle, kept = _vacant(real)
         made.append(kept)
-        _fill(handle, kept, before, about)
+        _fill(handle, before, about)
         new.replace(real)
     except BaseException as error:
         for file in made:
@@ -303,15 +301,16 @@ def _vacant(real: Path) -> tuple[int, Path]:
             return os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), kept
 
 
-def _fill(handle: int, file: Path, content: bytes, about: os.stat_result) -> None:
+def _fill(handle: int, content: bytes, about: os.stat_result) -> None:
     """Write a new file through to the disk, with the owner and the mode of the old one.
 
     Where the owner cannot be kept this fails: a file that others share is left to them.
+    All is done to the open file: at its name somebody may have put another one by now.
     """
     with os.fdopen(handle, "wb") as stream:
         stream.write(content)
         stream.flush()
-        if os.name == "posix":  # pragma: no branch
-            os.chown(file, about.st_uid, about.st_gid)
-        file.chmod(stat.S_IMODE(about.st_mode))
+        if hasattr(os, "fchown"):  # pragma: no branch  # not on Windows
+            os.fchown(stream.fileno(), about.st_uid, about.st_gid)
+            os.fchmod(stream.fileno(), stat.S_IMODE(about.st_mode))
         os.fsync(stream.fileno())

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient
 
 
+# Under this name the hooks of a request hold the request that was redirected first.
+REDIRECTED = "safe_langsmith.redirected"
+
+
 class Hook:
     """A response hook of `requests`, which may put another response in the place of one.
 
@@ -34,17 +38,24 @@ class Hook:
         if client is None:
             return None
         status = response.status_code
+        if 300 <= status < 400:
+            # requests makes a copy for where it is sent on to; copies share their hooks.
+            response.request.hooks.setdefault(REDIRECTED, response.request)  # type: ignore[arg-type]
+            return None
         if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return client._settle(response, kwargs)
         worked = client._ledger.worked
         request = response.request
         # Only what is written may go to replicas, with keys of their own; what is read
         # need not be looked at any more once the client's own are known to work.
-        if request.method == "GET" and (client._api_key, client._workspace_id) in worked:
+        if (
+            request.method == "GET"
+            and hash((client._api_key, client._workspace_id)) in worked
+        ):
             return None
         if lets_in(status, response.url):
             headers = request.headers
-            worked.add((headers.get("x-api-key"), headers.get("X-Tenant-Id")))
+            worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return None
 
 

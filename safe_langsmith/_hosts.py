@@ -37,6 +37,9 @@ REGIONS = (
 )
 
 
+# What DNS allows a name to have.
+_LONGEST_HOST = 255
+_LONGEST_ADDRESS = 2_000
 # What no name or number of a host holds, whatever the language that it is written in.
 _HOST = r"[^\s\x00-\x20\x7f<>\"{}|^`%/?#@\\\[\]]+|[0-9a-f:.]+%\w+"
 
@@ -55,7 +58,9 @@ def origin(url: str) -> str:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return ""
-    if parts.scheme not in ("http", "https") or not re.fullmatch(_HOST, host):
+    if parts.scheme not in ("http", "https") or len(host) > _LONGEST_HOST:
+        return ""
+    if not re.fullmatch(_HOST, host):
         return ""
     if ":" in host:
         host = f"[{host}]"
@@ -107,7 +112,7 @@ def web_address(text: str) -> WebAddress | None:
 
     ``https://smith.langchain.com/o/<id>/projects/p/<id>`` and the like.
     """
-    url = text.strip().strip("\"'")
+    url = text.strip().strip("\"'")[:_LONGEST_ADDRESS]
     if "://" not in url:
         url = f"https://{url}"
     found = re.search(_OWNER, url)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
@@ -17,11 +18,21 @@ from langsmith._httpx import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from safe_langsmith._access import Access, is_sure_refusal
+from safe_langsmith._auth import log_in
 from safe_langsmith._diagnosis import Diagnosis
+from safe_langsmith._hosts import same_origin
 from safe_langsmith._keys import mask, scrub
 from safe_langsmith._ledger import Flight, retold
-from safe_langsmith._operations import is_read, operation
-from safe_langsmith._protocol import Answer, Probe, ProbeAll, Refusal, Reply, Resend
+from safe_langsmith._operations import is_read, is_run_batch, operation
+from safe_langsmith._protocol import (
+    Answer,
+    Probe,
+    ProbeAll,
+    Refusal,
+    Reply,
+    Resend,
+    Unreachable,
+)
 from safe_langsmith._resolve import no_address
 from safe_langsmith._settings import Setup
 from safe_langsmith._settings.colab import read_secrets
@@ -43,14 +54,16 @@ from safe_langsmith._wire import (
     ask_all,
     cut,
     do_blocking,
-    headers_for,
+    moved_on,
     no_answer,
     probe_headers,
     probe_retries,
     refused_reply,
     reply_of,
     resend_retries,
+    resent_headers,
     target_of,
+    tie,
     too_long,
     unchecked,
 )
@@ -75,13 +88,13 @@ def answer(
         return
     with contextlib.suppress(httpx.StreamError):
         exchange.keep(request.read())
-    wire = SyncWire(owner, http)
+    wire = SyncWire(owner, http, exchange.home)
     works = settle(owner, exchange)
     try:
         work = next(works)
         while True:
             if isinstance(work, Resend):
-                done: Any = yield from _resend(work, exchange, wire.clock)
+                done: Any = yield from _resend(work, exchange, wire)
             else:
                 done = wire.do(work)
             work = works.send(done)
@@ -93,12 +106,13 @@ def answer(
 
 
 def _resend(
-    step: Resend, exchange: HttpxExchange, clock: Clock
+    step: Resend, exchange: HttpxExchange, wire: SyncWire
 ) -> Generator[httpx.Request, httpx.Response, Answer]:
-    refused = too_long(step, clock)
+    refused = wire.withheld(step)
     if refused:
         return refused
-    retrying = Retrying(**resend_retries(step, clock))
+    follow_no_redirect(wire.http, _unredirected)
+    retrying = Retrying(**resend_retries(step, wire.clock))
     retrying.sleep(step.waits[0])
     for attempt in retrying:
         response = yield exchange.again(step.access)
@@ -121,15 +135,16 @@ async def async_answer(
         return
     with contextlib.suppress(httpx.StreamError):
         exchange.keep(await request.aread())
-    wire = AsyncWire(owner, http)
+    wire = AsyncWire(owner, http, exchange.home)
     works = settle(owner, exchange)
     try:
         work = next(works)
         while True:
             if isinstance(work, Resend):
                 # The same as `_resend`; an async generator cannot delegate to another.
-                done: Any = too_long(work, wire.clock)
+                done: Any = wire.withheld(work)
                 if done is None:
+                    follow_no_redirect(http, _aunredirected)
                     await anyio.sleep(work.waits[0])
                     async for attempt in AsyncRetrying(**resend_retries(work, wire.clock)):
                         response = yield exchange.again(work.access)
@@ -145,6 +160,29 @@ async def async_answer(
     finally:
         works.close()
     exchange.end(found, generated=auth.generated)
+
+
+# Marks a request that was sent again, and the address that it was redirected to.
+RESENT, LOCATION = "safe_langsmith.resent", "safe_langsmith.location"
+
+
+def follow_no_redirect(http: httpx.Client | httpx.AsyncClient, hook: Any) -> None:
+    """Have requests that are sent again follow no redirect, whatever the others do."""
+    hooks = http.event_hooks["response"]
+    if hook not in hooks:
+        hooks.append(hook)
+
+
+def _unredirected(response: httpx.Response) -> None:
+    """Take off the address by which httpx would follow a redirect."""
+    if RESENT in response.request.extensions and response.has_redirect_location:
+        location = response.headers.pop("Location")
+        response.extensions[LOCATION] = str(response.request.url.join(location))
+
+
+async def _aunredirected(response: httpx.Response) -> None:
+    """The same for an async client."""
+    _unredirected(response)
 
 
 def _read(response: httpx.Response, owner: Owner | None) -> None:
@@ -194,20 +232,24 @@ class HttpxExchange:
         self, owner: Owner, request: httpx.Request, response: httpx.Response
     ) -> None:
         self.owner = owner
-        self.request = request
+        self.first = self.request = request
         self.response = response
         self.replayable = False
+        self.body: bytes | None = None
         own = owner._access()
         self.target = target_of(str(request.url), (own.endpoint,))
         self.access = access_of(self.target.endpoint, request.headers, own)
+        self.home = self.access.endpoint
         self.operation = operation(request.method, self.target.path)
         self.is_read = is_read(request.method, self.target.path)
+        self.is_trace = is_run_batch(request.method, self.target.path)
 
     def keep(self, body: bytes) -> None:
         """Take the body that was read back, if it is whole.
 
         A stream that had ended gives too little, and one of unknown length may.
         """
+        self.body = body or None
         headers = self.request.headers
         size = int(headers.get("Content-Length", len(body)))
         self.replayable = len(body) == size and "Transfer-Encoding" not in headers
@@ -216,7 +258,11 @@ class HttpxExchange:
         """The answer as plain data; the body of a success stays unread."""
         response = self.response
         body = response.content if self._is_read() else b""
-        return refused_reply(response, body)
+        answered = str(response.request.url)
+        there = response.extensions.get(LOCATION) or moved_on(
+            str(self.request.url), answered
+        )
+        return replace(refused_reply(response, body), redirected_to=there)
 
     def _is_read(self) -> bool:
         page = "html" in self.response.headers.get("Content-Type", "")
@@ -231,16 +277,19 @@ class HttpxExchange:
             access=self.access,
             worked=worked,
             replayable=self.replayable,
+            tied_by=tie(self.owner, self.request.headers, self.home),
         )
 
     def again(self, access: Access) -> httpx.Request:
         """The request with another access; its body is in memory by now."""
-        self.request.url = httpx.URL(self.target.url(access.endpoint))
-        self.request.headers["Host"] = self.request.url.netloc.decode("ascii")
-        for name, value in headers_for(access, self.access).items():
-            self.request.headers.pop(name, None)
-            if value:
-                self.request.headers[name] = value
+        before = self.request
+        self.request = httpx.Request(
+            before.method,
+            self.target.url(access.endpoint),
+            headers=resent_headers(before.headers, access, self.access),
+            content=self.body,
+            extensions={**before.extensions, RESENT: True},
+        )
         self.access = access
         return self.request
 
@@ -271,7 +320,9 @@ class HttpxExchange:
     def _struck(self) -> object:
         """Strike the key out of the request, and give the body that is left."""
         # `response.text` takes any encoding that the server names, and fails in some.
-        text = scrub(self.reply().body, _strike(self.request))
+        requests = {self.first, self.request, self.response.request}
+        secrets = [secret for request in requests for secret in _strike(request)]
+        text = scrub(self.reply().body, secrets)
         try:
             return cast("object", json.loads(text))
         except (ValueError, RecursionError):
@@ -307,13 +358,29 @@ def _unsent(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
     return diagnosis
 
 
-class SyncWire:
-    """Does the work of one refused request of a sync client."""
+class Wire:
+    """What both kinds of client share. ``home``: the endpoint of the refused request."""
 
-    def __init__(self, owner: Owner, http: httpx.Client) -> None:
+    def __init__(
+        self, owner: Owner, http: httpx.Client | httpx.AsyncClient, home: str
+    ) -> None:
         self.owner = owner
-        self.http = http
+        self.http: Any = http
+        self.home = home
         self.clock = Clock(owner.policy.budget_s)
+
+    def withheld(self, step: Probe | Resend) -> Unreachable | None:
+        """Why this is not sent: there is no time, or nobody checks who answers there."""
+        url = step.access.endpoint if isinstance(step, Resend) else step.url
+        if not same_origin(url, self.home) and not is_checked(self.http, url):
+            return unchecked()
+        if isinstance(step, Resend):
+            return too_long(step, self.clock)
+        return None if self.clock.left else no_answer(step, "Policy.budget_s is over")
+
+
+class SyncWire(Wire):
+    """Does the work of one refused request of a sync client."""
 
     def do(self, work: Work) -> Any:
         """Do one piece of work; a `Resend` is the flow's own."""
@@ -328,29 +395,24 @@ class SyncWire:
         return answer
 
     def _ask(self, probe: Probe) -> Answer:
-        if not self.clock.left:
-            return no_answer(probe, "Policy.budget_s is over")
-        if probe.checked and not is_checked(self.http, probe):
-            return unchecked()
+        withheld = self.withheld(probe)
+        if withheld:
+            return withheld
         try:
-            request = probe_request(self.http, self.owner, probe, self.clock)
+            request = probe_request(self, probe)
             response = self.http.send(request, stream=True, **AS_IT_IS)
             with contextlib.closing(response):
                 body = b""
                 for piece in response.iter_bytes():
                     body = grown(body + piece, self.clock)
-            return reply_of(response.status_code, response.headers, body)
-        except FAILED as error:
+            url = probe.url
+            return reply_of(response.status_code, response.headers, body, asked=url)
+        except Exception as error:  # somebody's own transport may raise anything
             return no_answer(probe, type(error).__name__)
 
 
-class AsyncWire:
+class AsyncWire(Wire):
     """Does the work of one refused request of an async client; blocks no event loop."""
-
-    def __init__(self, owner: Owner, http: httpx.AsyncClient) -> None:
-        self.owner = owner
-        self.http = http
-        self.clock = Clock(owner.policy.budget_s)
 
     async def do(self, work: Work) -> Any:
         """Do one piece of work; a `Resend` is the flow's own."""
@@ -396,60 +458,59 @@ class AsyncWire:
             works.close()
 
     async def _ask(self, probe: Probe) -> Answer:
-        if not self.clock.left:
-            return no_answer(probe, "Policy.budget_s is over")
-        if probe.checked and not is_checked(self.http, probe):
-            return unchecked()
+        withheld = self.withheld(probe)
+        if withheld:
+            return withheld
         try:
             with anyio.fail_after(self.clock.left):
-                request = probe_request(self.http, self.owner, probe, self.clock)
+                request = probe_request(self, probe)
                 response = await self.http.send(request, stream=True, **AS_IT_IS)
                 async with contextlib.aclosing(response):
                     body = b""
                     async for piece in response.aiter_bytes():
                         body = grown(body + piece, self.clock)
-            return reply_of(response.status_code, response.headers, body)
-        except FAILED as error:
+            url = probe.url
+            return reply_of(response.status_code, response.headers, body, asked=url)
+        except Exception as error:  # somebody's own transport may raise anything
             return no_answer(probe, type(error).__name__)
 
 
 async def diagnose(owner: Owner, http: httpx.AsyncClient) -> Diagnosis:
     """Check what this client may do, and repair nothing."""
-    return await AsyncWire(owner, http).drive(diagnosed(owner))
+    return await AsyncWire(owner, http, owner._access().endpoint).drive(diagnosed(owner))
 
 
 # A probe is sent without our own look at its answer, and follows no redirect: no key
 # travels to another host.
 AS_IT_IS: dict[str, Any] = {"auth": httpx.Auth(), "follow_redirects": False}
-# A strange address is a ValueError or an InvalidURL.
-FAILED = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
 
 
-def probe_request(
-    http: httpx.Client | httpx.AsyncClient, owner: Owner, probe: Probe, clock: Clock
-) -> httpx.Request:
+def probe_request(wire: Wire, probe: Probe) -> httpx.Request:
     """A probe as a request of this httpx client: with its cookies and its timeouts."""
-    headers = probe_headers(owner, probe)
-    left = clock.left
+    http, headers = wire.http, probe_headers(wire.owner, probe, wire.home)
+    left = wire.clock.left
     limits = {n: min(t or left, left) for n, t in http.timeout.as_dict().items()}
-    if probe.checked:
+    if probe.alone or not same_origin(probe.url, wire.home):
         # Cookies and headers of the client are for its own host.
         extensions = {"timeout": limits}
         return httpx.Request("GET", probe.url, headers=headers, extensions=extensions)
     timeout = httpx.Timeout(**limits)
-    request = http.build_request("GET", probe.url, headers=headers, timeout=timeout)
+    request: httpx.Request = http.build_request(
+        "GET", probe.url, headers=headers, timeout=timeout
+    )
     for name in ("x-api-key", "X-Tenant-Id", "Authorization", "Content-Type"):
         if name not in headers:
             request.headers.pop(name, None)
+    log_in(request)
     return request
 
 
-def is_checked(http: httpx.Client | httpx.AsyncClient, probe: Probe) -> bool:
+def is_checked(http: httpx.Client | httpx.AsyncClient, url: str) -> bool:
     """Whether this httpx client is sure to check the certificate of a host.
 
     Somebody's own transport may do anything.
     """
-    transport: Any = http._transport_for_url(httpx.URL(probe.url))
+    transport: Any = http._transport_for_url(httpx.URL(url))
     if not isinstance(transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)):
         return False
     context = getattr(transport._pool, "_ssl_context", None)

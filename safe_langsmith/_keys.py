@@ -26,6 +26,9 @@ KIND_NAMES: dict[KeyKind, str] = {
 }
 
 # Patterns are compiled when they are used: not when a program starts.
+# Each takes time linear in the text, and no text longer than this meets one: whoever
+# writes a profile or a `.env` decides how long a key in it is.
+LONGEST = 1_000
 # LangSmith publishes no grammar for its keys. This shape is what secret scanners
 # have settled on, so it serves as a hint and never as a reason to refuse a key.
 _SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
@@ -77,10 +80,15 @@ def describe(key: str | None, kind: KeyKind | None = None) -> str:
 def clean(key: str) -> str:
     """Take off what is not part of a key: invisible characters, quotes, ``Bearer``,
     ``LANGSMITH_API_KEY=``, a trailing comma or comment. The key itself stays as it is.
+    So does a text that is too long to be a key with something around it.
     """
+    if len(key) > LONGEST:
+        return key
     text = re.sub(_INVISIBLE, "", key).strip()
     text = re.sub(_ASSIGNMENT, "", text)
-    text = re.sub(r"\s+#.*$", "", text).strip().rstrip(",;").strip(_QUOTES + " ")
+    # Not `\s+#.*$`: that takes quadratic time for a run of blanks.
+    text = re.split(r"\s#", text, maxsplit=1)[0]
+    text = text.strip().rstrip(",;").strip(_QUOTES + " ")
     text = re.sub(r"(?i)^bearer\s+", "", text).strip(_QUOTES + " ")
     found = re.match(_SHAPE, text)
     # `KEY=v#c` without a space: python-dotenv keeps the comment in the value.
@@ -94,7 +102,8 @@ def can_be_sent(key: str) -> bool:
 
 def is_code(key: str) -> bool:
     """Whether this is code that would give a key, where only text is taken."""
-    return bool(re.search(r"(getenv|environ|userdata\.get|process\.env|\$\{|\$\()", key))
+    code = r"(getenv|environ|userdata\.get|process\.env|\$\{|\$\()"
+    return bool(re.search(code, key[:LONGEST]))
 
 
 def oddity(key: str) -> str | None:
@@ -102,10 +111,12 @@ def oddity(key: str) -> str | None:
 
     A hint for a key that the server has refused; a key that works is never held to it.
     """
+    if len(key) > LONGEST:
+        return _length_oddity(key)
     if is_code(key):
         return "it is a piece of code and not the key that the code would give"
     if re.search(
-        r"(?i)your.?.?.?(lang\w+.?)?(api.?)?key|placeholder|change.?me|^<.*>$", key
+        r"(?i)your.?.?.?(lang\w{1,20}.?)?(api.?)?key|placeholder|change.?me|^<.*>$", key
     ):
         return "it is a placeholder"
     if re.fullmatch(r"(lsv2_(pt|sk)_)?[.\u2026xX*_-]+", key):
@@ -129,6 +140,10 @@ def oddity(key: str) -> str | None:
 def _shape_oddity(key: str) -> str:
     if re.search(_SHAPE, key.lower()) or clean(key) != key:
         return "there is more around the key than the key"
+    return _length_oddity(key)
+
+
+def _length_oddity(key: str) -> str:
     return f"it has {len(key)} characters, and a LangSmith key has 51"
 
 

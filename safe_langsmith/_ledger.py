@@ -6,6 +6,7 @@ No transport and no decision in here: only who leads, who waits, and what is rem
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -16,27 +17,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from safe_langsmith._access import Access
-    from safe_langsmith._diagnosis import Code, Diagnosis
+    from safe_langsmith._diagnosis import Diagnosis
+    from safe_langsmith._policy import Policy
     from safe_langsmith._settings import Settings, Setup
 
-# These depend on what was asked, so they are remembered for the same operation alone.
-_PER_OPERATION: frozenset[Code] = frozenset(
-    {
-        "permission-missing",
-        "feature-unavailable",
-        "service-key-scope",
-        "blocked-by-proxy",
-        "transient-refusal",
-        "access-denied",
-        "wrong-region",  # a read may be answered where a write is not
-    }
-)
+
+class Found(NamedTuple):
+    """A diagnosis of what could not be repaired.
+
+    ``scope``: the operation that it answers alone; empty: every one with this access.
+    """
+
+    diagnosis: Diagnosis
+    scope: str = ""
+
+    def answers(self, operation: str) -> bool:
+        """Whether this answers another refused operation, too."""
+        return self.scope in ("", operation)
 
 
 class Flight:
     """One diagnosis under way. Whoever meets the same refusal waits for its end.
 
-    ``diagnosis`` is set at the end if it could not be repaired. ``thread`` leads it.
+    ``found`` is set at the end if it could not be repaired. ``thread`` leads it.
     """
 
     def __init__(self, access: Access) -> None:
@@ -44,7 +47,7 @@ class Flight:
         self.process = os.getpid()
         self.thread = threading.get_ident()
         self.ended = threading.Event()
-        self.diagnosis: Diagnosis | None = None
+        self.found: Found | None = None
         self._wakers: list[Callable[[], object]] = []
 
     def when_ended(self, wake: Callable[[], object]) -> None:
@@ -66,7 +69,7 @@ class Flight:
 
 
 class _Memory(NamedTuple):
-    diagnosis: Diagnosis
+    found: Found
     setup: Setup
     until: float
 
@@ -77,14 +80,17 @@ class Ledger:
     def __init__(self) -> None:
         self.last_diagnosis: Diagnosis | None = None
         self.repaired: Settings | None = None
-        # Key and workspace of requests that were let in. Only ever added to.
-        self.worked: set[tuple[str | bytes | None, str | bytes | None]] = set()
+        # Key and workspace of requests that were let in, as hashes: no `repr` shows a key.
+        # Only ever added to.
+        self.worked: set[int] = set()
         self._lock = threading.Lock()
         self._flights: dict[Access, Flight] = {}
         self._memories: dict[tuple[Access, str], _Memory] = {}
         self._repairs: dict[Access, Access] = {}
         self._for_reads: dict[Access, Settings] = {}
         self._said: dict[Hashable, float] = {}
+        # What the tracing path has spent on diagnoses, since when.
+        self._spent = (0.0, -math.inf)
         _ledgers.add(self)
 
     def join(
@@ -150,15 +156,13 @@ class Ledger:
             every = self._for_reads.values()
             return next((s for s in every if s.access == access), None)
 
-    def remember(
-        self, access: Access, setup: Setup, diagnosis: Diagnosis, seconds: float
-    ) -> None:
+    def remember(self, access: Access, setup: Setup, found: Found, seconds: float) -> None:
         """Remember a refusal that could not be repaired, for so many seconds."""
-        memory = _Memory(diagnosis, setup, time.monotonic() + seconds)
+        memory = _Memory(found, setup, time.monotonic() + seconds)
         with self._lock:
-            self._memories[access, _scope(diagnosis)] = memory
+            self._memories[access, found.scope] = memory
 
-    def recall(self, access: Access, operation: str, setup: Setup) -> Diagnosis | None:
+    def recall(self, access: Access, operation: str, setup: Setup) -> Found | None:
         """The remembered diagnosis that answers this operation, or None.
 
         It holds until its time is over, or key, endpoint or workspace change anywhere.
@@ -169,9 +173,26 @@ class Ledger:
                 if memory is None:
                     continue
                 if memory.setup == setup and time.monotonic() < memory.until:
-                    return memory.diagnosis
+                    return memory.found
                 del self._memories[access, scope]
         return None
+
+    def left_for_traces(self, policy: Policy) -> float:
+        """Seconds that the tracing path may still spend: one budget in each cooldown.
+
+        It has no caller who waits for one answer: a server that refuses every other
+        batch would hold up all of them.
+        """
+        with self._lock:
+            spent, since = self._spent
+            if time.monotonic() >= since + policy.cooldown_s:
+                self._spent = spent, _ = 0.0, time.monotonic()
+            return max(0.0, policy.budget_s - spent)
+
+    def spend_on_traces(self, seconds: float) -> None:
+        """Take down what a refusal on the tracing path has cost."""
+        with self._lock:
+            self._spent = (self._spent[0] + seconds, self._spent[1])
 
     def is_news(self, what: Hashable, seconds: float) -> bool:
         """Whether this was not said within so many seconds; it counts as said now."""
@@ -198,15 +219,6 @@ def _after_fork() -> None:  # pragma: no cover  (in another process, but tested)
 
 with contextlib.suppress(AttributeError):  # on Windows, where nothing forks
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _scope(diagnosis: Diagnosis) -> str:
-    return diagnosis.operation if diagnosis.code in _PER_OPERATION else ""
-
-
-def applies_to(diagnosis: Diagnosis, operation: str) -> bool:
-    """Whether what was found for one operation answers another one too."""
-    return _scope(diagnosis) in ("", operation)
 
 
 def retold(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:

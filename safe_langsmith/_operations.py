@@ -63,12 +63,18 @@ _PERSONAL_ONLY = re.compile(
 )
 # These ask by POST, and change nothing.
 _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
-_ORGANIZATION_WIDE = re.compile(r"/orgs/current(/.*)?")
+# A workspace is made, changed and removed by its organization; listing asks for none.
+_ORGANIZATION_WIDE = re.compile(
+    r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
+)
+# The server deduplicates what these bring by its id, so a batch may come twice.
+_RUN_BATCHES = re.compile(r"/runs/(batch|multipart)")
+_LONGEST_PATH = 2_000
 
 
 def route(path: str) -> str:
     """The path of a request as LangSmith documents it, without its prefix and query."""
-    path = "/" + path.partition("?")[0].strip("/")
+    path = "/" + path.partition("?")[0].strip("/")[:_LONGEST_PATH]
     return _PREFIX.sub("", path) or "/"
 
 
@@ -110,9 +116,14 @@ def is_read(method: str, path: str) -> bool:
     )
 
 
-def is_organization_wide(path: str) -> bool:
-    """Whether this path belongs to the organization and not to one workspace."""
-    return bool(_ORGANIZATION_WIDE.fullmatch(route(path)))
+def is_run_batch(method: str, path: str) -> bool:
+    """Whether a request brings runs in a batch, as the tracing threads send them."""
+    return method == "POST" and bool(_RUN_BATCHES.fullmatch(route(path)))
+
+
+def is_organization_wide(method: str, path: str) -> bool:
+    """Whether a call belongs to the organization and not to one workspace."""
+    return bool(_ORGANIZATION_WIDE.fullmatch(f"{method} {route(path)}"))
 
 
 def is_uuid(text: str) -> bool:

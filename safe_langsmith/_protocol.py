@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from safe_langsmith._access import HIDDEN_BY_A_PAGE, Access
+from safe_langsmith._hosts import region_of_web
+from safe_langsmith._operations import is_read, is_run_batch
 
 T = TypeVar("T")
 
@@ -29,6 +31,7 @@ class Reply:
     """An answer of the server to a probe or to the request that was sent again.
 
     ``is_cut``: there was more of it than is read, or it did not come in time.
+    ``redirected_to``: the address that the server sent the request on to, if it did.
     """
 
     status: int
@@ -36,11 +39,12 @@ class Reply:
     content_type: str = ""
     retry_after: float | None = None
     is_cut: bool = False
+    redirected_to: str = ""
 
     @property
     def is_html(self) -> bool:
         """Whether this is a page for people and not an answer of the API."""
-        return "html" in self.content_type or self.body.lstrip()[:1] == "<"
+        return "html" in self.content_type or self.body.lstrip("\ufeff \t\r\n")[:1] == "<"
 
     def data(self) -> Any:
         """The body as JSON, or None where it is none."""
@@ -51,6 +55,15 @@ class Reply:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None
+
+    @property
+    def is_langsmiths(self) -> bool:
+        """Whether this has the form of LangSmith's own errors, whole and unredirected.
+
+        Then the request was not carried out. An odd body says nothing about that.
+        """
+        data = self.data() if not (self.is_cut or self.redirected_to) else None
+        return isinstance(data, dict) and ("error" in data or "detail" in data)
 
     @property
     def message(self) -> str:
@@ -85,6 +98,10 @@ def neighbour(reply: Reply) -> bool:
     """
     if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
         return True
+    # A redirect is never followed with a repaired request; and one that the SDK followed
+    # has turned POST into GET, which the API refuses.
+    if reply.redirected_to and (reply.status == 405 or 300 <= reply.status < 400):
+        return True
     return reply.status in HIDDEN_BY_A_PAGE and reply.is_html
 
 
@@ -118,6 +135,7 @@ class Refusal:
     ``path`` is relative to the endpoint. ``worked``: this client has used the same
     access with success before. ``replayable``: its body can be sent once more.
     ``login``: where an `Authorization` header came from that is none of the client's.
+    ``tied_by``: what ties it to its host: a credential besides the key, if it has one.
     """
 
     method: str
@@ -127,26 +145,41 @@ class Refusal:
     worked: bool = False
     replayable: bool = True
     login: str = ""
+    tied_by: str = ""
 
     @property
     def generic(self) -> bool:
         """Whether the body leaves the cause open, as LangSmith's plain Forbidden does."""
-        return not re.search("|".join(ORG_KEY_WORDINGS), self.reply.body)
+        return not any(wording in self.reply.body for wording in ORG_KEY_WORDINGS)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether sending the request again cannot do anything twice.
+
+        LangSmith's own refusal means that it did nothing, and its web app never does
+        anything. Behind any other refusal the request may have been carried out.
+        """
+        return (
+            self.reply.is_langsmiths
+            or region_of_web(self.access.endpoint) is not None
+            or is_read(self.method, self.path)
+            or is_run_batch(self.method, self.path)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A read-only GET to this address. Without a key it is anonymous.
 
-    ``checked``: with nothing of the client but the key, and only where certificates are
-    checked. It may go to a host that the key was not set for.
+    ``alone``: without the logins, cookies and headers that the client would add. To
+    another host than that of the refused request, every probe goes so.
     """
 
     url: str
     key: str | None = field(default=None, repr=False)
     workspace: str | None = None
     session: bool = False
-    checked: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +193,8 @@ class ProbeAll:
 class Resend:
     """Send the refused request again with this access, its body rewound and unchanged.
 
-    It is allowed because a refusal means that the server did not carry it out. One try
-    per entry of ``waits``, each after so many seconds, until one is not refused.
+    Only where `Refusal.may_be_repeated`. One try per entry of ``waits``, each after so
+    many seconds, until one is not refused. No redirect is followed: it is a refusal, too.
     """
 
     access: Access

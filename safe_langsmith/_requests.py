@@ -9,23 +9,24 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-import urllib3
 from langsmith._internal._multipart import RewindableMultipartBody
 from langsmith.client import _LangSmithHttpAdapter
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.utils import get_netrc_auth, rewind_body
+from requests.structures import CaseInsensitiveDict
+from requests.utils import default_headers, get_netrc_auth, rewind_body
 from tenacity import Retrying
 
 from safe_langsmith._access import Access, is_sure_refusal
 from safe_langsmith._diagnosis import Diagnosis
-from safe_langsmith._hook import Hook
+from safe_langsmith._hook import REDIRECTED, Hook
 from safe_langsmith._hosts import origin, same_origin
 from safe_langsmith._ledger import retold
-from safe_langsmith._operations import is_read, operation
+from safe_langsmith._operations import is_read, is_run_batch, operation
 from safe_langsmith._protocol import (
     Answer,
     Probe,
@@ -51,15 +52,18 @@ from safe_langsmith._wire import (
     ask_all,
     cut,
     do_blocking,
-    headers_for,
+    has_cookie_of_its_own,
+    moved_on,
     no_answer,
     probe_headers,
     probe_retries,
     refused_reply,
     reply_of,
     resend_retries,
+    resent_headers,
     target_of,
     text_of,
+    tie,
     too_long,
     unchecked,
 )
@@ -86,16 +90,32 @@ def answer(
     exchange = RequestsExchange(client, response, kwargs)
     if not exchange.reply().is_refusal:
         return None
-    with RequestsWire(client, exchange) as wire:
-        diagnosis = wire.drive(settle(client, exchange))
+    diagnosis = _settled_trace(client, exchange) if exchange.is_trace else None
+    if not exchange.is_trace:
+        with RequestsWire(client, exchange, client.policy.budget_s) as wire:
+            diagnosis = wire.drive(settle(client, exchange))
     if diagnosis is not None:
         raise exchange.error(diagnosis)
     return exchange.response
 
 
+def _settled_trace(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None:
+    """The same on the tracing path, where all refusals of a cooldown share one budget."""
+    ledger, policy = client._ledger, client.policy
+    left, newest = ledger.left_for_traces(policy), ledger.last_diagnosis
+    if not left and newest is not None and newest.code not in ("ok", "unknown"):
+        return replace(newest, resolved=False)
+    started = time.monotonic()
+    try:
+        with RequestsWire(client, exchange, left) as wire:
+            return wire.drive(settle(client, exchange))
+    finally:
+        ledger.spend_on_traces(time.monotonic() - started)
+
+
 def diagnose(client: SafeClient) -> Diagnosis:
     """Check what this client may do, and repair nothing."""
-    with RequestsWire(client) as wire:
+    with RequestsWire(client, None, client.policy.budget_s) as wire:
         return wire.drive(diagnosed(client))
 
 
@@ -110,6 +130,15 @@ def never_sent(
         diagnosis = no_address(method, path, setup)
     record(client, diagnosis)
     return error_for(diagnosis, instead_of=error)
+
+
+def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The request that the SDK made, if this is what requests made of it for a redirect.
+
+    Copies of a request share its hooks; `Hook` puts the first one there.
+    """
+    first: Any = request.hooks.get(REDIRECTED)
+    return first or request
 
 
 def _is_ours(client: SafeClient, request: requests.PreparedRequest) -> bool:
@@ -137,12 +166,19 @@ class RequestsExchange:
         self.client = client
         self.response = response
         self.kwargs = kwargs
-        request = response.request
+        # What the SDK asked for; requests may have followed a redirect since.
+        answered = response.request
+        self.request = first_request(answered)
+        asked, self.method = self.request.url or "", self.request.method or ""
+        self.redirected_to = moved_on(asked, answered.url or "")
         endpoints = (client.api_url, *client._write_api_urls)
-        self.target = target_of(request.url or "", endpoints)
-        self.access = access_of(self.target.endpoint, request.headers, client._access())
-        self.operation = operation(request.method or "", self.target.path)
-        self.is_read = is_read(request.method or "", self.target.path)
+        self.target = target_of(asked, endpoints)
+        headers = self.request.headers
+        self.access = access_of(self.target.endpoint, headers, client._access())
+        self.home = self.access.endpoint
+        self.operation = operation(self.method, self.target.path)
+        self.is_read = is_read(self.method, self.target.path)
+        self.is_trace = is_run_batch(self.method, self.target.path)
 
     def reply(self) -> Reply:
         """The answer as plain data; the body of a success stays unread."""
@@ -155,24 +191,26 @@ class RequestsExchange:
         except OSError:
             response.close()  # the SDK lets go of it, and with it of an open socket
             raise
-        return refused_reply(response, body)
+        reply = refused_reply(response, body)
+        there = self.redirected_to
+        return replace(reply, redirected_to=there) if there else reply
 
     def refusal(self, *, worked: bool) -> Refusal:
         """The refused request as plain data."""
-        request = self.response.request
         return Refusal(
-            method=request.method or "",
+            method=self.method,
             path=self.target.path,
             reply=self.reply(),
             access=self.access,
             worked=worked,
-            replayable=_is_replayable(request),
+            replayable=_is_replayable(self.request),
             login=self._login(),
+            tied_by=self._tied_by(),
         )
 
     def _login(self) -> str:
         """Where an `Authorization` came from that is none of the client's, or nothing."""
-        client, request = self.client, self.response.request
+        client, request = self.client, self.request
         session, given = client.session, {name.lower() for name in client._headers}
         if "Authorization" not in request.headers or "authorization" in given:
             return ""
@@ -180,6 +218,19 @@ class RequestsExchange:
             return "your session"
         found = session.trust_env and get_netrc_auth(request.url or "")
         return "your .netrc file" if found else "this request"
+
+    def _tied_by(self) -> str:
+        """What ties the request to its host, besides its key; or nothing."""
+        session, login = self.client.session, self._login()
+        if login:
+            return f"the login from {login}"
+        if session.cert or self.kwargs.get("cert"):
+            return "the certificate of your session"
+        if {*session.headers} - {*default_headers()}:
+            return "a header of your session"
+        if has_cookie_of_its_own(session.cookies):
+            return "a cookie of your session"
+        return tie(self.client, self.request.headers, self.home)
 
     def error(self, diagnosis: Diagnosis) -> AccessDeniedError:
         """The error of a diagnosis, for this request."""
@@ -189,27 +240,27 @@ class RequestsExchange:
 
     def resend(self, access: Access) -> Reply:
         """Send the request again with another access, its body from the start."""
-        refused, request = self.response, self.response.request.copy()
+        refused, request = self.response, self.request.copy()
         _ = refused.content  # read to its end, the connection can be used again
         refused.close()
         request.url = self.target.url(access.endpoint)
-        for name, value in headers_for(access, self.access).items():
-            request.headers.pop(name, None)
-            if value:
-                request.headers[name] = value
+        headers = resent_headers(request.headers, access, self.access)
+        request.headers = CaseInsensitiveDict(headers)
         if isinstance(request.body, RewindableMultipartBody):
             request.body.seek(0)
         elif request._body_position is not None:
             rewind_body(request)
         session, kwargs = self.client.session, self.kwargs
-        if not same_origin(access.endpoint, self.access.endpoint):
-            # Another host may have another proxy.
+        if not same_origin(access.endpoint, self.home):
+            # Another host may have another proxy, and gets no certificate of the client.
             there = session.merge_environment_settings(request.url, {}, None, None, None)
-            kwargs = {**kwargs, "proxies": there["proxies"]}
+            kwargs = {**kwargs, "proxies": there["proxies"], "cert": None}
         started = time.perf_counter()
         self.response = session.get_adapter(request.url).send(request, **kwargs)
         self.response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        self.access = access
+        self.request, self.access = request, access
+        if self.response.is_redirect:
+            self.response.close()  # nobody reads it, nor goes on from there
         return self.reply()
 
 
@@ -276,15 +327,17 @@ class RequestsWire:
     """Does the work of one refused request, within the budget of a diagnosis.
 
     Probes go through the client's own session: its proxies, certificates, cookies and
-    headers stay in force. They follow no redirect, so no key travels to another host.
+    headers stay in force at its own host. They follow no redirect, so no key travels to
+    another host.
     """
 
     def __init__(
-        self, client: SafeClient, exchange: RequestsExchange | None = None
+        self, client: SafeClient, exchange: RequestsExchange | None, budget: float
     ) -> None:
         self.client = client
         self.exchange = exchange
-        self.clock = Clock(client.policy.budget_s)
+        self.home = exchange.home if exchange else client.api_url
+        self.clock = Clock(budget)
         # The SDK's adapter retries beneath us and sleeps as long as the server says.
         self.adapter = HTTPAdapter(max_retries=0)
 
@@ -322,6 +375,9 @@ class RequestsWire:
         refused = too_long(step, self.clock)
         if refused:
             return refused
+        url = step.access.endpoint
+        if not same_origin(url, self.home) and not self._is_checked(url):
+            return unchecked()
         retrying = Retrying(**resend_retries(step, self.clock))
         retrying.sleep(step.waits[0])
         reply: Reply = retrying(self.exchange.resend, step.access)
@@ -336,26 +392,34 @@ class RequestsWire:
         if not left:
             return no_answer(probe, "Policy.budget_s is over")
         try:
-            headers = probe_headers(self.client, probe)
-            asked = requests.Request("GET", probe.url, headers)
-            settings: Any = session.merge_environment_settings(
-                probe.url, {}, True, None, None
-            )
-            if probe.checked and not self._is_checked(probe.url, settings):
+            elsewhere = not same_origin(probe.url, self.home)
+            if elsewhere and not self._is_checked(probe.url):
                 return unchecked()
+            headers = probe_headers(self.client, probe, self.home)
+            asked = requests.Request("GET", probe.url, headers)
             # Cookies, headers and logins of the session are for the client's own host.
-            request = asked.prepare() if probe.checked else session.prepare_request(asked)
+            alone = probe.alone or elsewhere
+            request = asked.prepare() if alone else session.prepare_request(asked)
+            settings = self._settings(probe.url)
+            if elsewhere:
+                settings["cert"] = None
             connect, read_one = (min(t, left) for t in self.client._timeout)
             adapter = self._adapter(probe.url)
             response = adapter.send(request, timeout=(connect, read_one), **settings)
             with contextlib.closing(response):
                 body = b"".join(_pieces(response, self.clock))
-            return reply_of(response.status_code, response.headers, body)
-        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-            # The errors of requests are OSErrors; a strange address is a ValueError.
+            url = request.url or ""
+            return reply_of(response.status_code, response.headers, body, asked=url)
+        except Exception as error:  # somebody's own adapter may raise anything
             return no_answer(probe, type(error).__name__)
 
-    def _is_checked(self, url: str, settings: Mapping[str, Any]) -> bool:
+    def _settings(self, url: str) -> dict[str, Any]:
+        """What the session says of proxies, certificates and the like for an address."""
+        session = self.client.session
+        settings: Any = session.merge_environment_settings(url, {}, True, None, None)
+        return dict(settings)
+
+    def _is_checked(self, url: str) -> bool:
         """Whether this session is sure to check the certificate of a host.
 
         Somebody's own adapter may do anything.
@@ -365,7 +429,8 @@ class RequestsWire:
             _LangSmithHttpAdapter,
         )
         refused_with = self.exchange.kwargs if self.exchange else {}
-        return own and bool(settings["verify"] and refused_with.get("verify", True))
+        verify = self._settings(url)["verify"] and refused_with.get("verify", True)
+        return own and bool(verify)
 
     def _adapter(self, url: str) -> BaseAdapter:
         mounted = self.client.session.get_adapter(url)

@@ -43,6 +43,18 @@ from safe_langsmith._protocol import Probe, Refusal, Reply, Resend, Steps, Unrea
 from safe_langsmith._settings import Setting, Setup, disagreements
 
 _MOST_REPAIRS = 3
+# These depend on what was asked, so they answer the same operation alone.
+_PER_OPERATION: frozenset[Code] = frozenset(
+    {
+        "permission-missing",
+        "feature-unavailable",
+        "service-key-scope",
+        "blocked-by-proxy",
+        "transient-refusal",
+        "access-denied",
+        "wrong-region",  # a read may be answered where a write is not
+    }
+)
 _LONGEST_MESSAGE = 300
 _LONGEST_TEXT = 500
 # The same text within quotes and without, in any `.env` and any shell.
@@ -53,10 +65,20 @@ _WRITABLE = ("environment", "dotenv", "default", "none")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The end of a diagnosis, and the repair that the client is to keep, if any."""
+    """The end of a diagnosis, and the repair that the client is to keep, if any.
+
+    ``of_this_request``: another request with the same access might be repaired.
+    """
 
     diagnosis: Diagnosis
     repair: Repair | None = None
+    of_this_request: bool = False
+
+    @property
+    def scope(self) -> str:
+        """The operation that this answers alone; empty: every one with this access."""
+        alone = self.of_this_request or self.diagnosis.code in _PER_OPERATION
+        return self.diagnosis.operation if alone else ""
 
     @property
     def log_line(self) -> str:
@@ -85,6 +107,8 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
             return None if not done else _verdict(case, _again())
         if cause.repair is None or not policy.repair:
             return _verdict(case, cause.otherwise or cause)
+        if not case.refusal.may_be_repeated:
+            return _not_repeated(case, cause)
         if cause.code in done or len(done) == _MOST_REPAIRS:
             return _verdict(case, _again())
         if not case.refusal.replayable:
@@ -122,7 +146,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
         return unsendable
     url = f"{access.endpoint}/sessions?limit=1"
     reply = yield Probe(url, access.key, access.workspace, access.session)
-    if isinstance(reply, Reply) and reply.is_refusal:
+    if isinstance(reply, Reply) and (reply.is_refusal):
         refusal = Refusal("GET", "/sessions", reply, access)
         verdict = yield from resolve(refusal, setup, replace(policy, repair=False))
         if verdict is not None:
@@ -228,6 +252,17 @@ def _unsendable(case: Case, cause: Cause) -> Verdict:
     again = f"call it again: {cause.repair.how}" if cause.repair else ""
     verdict = _verdict(case, replace(cause, next_steps=(again, *cause.next_steps)))
     return Verdict(verdict.diagnosis, cause.repair)
+
+
+def _not_repeated(case: Case, cause: Cause) -> Verdict:
+    """The refusal may be that of a filter behind which the request was carried out."""
+    text = (
+        "the answer is not LangSmith's, so the request may have been carried out, and it "
+        "was not sent again"
+    )
+    case.note("server", "unknown", text)
+    verdict = _verdict(case, cause.otherwise or cause)
+    return replace(verdict, of_this_request=True)
 
 
 def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:

@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Diagnosis
-from safe_langsmith._ledger import Flight, Ledger, applies_to
+from safe_langsmith._ledger import Flight, Found, Ledger
 from safe_langsmith._policy import Policy
-from safe_langsmith._protocol import Refusal, Reply, Resend, Step
+from safe_langsmith._protocol import Refusal, Reply, Resend, Step, Steps
 from safe_langsmith._resolve import Verdict, examine, offline, resolve
 from safe_langsmith._settings import AtConstruction, Setup, as_sent, clear_sdk_caches, read
 
@@ -67,11 +67,15 @@ class Owner(Protocol):
 
 
 class Exchange(Protocol):
-    """A refused request of some HTTP library; a `Resend` changes its access and reply."""
+    """A refused request of some HTTP library; a `Resend` changes its access and reply.
+
+    ``is_read``: it changes nothing. ``is_trace``: a tracing thread sends it.
+    """
 
     access: Access
     operation: str
     is_read: bool
+    is_trace: bool
 
     def reply(self) -> Reply:
         """The newest answer, as plain data."""
@@ -90,6 +94,9 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     for _ in range(_MOST_ROUNDS):
         place = ledger.join(exchange.access, owner._access, is_read=exchange.is_read)
         if isinstance(place, Access):
+            refusal = exchange.refusal(worked=False)
+            if not (refusal.may_be_repeated and refusal.replayable):
+                break
             if not (yield Resend(place)).is_refusal:
                 return None
             continue
@@ -98,17 +105,17 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
             flight, leads = Flight(exchange.access), True
         if leads:
             try:
-                flight.diagnosis = yield from _lead(owner, exchange)
+                flight.found = yield from _lead(owner, exchange)
             finally:
                 ledger.leave(flight)
-            return flight.diagnosis
-        found = flight.diagnosis
-        if found is not None and applies_to(found, exchange.operation):
-            return found
-    return (yield from _lead(owner, exchange))
+            return flight.found and flight.found.diagnosis
+        if flight.found is not None and flight.found.answers(exchange.operation):
+            return flight.found.diagnosis
+    found = yield from _lead(owner, exchange)
+    return found and found.diagnosis
 
 
-def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
+def _lead(owner: Owner, exchange: Exchange) -> Works[Found | None]:
     """Make the diagnosis of a refused request; None if it was answered in the end.
 
     What was found of settings that changed meanwhile is no answer: it is made again, for
@@ -121,9 +128,10 @@ def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
         known = ledger.recall(sent, exchange.operation, setup)
         if known is not None:
             return known
-        worked = (sent.key, sent.workspace) in ledger.worked
+        worked = hash((sent.key, sent.workspace)) in ledger.worked
         refusal = replace(exchange.refusal(worked=worked), access=sent)
-        verdict = yield from resolve(refusal, setup, owner.policy)
+        steps = resolve(refusal, setup, owner.policy)
+        verdict = yield from _paced(owner, exchange, steps)
         if verdict is None or verdict.repair is not None:
             break
         before, read = read, (yield Read())
@@ -134,10 +142,31 @@ def _lead(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     _keep(owner, sent, current, verdict)
     record(owner, verdict.diagnosis)
     if verdict.diagnosis.resolved:
-        logger.warning("%s", verdict.log_line)
+        # What a repair changed is said once; what went by may come again and again.
+        went_by = (verdict.diagnosis.code, sent)
+        is_kept = verdict.repair is not None and verdict.repair.access != sent
+        if is_kept or ledger.is_news(went_by, owner.policy.cooldown_s):
+            logger.warning("%s", verdict.log_line)
         return None
-    ledger.remember(sent, setup, verdict.diagnosis, owner.policy.cooldown_s)
-    return verdict.diagnosis
+    found = Found(verdict.diagnosis, verdict.scope)
+    ledger.remember(sent, setup, found, owner.policy.cooldown_s)
+    return found
+
+
+def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
+    """Let the tracing path pause once in each cooldown; after that it tries at once."""
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Resend) and exchange.is_trace and any(step.waits):
+                pauses = owner._ledger.is_news("pause", owner.policy.cooldown_s)
+                step = step if pauses else replace(step, waits=(0.0,))
+            step = steps.send((yield step))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()
 
 
 def _as_refused(owner: Owner, sent: Access, setup: Setup) -> Setup:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 from tenacity import (
     RetryCallState,
@@ -33,6 +34,8 @@ _PROBE_ATTEMPTS = 3
 # Seconds for a probe to notice by itself that the time is over.
 _GRACE = 0.5
 _CREDENTIALS = frozenset({"x-api-key", "x-tenant-id", "authorization"})
+# What goes along with a request to another host: what its body is, and who asks.
+_TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
 _passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
 
 
@@ -87,23 +90,38 @@ def text_of(value: str | bytes | None) -> str | None:
     return value.decode("latin-1") if isinstance(value, bytes) else value or None
 
 
-def headers_for(access: Access, old: Access) -> dict[str, str | None]:
-    """The headers that give a request another access; None: take the header off."""
-    headers = {"x-api-key": access.key, "X-Tenant-Id": access.workspace}
-    return {**headers, "Authorization": None} if old.session and access.key else headers
+def resent_headers(
+    headers: Mapping[str, Any], access: Access, old: Access
+) -> dict[str, Any]:
+    """The headers of a refused request that is sent again with another access.
+
+    Whatever a session, a `.netrc`, cookies or ``headers=`` added belongs to the host that
+    it was sent to, and goes to no other one.
+    """
+    names = {*_CREDENTIALS} if old.session and access.key else {"x-api-key", "x-tenant-id"}
+    kept = {n: v for n, v in headers.items() if n.lower() not in names}
+    if not same_origin(access.endpoint, old.endpoint):
+        kept = {n: v for n, v in headers.items() if _travels(n.lower())}
+    own = {"x-api-key": access.key, "X-Tenant-Id": access.workspace}
+    return {**kept, **{name: value for name, value in own.items() if value}}
 
 
-def probe_headers(owner: Owner, probe: Probe) -> dict[str, str]:
-    """The headers of a probe: the client's own for its own host, and what is probed."""
+def _travels(name: str) -> bool:
+    return name in _TRAVELLING or name.startswith("content-")
+
+
+def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
+    """The headers of a probe. ``home``: the endpoint of the refused request.
+
+    The client's own go to its own host, and only what is probed goes to another one.
+    """
     headers = {"Accept": "application/json"}
-    if probe.checked:
-        return {**headers, "x-api-key": probe.key or ""}
-    if origin(probe.url) == origin(owner._access().endpoint):
-        own = owner._headers.items()
+    if not probe.alone and same_origin(home, owner._access().endpoint):
+        own = owner._headers.items() if same_origin(probe.url, home) else ()
         headers |= {n: v for n, v in own if n.lower() not in _CREDENTIALS}
     if probe.key:
         headers["x-api-key"] = probe.key
-    elif probe.session:
+    elif probe.session and same_origin(probe.url, owner._access().endpoint):
         own_headers = {n.lower(): v for n, v in owner._headers.items()}
         headers["Authorization"] = own_headers.get("authorization", "")
     if probe.workspace:
@@ -111,14 +129,56 @@ def probe_headers(owner: Owner, probe: Probe) -> dict[str, str]:
     return headers
 
 
+def tie(owner: Owner, headers: Mapping[str, Any], endpoint: str) -> str:
+    """What ties a request to its host: a credential of its own besides the key, or "".
+
+    It means nothing at another host, and the request without it is not the same.
+    """
+    given = {n.lower() for n in owner._custom_headers} - {"x-api-key", "x-tenant-id"}
+    if given:
+        return "what the headers argument adds"
+    if "@" in urlsplit(endpoint).netloc:
+        return "the login in the endpoint's address"
+    found = next((n for n in ("Authorization", "X-Service-Key") if n in headers), "")
+    return f"the header {found}" if found else ""
+
+
+def has_cookie_of_its_own(jar: Iterable[Any]) -> bool:
+    """Whether somebody put a cookie into a jar; those of a server have its domain."""
+    return any(not cookie.domain for cookie in jar)
+
+
 def reply_of(
-    status: int, headers: Mapping[str, str], body: bytes, *, is_cut: bool = False
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    asked: str = "",
+    is_cut: bool = False,
 ) -> Reply:
-    """An answer as plain data."""
+    """An answer as plain data. ``asked``: the address that gave it.
+
+    That of a redirect, which nobody follows, is the address that it names.
+    """
     text = body[:BODY_LIMIT].decode("utf-8", "replace")
     kind = headers.get("Content-Type", "").lower()
     is_cut = is_cut or len(body) > BODY_LIMIT
-    return Reply(status, text, kind, _retry_after(headers.get("Retry-After", "")), is_cut)
+    there = ""
+    if asked and 300 <= status < 400 and "Location" in headers:
+        with contextlib.suppress(ValueError):
+            there = urljoin(asked, headers["Location"])
+    return Reply(
+        status, text, kind, _retry_after(headers.get("Retry-After", "")), is_cut, there
+    )
+
+
+def moved_on(asked: str, answered: str) -> str:
+    """The address that answered, if it is not the one that was asked.
+
+    LangSmith itself redirects from an address with a slash at its end to one without.
+    """
+    plain = [url.partition("?")[0].rstrip("/") for url in (asked, answered)]
+    return answered if plain[0] != plain[1] else ""
 
 
 def cut(response: Any, body: bytes) -> None:
@@ -130,7 +190,9 @@ def cut(response: Any, body: bytes) -> None:
 def refused_reply(response: Any, body: bytes) -> Reply:
     """The answer to the refused request as plain data, with what `cut` took note of."""
     is_cut = "is_cut" in vars(response)
-    return reply_of(response.status_code, response.headers, body, is_cut=is_cut)
+    asked = str(response.request.url or "")
+    headers = response.headers
+    return reply_of(response.status_code, headers, body, asked=asked, is_cut=is_cut)
 
 
 def _retry_after(text: str) -> float | None:
@@ -215,6 +277,8 @@ def ask_all(
             return future.result(clock.left + _GRACE)
         except TooLate:
             return no_answer(probe, "Policy.budget_s is over")
+        except Exception as error:  # a transport of somebody's own may raise anything
+            return no_answer(probe, type(error).__name__)
 
     return tuple(answer(p, f) for p, f in zip(probes, futures, strict=True))
 
@@ -237,7 +301,7 @@ def _begun(ask: Callable[[Probe], Answer], probe: Probe) -> Future[Answer]:
 
 
 def unchecked() -> Unreachable:
-    """A probe that was not sent: this client does not check whom it talks to."""
+    """What was not sent to another host: this client does not check whom it talks to."""
     return Unreachable("this client does not check certificates", withheld=True)
 
 

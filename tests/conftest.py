@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dotenv
 import hypothesis
 import pytest
 import tls
@@ -64,6 +65,9 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.chdir(folder)
+    # As in a program that does not use python-dotenv, whatever the tests have imported.
+    for name in [n for n in sys.modules if n.partition(".")[0] == "dotenv"]:
+        monkeypatch.delitem(sys.modules, name)
     clear_sdk_caches()
     yield
     clear_sdk_caches()
@@ -110,6 +114,12 @@ def hosts() -> Iterator[dict[str, int]]:
     PORTS.clear()
     yield PORTS
     PORTS.clear()
+
+
+@pytest.fixture
+def uses_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a program that has imported python-dotenv."""
+    monkeypatch.setitem(sys.modules, "dotenv", dotenv)
 
 
 @pytest.fixture

@@ -277,6 +277,8 @@ class Scenario:
     headers: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     dotenv: str | None = None
+    # Whether the program has imported python-dotenv.
+    uses_dotenv: bool = True
     # What changes once the client is made.
     later: Mapping[str, str | None] = field(default_factory=dict)
     later_dotenv: str | None = None
@@ -649,7 +651,10 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}",
-        says=("names http://localhost:{port}, but no key for it",),
+        says=(
+            ".env, line 1 names http://localhost:{port}, and a repair does not go there",
+            ".env, line 1 is right, call load_dotenv(override=True)",
+        ),
     ),
     Scenario(
         "the .env's key belongs to its own endpoint, and the endpoint is an argument",
@@ -660,17 +665,19 @@ ROWS: tuple[Scenario, ...] = (
         arguments={"api_url": "{url}"},
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:1\nLANGSMITH_API_KEY={key}",
-        says=("is for another endpoint",),
+        says=("names http://localhost:1, and a repair does not go there",),
         unseen=("key",),
     ),
     Scenario(
-        "key and endpoint together in the .env",
+        "key and endpoint together in the .env: neither is used",
         rotated,
-        "stale-setting",
-        "answered",
-        (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
+        "key-rejected",
+        "raised",
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}\nLANGSMITH_API_KEY={key}",
+        says=(".env, line 2 and line 1 are right, call load_dotenv(override=True)",),
+        unseen=("key",),
     ),
     # wrong-endpoint; the official web hosts have rows of their own, over TLS
     Scenario(
@@ -881,14 +888,14 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, INFO, SESSIONS, SESSIONS, SESSIONS),
         environ=KEY,
-        says=("the answer is not LangSmith's",),
+        says=("the answer is a web page",),
     ),
     Scenario(
         "a proxy that refuses everything in JSON",
         proxy_in_json,
-        "blocked-by-proxy",
+        "access-denied",
         "raised",
-        (SESSIONS, WORKSPACES, PUBLIC, INFO, SESSIONS, SESSIONS, SESSIONS),
+        (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=KEY,
         says=("a request without a key",),
     ),

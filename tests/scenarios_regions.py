@@ -235,7 +235,6 @@ REGION_ROWS = (
             *(SESSIONS, WORKSPACES, PUBLIC, INFO),
             *asked(*OTHERS),
             f"EU: {SESSIONS}",
-            f"EU: {WORKSPACES}",
             "EU: GET /sessions/{foreign}",
         ),
         arguments={"workspace_id": "{foreign}"},
@@ -261,7 +260,7 @@ REGION_ROWS = (
         organization_key_of_two,
         "workspace-required",
         "raised",
-        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}", f"EU: {WORKSPACES}"),
+        requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
         says=(f"used {EU_API}", "{own}  Research", "{other}  Production"),
     ),
     elsewhere(
@@ -469,9 +468,9 @@ REGION_ROWS = (
     elsewhere(
         "a proxy that refuses everything in JSON: no region is asked",
         strangers,
-        "blocked-by-proxy",
+        "access-denied",
         "raised",
-        requests=(*HERE, *[SESSIONS] * 3),
+        requests=HERE,
         environ={"LANGSMITH_API_KEY": GONE},
         home=proxy_in_json,
         saw={},
@@ -479,13 +478,13 @@ REGION_ROWS = (
     elsewhere(
         "a key that does not arrive: no region is asked",
         strangers,
-        "key-rejected",
+        "blocked-by-proxy",
         "raised",
-        requests=HERE,
+        requests=(SESSIONS,),
         environ={"LANGSMITH_API_KEY": GONE},
         home=swallowing,
         saw={},
-        says=("does a proxy take headers off?",),
+        says=("as if none had arrived (401)", "a proxy removes the header x-api-key"),
     ),
     # no address, or of something else
     *(
@@ -523,7 +522,7 @@ REGION_ROWS = (
         another_api,
         "wrong-endpoint",
         "raised",
-        (SESSIONS, WORKSPACES, PUBLIC, INFO, INFO),
+        (SESSIONS, INFO, WORKSPACES, PUBLIC, INFO),
         environ={"LANGSMITH_API_KEY": GONE},
         says=("does not answer like a LangSmith API",),
     ),
@@ -569,11 +568,11 @@ REGION_ROWS = (
     Scenario(
         "a key that does not arrive",
         swallowing,
-        "key-rejected",
+        "access-denied",
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=KEY,
-        says=("does a proxy take headers off?",),
+        says=("a proxy may remove the header x-api-key",),
     ),
     # the web app's address in place of the API's
     *(

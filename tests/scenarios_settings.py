@@ -289,7 +289,10 @@ SETTINGS = (
         arguments={"api_url": "{url}"},
         environ=OLD,
         colab={"LANGSMITH_API_KEY": "{key}", "LANGSMITH_ENDPOINT": "http://localhost:1"},
-        says=("the Colab secret LANGSMITH_API_KEY is for another endpoint; not tried",),
+        says=(
+            "the Colab secret LANGSMITH_ENDPOINT names http://localhost:1, and a repair "
+            "does not go there",
+        ),
         unseen=("key",),
     ),
     Scenario(

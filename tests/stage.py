@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import anyio
+import dotenv
 import pytest
 import tls
 from conftest import PORTS
@@ -165,6 +166,8 @@ class Stage:
         by_profile = isinstance(row.profile, Mapping) and "api_url" in row.profile
         if "api_url" not in arguments and not row.regions and not by_profile:
             self.patch.setenv("LANGSMITH_ENDPOINT", self.server.url)
+        if row.uses_dotenv:
+            self.patch.setitem(sys.modules, "dotenv", dotenv)
         self._set(row.environ)
         self._write(row.dotenv)
         self._write_profile(row.profile)
@@ -206,9 +209,9 @@ class Stage:
             else:
                 self.patch.setenv(name, self.fill(value))
 
-    def _write(self, dotenv: str | None) -> None:
-        if dotenv is not None:
-            Path(".env").write_text(self.fill(dotenv), encoding=self.row.encoding)
+    def _write(self, text: str | None) -> None:
+        if text is not None:
+            Path(".env").write_text(self.fill(text), encoding=self.row.encoding)
 
     def run(self) -> Any:
         """Make the row's call."""

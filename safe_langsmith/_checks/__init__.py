@@ -20,6 +20,7 @@ from safe_langsmith._checks.key import (
     other_login,
     refused_key,
     soiled_key,
+    stripped_key,
 )
 from safe_langsmith._checks.permission import (
     access_denied,
@@ -35,21 +36,24 @@ from safe_langsmith._checks.workspace import (
     foreign_workspace,
     prompt_of_nobody,
     refused_home,
+    soiled_workspace,
     workspace_required,
 )
 
 CHECKS: tuple[Check, ...] = (
     wrong_endpoint,
-    page_by_chance,
     blocked_by_proxy,
+    page_by_chance,
     foreign_credential,
     other_login,
     key_missing,
     legacy_key,
+    stripped_key,
     workspace_required,
     feature_unavailable,
-    stale_setting,
     soiled_key,
+    soiled_workspace,
+    stale_setting,
     address_as_workspace,
     wrong_region,
     refused_key,

@@ -12,15 +12,18 @@ from safe_langsmith._case import (
     info_of,
     is_further_destination,
     is_langsmith,
+    may_go,
 )
 from safe_langsmith._hosts import (
-    DEFAULT_ENDPOINT,
     base_of,
+    is_official,
     origin,
     region_of_web,
+    same_origin,
     shown,
 )
 from safe_langsmith._protocol import (
+    Answer,
     Probe,
     Reply,
     Steps,
@@ -31,15 +34,37 @@ PROXY_WAITS = (0.5, 1.0, 2.0)
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
-    """A page instead of JSON, or 405: is the endpoint a LangSmith API at all?"""
-    if not case.refusal.reply.is_html:
+    """A redirect, a page instead of JSON, or 405: is the endpoint a LangSmith API at all?
+
+    An official host is one, whatever comes from there.
+    """
+    reply = case.refusal.reply
+    if is_official(case.sent.endpoint) or not (reply.is_html or reply.redirected_to):
         return None
+    if reply.redirected_to and not region_of_web(case.sent.endpoint):
+        return _redirected(case, reply.redirected_to)
     return (yield from not_an_api(case))
+
+
+def _redirected(case: Case, there: str) -> Cause:
+    """The request was sent on to another address, which refused it."""
+    here = case.sent.endpoint
+    summary = f"{shown(here)} redirects to {shown(there)}."
+    secure = here.replace("http://", "https://", 1)
+    if secure != here and same_origin(secure, there):
+        return Cause("wrong-endpoint", summary, (set_endpoint(case, shown(secure)),))
+    step = (
+        "this may be a login page: ask who runs "
+        f"{shown(origin(here))} for the address of LangSmith's API"
+    )
+    return Cause("wrong-endpoint", summary, (step,))
 
 
 def not_an_api(case: Case) -> Steps[Cause | None]:
     """Is the endpoint shown to be no LangSmith API? Where is the API, then?"""
     endpoint = case.sent.endpoint
+    if is_official(endpoint):
+        return None
     region = region_of_web(endpoint)
     if region:
         summary = f"{shown(endpoint)} is the LangSmith web app, not the API."
@@ -58,15 +83,19 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
         right = replace(held, endpoint=replace(held.endpoint, value=below))
         return Cause("wrong-endpoint", summary, (step,), right=right)
     summary = f"{shown(endpoint)} does not answer like a LangSmith API."
-    step = set_endpoint(case, DEFAULT_ENDPOINT)
-    return Cause("wrong-endpoint", summary, (f"{step}, or your region's or own address",))
+    where = case.setup.held.endpoint.source
+    step = f"correct {where}: it should hold the address of LangSmith's API"
+    return Cause("wrong-endpoint", summary, (step,))
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
     held = case.setup.held
     step = set_endpoint(case, api)
-    if held.endpoint.source.is_explicit:
+    # What was redirected may have lost its body on the way.
+    if held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
         return Cause("wrong-endpoint", summary, (step,))
+    if not may_go(case, api):
+        return Cause("wrong-endpoint", summary, (step, *why_not_moved(case)))
     endpoint = Setting(api, Source("repair", "the API of that web app"))
     repair = Repair(
         replace(held, endpoint=endpoint), case.sent.session, f"used {api}", step
@@ -83,32 +112,63 @@ def set_endpoint(case: Case, address: str) -> str:
     return f"set LANGSMITH_ENDPOINT={address}"
 
 
+def why_not_moved(case: Case) -> tuple[str, ...]:
+    """What keeps a request at its host that could be answered by another one."""
+    tied = case.refusal.tied_by
+    return (f"it was not sent there: {tied} belongs to this host",) if tied else ()
+
+
 def page_by_chance(case: Case) -> Steps[Cause | None]:
     """A page from an endpoint that is the API: no refusal, whatever it is."""
     yield from ()
-    if case.refusal.reply.status in (401, 403) or not case.refusal.reply.is_html:
+    reply = case.refusal.reply
+    if reply.status in (401, 403) or not reply.is_html:
         return None
     return NO_REFUSAL
 
 
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
-    """LangSmith refuses in JSON; anything else comes from something in between."""
-    yield from ()
-    reply = case.refusal.reply
-    if reply.status not in (401, 403) or reply.data() is not None:
+    """LangSmith refuses in JSON; a page comes from something in between.
+
+    Any other odd body proves nothing. Then it is asked whether a stranger is refused, too.
+    """
+    reply, official = case.refusal.reply, is_official(case.sent.endpoint)
+    there = reply.redirected_to
+    if there and official and not same_origin(case.sent.endpoint, there):
+        text = (
+            f"the request was redirected to {shown(there)}; LangSmith's API does not do so"
+        )
+        return replace(proxy_refused(case, text), repair=None)
+    if reply.is_html and (reply.status in (401, 403) or (official and reply.status == 200)):
+        return proxy_refused(case, "the answer is a web page, and LangSmith's API has none")
+    if reply.status not in (401, 403) or reply.is_langsmiths:
         return None
-    if reply.is_cut and not reply.is_html:
+    if reply.is_cut:
         text = "the answer was too long, or too slow, to be read to its end"
         case.note("proxy", "unknown", text)
-        return None
-    return proxy_refused(
-        case, "the answer is not LangSmith's, which always refuses in JSON"
-    )
+    else:
+        text = "the answer does not have the form of LangSmith's own"
+        case.note("proxy", "unknown", text)
+    info = yield from case.ask(info_of(case.sent.endpoint))
+    if refuses_strangers(info) and not langsmith_refuses_strangers(info):
+        text = "a request without a key, to /info, was refused as well"
+        return proxy_refused(case, text)
+    return None
+
+
+def refuses_strangers(info: Answer) -> bool:
+    """Whether the anonymous question `info_of` was refused, which LangSmith never does."""
+    return isinstance(info, Reply) and info.status in (401, 403)
+
+
+def langsmith_refuses_strangers(info: Answer) -> bool:
+    """Whether it was refused in LangSmith's own form: then nothing can be told apart."""
+    return refuses_strangers(info) and isinstance(info, Reply) and info.is_langsmiths
 
 
 def proxy_refused(case: Case, shown_by: str) -> Cause:
     case.note("proxy", "bad", shown_by)
-    host = origin(case.sent.endpoint)
+    host = shown(origin(case.sent.endpoint))
     return Cause(
         "blocked-by-proxy",
         "a proxy or firewall on the way to LangSmith refused it.",

@@ -9,7 +9,7 @@ from safe_langsmith._case import (
     Case,
     Cause,
     Repair,
-    admits,
+    endpoint_mentions,
     identify,
     info_of,
     is_further_destination,
@@ -18,9 +18,14 @@ from safe_langsmith._case import (
     probe,
     works,
 )
-from safe_langsmith._checks.endpoint import not_an_api, proxy_refused
-from safe_langsmith._checks.settings import newer_settings, replaced
+from safe_langsmith._checks.endpoint import (
+    langsmith_refuses_strangers,
+    not_an_api,
+    refuses_strangers,
+)
+from safe_langsmith._checks.settings import newer_settings, replaced, unused
 from safe_langsmith._hosts import (
+    is_official,
     origin,
     region_of,
     settings_page,
@@ -59,10 +64,11 @@ def other_login(case: Case) -> Steps[Cause | None]:
         return None
     text = f"a login, Authorization, went along with the key, from {place}"
     case.note("key", "unknown", text)
-    if (yield from admits(case, case.sent)) != "bad":
+    together = yield from case.ask(probe(case.sent, "/auth/public"))
+    if not isinstance(together, Reply) or together.status not in (401, 403):
         return None
-    alone = yield from case.ask(probe(case.sent, "/auth/public", checked=True))
-    if judge(alone) != "good":
+    alone = yield from case.ask(probe(case.sent, "/auth/public", alone=True))
+    if judge(alone, case.sent) != "good":
         return None
     host = shown(origin(case.sent.endpoint))
     return Cause(
@@ -78,13 +84,16 @@ def key_missing(case: Case) -> Steps[Cause | None]:
         return None
     held = case.setup.held.key
     page = settings_page(case.sent.endpoint)
-    steps = (f"set LANGSMITH_API_KEY, or pass api_key=; keys are made at {page}",)
+    steps: tuple[str, ...] = (
+        f"set LANGSMITH_API_KEY, or pass api_key=; keys are made at {page}",
+    )
     if is_further_destination(case):
         step = f"give this destination a key; keys are made at {page}"
         return Cause("key-missing", "no key was sent.", (step,))
     if held.source.is_explicit:
         summary = "no key was sent: an empty api_key was passed, so none was looked for."
         return Cause("key-missing", summary, (f"pass a key, or no api_key at all; {page}",))
+    steps = (*unused(case), *steps)
     for fresh in newer_settings(case):
         if not fresh.key.value or (yield from works(case, fresh.access)) != "good":
             continue
@@ -123,6 +132,27 @@ def _legacy(case: Case) -> Cause:
     )
 
 
+def stripped_key(case: Case) -> Steps[Cause | None]:
+    """A key was sent, and the answer is the one to no key at all. Did it get lost?
+
+    LangSmith answers 403 to a key that it does not know.
+    """
+    yield from ()
+    if case.refusal.reply.status != 401 or not case.sent.key:
+        return None
+    text = (
+        "it answers as if no key had arrived (401): a proxy may remove the header x-api-key"
+    )
+    case.note("proxy", "unknown", text)
+    if not is_official(case.sent.endpoint):
+        return None
+    return Cause(
+        "blocked-by-proxy",
+        "a key was sent, and LangSmith answers as if none had arrived (401).",
+        ("ask who runs your network whether a proxy removes the header x-api-key",),
+    )
+
+
 def soiled_key(case: Case) -> Steps[Cause | None]:
     """Is there more in the text than the key, and does the key alone work?"""
     key = case.sent.key or ""
@@ -150,16 +180,16 @@ def refused_key(case: Case) -> Steps[Cause | None]:
         case.note("key", "good", "the server knows the key")
         return None
     info = yield from case.ask(info_of(case.sent.endpoint))
-    if isinstance(info, Reply) and info.status in (401, 403):
-        return proxy_refused(case, "a request without a key, to /info, was refused as well")
+    if refuses_strangers(info):
+        text = "a request without a key, to /info, was refused as well"
+        case.note("proxy", "unknown", text)
     if identity.state == "unknown" and _is_of_another_api(info):
         cause = yield from not_an_api(case)
         if cause:
             return cause
-    if case.refusal.reply.status == 401 and case.sent.key:
-        text = "it answers as if no key had come (401): does a proxy take headers off?"
-        case.note("proxy", "unknown", text)
-    reachable = isinstance(info, Reply) and info.status < 500 and not info.is_html
+    blocked = refuses_strangers(info) and not langsmith_refuses_strangers(info)
+    answers = isinstance(info, Reply) and info.status < 500 and not info.is_html
+    reachable = blocked or (answers and not refuses_strangers(info))
     if identity.state == "unknown" or not reachable:
         case.note("key", "unknown", "whether the server knows the key could not be asked")
         return Cause(
@@ -198,7 +228,10 @@ def _rejected(case: Case) -> Cause:
     summary = f"{shown(case.sent.endpoint)} does not know this key."
     if region_of(case.sent.endpoint):
         case.note("region", "unknown", "the key may belong to another region")
-    steps = (*_own_endpoint(case), *_other_regions(case), _new_key(case))
+    steps = (*unused(case), *_own_endpoint(case), *_other_regions(case))
+    # Where an endpoint is named that nobody reads, the key may be good for that one.
+    if not endpoint_mentions(case):
+        steps = (*steps, _new_key(case))
     return Cause("key-rejected", summary, steps)
 
 
@@ -228,7 +261,7 @@ def _new_key(case: Case) -> str:
 
 def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
-    if not region_of(case.sent.endpoint):
+    if not region_of(case.sent.endpoint) or endpoint_mentions(case):
         return ()
     step = (
         "look at the address of your web app: on eu., apac. or aws.smith.langchain.com, "

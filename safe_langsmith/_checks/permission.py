@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from safe_langsmith._case import (
     Case,
@@ -11,6 +12,7 @@ from safe_langsmith._case import (
     Standing,
     admits,
     identify,
+    judge,
     probe,
     text_in,
 )
@@ -30,6 +32,7 @@ from safe_langsmith._protocol import (
 # How long to wait before a credential that worked is tried once more. LangSmith
 # remembers how it judged a key for about a minute; a diagnosis has less time than that.
 TRANSIENT_WAIT = 3.0
+_LONGEST = 2_000
 
 
 _FEATURE = re.compile(
@@ -45,10 +48,15 @@ _PERMISSION = re.compile(
 )
 
 
+def _said(case: Case) -> str:
+    """What the server said, as far as a pattern looks at it."""
+    return case.refusal.reply.message[:_LONGEST]
+
+
 def feature_unavailable(case: Case) -> Steps[Cause | None]:
     """The server says that a feature or plan is missing."""
     yield from ()
-    if not _FEATURE.search(case.refusal.reply.message):
+    if not _FEATURE.search(_said(case)):
         return None
     return Cause(
         "feature-unavailable",
@@ -68,8 +76,12 @@ def personal_only(case: Case) -> Steps[Cause | None]:
             "LangSmith takes only a personal key (lsv2_pt_) for this call.",
             (f"use a personal key for it; it is made at {page}",),
         )
-    identity = yield from identify(case, case.sent)
-    if is_organization_wide(case.refusal.path) and identity.workspaces is None:
+    if not is_organization_wide(case.refusal.method, case.refusal.path):
+        return None
+    # LangSmith lets a key of the organization in only together with a workspace.
+    alone = replace(case.sent, workspace=None)
+    who = yield from case.ask(probe(alone, "/auth/public"))
+    if judge(who, alone) == "good":
         return Cause(
             "service-key-scope",
             "this service key is scoped to workspaces, and the call is for the whole "
@@ -81,19 +93,21 @@ def personal_only(case: Case) -> Steps[Cause | None]:
 
 def permission_missing(case: Case) -> Steps[Cause | None]:
     """The key is good and in the right workspace. Does its role allow the call?"""
-    named = _PERMISSION.search(case.refusal.reply.message)
+    named = _PERMISSION.search(_said(case))
     needed = named.group(1) if named else None
     needed = needed or permission_for(case.refusal.method, case.refusal.path)
     if not needed:
         return None
     identity = yield from identify(case, case.sent)
     here = yield from _workspace_in_force(case, identity)
-    if not named and (here is None or here.permissions is None):
-        text = f"the role of this key may lack {needed}, which the call needs"
+    # What a workspace lists says nothing about the organization's permissions.
+    of_workspace = here and here.permissions and not needed.startswith("organization:")
+    if of_workspace and here and needed in (here.permissions or ()):
+        text = f"the role has {needed}; an access policy of the organization may deny it"
         case.note("permission", "unknown", text)
         return None
-    if not named and here and needed in (here.permissions or ()):
-        text = f"the role has {needed}; an access policy of the organization may deny it"
+    if not named and not of_workspace:
+        text = f"the role of this key may lack {needed}, which the call needs"
         case.note("permission", "unknown", text)
         return None
     role = f'role "{here.role}"' if here and here.role else "role"

@@ -1,7 +1,7 @@
 """Does another LangSmith region know the key?
 
-Here stands the rule of who may be asked: see `_may_ask`. A key goes to an official host
-over https only, and the transports see to it that certificates are checked.
+Here stands the rule of who may be asked: see `_may_ask`. They are sent the key alone, over
+https, and the transports see to it that certificates are checked.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from safe_langsmith._case import (
     Cause,
     Repair,
     Standing,
+    endpoint_mentions,
     identify,
     info_of,
     is_langsmith,
     listed_in,
+    may_go,
     probe,
 )
-from safe_langsmith._checks.endpoint import set_endpoint
+from safe_langsmith._checks.endpoint import set_endpoint, why_not_moved
 from safe_langsmith._checks.workspace import named_workspaces
 from safe_langsmith._hosts import REGIONS, Region, region_of
 from safe_langsmith._keys import clean, kind_of, oddity
@@ -66,30 +68,30 @@ def _may_ask(case: Case, key: str) -> bool:
 
 
 def endpoint_is_open(case: Case) -> bool:
-    """Whether nobody configured an endpoint: no argument, variable, `.env` or profile."""
+    """Whether no endpoint is configured, nor named, anywhere."""
     setup = case.setup
     held = setup.held.endpoint.source
     if held.kind not in ("default", "none") and held != FOUND_BY_ASKING:
         return False
     # Who gives a request a key of its own, such as a replica's, gives it an endpoint too.
-    if setup.held.key.source.kind == "request":
+    if setup.held.key.source.kind == "request" or endpoint_mentions(case):
         return False
-    places = (setup.environ.endpoint, setup.dotenv.endpoint, setup.profile.endpoint)
-    return not any(place.value and not place.implied for place in places)
+    places = (setup.environ, setup.in_file, setup.colab, setup.profile)
+    return not any(p.endpoint.value and not p.endpoint.implied for p in places)
 
 
 def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
     """What each region thinks of a key; they are asked at the same time."""
     there = [Access(region.api, key) for region in regions]
-    lists = [probe(access, "/workspaces", checked=True) for access in there]
+    lists = [probe(access, "/workspaces") for access in there]
     answers = yield from case.ask_all(lists)
     pairs = list(zip(there, answers, strict=True))
     unlisted = [access for access, said in pairs if listed_in(said) is None]
-    yield from case.ask_all(probe(a, "/auth/public", checked=True) for a in unlisted)
+    yield from case.ask_all(probe(a, "/auth/public") for a in unlisted)
     found = {}
     for region, (access, said) in zip(regions, pairs, strict=True):
         # All is answered by now: this only judges.
-        found[region] = yield from identify(case, access, checked=True)
+        found[region] = yield from identify(case, access)
         if found[region].state == "unknown":
             why = (
                 f": {said.reason}"
@@ -112,13 +114,15 @@ def _one(case: Case, region: Region, identity: Standing, *, sure: bool) -> Cause
         f"this key belongs to region {region.name}, not to {here.name if here else ''}."
     )
     step = set_endpoint(case, region.api)
-    if not sure or not endpoint_is_open(case):
+    steps: tuple[str, ...]
+    if not sure or not endpoint_is_open(case) or not may_go(case, region.api):
+        steps = (step, *why_not_moved(case))
         held = case.setup.held
         moved = replace(held, endpoint=replace(held.endpoint, value=region.api))
-        return Cause("wrong-region", summary, (step,), right=moved if sure else None)
+        return Cause("wrong-region", summary, steps, right=moved if sure else None)
     case.workspaces = identity.workspaces or ()
     workspace, is_certain = _workspace(case, identity)
-    steps: tuple[str, ...] = (step,)
+    steps = (step,)
     if not is_certain:
         name = "name the workspace: set LANGSMITH_WORKSPACE_ID, or pass workspace_id="
         steps = (step, name)

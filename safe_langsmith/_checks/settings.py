@@ -1,7 +1,6 @@
 """Was a setting changed since the client was made, and does the newer one work?
 
-Here stands the rule of repair for keys and endpoints: what may replace what, and which
-key may go where.
+Here stands what may replace what; which hosts a request may go to is in `_case.may_go`.
 """
 
 from __future__ import annotations
@@ -14,17 +13,14 @@ from safe_langsmith._case import (
     Cause,
     Repair,
     admits,
+    endpoint_mentions,
     identify,
+    usable,
     works,
 )
 from safe_langsmith._checks.workspace import named_workspaces
 from safe_langsmith._diagnosis import Code
-from safe_langsmith._hosts import (
-    is_official,
-    region_of_web,
-    same_origin,
-    shown,
-)
+from safe_langsmith._hosts import same_origin, shown
 from safe_langsmith._keys import can_be_sent, clean, kind_of
 from safe_langsmith._protocol import Steps
 from safe_langsmith._settings import Setting, Settings, Source, disagreements
@@ -32,8 +28,7 @@ from safe_langsmith._settings import Setting, Settings, Source, disagreements
 
 def stale_setting(case: Case) -> Steps[Cause | None]:
     """Was a setting changed since the client was made, and does the newer one work?"""
-    for finding in disagreements(case.setup):
-        case.note(finding.subject, finding.state, finding.text)
+    note_disagreements(case)
     held = case.setup.held
     for fresh in newer_settings(case):
         changed = _changes(held, fresh)
@@ -86,19 +81,79 @@ def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
     return {n: new.source for n, (old, new) in pairs.items() if old.value != new.value}
 
 
+def note_disagreements(case: Case) -> None:
+    """Tell on which settings the client, os.environ, `.env` and cache disagree."""
+    for finding in disagreements(case.setup):
+        case.note(finding.subject, finding.state, finding.text)
+
+
 def newer_settings(case: Case) -> list[Settings]:
     """The settings that a newer reading gives, where the rule lets them be used."""
     found: list[Settings] = []
     setup = case.setup
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
-        same = place.key.value == setup.held.key.value
-        newer = place if same else _cleaned(place)
+        newer = usable(case, place)
+        if newer.key.value != setup.held.key.value:
+            newer = _cleaned(newer)
         fresh = _merge(setup.held, newer)
         if fresh.access == setup.held.access or fresh in found:
             continue
-        if _may_be_used(case, setup.held, newer, fresh):
+        if _is_of_this_host(case, newer, fresh):
             found.append(fresh)
     return found
+
+
+def _is_of_this_host(case: Case, newer: Settings, fresh: Settings) -> bool:
+    """Whether a newer key is for the host that it would go to.
+
+    A key that comes with an endpoint is for that; one without is for the host that the
+    program chose.
+    """
+    if fresh.key is not newer.key or newer.key.value is None:
+        return True
+    if same_origin(newer.endpoint.value or case.home, fresh.endpoint.value or ""):
+        return True
+    text = f"{newer.key.source} is for another endpoint; not tried"
+    case.note("settings", "unknown", text)
+    return False
+
+
+def unused(case: Case) -> tuple[str, ...]:
+    """The steps for what a repair may not use, and what may be right all the same."""
+    setup, steps = case.setup, []
+    for place in (setup.environ, setup.profile):
+        source, there = place.endpoint.source, shown(place.endpoint.value or "")
+        if usable(case, place) is not place and not place.endpoint.implied:
+            steps.append(f"if {there}, from {source}, is right, make the client anew")
+    steps += _not_loaded(case)
+    for mention in endpoint_mentions(case):
+        if mention.name:
+            steps.append(
+                f"if {mention.name} is the address to use, name it LANGSMITH_ENDPOINT"
+            )
+        elif mention.place not in " ".join(steps):
+            steps.append(f"look at {mention.place}, which may be meant to name an endpoint")
+    return tuple(dict.fromkeys(steps))
+
+
+def _not_loaded(case: Case) -> list[str]:
+    """The step for settings in a `.env` that are not those in force."""
+    setup, in_file = case.setup, case.setup.in_file
+    if setup.dotenv_counts and usable(case, in_file) is in_file:
+        return []
+    pairs = {
+        in_file.key: setup.held.key,
+        in_file.endpoint: setup.held.endpoint,
+        in_file.workspace: setup.held.workspace,
+    }
+    lines = [
+        new.source.place for new, old in pairs.items() if new.value not in (None, old.value)
+    ]
+    if not lines:
+        return []
+    where = " and ".join([lines[0], *(line.rpartition(", ")[2] for line in lines[1:])])
+    right = "is right" if len(lines) == 1 else "are right"
+    return [f"if {where} {right}, call load_dotenv(override=True) before the client is made"]
 
 
 def _cleaned(newer: Settings) -> Settings:
@@ -127,37 +182,6 @@ def _merge(held: Settings, newer: Settings) -> Settings:
         merged(held.endpoint, newer.endpoint),
         merged(held.workspace, newer.workspace),
     )
-
-
-def _may_be_used(case: Case, held: Settings, newer: Settings, fresh: Settings) -> bool:
-    """Whether a key may go where these settings send it.
-
-    A key is sent only to the host that it was configured for. So a key that comes with
-    an endpoint stays with it, and an endpoint takes along no key of another place,
-    except from one official host to another.
-    """
-    here, there = held.endpoint.value or "", fresh.endpoint.value or ""
-    if region_of_web(there):
-        return False  # no web app is an API
-    configured_for = newer.endpoint.value or case.home
-    new_key = fresh.key is newer.key and newer.key.value is not None
-    if new_key and not same_origin(configured_for, there):
-        source = newer.key.source
-        case.note("settings", "unknown", f"{source} is for another endpoint; not tried")
-        return False
-    if same_origin(here, there) or (is_official(here) and is_official(there)):
-        return True
-    if newer.endpoint.source.kind == "profile":
-        return False
-    if new_key:
-        return True
-    source = newer.endpoint.source
-    case.note(
-        "settings",
-        "unknown",
-        f"{source} names {shown(there)}, but no key for it; the key was not sent there",
-    )
-    return False
 
 
 def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:

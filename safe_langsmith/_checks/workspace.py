@@ -15,7 +15,9 @@ from safe_langsmith._case import (
     identify,
     is_further_destination,
     probe,
+    says_org_scoped,
     text_in,
+    usable,
     works,
 )
 from safe_langsmith._diagnosis import Code
@@ -30,8 +32,15 @@ _MOST_WORKSPACES_TRIED = 3
 
 def workspace_required(case: Case) -> Steps[Cause | None]:
     """The server says that this key needs a workspace. Is there exactly one answer?"""
-    if case.refusal.generic or case.sent.workspace:
+    if case.refusal.generic:
         return None
+    if case.sent.workspace:
+        return Cause(
+            "workspace-required",
+            f"LangSmith says that no workspace arrived ({case.refusal.reply.message}), "
+            f"although the header X-Tenant-Id was sent, with {case.sent.workspace}.",
+            ("ask who runs your network whether a proxy removes the header X-Tenant-Id",),
+        )
     identity = yield from identify(case, case.sent)
     case.workspaces = identity.workspaces or ()
     if identity.workspaces is None:
@@ -80,9 +89,13 @@ def named_workspaces(case: Case) -> list[Setting]:
     LANGSMITH_WORKSPACE_ID of the environment is the setting itself, so it comes alone.
     """
     setup = case.setup
-    if setup.environ.workspace.value:
-        return [setup.environ.workspace]
-    places = (*setup.aliases, setup.profile.workspace, setup.dotenv.workspace)
+    environ, dotenv = usable(case, setup.environ), usable(case, setup.dotenv)
+    if environ.workspace.value:
+        return [environ.workspace]
+    # An alias comes with what else its place has.
+    kinds = {"environment": environ is setup.environ, "dotenv": dotenv is setup.dotenv}
+    aliases = [s for s in setup.aliases if kinds.get(s.source.kind)]
+    places = (*aliases, usable(case, setup.profile).workspace, dotenv.workspace)
     return list({s.value: s for s in reversed(places) if s.value}.values())
 
 
@@ -135,18 +148,24 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
     return Cause(code, summary, steps)
 
 
-def _what_was_meant(case: Case, workspace: str, identity: Standing) -> Steps[Cause | None]:
-    """A workspace that is named, but not by its id alone: find the id."""
-    held = case.setup.held
-    where = held.workspace.source
+def soiled_workspace(case: Case) -> Steps[Cause | None]:
+    """Is there more in the workspace than its id, and can the key use that one?"""
+    workspace = case.sent.workspace or ""
     alone = clean(workspace).partition("#")[0].rstrip()
-    if alone != workspace and is_uuid(alone):
-        if (yield from works(case, replace(case.sent, workspace=alone))) != "good":
-            return None
-        summary = "there is more in the workspace than its id."
-        step = f"correct {where}: it should hold the id alone, {alone}"
-        # As with a key: what is around it is nobody's choice.
-        return _meant(case, alone, summary, step, may_repair=True)
+    if alone == workspace or not is_uuid(alone):
+        return None
+    if (yield from works(case, replace(case.sent, workspace=alone))) != "good":
+        return None
+    summary = "there is more in the workspace than its id."
+    where = case.setup.held.workspace.source
+    step = f"correct {where}: it should hold the id alone, {alone}"
+    # As with a key: what is around it is nobody's choice.
+    return _meant(case, alone, summary, step, may_repair=True)
+
+
+def _what_was_meant(case: Case, workspace: str, identity: Standing) -> Steps[Cause | None]:
+    """A workspace that is named, but not by its id: find the id."""
+    where = case.setup.held.workspace.source
     address = web_address(workspace)
     if address is not None:
         access = replace(case.sent, workspace=address.owner)
@@ -236,6 +255,11 @@ def refused_home(case: Case) -> Steps[Cause | None]:
     identity = yield from identify(case, case.sent)
     if not identity.workspaces or (yield from admits(case, case.sent)) != "bad":
         return None
+    if says_org_scoped((yield from case.ask(probe(case.sent, "/auth/public")))):
+        case.workspaces = identity.workspaces
+        return (
+            yield from _required(case, "this key needs a workspace, and none was sent.")
+        )
     open_ones = []
     for workspace in identity.workspaces[:_MOST_WORKSPACES_TRIED]:
         access = replace(case.sent, workspace=workspace.id)

@@ -7,6 +7,8 @@ tell a value that came from the environment from one that was passed.
     construction    the names, and what is taken down when a client is made
     sources         the words: a value, its source, a setup
     environment     variables, in the SDK's order of names
+    unread          names that nobody reads, and what they mean
+    python_dotenv   python-dotenv, and whether the program uses it
     dotenv_file     the `.env`, line by line, and what goes wrong in it
     profile_file    the profile of LangSmith's CLI
     sdk_cache       what the SDK remembers of the environment
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         SourceKind,
     )
     from safe_langsmith._settings.tracing import read_destinations
+    from safe_langsmith._settings.unread import Mention
 
 __all__ = [
     "FOUND_BY_ASKING",
@@ -48,6 +51,7 @@ __all__ = [
     "AtConstruction",
     "Login",
     "Machine",
+    "Mention",
     "Setting",
     "Settings",
     "Setup",
@@ -73,6 +77,7 @@ _LATE = {
     "environment": ("sendable_key",),
     "sdk_cache": ("clear_sdk_caches",),
     "tracing": ("read_destinations",),
+    "unread": ("Mention",),
     "machine": ("Machine", "read_machine"),
     "reading": ("as_sent", "read"),
     "conflicts": ("disagreements", "remembered"),

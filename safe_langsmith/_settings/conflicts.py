@@ -20,19 +20,15 @@ from safe_langsmith._settings.sources import (
     as_shown,
     part,
 )
+from safe_langsmith._settings.unread import Mention
 
 _TITLES: dict[Name, str] = {
     "API_KEY": "key",
     "ENDPOINT": "endpoint",
     "WORKSPACE_ID": "workspace",
 }
-# Variables of other programs for the same setting, which the SDK's client does not read.
-_UNREAD: dict[str, Name] = {
-    "LANGSMITH_BASE_URL": "ENDPOINT",
-    "LANGCHAIN_BASE_URL": "ENDPOINT",
-    "LANGSMITH_TENANT_ID": "WORKSPACE_ID",
-    "LANGCHAIN_TENANT_ID": "WORKSPACE_ID",
-}
+# The SDK reads these names, if not its client; what they say is told elsewhere.
+_TOLD_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
 
 
 def disagreements(setup: Setup) -> tuple[Finding, ...]:
@@ -45,16 +41,24 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
         used = f"the client uses {what}, from {held.source}"
         if held.source.kind == "cache" and environ.value is None:
             texts.append(f"{used}; os.environ does not have it any more")
-        for now in (environ, part(setup.dotenv, name), part(setup.colab, name)):
+        for now in (environ, part(setup.in_file, name), part(setup.colab, name)):
             if now.value is None or now.value == held.value:
                 continue
             where = "in os.environ is now" if now is environ else "is"
             text = f"{now.source} {where} {as_shown(name, now.value)}; {used}"
-            kept = now.source.kind == "dotenv" and now.source.name == environ.source.name
-            if kept and now.value != environ.value:
-                text += "; without override=True, load_dotenv() keeps what is set already"
+            if now.source.kind == "dotenv":
+                text += _why_not_loaded(setup, now, environ)
             texts.append(text)
     return tuple(Finding("settings", "unknown", text) for text in texts)
+
+
+def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
+    """Why a value in a `.env` is not the one in force, where that is known."""
+    if not setup.dotenv_counts:
+        return "; that file is not used"
+    if in_file.source.name == environ.source.name and in_file.value != environ.value:
+        return "; without override=True, load_dotenv() keeps what is set already"
+    return ""
 
 
 def remembered(setup: Setup) -> tuple[str, ...]:
@@ -72,16 +76,22 @@ def remembered(setup: Setup) -> tuple[str, ...]:
 def conflicts(setup: Setup) -> tuple[Finding, ...]:
     """Name the settings that two names give, or that two places have joined."""
     texts = [t for name in NAMES for t in _two_names(name, part(setup.held, name))]
-    if setup.held.endpoint.source.kind == "default":
-        texts += [
-            f"{name} is set, and the SDK's client does not read it: it reads "
-            "LANGSMITH_ENDPOINT"
-            for name, means in _UNREAD.items()
-            if means == "ENDPOINT" and _text(name)
-        ]
+    for mention in setup.mentions:
+        held = part(setup.held, mention.setting)
+        is_set = held.value and held.source.kind != "default"
+        if mention.name and not is_set and not mention.name.endswith(_TOLD_ELSEWHERE):
+            texts.append(_unread(mention))
     joined = _joined(setup)
     texts += [joined] if joined else []
     return tuple(Finding("settings", "unknown", text) for text in texts)
+
+
+def _unread(mention: Mention) -> str:
+    """Say that nobody reads a name, and which one is read."""
+    is_line = mention.place != mention.name
+    sets = f"{mention.place} sets {mention.name}" if is_line else f"{mention.name} is set"
+    reads = f"it reads LANGSMITH_{mention.setting}"
+    return f"{sets}, and the SDK's client does not read it: {reads}"
 
 
 def _two_names(name: Name, held: Setting) -> list[str]:
@@ -149,7 +159,7 @@ def _others(name: Name, setup: Setup) -> list[str]:
             continue
         shown = as_shown(name, as_read(name, value)) if value.strip() else "blank"
         found.append(f"{variable} ({shown})")
-    in_file = part(setup.dotenv, name)
+    in_file = part(setup.in_file, name)
     if in_file.value not in (None, held.value):
         found.append(f"{in_file.source} ({as_shown(name, in_file.value)})")
     found += [
@@ -160,9 +170,9 @@ def _others(name: Name, setup: Setup) -> list[str]:
     if name == "API_KEY" and setup.login and not setup.session:
         found.append(str(setup.login))
     found += [
-        f"{variable} (the client does not read it)"
-        for variable, means in _UNREAD.items()
-        if means == name and _text(variable)
+        f"{mention.place} (the client does not read it)"
+        for mention in setup.mentions
+        if mention.name == mention.place and mention.setting == name
     ]
     return found
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from langsmith._internal import _profiles
 
@@ -29,12 +30,16 @@ _profiles._PACKAGE_DIR = (  # type: ignore[assignment]
 )
 
 
-class AtConstruction(NamedTuple):
-    """What was passed to a client and what the environment said when it was made."""
+@dataclass(frozen=True, slots=True)
+class AtConstruction:
+    """What was passed to a client and what the environment said when it was made.
+
+    No `repr` shows ``environ``: there is a key in it.
+    """
 
     held: Access
     arguments: frozenset[str]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     profile: tuple[str | None, str | None] = (None, None)
 
 

@@ -7,25 +7,29 @@ import os
 import re
 import stat
 import sys
-from collections import ChainMap
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
-
-import dotenv
-from dotenv.parser import Binding, Original, parse_stream
-from dotenv.variables import parse_variables
 
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._settings.construction import NAMES
 from safe_langsmith._settings.environment import settings_in
+from safe_langsmith._settings.python_dotenv import (
+    Binding,
+    Original,
+    find_dotenv,
+    parse_stream,
+    program_uses_it,
+)
 from safe_langsmith._settings.sources import Settings, part
+from safe_langsmith._settings.unread import Mention, meaning, meant_by
 
 Choice = str | os.PathLike[str] | Literal[False] | None
 # python-dotenv takes some seconds for a file of a million characters.
 LARGEST_FILE = 100_000
-# A value that refers to others may grow beyond every bound.
-_LONGEST_VALUE = 10_000
+# And quadratic time for a run of blanks: its pattern for a comment is `\s+#.*`.
+_LONG_RUN = re.compile(r"([^\S\r\n]{100})[^\S\r\n]+")
 _MOST_LINES = 4
 _SWITCH = "PYTHON_DOTENV_DISABLED"
 _OURS = ("LANGSMITH_", "LANGCHAIN_")
@@ -33,12 +37,18 @@ _UNQUOTED = re.compile(r"=[^\S\r\n]*[^\s\"']")
 _CURLY = "\u201c\u201d\u2018\u2019"
 
 
-class File(NamedTuple):
-    """The variables of a `.env`, and the place of each."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """The variables of a `.env`, and the place of each.
 
-    values: Mapping[str, str | None] = {}
-    place: Mapping[str, str] = {}
+    A value that refers to a variable (``${NAME}``) is left out. ``mentions`` are the
+    settings that a line means and does not set.
+    """
+
+    values: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    place: Mapping[str, str] = field(default_factory=dict)
     known_as: str = ""
+    mentions: tuple[Mention, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -47,40 +57,56 @@ class File(NamedTuple):
 
 
 class Dotenv(NamedTuple):
-    """The `.env` of the working directory, and the one that the script would load."""
+    """The `.env` that load_dotenv() finds, and whether a repair may use it.
+
+    ``here`` is that of the working directory, if it is another one.
+    """
 
     found: File = File()
-    beside_script: File = File()
+    counts: bool = False
+    here: File = File()
     notes: tuple[Finding, ...] = ()
 
 
 def read_dotenv(choice: Choice) -> Dotenv:
-    """Read the `.env` that is chosen, or the nearest one from this folder upwards."""
+    """Read the `.env` that is chosen, or the one that load_dotenv() would find.
+
+    It looks from the script's folder upwards; in a notebook, at a prompt, and in a
+    command that is installed, from the working directory.
+    """
     if choice is False:
         return Dotenv()
     try:
-        path = Path(dotenv.find_dotenv(usecwd=True) if choice is None else choice)
+        here = Path(find_dotenv(usecwd=True) if choice is None else choice)
     except OSError as error:  # the working directory is gone
-        return Dotenv(notes=(_unreadable(".env", error.strerror or "cannot be found"),))
+        why = error.strerror or "cannot be found"
+        return Dotenv(File(), notes=(_unreadable(".env", why),))
     if choice is not None:
-        found, notes = read_file(path)
-        return _unless_disabled(found, notes)
+        found, notes = read_file(here)
+        return _unless_disabled(Dotenv(found, counts=True, notes=notes))
+    script = _folders_of_script()
+    path = here if script is None else _in_one_of(script)
     found, notes = read_file(path) if path != Path() else (File(), ())
-    other = _of_script()
-    beside, _ = read_file(other) if other and other != path else (File(), ())
-    notes = (*notes, *_elsewhere(found, beside))
-    return _unless_disabled(found, notes)._replace(beside_script=beside)
+    other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
+    counts = program_uses_it()
+    if not counts and ours(found.values):
+        text = f"{found.known_as} is not used: this program does not import python-dotenv"
+        notes = (*notes, Finding("settings", "unknown", text))
+    notes = (*notes, *_elsewhere(found, other))
+    return _unless_disabled(Dotenv(found, counts, other, notes))
 
 
-def _unless_disabled(found: File, notes: tuple[Finding, ...]) -> Dotenv:
+def _unless_disabled(dotenv: Dotenv) -> Dotenv:
     """Take nothing from the file where its loading is switched off."""
+    found = dotenv.found
     if not switched_off() or not ours(found.values):
-        return Dotenv(found, notes=notes)
+        return dotenv
     text = (
         f"{_SWITCH} is set: load_dotenv() of python-dotenv 1.2 or newer loads nothing, and "
         f"{found.known_as} is not used"
     )
-    return Dotenv(notes=(*notes, Finding("settings", "bad", text)))
+    notes = (*dotenv.notes, Finding("settings", "bad", text))
+    return dotenv._replace(counts=False, notes=notes)
 
 
 def switched_off() -> bool:
@@ -88,43 +114,52 @@ def switched_off() -> bool:
     return os.environ.get(_SWITCH, "").casefold() in ("1", "true", "t", "yes", "y")
 
 
-def _elsewhere(found: File, beside: File) -> tuple[Finding, ...]:
-    """Name the settings of the script's `.env` that are in force nowhere."""
+def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
+    """Name the settings of the working directory's `.env` that are in force nowhere."""
     for name in NAMES:
-        other = part(beside.settings, name)
+        other = part(here.settings, name)
         now = part(settings_in(os.environ, "environment"), name)
         if other.value in (None, now.value, part(found.settings, name).value):
             continue
-        was = f"{found.known_as} was read" if found.known_as else "no .env was found"
+        finds = f"it finds {found.known_as}" if found.known_as else "it finds none there"
         text = (
-            f"{other.source.place} sets {other.source.name}, and is not in force: {was}, "
-            "from the working directory upwards. load_dotenv() in a script looks from "
-            "the script's folder upwards"
+            f"{other.source.place} sets {other.source.name}, and is not used: "
+            f"load_dotenv() looks from the script's folder upwards, and {finds}"
         )
         return (Finding("settings", "unknown", text),)
     return ()
 
 
-def _of_script() -> Path | None:
-    """The `.env` that load_dotenv() finds in the script that runs, or None."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
+def _folders_of_script() -> list[Path] | None:
+    """The folder of the script that runs, and those above it; None if there is none."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
     if not isinstance(file, str):  # a notebook, or a prompt
         return None
     try:
-        folders = Path(file).absolute().parents
-        if Path(sys.prefix) in folders:  # a command that is installed, no script
-            return None
-        return next((f / ".env" for f in folders if (f / ".env").is_file()), None)
-    except OSError:  # a folder above that may not be looked into
+        folders = list(Path(file).absolute().parents)
+    except OSError:
         return None
+    of_a_command = {Path(sys.prefix), Path(__file__).parent.parent}
+    return None if of_a_command & {*folders} else folders
+
+
+def _in_one_of(folders: Iterable[Path]) -> Path:
+    """The first `.env` in these folders; an empty path if there is none."""
+    try:
+        return next((f / ".env" for f in folders if (f / ".env").is_file()), Path())
+    except OSError:  # a folder above that may not be looked into
+        return Path()
 
 
 def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
     """Read one file, bounded, whatever is in it."""
     known_as = short(path)
     raw, why = read_bytes(path, LARGEST_FILE)
+    # Nobody knows what it says, so it may name an endpoint.
+    nothing = File(mentions=(Mention("ENDPOINT", known_as),))
     if why:
-        return File(), (_unreadable(known_as, why),)
+        return nothing, (_unreadable(known_as, why),)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -132,7 +167,7 @@ def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
         line = raw[: error.start].count(b"\n") + 1
         what = "it is UTF-16" if utf_16 else f"line {line} is not UTF-8"
         why = f"{what}; save it as UTF-8"
-        return File(), (_unreadable(known_as, why, "bad"),)
+        return nothing, (_unreadable(known_as, why, "bad"),)
     file, notes = _parse(text, known_as)
     return file, (*_byte_order_mark(raw, known_as), *notes)
 
@@ -166,39 +201,60 @@ def _byte_order_mark(raw: bytes, known_as: str) -> tuple[Finding, ...]:
 
 
 def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
-    bindings = list(parse_stream(io.StringIO(text)))
+    bindings = list(parse_stream(io.StringIO(_LONG_RUN.sub(r"\1", text))))
     broken = [b for b in bindings if b.error]
     named = [b for b in bindings if b.key and not b.error]
     place = {str(b.key): f"{known_as}, line {_line(b.original)}" for b in named}
-    file = File(_resolved(named), place, known_as)
+    referring = [b for b in named if _refers(b)]
+    # The last line of a name counts, so what it says is all that counts.
+    values = {str(b.key): None if b in referring else b.value for b in named}
+    mentions = tuple(_mentions(bindings, values, known_as))
+    file = File(values, place, known_as, mentions)
     notes = (*_unparsed(broken, known_as), *_traps(named, known_as))
-    return file, notes
+    return file, (*notes, *_references(referring, known_as))
 
 
-def _resolved(bindings: Iterable[Binding]) -> dict[str, str | None]:
-    """The values with ``${NAME}`` filled in, as python-dotenv does; none too long."""
-    values: dict[str, str | None] = {}
-    around: dict[str, str | None] = {**os.environ}
-    known = ChainMap(values, around)
+def _refers(binding: Binding) -> bool:
+    """Whether python-dotenv would fill in a variable: ``${NAME}``.
+
+    A file that nobody loaded could so have any secret of the environment sent or shown.
+    """
+    # Its own pattern for that takes quadratic time.
+    return "${" in (binding.value or "")
+
+
+def _mentions(
+    bindings: Iterable[Binding], values: Mapping[str, str | None], known_as: str
+) -> Iterable[Mention]:
+    """What lines mean and do not set."""
     for binding in bindings:
-        if binding.value is None:
-            values[str(binding.key)] = None
-            continue
-        text = ""
-        for atom in parse_variables(binding.value):
-            text += atom.resolve(known)
-            if len(text) > _LONGEST_VALUE:
-                break
-        values[str(binding.key)] = text if len(text) <= _LONGEST_VALUE else None
-    return values
+        name, text = str(binding.key or ""), binding.original.string
+        value = values.get(name)
+        setting = meaning(name, value) if value else meant_by(text)
+        if setting:
+            place = f"{known_as}, line {_line(binding.original)}"
+            yield Mention(setting, place, name if value else "")
+
+
+def _references(referring: list[Binding], known_as: str) -> list[Finding]:
+    texts = [
+        f"{known_as}, line {_line(b.original)}: {b.key} refers to a variable, so its "
+        "value is not looked up and not used"
+        for b in referring
+        if str(b.key).startswith(_OURS)
+    ]
+    return [Finding("settings", "unknown", text) for text in texts[:_MOST_LINES]]
 
 
 def _unparsed(broken: list[Binding], known_as: str) -> list[Finding]:
     """Name the lines that python-dotenv skips, those about LangSmith first."""
-    about = re.compile("|".join(_OURS))
-    first = sorted(broken, key=lambda b: not about.search(b.original.string))[:_MOST_LINES]
-    lines = sorted(_line(b.original) for b in first)
-    told = [f"{known_as}, line {n}: cannot be parsed, so it sets nothing" for n in lines]
+    meant = {_line(b.original): meant_by(b.original.string) for b in broken}
+    lines = sorted(sorted(meant, key=lambda line: meant[line] is None)[:_MOST_LINES])
+    told = [
+        f"{known_as}, line {n}: cannot be parsed, so it sets nothing"
+        + (f"; was it meant to set LANGSMITH_{meant[n]}?" if meant[n] else "")
+        for n in lines
+    ]
     if len(broken) > _MOST_LINES:
         more = len(broken) - _MOST_LINES
         told.append(f"{known_as}: {more} more lines cannot be parsed")

@@ -17,6 +17,7 @@ from safe_langsmith._hosts import DEFAULT_ENDPOINT
 from safe_langsmith._settings.dotenv_file import read_bytes, short
 from safe_langsmith._settings.releases import advice, installed
 from safe_langsmith._settings.sources import Login, Setting, Settings, Source
+from safe_langsmith._settings.unread import Mention
 
 _LARGEST_FILE = 1_000_000
 _MOST_NAMES = 5
@@ -28,11 +29,15 @@ _ELSEWHERE = {
 
 
 class Profile(NamedTuple):
-    """What the profile sets, the login session in it, and what was odd."""
+    """What the profile sets, the login session in it, and what was odd.
+
+    ``mentions``: a file of profiles of which none can be read may name an endpoint.
+    """
 
     settings: Settings = Settings()
     login: Login | None = None
     notes: tuple[Finding, ...] = ()
+    mentions: tuple[Mention, ...] = ()
 
 
 def read_profile(name: str | None, config_path: str | None) -> Profile:
@@ -46,11 +51,11 @@ def read_profile(name: str | None, config_path: str | None) -> Profile:
             return _missing(path, config_path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its path is not one"
-        return _noted(f"the profile file could not be read: {why}")
+        return _noted("the profile file", f"the profile file could not be read: {why}")
     known_as = short(path)
     data, why = _json_in(path, known_as)
     if why:
-        return _noted(why, "bad")
+        return _noted(known_as, why, "bad")
     try:
         found = _profiles.load_profile_client_config(**chosen)
         state = found.profile_state
@@ -59,11 +64,13 @@ def read_profile(name: str | None, config_path: str | None) -> Profile:
         return _as_profile(found, state.profile_name, known_as, data["profiles"])
     except Exception as error:  # the SDK's loader trusts the shape of the file
         text = f"{known_as}: the SDK cannot read this profile ({type(error).__name__})"
-        return _noted(text, "bad")
+        return _noted(known_as, text, "bad")
 
 
-def _noted(text: str, state: State = "unknown") -> Profile:
-    return Profile(notes=(Finding("settings", state, text),))
+def _noted(place: str, text: str, state: State = "unknown") -> Profile:
+    """Nothing is read from there, and nobody knows what it says."""
+    notes = (Finding("settings", state, text),)
+    return Profile(notes=notes, mentions=(Mention("ENDPOINT", place),))
 
 
 def _missing(path: Path | None, config_path: str | None) -> Profile:
@@ -73,7 +80,8 @@ def _missing(path: Path | None, config_path: str | None) -> Profile:
         who = "the profile_config_path argument"
     elif not os.environ.get(who):
         return Profile()
-    return _noted(f"{who} names {short(path) if path else 'a file'}, which is not there")
+    named = short(path) if path else "a file"
+    return _noted(named, f"{who} names {named}, which is not there")
 
 
 def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
@@ -105,9 +113,9 @@ def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -
     if name or variable:
         who = "the profile argument" if name else "LANGSMITH_PROFILE"
         text = f"{who} names profile {name or variable!r}; {known_as} has {has}"
-        return _noted(text, "bad")
+        return _noted(known_as, text, "bad")
     text = f"{known_as} names no current_profile, so none is used; it has {has}"
-    return _noted(text)
+    return _noted(known_as, text)
 
 
 def _as_profile(

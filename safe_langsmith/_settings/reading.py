@@ -12,10 +12,10 @@ from safe_langsmith._hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._keys import clean
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
-from safe_langsmith._settings.construction import AtConstruction, Name
-from safe_langsmith._settings.dotenv_file import Choice, File, read_dotenv
+from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
+from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
 from safe_langsmith._settings.environment import environ_now, settings_in
-from safe_langsmith._settings.profile_file import read_profile
+from safe_langsmith._settings.profile_file import Profile, read_profile
 from safe_langsmith._settings.releases import installed
 from safe_langsmith._settings.sdk_cache import read_cache
 from safe_langsmith._settings.sources import (
@@ -27,6 +27,7 @@ from safe_langsmith._settings.sources import (
     part,
 )
 from safe_langsmith._settings.tracing import read_project, read_switch
+from safe_langsmith._settings.unread import Mention, mentions_in
 
 
 def read(
@@ -53,11 +54,13 @@ def read(
     setup = Setup(
         held=Settings(),
         environ=environ_now(),
-        dotenv=files.found.settings,
+        dotenv=files.found.settings if files.counts else Settings(),
+        in_file=files.found.settings,
         colab=secrets.settings,
         profile=profile.settings,
         cached=read_cache(),
-        aliases=_aliases(files.found),
+        aliases=_aliases(files.found if files.counts else File()),
+        mentions=_mentions(files, profile),
         login=profile.login,
         project=project,
         tracing=tracing,
@@ -67,9 +70,7 @@ def read(
     values = (client_values.key, client_values.endpoint, client_values.workspace)
     held = Settings(
         *(
-            _with_line(
-                name, _trace(name, value, setup, born, repaired), files.beside_script
-            )
+            _trace(name, value, setup, born, repaired)
             for name, value in zip(ARGUMENTS, values, strict=True)
         )
     )
@@ -160,18 +161,28 @@ def _initial(name: Name, held: Access) -> str | None:
     return initial.get(name, held.workspace)
 
 
-def _with_line(name: Name, held: Setting, beside_script: File) -> Setting:
-    """Say which line of the script's own `.env` a variable was loaded from."""
-    if held.source.kind != "environment" or held.source.place:
-        return held
-    return _loaded_from(held, part(beside_script.settings, name))
-
-
 def _loaded_from(variable: Setting, in_file: Setting) -> Setting:
     """Say which line of the `.env` a variable was loaded from, where it is the same."""
     if variable.value != in_file.value:
         return variable
     return replace(variable, source=replace(variable.source, place=in_file.source.place))
+
+
+def _mentions(files: Dotenv, profile: Profile) -> tuple[Mention, ...]:
+    """Settings that are named anywhere, and not where the SDK's client reads them.
+
+    A `.env` that is not used names its settings so, too.
+    """
+    found = [*mentions_in(os.environ), *files.found.mentions, *files.here.mentions]
+    found += profile.mentions
+    unused = [files.here] if files.counts else [files.here, files.found]
+    for file in unused:
+        found += [
+            Mention(name, setting.source.place)
+            for name in NAMES
+            if (setting := part(file.settings, name)).value
+        ]
+    return tuple(found)
 
 
 def _aliases(in_file: File) -> tuple[Setting, ...]:

@@ -15,6 +15,7 @@ from safe_langsmith._settings.construction import Name
 
 if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Finding
+    from safe_langsmith._settings.unread import Mention
 
 SourceKind = Literal[
     "argument",
@@ -119,8 +120,10 @@ class PassedOver(NamedTuple):
 class Setup:
     """All that is configured: what the client holds, and what could be newer.
 
-    ``environ``, ``dotenv``, ``colab`` and ``profile`` are read now. ``aliases`` are
-    variables that people set for the workspace and that the SDK's client does not read.
+    ``environ``, ``dotenv``, ``colab`` and ``profile`` are read now. ``in_file`` is what
+    the `.env` says; ``dotenv`` is the same where that may drive a repair, else nothing.
+    ``aliases`` are variables that people set for the workspace and that the SDK's client
+    does not read. ``mentions`` are settings that are named where nobody reads them.
     ``notes`` say what was odd while reading. ``cached`` is what the SDK's cache answers.
     ``langsmith`` is the installed release.
     """
@@ -128,10 +131,12 @@ class Setup:
     held: Settings
     environ: Settings = Settings()
     dotenv: Settings = Settings()
+    in_file: Settings = Settings()
     colab: Settings = Settings()
     profile: Settings = Settings()
     cached: Settings = Settings()
     aliases: tuple[Setting, ...] = ()
+    mentions: tuple[Mention, ...] = ()
     login: Login | None = None
     project: Setting = Setting()
     tracing: Setting = Setting()
@@ -147,10 +152,15 @@ class Setup:
         return replace(self.held.access, session=self.session)
 
     @property
+    def dotenv_counts(self) -> bool:
+        """Whether the `.env` may drive a repair."""
+        return self.dotenv == self.in_file
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every key that was read, to be struck out of texts."""
         places = (self.held, self.environ, self.dotenv, self.colab, self.profile)
-        everywhere = (*places, self.cached)
+        everywhere = (*places, self.in_file, self.cached)
         return tuple({s.key.value for s in everywhere if s.key.value})
 
 

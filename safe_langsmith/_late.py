@@ -1,0 +1,33 @@
+"""What only a refusal needs is imported after one, and never while the process forks.
+
+A module that is being imported is locked. A child that is forked just then waits for
+that lock for ever: the thread that holds it does not exist there. So a fork waits until
+these imports, which take a moment, are over.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+
+_MODULES = ("_requests", "_httpx", "_tracing", "_replay", "_verify", "_notebook")
+_lock = threading.RLock()
+_loaded = threading.Event()
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # not on Windows
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_lock.release,
+    )
+
+
+def load() -> None:
+    """Import it, once. An import that stands within a function comes after this."""
+    if _loaded.is_set():
+        return
+    with _lock:
+        for name in _MODULES:
+            importlib.import_module(f"safe_langsmith.{name}")
+    _loaded.set()

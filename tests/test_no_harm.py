@@ -1,0 +1,751 @@
+"""What the plain client would never do, this one does not do: one test for each class."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import langsmith
+import pytest
+import requests
+from conftest import QUICK, Serve
+from proxy import Line, Proxy, Request
+from requests.adapters import BaseAdapter
+from scenarios import GONE, HTML_403, PAGE
+from stage import assert_no_secret, closing
+from traces import record
+
+import safe_langsmith
+from safe_langsmith import (
+    AccessDeniedError,
+    BlockedByProxyError,
+    KeyRejectedError,
+    PermissionMissingError,
+    Policy,
+    SafeAsyncClient,
+    SafeClient,
+    ServiceKeyScopeError,
+    WrongEndpointError,
+)
+from safe_langsmith._fix import write
+from safe_langsmith._hosts import REGIONS
+from safe_langsmith._keys import clean, is_code, kind_of, mask, oddity, scrub
+from safe_langsmith._operations import operation, permission_for
+from safe_langsmith._settings.dotenv_file import read_file
+from safe_langsmith._settings.unread import meaning, meant_by
+from safe_langsmith.testing import SimulatedLangSmith
+
+OPENAI = "sk-proj-0123456789abcdef0123456789abcdefSECRET"
+FORBIDDEN = {"error": "Forbidden"}
+
+
+@pytest.fixture
+def other() -> Iterator[SimulatedLangSmith]:
+    """A host that the program did not choose. It takes every key."""
+    with SimulatedLangSmith() as simulated:
+        simulated.answer("*", status=200, body=[])
+        yield simulated
+
+
+def list_projects(make: Callable[[], Any]) -> Any:
+    client = make()
+    return [project.name for project in client.list_projects()]
+
+
+def list_projects_async(make: Callable[[], Any]) -> Any:
+    client = make()
+
+    async def call() -> Any:
+        return (await client._arequest_with_retries("GET", "/sessions")).json()
+
+    return anyio.run(closing, client, call)
+
+
+def diagnose(make: Callable[[], Any]) -> Any:
+    return make().diagnose()
+
+
+def bare_diagnose(make: Callable[[], Any]) -> Any:
+    return safe_langsmith.diagnose(policy=make().policy)
+
+
+# --- secrets and data stay with their host ------------------------------------------------
+
+LINES = (
+    "LANGSMITH_ENDPOINT={other}\nLANGSMITH_API_KEY=${{LANGSMITH_API_KEY}}",
+    "LANGSMITH_ENDPOINT={other}\nLANGSMITH_API_KEY=${{OPENAI_API_KEY}}",
+    "LANGSMITH_ENDPOINT={other}\nLANGSMITH_API_KEY=${{NOTHING:-lsv2}}${{OPENAI_API_KEY}}",
+    "LANGSMITH_ENDPOINT={other}/${{OPENAI_API_KEY}}\nLANGSMITH_API_KEY=" + GONE,
+    "LANGSMITH_WORKSPACE_ID=${{OPENAI_API_KEY}}",
+    "LANGSMITH_API_KEY=${{OPENAI_API_KEY}}",
+)
+WAYS: tuple[tuple[type[Any], Callable[[Callable[[], Any]], Any]], ...] = (
+    (SafeClient, list_projects),
+    (SafeAsyncClient, list_projects_async),
+    (SafeClient, diagnose),
+    (SafeClient, bare_diagnose),
+)
+
+
+@pytest.mark.parametrize(
+    "policy", [{}, {"repair": False}, {"probe_regions": False}], ids=str
+)
+@pytest.mark.parametrize("lines", LINES)
+@pytest.mark.parametrize("imports", [True, False])
+def test_a_dotenv_that_refers_to_variables(
+    imports: bool,
+    lines: str,
+    policy: dict[str, Any],
+    server: SimulatedLangSmith,
+    other: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """1: no variable of the environment is sent anywhere by such a file, or shown."""
+    if imports:
+        request.getfixturevalue("uses_dotenv")
+    server.add_workspace("Research")
+    server.add_workspace("Production")
+    key = server.add_service_key(workspaces=None).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", OPENAI)
+    Path(".env").write_text(lines.format(other=other.url))
+    for secret in (key, GONE):
+        monkeypatch.setenv("LANGSMITH_API_KEY", secret)
+        for kind, way in WAYS:
+            made = Policy(**{"budget_s": 8.0, **policy})
+            arguments = {"auto_batch_tracing": False} if kind is SafeClient else {}
+            try:
+                said = repr(way(lambda k=kind, p=made, a=arguments: k(policy=p, **a)))
+            except AccessDeniedError as error:
+                said = f"{error}{error!r}{error.diagnosis.as_dict()}"
+            assert OPENAI not in said
+            assert_no_secret(said, [key])
+    assert not other.exchanges
+    assert not server.saw(OPENAI)
+
+
+@pytest.mark.parametrize(
+    "command", ["doctor", "whoami", "doctor --fix --yes", "doctor --json"]
+)
+def test_a_command_in_a_cloned_repository(
+    command: str, server: SimulatedLangSmith, other: SimulatedLangSmith
+) -> None:
+    """1: the same for our command, where that file lies in the working directory."""
+    lines = LINES[1].format(other=other.url)
+    Path(".env").write_text(f"{lines}\nLANGSMITH_WORKSPACE_ID=${{OPENAI_API_KEY}}\n")
+    for environ in ({"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}, {}):
+        ended = subprocess.run(
+            [sys.executable, "-m", "safe_langsmith", *command.split()],
+            env={**os.environ, **environ, "OPENAI_API_KEY": OPENAI},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode in (1, 2, 3), ended.stderr
+        assert OPENAI not in ended.stdout + ended.stderr
+    assert not other.exchanges
+
+
+@pytest.mark.usefixtures("uses_dotenv")
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("file", ["dotenv", "profile"])
+def test_a_file_with_its_own_host_and_key(
+    file: str,
+    named: bool,
+    server: SimulatedLangSmith,
+    other: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """2: no request and no trace goes to a host that is not LangSmith's own."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    client = SafeClient(policy=Policy(dotenv=".env" if named else None, budget_s=8.0))
+    theirs = other.add_personal_key().secret
+    if file == "dotenv":
+        lines = f"LANGSMITH_ENDPOINT={other.url}\nLANGSMITH_API_KEY={theirs}\n"
+        Path(".env").write_text(lines)
+    else:
+        path = Path.home() / ".langsmith" / "config.json"
+        path.parent.mkdir()
+        profile = {"api_url": other.url, "api_key": theirs}
+        path.write_text(json.dumps({"profiles": {"default": profile}}))
+    for call in (
+        lambda: list(client.list_projects()),
+        lambda: client.create_project("new"),
+    ):
+        with pytest.raises(KeyRejectedError, match="a repair does not go there") as caught:
+            call()
+        assert other.url in str(caught.value)
+    record(client, 3)
+    client.flush()
+    client.cleanup()
+    assert not other.exchanges
+    assert not server.saw(theirs)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("way", ["sync client", "async client", "resources"])
+def test_a_repaired_request_follows_no_redirect(
+    way: str,
+    status: int,
+    server: SimulatedLangSmith,
+    other: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """2: what answers a repaired request with a redirect gets no further request."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    server.answer("/sessions", status=status, headers={"Location": f"{other.url}/sessions"})
+    server.answer("/sessions", status=403, body=FORBIDDEN, times=1)
+    client: Any = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    if way == "async client":
+        client = SafeAsyncClient(policy=QUICK)
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+
+    async def resource() -> Any:
+        return await client._get_langsmith_api().get("/sessions", cast_to=object)
+
+    calls: dict[str, Callable[[], Any]] = {
+        "sync client": lambda: list(client.list_projects()),
+        "async client": lambda: list_projects_async(lambda: client),
+        "resources": lambda: anyio.run(closing, client, resource),
+    }
+    with pytest.raises(WrongEndpointError, match="redirects to") as caught:
+        calls[way]()
+    assert other.url in str(caught.value)
+    assert not other.exchanges
+    assert [e.path for e in server.exchanges].count("/sessions") == 2
+
+
+def session_with(what: str) -> requests.Session:
+    session = requests.Session()
+    if what == "auth":
+        session.auth = ("me", OPENAI)
+    elif what == "headers":
+        session.headers["X-Gateway"] = OPENAI
+    elif what == "cookies":
+        session.cookies.set("login", OPENAI)
+    return session
+
+
+def four_regions(serve_tls: Serve) -> tuple[dict[str, SimulatedLangSmith], str]:
+    """The official hosts; the key is known in the EU alone."""
+    hosts = {r.name: serve_tls(urllib.parse.urlsplit(r.api).netloc) for r in REGIONS}
+    own = hosts["EU"].add_workspace("Research", projects=2)
+    return hosts, hosts["EU"].add_personal_key(workspaces=[own]).secret
+
+
+@pytest.mark.parametrize("what", ["netrc", "auth", "headers", "cookies", "argument"])
+def test_what_belongs_to_a_host_stays_there(
+    what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3: logins, cookies and headers go to no other host, and hold the request back."""
+    hosts, key = four_regions(serve_tls)
+    if what == "netrc":
+        line = f"machine api.smith.langchain.com login me password {OPENAI}\n"
+        (Path.home() / ".netrc").write_text(line)
+    arguments: dict[str, Any] = {"session": session_with(what)}
+    if what == "argument":
+        arguments = {"headers": {"X-Gateway": OPENAI}}
+    client = SafeClient(
+        api_key=key, policy=Policy(budget_s=8.0), auto_batch_tracing=False, **arguments
+    )
+    with pytest.raises(safe_langsmith.WrongRegionError) as caught:
+        list(client.list_projects())
+    assert "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com" in str(caught.value)
+    assert "it was not sent there" in str(caught.value)
+    encoded = OPENAI if what not in {"netrc", "auth"} else "Basic "
+    assert hosts["US"].saw(encoded)
+    for name in ("EU", "APAC", "AWS US"):
+        assert not hosts[name].saw(encoded), name
+        assert {"authorization", "cookie", "x-gateway"}.isdisjoint(
+            header.lower() for e in hosts[name].exchanges for header in e.headers
+        )
+
+
+def test_the_async_client_s_headers_stay_with_its_host(serve_tls: Serve) -> None:
+    """3: the same for the async client, in its probes and in what it sends again."""
+    hosts, key = four_regions(serve_tls)
+    os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"]
+    client = SafeAsyncClient(
+        api_key=key, policy=Policy(budget_s=8.0), headers={"X-Gateway": OPENAI}
+    )
+    with pytest.raises(safe_langsmith.WrongRegionError, match="it was not sent there"):
+        list_projects_async(lambda: client)
+    assert hosts["US"].saw(OPENAI)
+    assert not any(hosts[name].saw(OPENAI) for name in ("EU", "APAC", "AWS US"))
+
+
+MENTIONS: dict[str, tuple[dict[str, str], str]] = {
+    "a base url": ({"LANGSMITH_BASE_URL": "https://langsmith.corp.example"}, ""),
+    "an api url": ({"LANGSMITH_API_URL": "https://langsmith.corp.example"}, ""),
+    "a misspelling": ({"LANGCHAIN_ENDPONIT": "https://langsmith.corp.example"}, ""),
+    "a misspelling of the space": ({"LANSGMITH_ENDPOINT": "langsmith.corp.example"}, ""),
+    "any name with an address": ({"LANGSMITH_OWN": "https://langsmith.corp.example"}, ""),
+    "destinations": ({"LANGSMITH_RUNS_ENDPOINTS": "{}"}, ""),
+    "a colon": ({}, "LANGSMITH_ENDPOINT: https://langsmith.corp.example"),
+    "a colon without a space": ({}, "LANGSMITH_ENDPOINT:https://langsmith.corp.example"),
+    "json": ({}, '"LANGSMITH_ENDPOINT": "https://langsmith.corp.example",'),
+    "yaml": ({}, "- LANGSMITH_ENDPOINT https://langsmith.corp.example"),
+    "hyphens": ({}, "LANGSMITH-ENDPOINT=https://langsmith.corp.example"),
+    "a reference": ({}, "LANGSMITH_ENDPOINT=${{CORP}}"),
+    "not loaded": ({}, "LANGSMITH_ENDPOINT=https://langsmith.corp.example"),
+    "utf-16": ({}, "\ufeffLANGSMITH_ENDPOINT=https://langsmith.corp.example"),
+    "a missing profile": ({"LANGSMITH_CONFIG_FILE": "nowhere.json"}, ""),
+}
+
+
+@pytest.mark.parametrize("name", MENTIONS)
+def test_who_names_an_endpoint_has_one(
+    name: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4: wherever it is named, no other region is asked, and the place is told."""
+    hosts, key = four_regions(serve_tls)
+    environ, line = MENTIONS[name]
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    if line:
+        encoding = "utf-16-le" if name == "utf-16" else "utf-8"
+        Path(".env").write_text(f"A=1\n{line}\n", encoding=encoding)
+    client = SafeClient(api_key=key, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(KeyRejectedError) as caught:
+        list(client.list_projects())
+    assert not any(hosts[region].exchanges for region in ("EU", "APAC", "AWS US"))
+    place = next(iter(environ), ".env")
+    assert place in str(caught.value) or "nowhere.json" in str(caught.value)
+    assert "make a new key" not in str(caught.value)
+
+
+def test_a_key_is_cleaned_before_another_one_is_looked_for(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, uses_dotenv: None
+) -> None:
+    """5: and so is a workspace."""
+    own = server.add_workspace("Research", projects=1)
+    another = server.add_workspace("Production", projects=2)
+    key = server.add_personal_key(workspaces=[own]).secret
+    Path(".env").write_text(
+        f"LANGSMITH_API_KEY={server.add_personal_key(workspaces=[another]).secret}"
+    )
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", f'"{key}"  # mine')
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    assert len(list(client.list_projects())) == 1
+    assert client.api_key == key
+    both = server.add_personal_key(workspaces=[own, another]).secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", both)
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", f'"{own.id}"  # mine')
+    Path(".env").write_text(f"LANGSMITH_WORKSPACE_ID={another.id}")
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    assert len(list(client.list_projects())) == 1
+    assert client.workspace_id == own.id
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners and modes are those of POSIX")
+def test_a_link_put_in_place_of_a_written_file(tmp_path: Path) -> None:
+    """6: owner and mode of the file that it leads to stay as they are."""
+    victim, path = tmp_path / "victim", tmp_path / "shared" / ".env"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    path.parent.mkdir()
+    over = threading.Event()
+
+    def swap() -> None:
+        while not over.is_set():
+            for file in path.parent.iterdir():
+                if file.name != ".env" and not file.is_symlink():
+                    try:
+                        file.unlink()
+                        file.symlink_to(victim)
+                    except OSError:
+                        continue
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for number in range(60):
+            path.unlink(missing_ok=True)
+            path.write_bytes(b"A=1")
+            path.chmod(0o646)
+            try:
+                write(path, b"A=1", b"A=%d" % number)
+            except Exception:  # whatever the swapping leads to, but no harm
+                continue
+    finally:
+        over.set()
+        thread.join()
+    assert victim.stat().st_mode & 0o777 == 0o600
+    assert victim.read_text() == "secret"
+
+
+def parts_of(thing: object, seen: set[int]) -> Iterator[object]:
+    """A thing of this package, and those that it holds."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    inside: list[object] = []
+    if type(thing).__module__.startswith("safe_langsmith"):
+        yield thing
+        inside += list(getattr(thing, "__dict__", {}).values())
+        if dataclasses.is_dataclass(thing):
+            inside += [getattr(thing, f.name) for f in dataclasses.fields(thing)]
+    if isinstance(thing, (list, tuple, set, frozenset)):
+        inside += thing
+    if isinstance(thing, dict):
+        inside += [*thing, *thing.values()]
+    for part in inside:
+        if not isinstance(part, (str, bytes)):
+            yield from parts_of(part, seen)
+
+
+def test_no_repr_shows_a_key(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, uses_dotenv: None
+) -> None:
+    """7: of nothing that this package puts on a client, before or after a refusal."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    Path(".env").write_text(f"LANGSMITH_API_KEY={key}")
+    for made in (SafeClient(policy=QUICK), SafeAsyncClient(policy=QUICK)):
+        client: Any = made
+        if isinstance(client, SafeClient):
+            list(client.list_projects())
+            client.api_key = key.replace("_pt_", "_sk_")
+            with pytest.raises(AccessDeniedError):
+                list(client.list_projects())
+        else:
+            list_projects_async(lambda c=client: c)
+        ours = [client._born, client._ledger, client.policy, client.last_diagnosis]
+        shown = [repr(part) for one in ours for part in parts_of(one, set())]
+        assert_no_secret("\n".join(shown), [key, GONE])
+        if isinstance(client, SafeClient):
+            client.cleanup()
+    file, _ = read_file(Path(".env"))
+    assert_no_secret(repr(file), [key])
+
+
+# --- a write is carried out once ----------------------------------------------------------
+
+ODD = {
+    "a page": HTML_403.encode(),
+    "null": b"null",
+    "nothing": b"",
+    "truncated": b'{"error":"Forb',
+    "plain text": b"Forbidden",
+    "a byte order mark": b'\xef\xbb\xbf{"error":"Forbidden"}',
+    "another API's": b'{"message":"Forbidden"}',
+}
+WRITES: dict[str, Callable[[Any], Any]] = {
+    "feedback": lambda c: c.create_feedback(None, "k", score=1, project_id=str(GONE_ID)),
+    "project": lambda c: c.create_project("new"),
+    "dataset": lambda c: c.create_dataset("new"),
+    "run": lambda c: c.create_run("run", {}, "chain", project_name="default"),
+}
+GONE_ID = "00000000-0000-4000-8000-000000000009"
+
+
+@pytest.mark.parametrize("body", ODD)
+@pytest.mark.parametrize("what", WRITES)
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_filter_of_responses(
+    newer: bool,
+    what: str,
+    body: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """8: behind it the write was carried out; it is never sent again.
+
+    Not even where a newer key was set meanwhile, which would work.
+    """
+    own = server.add_workspace("Research")
+    keys = [server.add_personal_key(workspaces=[own]).secret for _ in range(2)]
+
+    def refuse(line: Line) -> None:
+        line.answer()
+        kind = "text/html" if body == "a page" else "application/json"
+        head = f"HTTP/1.1 403 Forbidden\r\nContent-Type: {kind}\r\n"
+        length = f"Content-Length: {len(ODD[body])}\r\n\r\n"
+        line.send((head + length).encode() + ODD[body])
+
+    def choose(proxy: Proxy, request: Request) -> Callable[[Line], None] | None:
+        return refuse if request.method == "POST" else None
+
+    with Proxy(server.port, choose) as proxy:
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", proxy.url)
+        monkeypatch.setenv("LANGSMITH_API_KEY", keys[0])
+        client = SafeClient(policy=Policy(budget_s=8.0), auto_batch_tracing=False)
+        if newer:
+            monkeypatch.setenv("LANGSMITH_API_KEY", keys[1])
+        with pytest.raises(AccessDeniedError) as caught:
+            WRITES[what](client)
+        client.session.close()
+    posts = [request for request in proxy.seen if request.method == "POST"]
+    assert len(posts) == 1
+    assert isinstance(caught.value, BlockedByProxyError) == (body == "a page")
+
+
+# --- a cause is named only if it was shown ------------------------------------------------
+
+
+def test_a_proxy_that_removes_the_key(server: SimulatedLangSmith) -> None:
+    """9: then LangSmith answers 401, and the key is not called bad."""
+    server.answer("*", status=401, body={"detail": "Invalid token"})
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(
+        AccessDeniedError, match="may remove the header x-api-key"
+    ) as caught:
+        list(client.list_projects())
+    assert not isinstance(caught.value, KeyRejectedError)
+    assert "new key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["GET /orgs/current/info", "POST /workspaces"])
+def test_permissions_of_the_organization(call: str, server: SimulatedLangSmith) -> None:
+    """10: what a workspace lists does not tell of them."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own])
+    method, path = call.split()
+    server.answer(path, method=method, status=403, body=FORBIDDEN)
+    client = SafeClient(server.url, api_key=key.secret, policy=QUICK)
+    with pytest.raises(AccessDeniedError) as caught:
+        client.request_with_retries(method, path)  # type: ignore[arg-type]
+    assert not isinstance(caught.value, PermissionMissingError)
+    assert client.can_i("organization:read") is None
+    assert client.can_i("projects:create") is True
+    scoped = server.add_service_key(workspaces=[own], lists_workspaces=True)
+    wide = server.add_service_key(workspaces=None)
+    for service, expected in ((scoped, True), (wide, False)):
+        client.api_key, client.workspace_id = service.secret, own.id
+        with pytest.raises(AccessDeniedError) as caught:
+            client.request_with_retries(method, path)  # type: ignore[arg-type]
+        assert isinstance(caught.value, ServiceKeyScopeError) == expected
+    client.cleanup()
+
+
+def test_a_listed_permission_is_not_missing(server: SimulatedLangSmith) -> None:
+    """11: not even if the server's words name it."""
+    server.name_permissions = True
+    own = server.add_workspace("Research")
+    denied = frozenset({"projects:create"})
+    key = server.add_personal_key(workspaces=[own], abac_denies=denied).secret
+    client = SafeClient(server.url, api_key=key, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError, match="an access policy") as caught:
+        client.create_project("new")
+    assert not isinstance(caught.value, PermissionMissingError)
+
+
+def test_only_the_anonymous_question_is_blocked(server: SimulatedLangSmith) -> None:
+    """12: LangSmith's own refusal of the key stands."""
+    server.add_workspace("Research")
+    server.answer("/info", status=403, body=HTML_403)
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(KeyRejectedError):
+        list(client.list_projects())
+
+
+def test_a_page_from_an_official_host(serve_tls: Serve) -> None:
+    """13: comes from a filter of the web; the endpoint is right."""
+    us = serve_tls("api.smith.langchain.com")
+    us.answer("*", status=200, body="<html>blocked by policy</html>", headers=PAGE)
+    client = SafeClient(api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(BlockedByProxyError) as caught:
+        list(client.list_projects())
+    assert "LANGSMITH_ENDPOINT=" not in str(caught.value)
+
+
+REDIRECTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a login page": ("list", {"status": 200, "body": "<html>log in</html>"}),
+    "a login page that refuses": ("list", {"status": 403, "body": HTML_403}),
+    "the API at another host": ("list", {"status": 403, "body": FORBIDDEN}),
+    "a POST that became GET": ("create", {"status": 405, "body": {"detail": "no"}}),
+}
+
+
+@pytest.mark.parametrize("what", REDIRECTS)
+@pytest.mark.parametrize("way", ["sync client", "resources"])
+def test_a_redirect_is_named(
+    what: str, way: str, server: SimulatedLangSmith, other: SimulatedLangSmith
+) -> None:
+    """14: with both addresses. It is no further destination, and nothing is repaired."""
+    call, answer = REDIRECTS[what]
+    there = f"{other.url}/signin"
+    server.answer("*", status=302, headers={"Location": there})
+    other.answer("/signin", **answer)
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+
+    async def resource() -> Any:
+        generated: Any = client._get_langsmith_api()
+        if call == "list":
+            return await generated.get("/sessions", cast_to=object)
+        return await generated.post("/sessions", cast_to=object, body={"name": "new"})
+
+    def sync() -> Any:
+        return (
+            list(client.list_projects()) if call == "list" else client.create_project("n")
+        )
+
+    with pytest.raises(WrongEndpointError) as caught:
+        sync() if way == "sync client" else anyio.run(closing, client, resource)
+    said = str(caught.value)
+    assert f"{server.url} redirects to {there}" in said
+    assert "destination" not in said
+    assert "https://api.smith.langchain.com" not in said
+
+
+def test_http_in_place_of_https(server: SimulatedLangSmith) -> None:
+    """14: the address to use is the one that was redirected to."""
+    secure = server.url.replace("http://", "https://")
+    server.answer("*", status=301, headers={"Location": f"{secure}/sessions"})
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    diagnosis = client.diagnose()
+    assert diagnosis.code == "wrong-endpoint"
+    assert diagnosis.next_steps == (f'pass api_url="{secure}"',)
+
+
+def test_a_proxy_that_removes_the_workspace(server: SimulatedLangSmith) -> None:
+    """15: the server says why, and so do we."""
+    own = server.add_workspace("Research")
+    key = server.add_service_key(workspaces=None).secret
+    reason = {"error": "org_scoped_key_requires_workspace"}
+    server.answer("/sessions", status=403, body=reason)
+    client = SafeClient(server.url, api_key=key, workspace_id=own.id, policy=QUICK)
+    with pytest.raises(safe_langsmith.WorkspaceRequiredError) as caught:
+        list(client.list_projects())
+    said = str(caught.value)
+    assert "org_scoped_key_requires_workspace" in said
+    assert f"the header X-Tenant-Id was sent, with {own.id}" in said
+    client.cleanup()
+
+
+def test_a_key_of_the_organization_has_no_default_workspace(
+    server: SimulatedLangSmith,
+) -> None:
+    """15: it is not told about one, although the refusal did not say what it needs."""
+    for name in ("Research", "Production"):
+        server.add_workspace(name)
+    key = server.add_service_key(workspaces=None).secret
+    server.answer("/sessions", status=403, body=FORBIDDEN)
+    client = SafeClient(server.url, api_key=key, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(safe_langsmith.WorkspaceRequiredError) as caught:
+        list(client.list_projects())
+    assert "default workspace" not in str(caught.value)
+
+
+# --- the program goes on ------------------------------------------------------------------
+
+LONG = 1_000_000
+TEXTS = {
+    "blanks": " " * LONG,
+    "a key and blanks": "lsv2_pt_" + " " * LONG + "x",
+    "your": "your" * (LONG // 4),
+    "your lang": "yourlang" * (LONG // 8),
+    "references": "${" * (LONG // 2),
+    "permissions": "runs:" * (LONG // 5) + "_",
+    "keys": "lsv2_pt_" * (LONG // 8),
+    "slashes": "/o/" * (LONG // 3),
+    "signs": " #" * (LONG // 2),
+}
+READERS: dict[str, Callable[[str], object]] = {
+    "clean": clean,
+    "oddity": oddity,
+    "is_code": is_code,
+    "mask": mask,
+    "kind_of": kind_of,
+    "scrub": lambda text: scrub(text, [text[:5000], text]),
+    "operation": lambda text: (operation("GET", text), permission_for("GET", text)),
+    "meaning": lambda text: (meaning(text, text), meant_by(text)),
+    "web address": safe_langsmith._hosts.web_address,
+    "origin": safe_langsmith._hosts.origin,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("reader", READERS)
+def test_long_texts_are_read_in_linear_time(reader: str, text: str) -> None:
+    """18: what takes quadratic time does not come back before the test is stopped."""
+    READERS[reader](TEXTS[text])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_long_settings(
+    text: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    uses_dotenv: None,
+) -> None:
+    """18: in a profile, a `.env`, and in what the server says."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    profile = {"api_key": TEXTS[text][:200_000] + "x"}
+    path.write_text(json.dumps({"profiles": {"default": profile}}))
+    Path(".env").write_text(f"LANGSMITH_API_KEY=x{TEXTS[text][:90_000]}#x\n")
+    server.answer("/sessions", status=403, body={"error": TEXTS[text][:900_000]})
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError):
+        list(client.list_projects())
+
+
+def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:
+    """19: is sent as the plain clients send it, where nothing is refused, too."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    address = server.url.replace("http://", "http://me:pass%20word@")
+
+    async def resource(client: Any) -> Any:
+        return await client._langsmith_api.get("/sessions", cast_to=object)
+
+    seen: list[list[str | None]] = []
+    for kind in (langsmith.AsyncClient, SafeAsyncClient):
+        server.clear()
+        for call in (None, resource):
+            client = kind(address, key)
+            if call is None:
+                list_projects_async(lambda c=client: c)
+            else:
+                anyio.run(closing, client, lambda c=client: resource(c))
+        seen.append([e.headers.get("authorization") for e in server.exchanges])
+    assert seen[0] == seen[1]
+    assert seen[0][0] == "Basic bWU6cGFzcyB3b3Jk"
+
+
+class Odd(BaseAdapter):
+    """An adapter as a mocking library has it: it knows one address."""
+
+    def __init__(self, answers: requests.adapters.HTTPAdapter) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Any:  # type: ignore[override]
+        if "/sessions?" not in str(request.url):
+            raise RuntimeError("not mocked")
+        return self.answers.send(request, **kwargs)
+
+    def close(self) -> None:
+        self.answers.close()
+
+
+def test_a_probe_that_raises_something_unusual(server: SimulatedLangSmith) -> None:
+    """20: the refusal is told all the same; and a diagnosis raises nothing."""
+    client = SafeClient(
+        server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False
+    )
+    client.session.mount("http://", Odd(requests.adapters.HTTPAdapter()))
+    with pytest.raises(AccessDeniedError, match="could not be determined"):
+        list(client.list_projects())
+    assert client.diagnose().code == "access-denied"
