@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from safe_langsmith._diagnose import diagnose
@@ -113,7 +114,8 @@ def _nearest() -> Path | None:
 def _look(policy: Policy, path: Path | None, say: Callable[[str], None]) -> Diagnosis:
     file, _ = read_file(path) if path and not switched_off() else (File(), ())
     with _loaded(file, say):
-        diagnosis = diagnose(policy=policy)
+        # This file is what such a program uses, wherever python-dotenv is imported.
+        diagnosis = diagnose(policy=replace(policy, dotenv=path or False))
     say(diagnosis.report())
     return diagnosis
 
@@ -122,22 +124,23 @@ def _look(policy: Policy, path: Path | None, say: Callable[[str], None]) -> Diag
 def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
     """Have the settings of LangSmith in the environment as load_dotenv() puts them there.
 
-    A `.env` may lie in any folder: one that names a host which is not LangSmith's own
-    sets nothing at all, so no key goes there, and none of its own goes elsewhere.
+    A `.env` may lie in any folder, so it cannot redirect a key that is not its own; and
+    what it refers to (``${NAME}``) is not looked up.
     """
     names = [f"{space}_{name}" for name in NAMES for space in NAMESPACES]
     in_file = {
         n: v for n in names if (v := file.values.get(n)) is not None and "\0" not in v
     }
+    of_file = in_file.keys() - os.environ.keys()
     settings = settings_in({**in_file, **os.environ}, "environment")
     source, address = settings.endpoint.source, settings.endpoint.value or ""
-    of_file = source.name in in_file.keys() - os.environ.keys()
-    if of_file and not is_official(address) and not region_of_web(address):
+    official = is_official(address) or region_of_web(address) is not None
+    if source.name in of_file and settings.key.source.name not in of_file and not official:
         say(
-            f"{source.name} in {file.known_as} names {shown(address)}, which is not "
-            "LangSmith's own: nothing in that file is used here.\n"
+            f"{source.name} in {file.known_as} names {shown(address)}, but the key is not "
+            "from that file: it is not sent there.\n"
         )
-        in_file = {}
+        in_file = {n: v for n, v in in_file.items() if not n.endswith("_ENDPOINT")}
     new = {n: v for n, v in in_file.items() if n not in os.environ}
     os.environ.update(new)
     clear_sdk_caches()

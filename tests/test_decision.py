@@ -46,7 +46,15 @@ from safe_langsmith._protocol import (
     Unreachable,
 )
 from safe_langsmith._resolve import Verdict, examine, resolve
-from safe_langsmith._settings import Login, Setting, Settings, Setup, Source, SourceKind
+from safe_langsmith._settings import (
+    Login,
+    Mention,
+    Setting,
+    Settings,
+    Setup,
+    Source,
+    SourceKind,
+)
 
 T = TypeVar("T")
 
@@ -138,8 +146,18 @@ readings = {
 }
 ALIAS = Source("environment", "LANGSMITH_TENANT_ID")
 NOTE = Finding("settings", "bad", "\x1b[31mline 1")
+# A `.env` that counts, or one that is only told; and endpoints that nobody reads.
+mentions = st.sampled_from(
+    [(), (), (), (Mention("ENDPOINT", "LANGSMITH_BASE_URL", "LANGSMITH_BASE_URL"),)]
+)
+
+
+def with_file(setup: Setup, in_file: Settings, counts: bool) -> Setup:
+    return replace(setup, in_file=in_file, dotenv=in_file if counts else Settings())
+
+
 # Any combination of values and sources.
-setups = st.builds(
+bare_setups = st.builds(
     Setup,
     held=st.builds(
         Settings,
@@ -148,13 +166,16 @@ setups = st.builds(
         held("workspace_id", maybe_workspaces),
     ),
     environ=readings["environment"],
-    dotenv=readings["dotenv"],
     colab=readings["colab"],
     profile=readings["profile"],
     cached=readings["cache"],
     aliases=st.sampled_from([(), (), *((Setting(w, ALIAS),) for w in WORKSPACES[:6])]),
+    mentions=mentions,
     session=st.booleans(),
     notes=st.sampled_from([(), (NOTE,)]),
+)
+setups = st.builds(
+    with_file, bare_setups, readings["dotenv"], st.sampled_from([True, True, False])
 ).map(lambda setup: replace(setup, session=setup.session and not setup.held.key.value))
 
 
@@ -244,7 +265,19 @@ json_refusals = st.builds(
 pages = st.sampled_from([Reply(s, HTML, "text/html") for s in (200, 403, 405)])
 prompts_of_nobody = st.just(Reply(400, json.dumps({"detail": NO_PROMPT_OWNER})))
 refusals_as_replies = json_refusals | json_refusals | refusing(odd_bodies) | pages
-refusals_as_replies |= prompts_of_nobody
+redirects = st.builds(
+    Reply,
+    st.sampled_from([403, 405, 302, 307]),
+    st.sampled_from(['{"error":"Forbidden"}', HTML, ""]),
+    redirected_to=st.sampled_from(
+        [
+            "https://elsewhere.example/signin",
+            f"{EU.api}/sessions",
+            "http://localhost:1984/x",
+        ]
+    ),
+)
+refusals_as_replies |= prompts_of_nobody | redirects
 failures = (
     st.just(Unreachable("no answer \x1b[31m from the host"))
     | st.builds(Reply, st.sampled_from([429, 500, 503]), odd_bodies)
@@ -298,6 +331,8 @@ calls = st.sampled_from(
         ("GET", "/sessions"),
         ("POST", "/sessions"),
         ("POST", "/runs/multipart"),
+        ("POST", "/feedback"),
+        ("POST", "/runs/query"),
         ("GET", "/orgs/current"),
         ("GET", "/orgs/current/personal-access-tokens"),
         ("GET", "/commits/-/greeting/latest"),
@@ -365,9 +400,9 @@ Answering = Callable[[Probe | Resend], st.SearchStrategy[Answer]]
 @st.composite
 def trials(draw: st.DrawFn, answers: Answering = answers_to) -> Trial:
     setup, policy, (method, path) = draw(setups), draw(policies), draw(calls)
-    refusal = Refusal(
-        method, path, draw(refusals_as_replies), setup.access, draw(sometimes), draw(mostly)
-    )
+    tied = "" if draw(mostly) else "a cookie of your session"
+    reply, worked, whole = draw(refusals_as_replies), draw(sometimes), draw(mostly)
+    refusal = Refusal(method, path, reply, setup.access, worked, whole, tied_by=tied)
     story = Story()
     verdict = story.run(resolve(refusal, setup, policy), lambda step: draw(answers(step)))
     hypothesis.target(float(len(story.told)), label="steps")
@@ -427,19 +462,21 @@ def wants_workspace(reply: Reply) -> bool:
     return any(wording in reply.body for wording in ORG_KEY_WORDINGS)
 
 
-def let_in(trial: Trial, *, checked: bool = False) -> bool:
-    """Whether a question with a key (to another region) was answered as to one it knows."""
+def let_in(trial: Trial, *, elsewhere: bool = False) -> bool:
+    """Whether a question with a key (at another host) was answered as to one it knows."""
+    home = origin_on_the_wire(trial.refusal.access.endpoint)
     return any(
         (reply.status == 200 and reply.data() is not None)
         or (reply.status == 403 and wants_workspace(reply))
         for step, reply in answers_of(trial, "/workspaces", "/auth/public")
-        if step.checked or not checked
+        if origin_on_the_wire(step.url) != home or not elsewhere
     )
 
 
 def refused_by(trial: Trial, *ends: str, workspace: bool = False) -> bool:
     return any(
-        reply.status in (401, 403) and isinstance(reply.data(), dict)
+        (reply.status == 403 or (reply.status == 401 and not step.key))
+        and reply.is_langsmiths
         for step, reply in answers_of(trial, *ends)
         if bool(step.workspace) == workspace
     )
@@ -468,14 +505,21 @@ def of_no_langsmith(reply: Reply) -> bool:
 SHOWN: dict[str, Callable[[Trial], bool]] = {
     "access-denied": lambda trial: True,
     "wrong-endpoint": lambda trial: (
-        was_a_page(trial) or any(of_no_langsmith(r) for _, r in answers_of(trial, "/info"))
+        was_a_page(trial)
+        or any(reply.redirected_to for reply in said(trial))
+        or any(of_no_langsmith(r) for _, r in answers_of(trial, "/info"))
     ),
     "blocked-by-proxy": lambda trial: (
-        any(
-            reply.is_html or (reply.data() is None and not reply.is_cut)
-            for reply in said(trial)
+        was_a_page(trial)
+        or any(reply.redirected_to for reply in said(trial))
+        or any(reply.status == 401 for reply in said(trial))
+        or (
+            not all(reply.is_langsmiths for reply in said(trial))
+            and any(
+                r.status in (401, 403) and not r.is_langsmiths
+                for _, r in answers_of(trial, "/info")
+            )
         )
-        or any(r.status in (401, 403) for _, r in answers_of(trial, "/info"))
     ),
     "key-missing": lambda trial: any(
         not access.key and not access.session
@@ -502,7 +546,7 @@ SHOWN: dict[str, Callable[[Trial], bool]] = {
     ),
     "feature-unavailable": lambda trial: named(trial, "not enabled for this"),
     "stale-setting": let_in,
-    "wrong-region": lambda trial: let_in(trial, checked=True),
+    "wrong-region": lambda trial: let_in(trial, elsewhere=True),
     "transient-refusal": lambda trial: trial.refusal.worked and let_in(trial),
 }
 
@@ -571,14 +615,19 @@ def corrected(endpoint: str | None) -> set[str | None]:
 
 
 def allowed_hosts(setup: Setup, key: str | None) -> set[str | None]:
-    """The hosts that a key may be shown to. None for a login session."""
-    home = setup.held.endpoint.value
+    """The hosts that a key may be shown to. None for a login session, which never moves.
+
+    The host that the program chose; from LangSmith's own to each official one. A key that
+    comes with an endpoint is for that host alone.
+    """
+    home = corrected(setup.held.endpoint.value)
     if key is None:
-        return corrected(home)
+        return {origin_on_the_wire(setup.held.endpoint.value or "")}
     found: set[str | None] = set()
     for place in (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile):
         if place.key.value and key in (place.key.value, clean(place.key.value)):
-            found |= corrected(place.endpoint.value or home)
+            there = place.endpoint.value
+            found |= home & corrected(there) if there else home
     return found
 
 
@@ -598,6 +647,33 @@ def a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None
     assert_keys_stay_at_home(trial.setup, trial.story)
 
 
+@every_trial
+def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None:
+    """Behind any other it may have been carried out. A web app carries out nothing."""
+    refusal, webs = trial.refusal, [origin_on_the_wire(r.web) for r in REGIONS]
+    webs += [origin_on_the_wire(r.web.replace("https:", "http:")) for r in REGIONS]
+    reads = refusal.method == "GET" or refusal.path == "/runs/query"
+    if reads or refusal.path == "/runs/multipart":
+        return
+    before, place = refusal.reply, refusal.access.endpoint
+    for step, answer in trial.story.told:
+        if not isinstance(step, Resend):
+            continue
+        assert before.is_langsmiths or origin_on_the_wire(place) in webs, before
+        assert isinstance(answer, Reply) or step == trial.story.steps[-1]
+        before = answer if isinstance(answer, Reply) else before
+        place = step.access.endpoint
+
+
+@every_trial
+def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
+    sent = trial.refusal.access
+    if trial.refusal.tied_by or not sent.key:
+        home = origin_on_the_wire(sent.endpoint)
+        for step in trial.story.resends:
+            assert origin_on_the_wire(step.access.endpoint) == home
+
+
 def texts(value: Any) -> Iterator[str]:
     """Every text in plain data."""
     if isinstance(value, str):
@@ -612,7 +688,7 @@ def texts(value: Any) -> Iterator[str]:
 
 def assert_clean(diagnosis: Diagnosis, setup: Setup, *more: str) -> None:
     places = (setup.held, setup.environ, setup.dotenv, setup.profile, setup.cached)
-    everywhere = (*places, setup.colab)
+    everywhere = (*places, setup.colab, setup.in_file)
     secrets = {KEYS[p.key.value] for p in everywhere if p.key.value} | {PASSWORD}
     shown = [*texts(diagnosis.as_dict()), *more]
     for secret in secrets:
@@ -747,9 +823,10 @@ def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
     )
     shown = {
         "access-denied": True,
-        "wrong-endpoint": was_a_page,
+        "wrong-endpoint": was_a_page or bool(refusal.reply.redirected_to),
         "blocked-by-proxy": was_a_page
-        or (refusal.reply.data() is None and not refusal.reply.is_cut),
+        or bool(refusal.reply.redirected_to)
+        or refusal.reply.status == 401,
         "key-missing": not refusal.access.key and not refusal.access.session,
         "key-legacy": "legacy API key" in body,
         "workspace-required": any(wording in body for wording in ORG_KEY_WORDINGS),
@@ -860,25 +937,17 @@ def hosts_of(story: Story, key: str) -> set[str | None]:
     return found
 
 
-def test_a_host_that_a_dotenv_named_does_not_get_the_key_of_the_environment() -> None:
-    """It lets its own key in, and then refuses: what comes next is not for it."""
-    setup = client_of(
-        environ=from_environment(FIRST), dotenv=reading("dotenv", SECOND, ELSEWHERE)
-    )
+def test_a_host_that_a_dotenv_named_gets_nothing() -> None:
+    """Neither the key of the environment nor the one that comes with it."""
+    in_file = reading("dotenv", SECOND, ELSEWHERE)
+    setup = client_of(environ=from_environment(FIRST), dotenv=in_file, in_file=in_file)
     diagnosis, story = played(
-        setup,
-        {
-            "/auth/public": BAD,
-            "example/api/v1/workspaces": listing(IDS[0]),
-            "/workspaces": BAD,
-            "/info": INFO,
-            "again": BAD,
-        },
+        setup, {"/auth/public": BAD, "/workspaces": BAD, "/info": INFO, "again": BAD}
     )
     assert diagnosis is not None
-    assert hosts_of(story, SECOND) == {"https://elsewhere.example:443"}
+    assert hosts_of(story, SECOND) == set()
     assert hosts_of(story, FIRST) == {"https://api.smith.langchain.com:443"}
-    assert any("is for another endpoint" in f.text for f in diagnosis.findings)
+    assert any("a repair does not go there" in f.text for f in diagnosis.findings)
 
 
 def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
@@ -1093,28 +1162,30 @@ def test_a_second_refusal_for_the_same_cause_ends_it() -> None:
 
 
 def test_a_page_after_a_repair_is_no_success() -> None:
-    setup = client_of(environ=from_environment(SECOND))
-    answers = {
-        "/auth/public": BAD,
-        "/workspaces": listing(IDS[0]),
-        "/info": INFO,
-        "again": PAGE,
-    }
-    diagnosis, _ = played(setup, answers)
-    assert diagnosis is not None
-    assert not diagnosis.resolved
-    assert diagnosis.code == "access-denied"
+    for endpoint, code in ((OWN, "access-denied"), (US.api, "blocked-by-proxy")):
+        setup = client_of(endpoint=endpoint, environ=from_environment(SECOND))
+        answers = {
+            "/auth/public": BAD,
+            "/workspaces": listing(IDS[0]),
+            "/info": INFO,
+            "again": PAGE,
+        }
+        diagnosis, _ = played(setup, answers)
+        assert diagnosis is not None
+        assert not diagnosis.resolved
+        assert diagnosis.code == code
 
 
 def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
     """Also where a failing server's body looks like one. `{}` is another API's answer."""
-    for reply, code in (
-        (Reply(500, "[]"), "unknown"),
-        (Reply(200, "{}"), "wrong-endpoint"),
-        (Unreachable("no route"), "unknown"),
+    for reply, code, endpoint in (
+        (Reply(500, "[]"), "unknown", OWN),
+        (Reply(200, "{}"), "wrong-endpoint", OWN),
+        (Reply(200, "{}"), "unknown", US.api),
+        (Unreachable("no route"), "unknown", OWN),
     ):
-        story = Story()
-        diagnosis = story.run(examine(client_of(), Policy()), lambda _, r=reply: r)  # type: ignore[misc]
+        steps, story = examine(client_of(endpoint=endpoint), Policy()), Story()
+        diagnosis = story.run(steps, lambda _, r=reply: r)  # type: ignore[misc]
         assert diagnosis.code == code
         assert not diagnosis.resolved
 
@@ -1309,9 +1380,12 @@ def test_an_examination_of_bad_ones() -> None:
 
 
 def test_an_examination_that_meets_a_page() -> None:
-    diagnosis, _ = examined(client_of(), {"/sessions?limit=1": PAGE, "/info": INFO})
+    answers = {"/sessions?limit=1": PAGE, "/info": INFO}
+    diagnosis, _ = examined(client_of(endpoint=OWN), answers)
     assert diagnosis.code == "unknown"
     assert "answered with 200" in diagnosis.findings[-1].text
+    diagnosis, _ = examined(client_of(), answers)
+    assert diagnosis.code == "blocked-by-proxy"
 
 
 def test_an_examination_asks_nobody_with_a_key_that_cannot_be_sent() -> None:

@@ -742,9 +742,7 @@ class Odd(BaseAdapter):
 
 def test_a_probe_that_raises_something_unusual(server: SimulatedLangSmith) -> None:
     """20: the refusal is told all the same; and a diagnosis raises nothing."""
-    client = SafeClient(
-        server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False
-    )
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     client.session.mount("http://", Odd(requests.adapters.HTTPAdapter()))
     with pytest.raises(AccessDeniedError, match="could not be determined"):
         list(client.list_projects())

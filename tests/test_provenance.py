@@ -32,6 +32,8 @@ from safe_langsmith._settings import Login, Setup, at_construction, disagreement
 from safe_langsmith._settings.releases import advice
 from safe_langsmith.testing import SimulatedLangSmith
 
+# As in a program that may load a `.env`; what differs without is in test_no_harm.
+pytestmark = pytest.mark.usefixtures("uses_dotenv")
 OLD = "lsv2_pt_00000000000000000000000000000001_0000000001"
 KEY = "lsv2_pt_00000000000000000000000000000002_0000000002"
 OWN = "https://langsmith.own.example/api/v1"
@@ -360,29 +362,22 @@ def test_many_lines_that_cannot_be_parsed_are_counted() -> None:
     lines[30] = "set LANGSMITH_API_KEY = x y"
     found = told(of_file("\n".join(lines)))
     assert len(found) == 5
-    assert found[3].endswith(".env, line 31: cannot be parsed, so it sets nothing")
+    assert ".env, line 31: cannot be parsed, so it sets nothing; was it meant" in found[3]
     assert found[4].endswith("36 more lines cannot be parsed")
-
-
-def test_values_that_refer_to_each_other_do_not_grow_without_bound() -> None:
-    """Thirty lines would make a thousand million characters."""
-    doubling = [f"A{n}=${{A{n - 1}}}${{A{n - 1}}}" for n in range(1, 31)]
-    text = "\n".join(["A0=aaaaaaaa", *doubling, "LANGSMITH_API_KEY=${A30}", f"K={KEY}"])
-    started = time.monotonic()
-    assert of_file(text).dotenv.key.value is None
-    assert of_file(f"K={KEY}\nLANGSMITH_API_KEY=${{K}}").dotenv.key.value == KEY
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
     "content",
-    ["junk \n", "A=1\n", "=\n", "\n", "A='", "A=\"\n'", "A \\\n", "${", "A=${B}"],
+    [
+        *("junk \n", "A=1\n", "=\n", "\n", "A='", "A=\"\n'", "A \\\n", "${", "A=${B}"),
+        *("\t ", " #", "A= ", "'", "\\'", "export ", "A=${"),
+    ],
 )
 def test_the_largest_file_is_read_in_time(content: str) -> None:
-    text = content * (100_000 // len(content))
-    started = time.monotonic()
+    """What takes quadratic time does not come back before the test is stopped."""
+    text = content * (99_900 // len(content))
     assert of_file(text).dotenv.key.value is None
-    assert time.monotonic() - started < 60  # a second or two, on a machine that is idle
+    assert of_file(f"LANGSMITH_API_KEY=x{text}#").held.key.value is None
 
 
 @pytest.mark.parametrize("value", ["1", "TRUE", "yes"])
@@ -400,6 +395,7 @@ def test_a_dotenv_that_is_switched_off(value: str, set_variable: SetVariable) ->
 
 SCRIPT = """
 import os, sys
+{imports}
 sys.path.insert(0, sys.argv[1])
 os.environ.update(eval(sys.argv[2]))
 os.chdir(sys.argv[3])
@@ -410,12 +406,14 @@ print(*[f.text for f in found.findings], sep="\\n")
 """
 
 
-def of_script(tmp_path: Path, environ: dict[str, str], folder: Path) -> list[str]:
+def of_script(
+    tmp_path: Path, environ: dict[str, str], folder: Path, imports: str = "import dotenv"
+) -> list[str]:
     """Run a script that stands in another folder than the one it works in."""
     project = tmp_path / "project" / "src"
     project.mkdir(parents=True, exist_ok=True)
     script = project / "main.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.replace("{imports}", imports))
     root = str(Path(safe_langsmith.__file__).parent.parent)
     always = {"LANGSMITH_ENDPOINT": "http://127.0.0.1:9"}
     done = subprocess.run(
@@ -436,18 +434,21 @@ def test_the_dotenv_of_the_script_s_folder(tmp_path: Path) -> None:
     work.mkdir()
     source, *found = of_script(tmp_path, {}, work)
     assert source == "nowhere"
-    (text,) = [text for text in found if "is not in force" in text]
-    assert "project/.env, line 2 sets LANGSMITH_API_KEY" in text
-    assert "no .env was found, from the working directory upwards" in text
-    (work / ".env").write_text("LANGSMITH_PROJECT=x")
+    assert not any("and is not used" in text for text in found)
+    (work / ".env").write_text(f"LANGSMITH_API_KEY={OLD}\nLANGSMITH_PROJECT=x")
     _, *found = of_script(tmp_path, {}, work)
-    assert any("work/.env was read, from the working directory" in text for text in found)
+    (text,) = [text for text in found if "and is not used" in text]
+    assert "work/.env, line 1 sets LANGSMITH_API_KEY" in text
+    assert "project/.env" in text
     # It was loaded: so this is where the variable came from, and nothing is odd.
     source, *found = of_script(tmp_path, {"LANGSMITH_API_KEY": KEY}, work)
     assert source.startswith("LANGSMITH_API_KEY in ")
     assert source.endswith("project/.env, line 2")
-    assert not any("is not in force" in text for text in found)
     assert KEY[8:16] not in "".join([source, *found])
+    # What was never loaded is only told.
+    source, *found = of_script(tmp_path, {"LANGSMITH_API_KEY": KEY}, work, imports="")
+    assert source == "LANGSMITH_API_KEY"
+    assert any("does not import python-dotenv" in text for text in found)
 
 
 @pytest.mark.parametrize("main", [None, "", 5])
@@ -463,12 +464,15 @@ def test_in_process_the_script_s_folder(
     (tmp_path / "other" / ".env").write_text(f"LANGSMITH_API_KEY={KEY}")
     script = str(tmp_path / "other" / "main.py")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
-    assert "is not in force: no .env was found" in told(made())[0]
+    assert made().dotenv.key.value == KEY
     set_variable("LANGSMITH_API_KEY", KEY)
     source = made().held.key.source
     assert source.place.endswith("other/.env, line 1")
     Path(".env").write_text(f"LANGSMITH_API_KEY={OLD}")
-    assert told(made()) == []
+    assert "and is not used: load_dotenv() looks from the script's" in told(made())[0]
+    (tmp_path / "other" / ".env").unlink()
+    assert told(made())[0].endswith("and it finds none there")
+    assert made().in_file.key.value is None
 
 
 def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -311,7 +311,7 @@ def test_an_httpx_client_that_checks_certificates(
     make: Callable[[], Any], checked: bool
 ) -> None:
     with make() as http:
-        assert is_checked(http, Probe(f"{EU}/info")) is checked
+        assert is_checked(http, f"{EU}/info") is checked
 
 
 def test_a_host_with_the_certificate_of_another_one_sees_no_key(

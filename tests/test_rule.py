@@ -21,9 +21,11 @@ from test_decision import (
     PARTS,
     Story,
     Trial,
+    a_write_is_repeated_only_after_langsmith_s_own_refusal,
     answers_to,
     given,
     listing,
+    mentions,
     origin_on_the_wire,
     readings,
     refusals_as_replies,
@@ -73,9 +75,11 @@ setups = st.builds(
         held("workspace_id", IDS, Setting()),
     ),
     environ=empty | empty | readings["environment"],
-    dotenv=empty | empty | readings["dotenv"],
+    in_file=empty | empty | readings["dotenv"],
+    colab=empty | empty | empty | readings["colab"],
     profile=empty | empty | readings["profile"],
     cached=empty | readings["cache"],
+    mentions=mentions,
 )
 # A good key at the default host is rare among these, and what matters most.
 plain_setups = st.builds(
@@ -129,18 +133,33 @@ def stranger(_: str) -> Answer:
     return BAD
 
 
+# What a filter of responses answers, behind which the request was carried out; and a
+# host that sends the request on to another one.
+FILTERED = Reply(403, "<html>no</html>", "text/html")
+REDIRECTED = Reply(307, redirected_to="https://elsewhere.example/")
+
+
+def redirecting(_: str) -> Answer:
+    """A host that sends each question on to another one."""
+    return REDIRECTED
+
+
 def silent(_: str) -> Answer:
     """A host that gives no answer."""
     return Unreachable("silent")
 
 
 HOSTS = (knows(IDS[0]), knows(*IDS[:2]), knows(), unlisted, organization_wide, silent)
+ODD_HOSTS = (*HOSTS, redirecting)
 
 
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
     plain = draw(st.booleans())
     setup, policy = draw(plain_setups if plain else setups), draw(policies)
+    if draw(st.sampled_from([True, True, False])):
+        setup = replace(setup, dotenv=setup.in_file)
+    tied = draw(st.sampled_from(["", "", "", "a cookie of your session"]))
     method, path = draw(calls)
     hosts: dict[str | None, Callable[[str], Answer] | None] = {}
     home = origin_on_the_wire(setup.access.endpoint)
@@ -156,17 +175,18 @@ def trials(draw: st.DrawFn) -> Trial:
         if host not in hosts:
             # Mostly the host at home knows no key: that is where the rule is at work.
             some = [stranger] * (8 if host == home else 3)
-            hosts[host] = draw(st.sampled_from([*some, *HOSTS, None]))
+            hosts[host] = draw(st.sampled_from([*some, *ODD_HOSTS, None]))
         behaves = hosts[host]
         if behaves is None:
             return draw(answers_to(step))
         if isinstance(step, Resend):
-            again = Reply(200) if plain else draw(st.sampled_from([Reply(200), BAD]))
+            others = [Reply(200), Reply(200), BAD, FILTERED, REDIRECTED]
+            again = Reply(200) if plain else draw(st.sampled_from(others))
             return BAD if behaves is stranger else again
         return INFO if path == "/info" else behaves(path)
 
     reply = BAD if plain else draw(st.just(BAD) | refusals_as_replies)
-    refusal = Refusal(method, path, reply, setup.access)
+    refusal = Refusal(method, path, reply, setup.access, tied_by=tied)
     story = Story()
     verdict = story.run(resolve(refusal, setup, policy), answer)
     hypothesis.target(float(len(story.told)), label="requests")
@@ -183,8 +203,9 @@ def regions_may_be_asked(trial: Trial, key: str) -> bool:
         return False
     home = setup.held.endpoint
     if asking is None:
-        places = (setup.environ, setup.dotenv, setup.profile)
-        return home.source.kind == "default" and not any(p.endpoint.value for p in places)
+        places = (setup.environ, setup.in_file, setup.colab, setup.profile)
+        named = any(p.endpoint.value for p in places) or bool(setup.mentions)
+        return home.source.kind == "default" and not named
     # What was corrected to an official host is one.
     return asking and bool(set(at_home(home.value)) & set(OFFICIAL))
 
@@ -193,28 +214,41 @@ def at_home(endpoint: str | None) -> list[str | None]:
     """The host of an endpoint, and the API that it stands for, if it is a web app's."""
     here = origin_on_the_wire(endpoint or "")
     webs = {origin_on_the_wire(region.web): region.api for region in REGIONS}
+    webs |= {
+        origin_on_the_wire(region.web.replace("https:", "http:")): region.api
+        for region in REGIONS
+    }
     return [here, *([origin_on_the_wire(webs[here])] if here in webs else [])]
 
 
-def allowed(trial: Trial, key: str) -> set[str | None]:
-    """The hosts that may see a key."""
-    setup = trial.setup
-    places = (setup.held, setup.environ, setup.dotenv, setup.profile)
-    home = setup.held.endpoint.value
-    found: set[str | None] = set()
-    for place in places:
-        if place.key.value and key in (place.key.value, clean(place.key.value)):
-            found |= set(at_home(place.endpoint.value or home))
-    if found & set(OFFICIAL):
-        # A newer endpoint that is official may take a key from another official one.
-        newer = (origin_on_the_wire(p.endpoint.value or "") for p in places)
+def hosts_of(trial: Trial) -> set[str | None]:
+    """The hosts that any request may go to: the program's own, and by the three cases."""
+    setup, home = trial.setup, trial.setup.held.endpoint
+    found: set[str | None] = set(at_home(home.value))
+    if found & set(OFFICIAL) and not home.source.is_explicit:
+        places = (setup.environ, setup.dotenv, setup.colab, setup.profile)
+        newer = [origin_on_the_wire(p.endpoint.value or "") for p in places]
         found |= {host for host in newer if host in OFFICIAL}
+    return found
+
+
+def allowed(trial: Trial, key: str) -> set[str | None]:
+    """The hosts that may see a key: those above, or of them that of its own endpoint."""
+    setup, found = trial.setup, set[str | None]()
+    for place in (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile):
+        if not place.key.value or key not in (place.key.value, clean(place.key.value)):
+            continue
+        own = place is not setup.held and place.endpoint.value
+        # An endpoint that is newer than the client's takes the client's key along.
+        found |= hosts_of(trial) & set(at_home(own)) if own else hosts_of(trial)
     if regions_may_be_asked(trial, clean(key)):
         found |= set(OFFICIAL)
     return found
 
 
-RULE: list[Callable[[Trial], None]] = []
+RULE: list[Callable[[Trial], None]] = [
+    a_write_is_repeated_only_after_langsmith_s_own_refusal
+]
 
 
 def rule(holds: Callable[[Trial], None]) -> Callable[[Trial], None]:
@@ -231,6 +265,40 @@ def a_key_reaches_no_host_outside_its_allowed_set(trial: Trial) -> None:
             url, key = step.url, step.key
         if key:
             assert origin_on_the_wire(url) in allowed(trial, key), (step, key)
+
+
+@rule
+def no_request_goes_to_a_host_that_is_not_named(trial: Trial) -> None:
+    """Not even one without a key."""
+    every = hosts_of(trial)
+    every |= set(OFFICIAL) if regions_may_be_asked(trial, clean(home_key(trial))) else set()
+    for step in trial.story.steps:
+        url = step.access.endpoint if isinstance(step, Resend) else step.url
+        assert origin_on_the_wire(url) in every, step
+
+
+def home_key(trial: Trial) -> str:
+    return trial.setup.held.key.value or ""
+
+
+@rule
+def what_is_tied_to_its_host_stays_there(trial: Trial) -> None:
+    if trial.refusal.tied_by:
+        home = origin_on_the_wire(trial.refusal.access.endpoint)
+        for step in trial.story.resends:
+            assert origin_on_the_wire(step.access.endpoint) == home
+
+
+@rule
+def a_file_that_does_not_count_changes_nothing(trial: Trial) -> None:
+    """The same decision without it: the same requests, but that it may name an endpoint."""
+    setup = trial.setup
+    if setup.dotenv != setup.in_file:
+        for step in trial.story.steps:
+            access = step.access if isinstance(step, Resend) else step
+            others = (setup.held, setup.environ, setup.colab, setup.profile)
+            if access.key and access.key == setup.in_file.key.value:
+                assert any(access.key == p.key.value for p in others)
 
 
 @rule
@@ -253,11 +321,11 @@ def it_ends_within_its_budget_of_requests(trial: Trial) -> None:
     assert len(trial.story.steps) < MOST_REQUESTS
     probes = [step for step in trial.story.steps if isinstance(step, Probe)]
     assert len(set(probes)) == len(probes), "asked twice"
-    for region in REGIONS:
-        asked = [p for p in probes if p.checked and p.url.startswith(f"{region.api}/")]
-        assert len(asked) <= 2
-    assert all(p.url.startswith("https://") for p in probes if p.checked)
-    assert all(p.workspace is None and not p.session for p in probes if p.checked)
+    home = origin_on_the_wire(trial.refusal.access.endpoint)
+    away = [p for p in probes if origin_on_the_wire(p.url) != home]
+    for probe in away:
+        assert str(origin_on_the_wire(probe.url)).startswith("https://")
+        assert not probe.session
 
 
 @rule
@@ -276,7 +344,7 @@ def nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_one(
         }
         if region is None or origin_on_the_wire(region.api) in configured:
             continue
-        asked = Probe(f"{region.api}/api/v1/workspaces", step.access.key, checked=True)
+        asked = Probe(f"{region.api}/api/v1/workspaces", step.access.key)
         told = dict(trial.story.told).get(asked)
         listed = told.data() if isinstance(told, Reply) and told.status == 200 else None
         only = isinstance(listed, list) and len([r for r in listed if is_one(r)]) == 1
@@ -327,7 +395,7 @@ def test_a_decision_that_breaks_the_rule_is_seen() -> None:
     )
     setup = Setup(environment, environ=environment)
     refusal = Refusal("GET", "/sessions", BAD, setup.access)
-    forbidden = Probe(f"{REGIONS[1].api}/api/v1/workspaces", key, checked=True)
+    forbidden = Probe(f"{REGIONS[1].api}/api/v1/workspaces", key)
     trial = Trial(setup, Policy(), refusal, Story([(forbidden, BAD)]), None)
     assert origin_on_the_wire(forbidden.url) not in allowed(trial, key)
     permitted = replace(trial, policy=Policy(probe_regions=True))

@@ -31,6 +31,8 @@ from safe_langsmith._settings import (
     sendable_key,
 )
 
+# As in a program that may load a `.env`; what differs without is in test_no_harm.
+pytestmark = pytest.mark.usefixtures("uses_dotenv")
 OLD = "lsv2_pt_00000000000000000000000000000001_0000000001"
 KEY = "lsv2_pt_00000000000000000000000000000002_0000000002"
 OWN = "https://langsmith.own.example/api/v1"
@@ -311,7 +313,6 @@ def dotenv_of(text: str | bytes) -> Setup:
         (f'A="1\n2"\nLANGSMITH_API_KEY={KEY}', 3),
         (f"LANGSMITH_API_KEY={OLD}\nLANGSMITH_API_KEY={KEY}", 2),
         (f"not parsed\nLANGSMITH_API_KEY={KEY}", 2),
-        (f"MINE={KEY}\nLANGSMITH_API_KEY=${{MINE}}", 2),
         (f"LANGSMITH_API_KEY=\nLANGCHAIN_API_KEY={KEY}", 2),
         (f"LANGSMITH_API_KEY\nLANGCHAIN_API_KEY={KEY}", 2),
         (b"\xef\xbb\xbfLANGSMITH_API_KEY=" + KEY.encode(), 1),
@@ -325,9 +326,13 @@ def test_a_line_of_the_file(text: str | bytes, line: int) -> None:
     assert str(found.source).startswith(f"{found.source.name} in ")
 
 
-def test_interpolation_sees_the_environment(set_variable: setenv) -> None:
+def test_a_reference_is_never_looked_up(set_variable: setenv) -> None:
+    """Neither in the environment, as python-dotenv would, nor in the file itself."""
     set_variable("MINE", KEY)
-    assert dotenv_of("LANGSMITH_API_KEY=${MINE}").dotenv.key.value == KEY
+    for text in ("LANGSMITH_API_KEY=${MINE}", f"MY={KEY}\nLANGSMITH_API_KEY='${{MY}}'"):
+        setup = dotenv_of(text)
+        assert setup.in_file.key.value is None
+        assert "LANGSMITH_API_KEY refers to a variable" in told(setup)[-1]
 
 
 @pytest.mark.parametrize(
@@ -340,7 +345,9 @@ def test_a_line_that_cannot_be_parsed_is_named_without_its_content(
     setup = dotenv_of(f"A=1\n\n{line}\n")
     (note,) = setup.notes
     assert note.state == "bad"
-    assert note.text.endswith(".env, line 3: cannot be parsed, so it sets nothing")
+    assert ".env, line 3: cannot be parsed, so it sets nothing" in note.text
+    meant = "; was it meant to set LANGSMITH_API_KEY?"
+    assert note.text.endswith(meant) == ("LANGSMITH" in line)
     assert KEY[8:16] not in note.text
     assert setup.dotenv.key.value is None
     assert not caplog.records  # python-dotenv would log it once more

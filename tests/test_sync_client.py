@@ -647,6 +647,7 @@ def test_the_cooldown_ends(server: SimulatedLangSmith) -> None:
     assert [e.path for e in server.exchanges].count("/workspaces") == 2
 
 
+@pytest.mark.usefixtures("uses_dotenv")
 @pytest.mark.parametrize("change", ["assigned", "environ", "dotenv"])
 def test_a_change_ends_the_cooldown(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, change: str
