@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import langsmith
 from langsmith._httpx import httpx
+from langsmith.utils import LangSmithConnectionError
 
 from safe_langsmith._access import Access
 from safe_langsmith._auth import RefusalAuth, watched
@@ -15,7 +16,7 @@ from safe_langsmith._late import load
 from safe_langsmith._ledger import Ledger
 from safe_langsmith._policy import Policy, checked, with_more
 from safe_langsmith._settings import AtConstruction, at_construction
-from safe_langsmith.errors import identity_in
+from safe_langsmith.errors import error_for, identity_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,6 +135,21 @@ class SafeAsyncClient(langsmith.AsyncClient):
     async def can_i(self, permission: str) -> bool | None:
         """Ask whether this client's role has a permission. See `SafeClient.can_i`."""
         return (await self.whoami()).may(permission)
+
+    async def _arequest_with_retries(
+        self, method: str, endpoint: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As the SDK's; a proxy that will not connect to LangSmith is named."""
+        try:
+            return await super()._arequest_with_retries(method, endpoint, *args, **kwargs)
+        except LangSmithConnectionError as error:
+            load()
+            from safe_langsmith._httpx import no_tunnel_for
+
+            diagnosis = await no_tunnel_for(self, method, endpoint, error)
+            if diagnosis is None:
+                raise
+            raise error_for(diagnosis, instead_of=error) from None
 
     def _access(self) -> Access:
         """What a request of this client shows the server now."""

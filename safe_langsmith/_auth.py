@@ -10,6 +10,7 @@ import weakref
 from collections.abc import AsyncGenerator, Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from langsmith import APIConnectionError
 from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
@@ -81,6 +82,9 @@ class RefusalAuth(httpx.Auth):
             return False
         if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return True
+        # Where httpx follows redirects, it has done so by now.
+        if 300 <= status < 400 and response.has_redirect_location:
+            return True
         worked = owner._ledger.worked
         # httpx goes through all headers for each name that is asked for, so they are
         # looked at until the client's own are known to work.
@@ -107,6 +111,20 @@ class WatchedAsync(_openapi_auth.AsyncClient):
 
     _owner: weakref.ref[Owner]
     _auth: RefusalAuth | None = None
+
+    async def request(self, *args: Any, **kwargs: Any) -> Any:
+        """As the SDK's; a proxy that will not connect to LangSmith is named."""
+        try:
+            return await super().request(*args, **kwargs)
+        except APIConnectionError as error:
+            load()
+            from safe_langsmith._httpx import no_tunnel_for
+
+            owner, sent = self._owner(), error.request
+            found = owner and await no_tunnel_for(owner, sent.method, sent, error)
+            if not found:
+                raise
+            raise unsent_resource_error(found, sent) from None
 
     async def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""
@@ -140,6 +158,20 @@ class WatchedSync(_openapi_auth.SyncClient):
 
     _owner: weakref.ref[Owner]
     _auth: RefusalAuth | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        """As the SDK's; a proxy that will not connect to LangSmith is named."""
+        try:
+            return super().request(*args, **kwargs)
+        except APIConnectionError as error:
+            load()
+            from safe_langsmith._httpx import no_tunnel_here
+
+            owner, sent = self._owner(), error.request
+            found = owner and no_tunnel_here(owner, sent.method, sent, error)
+            if not found:
+                raise
+            raise unsent_resource_error(found, sent) from None
 
     def _prepare_request(self, request: httpx.Request) -> None:
         """Explain an address that is none; sending it would be tried three times."""

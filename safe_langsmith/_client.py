@@ -345,7 +345,11 @@ class SafeClient(langsmith.Client):
         unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
         # A full address is that of some destination, which may be another one.
         own = path.startswith((self.api_url, "/"))
-        if unsendable or (own and not origin(self.api_url)):
+        # What a proxy answers to CONNECT; any other trouble with it is left to the SDK.
+        no_tunnel = isinstance(cause, requests.exceptions.ProxyError) and any(
+            f"Tunnel connection failed: {status}" in str(cause) for status in (403, 407)
+        )
+        if unsendable or no_tunnel or (own and not origin(self.api_url)):
             load()
             from safe_langsmith._requests import never_sent
 

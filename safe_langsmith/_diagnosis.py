@@ -199,6 +199,7 @@ class Diagnosis:
         if self.status_code is None:
             return self.summary
         verb = "was answered with a web page" if self.status_code == 200 else "was refused"
+        verb = "was redirected" if 300 <= self.status_code < 400 else verb
         verb += " at first" if self.resolved else ""
         return f"{self.operation} {verb} ({self.status_code}): {self.summary}"
 

@@ -33,7 +33,7 @@ from safe_langsmith._protocol import (
     Resend,
     Unreachable,
 )
-from safe_langsmith._resolve import no_address
+from safe_langsmith._resolve import no_address, no_tunnel
 from safe_langsmith._settings import Setup
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settle import (
@@ -65,6 +65,7 @@ from safe_langsmith._wire import (
     target_of,
     tie,
     too_long,
+    tunnel_refusal,
     unchecked,
 )
 from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
@@ -258,11 +259,10 @@ class HttpxExchange:
         """The answer as plain data; the body of a success stays unread."""
         response = self.response
         body = response.content if self._is_read() else b""
-        answered = str(response.request.url)
-        there = response.extensions.get(LOCATION) or moved_on(
-            str(self.request.url), answered
-        )
-        return replace(refused_reply(response, body), redirected_to=there)
+        reply = refused_reply(response, body)
+        asked, answered = str(self.request.url), str(response.request.url)
+        there = response.extensions.get(LOCATION) or moved_on(asked, answered)
+        return replace(reply, redirected_to=there) if there else reply
 
     def _is_read(self) -> bool:
         page = "html" in self.response.headers.get("Content-Type", "")
@@ -350,10 +350,51 @@ def unsent_here(owner: Owner, request: httpx.Request) -> Diagnosis:
     return _unsent(owner, request, read_settings(owner))
 
 
-def _unsent(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
+def _path_of(owner: Owner, request: httpx.Request) -> str:
+    """The path of a request below its client's endpoint; its secrets are struck out."""
     _strike(request)
-    path = target_of(str(request.url), (owner._access().endpoint,)).path
+    return target_of(str(request.url), (owner._access().endpoint,)).path
+
+
+def _unsent(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
+    path = _path_of(owner, request)
     diagnosis = no_address(request.method, path, setup)
+    record(owner, diagnosis)
+    return diagnosis
+
+
+async def no_tunnel_for(
+    owner: Owner, method: str, asked: str | httpx.Request, error: Exception
+) -> Diagnosis | None:
+    """The diagnosis of a request that a proxy did not connect to its host, if that is so.
+
+    ``asked``: the path of the request, or the request; then its secrets are struck out.
+    """
+    if not _is_no_tunnel(error):
+        return None
+    setup = await anyio.to_thread.run_sync(read_settings, owner)
+    return _no_tunnel(owner, method, asked, error, setup)
+
+
+def no_tunnel_here(
+    owner: Owner, method: str, asked: str | httpx.Request, error: Exception
+) -> Diagnosis | None:
+    """The same on a thread that may block."""
+    if not _is_no_tunnel(error):
+        return None
+    return _no_tunnel(owner, method, asked, error, read_settings(owner))
+
+
+def _is_no_tunnel(error: Exception) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, httpx.ProxyError) and bool(tunnel_refusal(cause))
+
+
+def _no_tunnel(
+    owner: Owner, method: str, asked: str | httpx.Request, error: Exception, setup: Setup
+) -> Diagnosis:
+    path = asked if isinstance(asked, str) else _path_of(owner, asked)
+    diagnosis = no_tunnel(method, path, setup, tunnel_refusal(error.__cause__ or error))
     record(owner, diagnosis)
     return diagnosis
 

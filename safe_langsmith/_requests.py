@@ -36,7 +36,8 @@ from safe_langsmith._protocol import (
     Resend,
     Unreachable,
 )
-from safe_langsmith._resolve import never_sendable, no_address
+from safe_langsmith._resolve import never_sendable, no_address, no_tunnel
+from safe_langsmith._settings import as_sent
 from safe_langsmith._settle import (
     Work,
     Works,
@@ -65,6 +66,7 @@ from safe_langsmith._wire import (
     text_of,
     tie,
     too_long,
+    tunnel_refusal,
     unchecked,
 )
 from safe_langsmith.errors import AccessDeniedError, error_for
@@ -122,9 +124,18 @@ def diagnose(client: SafeClient) -> Diagnosis:
 def never_sent(
     client: SafeClient, method: str, path: str, error: Exception
 ) -> AccessDeniedError:
-    """The error for a request that could not be sent: its key or address is no such."""
+    """The error for a request that could not be sent: its key or address is no such.
+
+    Or a proxy would not connect it to its host.
+    """
     setup = read_settings(client)
-    if origin(client.api_url):
+    status = tunnel_refusal(error.__cause__ or error)
+    if isinstance(error.__cause__, requests.exceptions.ProxyError):
+        sent = Access(origin(path) or client.api_url, client._api_key, client._workspace_id)
+        setup = as_sent(setup, sent, client._custom_headers)
+        path = target_of(path, (client.api_url, *client._write_api_urls)).path
+        diagnosis = no_tunnel(method, path, setup, status)
+    elif origin(client.api_url):
         diagnosis = never_sendable(method, path, setup)
     else:
         diagnosis = no_address(method, path, setup)

@@ -217,6 +217,19 @@ def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     return _unsent(method, path, setup, Cause(code, summary, (step,)))
 
 
+def no_tunnel(method: str, path: str, setup: Setup, status: str) -> Diagnosis:
+    """The diagnosis of a request that a proxy did not connect to its host.
+
+    ``status``: what it answered to CONNECT, such as "403 Forbidden".
+    """
+    asked, host = operation(method, path), shown(origin(setup.access.endpoint))
+    summary = f"{asked} was not sent: the proxy refused to connect to {host} ({status})."
+    step = f"ask who runs the proxy in HTTPS_PROXY to let {host} through, or set NO_PROXY"
+    if status.startswith("407"):
+        step = "the proxy wants a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+    return _unsent(method, path, setup, Cause("blocked-by-proxy", summary, (step,)))
+
+
 def _unsent(method: str, path: str, setup: Setup, cause: Cause) -> Diagnosis:
     refusal = Refusal(method, path, Reply(0), setup.access)
     case = Case(refusal, setup, setup.access.endpoint, findings=list(setup.notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ from safe_langsmith._protocol import Answer, Probe, Reply, Resend, Unreachable
 from safe_langsmith._settle import Owner, Read, Wait, read_settings
 
 BODY_LIMIT = 1_000_000
+_LONGEST_ERROR = 2_000
 _PROBE_ATTEMPTS = 3
 # Seconds for a probe to notice by itself that the time is over.
 _GRACE = 0.5
@@ -193,6 +195,15 @@ def refused_reply(response: Any, body: bytes) -> Reply:
     asked = str(response.request.url or "")
     headers = response.headers
     return reply_of(response.status_code, headers, body, asked=asked, is_cut=is_cut)
+
+
+def tunnel_refusal(error: BaseException) -> str:
+    """What a proxy answered to CONNECT, such as "403 Forbidden"; or "" if it did not.
+
+    Neither HTTP library tells it but in the text of its error.
+    """
+    found = re.search(r"\b40[37] [A-Z][A-Za-z ]{0,40}", str(error)[:_LONGEST_ERROR])
+    return found.group() if found else ""
 
 
 def _retry_after(text: str) -> float | None:

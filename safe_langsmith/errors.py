@@ -174,11 +174,14 @@ def error_for(
     """Make the error of a diagnosis.
 
     ``bare``: for a call that today gives the ``requests.HTTPError`` as it is; the error
-    is then one too. ``instead_of``: what the SDK raises today; a ``ValueError`` stays one.
+    is then one too. ``instead_of``: what the SDK raises today; a ``ValueError`` stays one,
+    and so does a `LangSmithConnectionError`.
     """
     also: list[type[Exception]] = [requests.HTTPError] if bare else []
     if type(instead_of) is ValueError:
         also.append(ValueError)
+    if isinstance(instead_of, LangSmithConnectionError):
+        also.append(LangSmithConnectionError)
     if diagnosis.status_code in _BY_STATUS:
         also.append(_BY_STATUS[diagnosis.status_code])
     return _made(diagnosis, also)

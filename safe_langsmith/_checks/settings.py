@@ -153,7 +153,9 @@ def _not_loaded(case: Case) -> list[str]:
         return []
     where = " and ".join([lines[0], *(line.rpartition(", ")[2] for line in lines[1:])])
     right = "is right" if len(lines) == 1 else "are right"
-    return [f"if {where} {right}, call load_dotenv(override=True) before the client is made"]
+    return [
+        f"if {where} {right}, call load_dotenv(override=True) before the client is made"
+    ]
 
 
 def _cleaned(newer: Settings) -> Settings:

@@ -31,7 +31,9 @@ _MEANINGS: dict[str, Name] = {
 }
 _READ = frozenset(f"{space}_{name}" for space in NAMESPACES for name in NAMES)
 # What may stand before a name, and what ends it, in any form that people give a line.
-_NAME_IN_LINE = re.compile(r"[\s\"'{,\-]{0,50}(?:(?:export|set)\s{1,20})?([A-Za-z][\w.\-]{0,60})")
+_NAME_IN_LINE = re.compile(
+    r"[\s\"'{,\-]{0,50}(?:(?:export|set)\s{1,20})?([A-Za-z][\w.\-]{0,60})"
+)
 
 
 class Mention(NamedTuple):

@@ -1,0 +1,204 @@
+"""A program that forks while one of its threads meets its first rejection.
+
+    python forking.py KIND URL KEY LIMIT_S (DELAY_MS... | imports)
+
+It forks after each of the delays, counted from the thread's call; or, with ``imports``,
+each time that a thread begins to import a module. Every child makes the same call and
+one more, and writes a line of JSON to stdout. A child that is not done after LIMIT_S
+seconds writes no line: it prints to stderr where it hangs, and exits.
+
+What the plain client needs is imported before, and no child uses a connection of its
+parent. So whatever makes a child hang here is not a problem of the plain client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import langsmith
+import requests
+from langsmith.utils import LangSmithError
+
+from safe_langsmith import SafeAsyncClient, SafeClient
+
+# The server closes each connection, so the pool never holds one that a child could take.
+HEADERS = {"Connection": "close"}
+KINDS: dict[str, tuple[Any, Any]] = {
+    "Client": (langsmith.Client, langsmith.Client),
+    "SafeClient": (SafeClient, langsmith.Client),
+    "AsyncClient": (langsmith.AsyncClient, langsmith.AsyncClient),
+    "SafeAsyncClient": (SafeAsyncClient, langsmith.AsyncClient),
+}
+# How long an importing thread waits for a fork that waits for the import itself.
+FORK_S = 0.2
+
+
+def outcome(call: Callable[[], object]) -> str:
+    """What came of a call: an error's code, an error's class, or "answered"."""
+    try:
+        call()
+    except LangSmithError as error:
+        return str(getattr(error, "code", type(error).__name__))
+    return "answered"
+
+
+class Sync:
+    """The calls of a sync client. Parent and children use the same one."""
+
+    def __init__(self, kind: Any, url: str, key: str) -> None:
+        self.client: langsmith.Client = kind(
+            url, api_key=key, headers=HEADERS, auto_batch_tracing=False
+        )
+
+    def in_child(self) -> None:
+        """Forget the pool: a thread that is gone may hold its lock."""
+        self.client.session.mount("http://", requests.adapters.HTTPAdapter())
+
+    def rejected(self) -> str:
+        name = f"project of {os.getpid()}"
+        return outcome(lambda: self.client.create_project(name))
+
+    def good(self) -> str:
+        return outcome(lambda: list(self.client.list_datasets()))
+
+
+class Async:
+    """The calls of async clients. Each child makes a client, as its event loop is new."""
+
+    def __init__(self, kind: Any, url: str, key: str) -> None:
+        self.make: Callable[[], Any] = lambda: kind(url, api_key=key, headers=HEADERS)
+        # Here, since OpenSSL may keep a lock if a fork meets it while it reads files.
+        self.client: langsmith.AsyncClient = self.make()
+
+    def in_child(self) -> None:
+        self.client = self.make()
+
+    def rejected(self) -> str:
+        name = f"project of {os.getpid()}"
+        return outcome(lambda: asyncio.run(self.client.create_project(name)))
+
+    def good(self) -> str:
+        return outcome(lambda: asyncio.run(self._list()))
+
+    async def _list(self) -> None:
+        async for _ in self.client.list_datasets():
+            pass
+
+
+class Family:
+    """The children. They wait at a gate, so that they take no time from their parent."""
+
+    def __init__(self, calls: Sync | Async, limit: float) -> None:
+        self.calls = calls
+        self.limit = limit
+        self.children: list[int] = []
+        self.gate = os.pipe()
+
+    def fork(self, moment: str) -> None:
+        """Have one more child, which tells when it was born."""
+        child = os.fork()
+        if child:
+            self.children.append(child)
+            return
+        try:
+            self._live(moment)
+        except BaseException:  # must not get into the child's copy of the main program
+            traceback.print_exc()
+        os._exit(0)
+
+    def _live(self, moment: str) -> None:
+        faulthandler.dump_traceback_later(self.limit, exit=True)
+        os.close(self.gate[1])
+        os.read(self.gate[0], 1)  # until the parent closes it
+        self.calls.in_child()
+        tell(moment, self.calls.rejected(), self.calls.good())
+
+    def wait(self) -> None:
+        """Let the children work, and see each to its end."""
+        os.close(self.gate[1])
+        for child in self.children:
+            os.waitpid(child, 0)
+
+
+def tell(who: str, *outcomes: str) -> None:
+    """One line, written at once, so that those of two processes do not mix."""
+    os.write(1, (json.dumps([who, *outcomes]) + "\n").encode())
+
+
+class Imports:
+    """Has the main thread fork each time that another thread imports a module."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.moments: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.forked = threading.Event()
+        self.forked.set()
+        self.unguarded: list[str] = []
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Stop an import until the fork was made, or could not be made meanwhile."""
+        in_thread = threading.current_thread() is not threading.main_thread()
+        is_due = not self.forked.is_set()
+        if event != "import" or not in_thread or is_due or os.getpid() != self.process:
+            return
+        self.forked.clear()
+        self.moments.put(arguments[0])
+        if self.forked.wait(FORK_S):
+            self.unguarded.append(arguments[0])
+
+    def fork_at_each(self, family: Family, thread: threading.Thread) -> None:
+        """Fork when told to, until the thread has ended."""
+        sys.addaudithook(self.audit)
+        thread.start()
+        while thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                family.fork(self.moments.get(timeout=FORK_S))
+                self.forked.set()
+        tell("unguarded", *self.unguarded)
+
+
+def fork_after(delays: Iterable[float], family: Family, thread: threading.Thread) -> None:
+    """Fork so many seconds after the start of the thread."""
+    thread.start()
+    begun = time.monotonic()
+    for delay in delays:
+        time.sleep(max(0.0, begun + delay - time.monotonic()))
+        family.fork(f"{delay * 1000:g} ms")
+
+
+def main(kind: str, url: str, key: str, limit: str, *moments: str) -> None:
+    """Warm up, let a thread meet its first rejection, and fork meanwhile."""
+    logging.basicConfig()
+    calls_of: Any = Async if "Async" in kind else Sync
+    tested, plain = KINDS[kind]
+    warm_up = calls_of(plain, url, key)
+    warm_up.rejected()
+    warm_up.good()
+    calls = calls_of(tested, url, key)
+    family = Family(calls, float(limit))
+    thread = threading.Thread(
+        target=lambda: tell("parent", calls.rejected(), calls.good()), daemon=True
+    )
+    if moments == ("imports",):
+        Imports().fork_at_each(family, thread)
+    else:
+        fork_after((float(ms) / 1000 for ms in moments), family, thread)
+    thread.join(float(limit))
+    tell("born", str(len(family.children)))
+    family.wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

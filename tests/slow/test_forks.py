@@ -1,0 +1,74 @@
+"""A fork at any moment, even during the first rejection, leaves a working child."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+from slow import forks
+from slow.forks import Report
+
+# No measure of speed: a child that takes longer hangs.
+HANGS_S = 60.0
+SAFE = ("SafeClient", "SafeAsyncClient")
+# What comes of the two calls that parent and children make.
+EXPECTED = {
+    "refused": ("permission-missing", "answered"),
+    "repaired": ("answered", "answered"),
+}
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here"),
+    pytest.mark.timeout(5 * HANGS_S),
+]
+
+
+def all_is_well(report: Report, cause: str) -> None:
+    """Each child was answered as without a fork."""
+    assert report.hanging == 0, f"{report.hanging} of {report.born}:\n{report.errors}"
+    assert report.children == [EXPECTED[cause]] * report.born, report.errors
+
+
+@pytest.mark.parametrize("program", range(forks.PROGRAMS))
+@pytest.mark.parametrize("cause", forks.CAUSES)
+@pytest.mark.parametrize("kind", SAFE)
+def test_a_fork_after_a_delay(kind: str, cause: str, program: int) -> None:
+    """200 children in all, of parents that each meet their first rejection."""
+    report = forks.run(kind, cause, forks.SWEEPS[program], HANGS_S)
+    assert report.born == 10
+    all_is_well(report, cause)
+    assert report.parent == EXPECTED[cause]
+
+
+@pytest.mark.parametrize("cause", forks.CAUSES)
+@pytest.mark.parametrize("kind", SAFE)
+def test_a_fork_at_each_import(kind: str, cause: str) -> None:
+    """No module is half imported in a child, or else the child waits for it forever.
+
+    Without a guard there are some 50 children. With one, the fork waits.
+    """
+    report = forks.run(kind, cause, forks.AT_IMPORTS, HANGS_S)
+    assert report.unguarded == ()
+    all_is_well(report, cause)
+    assert report.parent == EXPECTED[cause]
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+def test_the_plain_client_forks_as_well(kind: str) -> None:
+    """So that the tests above show what is wrong with ours alone."""
+    report = forks.run(kind, "refused", forks.SWEEPS[0], HANGS_S)
+    assert report.children == [("LangSmithError", "answered")] * 10, report.errors
+    report = forks.run(kind, "refused", forks.AT_IMPORTS, HANGS_S)
+    assert report.born == 0, report.unguarded
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gunicorn") is None, reason="gunicorn is not installed"
+)
+@pytest.mark.parametrize("start", range(10))
+def test_each_worker_of_gunicorn_answers(start: int) -> None:
+    """With ``--preload``, gunicorn forks a process that runs threads already."""
+    cause = forks.CAUSES[start % 2]
+    report = forks.run_gunicorn("SafeClient", cause, HANGS_S)
+    all_is_well(report, cause)
