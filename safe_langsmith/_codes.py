@@ -115,12 +115,16 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "the .env file. The client still uses the old value. This is what happens in a "
         "notebook when you edit .env and do not restart the kernel.",
         "The client's value is refused, a newer one stands in os.environ, the .env, the "
-        "secrets of Colab or the profile, and LangSmith lets that one in.",
+        "secrets of Colab or the profile, and LangSmith lets that one in. A .env counts if "
+        "the program has imported python-dotenv, runs in a notebook, or names the file in "
+        "Policy(dotenv=...).",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
-        "was passed as an argument. A key goes only to the host that it was set for.",
+        "was passed as an argument. The request stays at its host; only from one official "
+        "host of LangSmith may a newer endpoint move it to another one.",
         "GET /workspaces and GET /auth/public with the old and with the newer value, to "
-        "your endpoint; a newer key goes to the endpoint that it was set for, and a region "
-        f"that was set since is asked there. {_AGAIN}",
+        "your endpoint; an official host of another region that was set since is asked "
+        "with the key alone. "
+        f"{_AGAIN}",
         (
             "Call load_dotenv(override=True) before you make the client: without "
             "override, a variable that is set already wins over the file.",
@@ -154,10 +158,11 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
         "wrong-endpoint",
         "The endpoint is not the address of a LangSmith API: it is the web app's, or it "
-        "lacks /api/v1 or https:// in front, or another server answers there.",
-        "It is no web address; or a page for people comes back where the API answers "
-        "JSON, and a request without a key, to /info, is not answered like LangSmith "
-        "does.",
+        "lacks /api/v1 or https:// in front, or it redirects (to https, to a login page), "
+        "or another server answers there. An official host is never called so.",
+        "It is no web address; or the request was redirected; or a page for people comes "
+        "back where the API answers JSON, and a request without a key, to /info, is not "
+        "answered like LangSmith does.",
         "The address of an official web app is replaced by its API's, unless it was "
         "passed as an argument.",
         "GET /info without the key, GET /workspaces and GET /auth/public, to your "
@@ -175,9 +180,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         'or with api_key=os.getenv(...), where the variable is not set ("" switches off '
         "the search in the environment).",
         "The refused request carried no key.",
-        "A key that is set by now, in os.environ, the .env, the secrets of Colab or the "
-        "profile, is used, "
-        "unless an empty one was passed as an argument.",
+        "A key that is set by now, in os.environ, the secrets of Colab, the profile, or "
+        "the .env of a program that uses python-dotenv, is used, unless an empty one was "
+        "passed as an argument.",
         "Nothing, if there is no key. One that is set by now is tried at your endpoint, "
         f"with GET /workspaces. {_AGAIN}",
         (
@@ -218,8 +223,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "mistyped, it has expired, its owner left the organization, or it belongs to "
         "another region that was not asked. Or a login session of LangSmith's CLI has "
         "ended, which is no key.",
-        "LangSmith refuses the key on two read-only calls that need no permission in a "
-        "workspace, and answers a request without a key.",
+        "LangSmith refuses the key with 403 on two read-only calls that need no permission "
+        "in a workspace, and answers a request without a key. A 401 proves nothing: so "
+        "LangSmith answers where no key arrives.",
         "Nothing. A newer key would have been used (see stale-setting).",
         f"{_KEY_ASKED} {_REGIONS} Nothing is sent again.",
         (
@@ -239,7 +245,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "typical case: an Editor can trace, but evaluate() creates a project, which "
         "needs projects:create.",
         "LangSmith names the permission, or lists for the key's role in this workspace "
-        "permissions without the one that the call needs.",
+        "permissions without the one that the call needs. What the organization allows is "
+        "not judged by a workspace's list; a listed permission is never called missing.",
         "Nothing: a permission is for an admin to give.",
         "GET /workspaces and GET /auth/public, to your endpoint. Nothing is sent again.",
         (
@@ -259,11 +266,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "blocked-by-proxy",
         "Something between this machine and LangSmith refused the request: a proxy, a "
         "firewall, a VPN.",
-        "The answer is not JSON, which LangSmith's always are; or a request without a "
-        "key, to /info, is refused as well.",
-        "The request is sent again a few times after short pauses, for such refusals "
-        "often pass.",
-        f"{_KEY_ASKED} The refused request is sent again up to three times.",
+        "The answer is a web page; or it is not in LangSmith's own form, and a request "
+        "without a key, to /info, is refused as well; or an official host answers 401 "
+        "although a key was sent; or a proxy answers CONNECT with 403 or 407.",
+        "A request that changes nothing, and a batch of runs, is sent again a few times "
+        "after short pauses, for such refusals often pass. Any other write raises at "
+        "once: behind a filter of responses LangSmith may have carried it out.",
+        f"{_KEY_ASKED} The refused request is sent again up to three times, or not at all.",
         (
             "Ask who runs your network to let the endpoint's host through.",
             "Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
@@ -274,7 +283,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith refused for a moment what it allowed before. It remembers for about a "
         "minute how it judged a key, so this happens around changes of a key or a role.",
         "The same key worked on this client before, and LangSmith lets it in on a probe.",
-        "The request is sent again once, after a pause.",
+        "The request is sent again once, after a pause. On the tracing path there is one "
+        "pause in each cooldown, which ends when a batch is let in; after that a batch is "
+        "sent again at once.",
         "GET /workspaces and GET /auth/public, to your endpoint. The refused request goes "
         "there again, once, after 3 seconds.",
         ("Nothing to do. If it happens often, write to LangSmith's support.",),

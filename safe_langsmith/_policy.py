@@ -19,8 +19,10 @@ class Policy:
     Args:
         repair: Use a repair that the rule allows, and send the request again.
             False: find out why, repair nothing, raise.
-        dotenv: The `.env` file to read after a refusal. None looks for it from the
-            working directory upwards, a path names it, False never reads one.
+        dotenv: The `.env` file to read after a refusal. None: the one that load_dotenv()
+            would find, used only if the program has imported python-dotenv or runs in a
+            notebook, and else only told; a path: that file; False: never read one. A value
+            that refers to a variable (``${NAME}``) is never looked up.
         probe_regions: Whether a key that its host does not know may be shown to the
             other official LangSmith hosts. None allows that only while no endpoint was
             configured anywhere (argument, environment, `.env`, profile); True from any

@@ -94,7 +94,7 @@ def answer(
         return None
     diagnosis = _settled_trace(client, exchange) if exchange.is_trace else None
     if not exchange.is_trace:
-        with RequestsWire(client, exchange, client.policy.budget_s) as wire:
+        with RequestsWire(client, exchange, Clock(client.policy.budget_s)) as wire:
             diagnosis = wire.drive(settle(client, exchange))
     if diagnosis is not None:
         raise exchange.error(diagnosis)
@@ -109,7 +109,7 @@ def _settled_trace(client: SafeClient, exchange: RequestsExchange) -> Diagnosis 
         return replace(newest, resolved=False)
     started = time.monotonic()
     try:
-        with RequestsWire(client, exchange, left) as wire:
+        with RequestsWire(client, exchange, Clock(left, shared=True)) as wire:
             return wire.drive(settle(client, exchange))
     finally:
         ledger.spend_on_traces(time.monotonic() - started)
@@ -117,7 +117,7 @@ def _settled_trace(client: SafeClient, exchange: RequestsExchange) -> Diagnosis 
 
 def diagnose(client: SafeClient) -> Diagnosis:
     """Check what this client may do, and repair nothing."""
-    with RequestsWire(client, None, client.policy.budget_s) as wire:
+    with RequestsWire(client, None, Clock(client.policy.budget_s)) as wire:
         return wire.drive(diagnosed(client))
 
 
@@ -343,12 +343,12 @@ class RequestsWire:
     """
 
     def __init__(
-        self, client: SafeClient, exchange: RequestsExchange | None, budget: float
+        self, client: SafeClient, exchange: RequestsExchange | None, clock: Clock
     ) -> None:
         self.client = client
         self.exchange = exchange
         self.home = exchange.home if exchange else client.api_url
-        self.clock = Clock(budget)
+        self.clock = clock
         # The SDK's adapter retries beneath us and sleeps as long as the server says.
         self.adapter = HTTPAdapter(max_retries=0)
 

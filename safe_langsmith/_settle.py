@@ -24,6 +24,9 @@ logger = logging.getLogger("safe_langsmith")
 
 # Each round after the first follows a repair that somebody else made meanwhile.
 _MOST_ROUNDS = 4
+# The one pause of the tracing path. It ends as soon as a batch is let in, for runs wait
+# meanwhile: these are then sent while the server takes them.
+TRACE_WAITS = (0.25, 0.5, 0.75, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
         while True:
             if isinstance(step, Resend) and exchange.is_trace and any(step.waits):
                 pauses = owner._ledger.is_news("pause", owner.policy.cooldown_s)
-                step = step if pauses else replace(step, waits=(0.0,))
+                step = replace(step, waits=TRACE_WAITS if pauses else (0.0,))
             step = steps.send((yield step))
     except StopIteration as stop:
         result: T = stop.value

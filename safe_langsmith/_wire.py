@@ -217,10 +217,14 @@ def _retry_after(text: str) -> float | None:
 
 
 class Clock:
-    """The time that one diagnosis has."""
+    """The time that one diagnosis has.
 
-    def __init__(self, budget: float) -> None:
+    ``shared``: others use up the same time, so waiting for them counts, too.
+    """
+
+    def __init__(self, budget: float, *, shared: bool = False) -> None:
         self._budget = budget
+        self.shared = shared
         self.start()
 
     def start(self) -> None:
@@ -266,11 +270,13 @@ def too_long(step: Resend, clock: Clock) -> Unreachable | None:
 def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
     """Read the settings, or wait for a flight, on a thread that may block."""
     if isinstance(work, Read):
-        clock.start()
+        if not clock.shared:
+            clock.start()
         return read_settings(owner)
     # A task of this very thread may lead; it goes on only when we return.
     elsewhere = work.flight.thread != threading.get_ident()
-    return elsewhere and work.flight.ended.wait(owner.policy.budget_s)
+    seconds = clock.left if clock.shared else owner.policy.budget_s
+    return elsewhere and work.flight.ended.wait(seconds)
 
 
 def ask_all(

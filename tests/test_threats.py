@@ -23,7 +23,7 @@ def functions_of(file: str) -> set[str]:
 def test_each_line_is_shown(line: str) -> None:
     _, _, what, shown, _ = line.split("|")
     assert what.strip()
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", shown)
+    named = re.findall(r"`((?:\w+/)?test_\w+\.py)::(test_\w+)`", shown)
     assert named
     assert len(named) == shown.count("`") / 2
     for file, test in named:
