@@ -30,7 +30,9 @@ OURS_ALONE = (
     "tests/test_keys.py",
     "tests/test_layout.py",
     "tests/test_lifetime.py",
+    "tests/test_no_harm.py",
     "tests/test_notebook.py",
+    "tests/test_on_the_wire.py",
     "tests/test_pictures.py",
     "tests/test_provenance.py",
     "tests/test_readme.py",
@@ -39,6 +41,8 @@ OURS_ALONE = (
     "tests/test_simulated_langsmith.py",
     "tests/test_threats.py",
 )
+# These take minutes, or need more than Python: sessions of their own.
+APART = ("tests/slow", "tests/middleboxes")
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.14.12"
 # The floor, the newest of its minor release, and the first of the newest one.
@@ -63,7 +67,7 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one of them says if it is not that."""
-    always = ["-n", "4", "-q"]
+    always = ["-n", "4", "-q", *(f"--ignore={path}" for path in APART)]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
 
 
@@ -104,6 +108,22 @@ def tests(session: nox.Session, langsmith: str) -> None:
     else:
         install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
         run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
+
+
+@nox.session(requires=["build"])
+def slow(session: nox.Session) -> None:
+    """Forks at swept moments, gunicorn --preload, and a flapping server: minutes."""
+    install_wheel(session, *groups("tests", "slow"))
+    session.run("pytest", "-n", "4", "-q", "tests/slow", env={"TESTS_OF": "wheel"})
+
+
+@nox.session(requires=["build"])
+def middleboxes(session: nox.Session) -> None:
+    """Real nginx, haproxy and squid (squid-openssl); skipped where they are missing."""
+    install_wheel(session, *groups("tests"))
+    session.run(
+        "pytest", "-n", "4", "-q", "-rs", "tests/middleboxes", env={"TESTS_OF": "wheel"}
+    )
 
 
 @nox.session

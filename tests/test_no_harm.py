@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def other() -> Iterator[SimulatedLangSmith]:
     with SimulatedLangSmith() as simulated:
         simulated.answer("*", status=200, body=[])
         yield simulated
+
+
+def new(kind: Any, policy: Policy, arguments: Mapping[str, Any]) -> Any:
+    return kind(policy=policy, **arguments)
+
+
+def same(client: Any) -> Any:
+    return client
 
 
 def list_projects(make: Callable[[], Any]) -> Any:
@@ -125,7 +134,7 @@ def test_a_dotenv_that_refers_to_variables(
             made = Policy(**{"budget_s": 8.0, **policy})
             arguments = {"auto_batch_tracing": False} if kind is SafeClient else {}
             try:
-                said = repr(way(lambda k=kind, p=made, a=arguments: k(policy=p, **a)))
+                said = repr(way(partial(new, kind, made, arguments)))
             except AccessDeniedError as error:
                 said = f"{error}{error!r}{error.diagnosis.as_dict()}"
             assert OPENAI not in said
@@ -427,7 +436,7 @@ def test_no_repr_shows_a_key(
             with pytest.raises(AccessDeniedError):
                 list(client.list_projects())
         else:
-            list_projects_async(lambda c=client: c)
+            list_projects_async(partial(same, client))
         ours = [client._born, client._ledger, client.policy, client.last_diagnosis]
         shown = [repr(part) for one in ours for part in parts_of(one, set())]
         assert_no_secret("\n".join(shown), [key, GONE])
@@ -714,11 +723,11 @@ def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:
     for kind in (langsmith.AsyncClient, SafeAsyncClient):
         server.clear()
         for call in (None, resource):
-            client = kind(address, key)
+            client: Any = kind(address, key)
             if call is None:
-                list_projects_async(lambda c=client: c)
+                list_projects_async(partial(same, client))
             else:
-                anyio.run(closing, client, lambda c=client: resource(c))
+                anyio.run(closing, client, partial(resource, client))
         seen.append([e.headers.get("authorization") for e in server.exchanges])
     assert seen[0] == seen[1]
     assert seen[0][0] == "Basic bWU6cGFzcyB3b3Jk"

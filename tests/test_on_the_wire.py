@@ -186,7 +186,9 @@ def run(machine: Machine) -> None:
         probe_regions=machine.asking,
         budget_s=3.0,
     )
-    extra = {"headers": {"X-Gateway": HEADER}} if machine.extra == "header" else {}
+    extra: dict[str, Any] = {}
+    if machine.extra == "header":
+        extra = {"headers": {"X-Gateway": HEADER}}
     method, path = ("GET", "/sessions") if machine.call == "read" else ("POST", "/datasets")
     body = None if method == "GET" else json.dumps({"name": "new"})
     if machine.client == "sync":
