@@ -15,6 +15,7 @@ import langsmith
 import requests
 from langsmith.utils import LangSmithError
 
+import safe_langsmith._fork  # noqa: F401  # for what it does in a forked process
 from safe_langsmith._access import Access
 from safe_langsmith._auth import watched
 from safe_langsmith._hook import attach

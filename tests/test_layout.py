@@ -50,6 +50,7 @@ ORDER = (
     "_settle",
     "_wire",
     "_late",
+    "_fork",
     "_hook",
     "_auth",
     "_requests",

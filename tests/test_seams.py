@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from langsmith import _base_client, _exceptions, run_helpers, run_trees, utils
 from langsmith import client as client_module
 from langsmith._httpx import httpx
 from langsmith._internal import (
+    _background_thread,
     _compressed_traces,
     _context,
     _multipart,
@@ -347,6 +349,15 @@ def package_folder() -> None:
 # --- what is known by its shape ---------------------------------------------------------
 
 
+def thread_pool() -> None:
+    pool = _background_thread.LANGSMITH_CLIENT_THREAD_POOL
+    assert isinstance(pool, ThreadPoolExecutor)
+    assert pool._max_workers > 0
+    # Read anew for each batch.
+    source = inspect.getsource(_background_thread) + inspect.getsource(client_module)
+    assert "LANGSMITH_CLIENT_THREAD_POOL.submit(" in source
+
+
 def log_lines() -> None:
     modules = {"langsmith.client": client_module, "langsmith.run_helpers": run_helpers}
     from safe_langsmith._tracing import _SDK_LINES
@@ -448,6 +459,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "`AsyncClient.api_key`": key_property,
     "`_validate_headers`": validated_headers,
     "`langsmith._internal._profiles._PACKAGE_DIR`": package_folder,
+    "`langsmith._internal._background_thread.LANGSMITH_CLIENT_THREAD_POOL`": thread_pool,
     "The SDK's log lines about lost traces": log_lines,
     "The files of `LANGSMITH_FAILED_TRACES_DIR`": saved_files,
     "`delete_examples(hard_delete=True)`": hard_delete,
