@@ -82,8 +82,10 @@ class RefusalAuth(httpx.Auth):
             return False
         if may_be_refusal(status, response.headers.get("Content-Type", "")):
             return True
-        # Where httpx follows redirects, it has done so by now.
+        # Where httpx follows redirects, it has done so by now: most turn POST into GET.
         if 300 <= status < 400 and response.has_redirect_location:
+            return True
+        if response.request is not request and response.request.method != request.method:
             return True
         worked = owner._ledger.worked
         # httpx goes through all headers for each name that is asked for, so they are

@@ -179,6 +179,19 @@ def usable(case: Case, place: Settings) -> Settings:
     return Settings()
 
 
+def other_endpoints(case: Case) -> bool:
+    """Whether another host than the request's own is named anywhere, used or not.
+
+    Then the key may be meant for that one, and what is said of LangSmith's cloud may be
+    no advice for this person.
+    """
+    setup, here = case.setup, case.sent.endpoint
+    places = (setup.environ, setup.in_file, setup.colab, setup.profile)
+    named = [p.endpoint.value for p in places if not p.endpoint.implied]
+    elsewhere = any(url and not same_origin(url, here) for url in named)
+    return elsewhere or bool(endpoint_mentions(case))
+
+
 def endpoint_mentions(case: Case) -> tuple[Mention, ...]:
     """Where an endpoint is named that the SDK's client does not read, if it has none."""
     if case.setup.held.endpoint.source.kind not in ("default", "none"):

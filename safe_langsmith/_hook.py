@@ -42,10 +42,12 @@ class Hook:
             # requests makes a copy for where it is sent on to; copies share their hooks.
             response.request.hooks.setdefault(REDIRECTED, response.request)  # type: ignore[arg-type]
             return None
-        if may_be_refusal(status, response.headers.get("Content-Type", "")):
+        request = response.request
+        if may_be_refusal(status, response.headers.get("Content-Type", "")) or (
+            REDIRECTED in request.hooks and came_as_get(request)
+        ):
             return client._settle(response, kwargs)
         worked = client._ledger.worked
-        request = response.request
         # Only what is written may go to replicas, with keys of their own; what is read
         # need not be looked at any more once the client's own are known to work.
         if (
@@ -57,6 +59,20 @@ class Hook:
             headers = request.headers
             worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return None
+
+
+def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The request that the SDK made, if this is what requests made of it for a redirect.
+
+    Copies of a request share its hooks; `Hook` puts the first one there.
+    """
+    first: Any = request.hooks.get(REDIRECTED)
+    return first or request
+
+
+def came_as_get(request: requests.PreparedRequest) -> bool:
+    """Whether a redirect has turned another method into GET, as most do."""
+    return first_request(request).method != request.method == "GET"
 
 
 def attach(client: SafeClient) -> None:

@@ -262,7 +262,10 @@ class HttpxExchange:
         reply = refused_reply(response, body)
         asked, answered = str(self.request.url), str(response.request.url)
         there = response.extensions.get(LOCATION) or moved_on(asked, answered)
-        return replace(reply, redirected_to=there) if there else reply
+        if not there:
+            return reply
+        as_get = self.first.method != response.request.method == "GET"
+        return replace(reply, redirected_to=there, came_as_get=as_get)
 
     def _is_read(self) -> bool:
         page = "html" in self.response.headers.get("Content-Type", "")

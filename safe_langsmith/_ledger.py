@@ -222,5 +222,6 @@ with contextlib.suppress(AttributeError):  # on Windows, where nothing forks
 
 
 def retold(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:
-    """The same diagnosis for another refused operation."""
-    return replace(diagnosis, operation=operation, status_code=status_code)
+    """The same diagnosis for another refused operation; without a status as before."""
+    status = None if diagnosis.status_code is None else status_code
+    return replace(diagnosis, operation=operation, status_code=status)

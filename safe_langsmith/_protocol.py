@@ -32,6 +32,7 @@ class Reply:
 
     ``is_cut``: there was more of it than is read, or it did not come in time.
     ``redirected_to``: the address that the server sent the request on to, if it did.
+    ``came_as_get``: there a request that was to change something came without its body.
     """
 
     status: int
@@ -40,6 +41,7 @@ class Reply:
     retry_after: float | None = None
     is_cut: bool = False
     redirected_to: str = ""
+    came_as_get: bool = False
 
     @property
     def is_html(self) -> bool:
@@ -98,9 +100,10 @@ def neighbour(reply: Reply) -> bool:
     """
     if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
         return True
-    # A redirect is never followed with a repaired request; and one that the SDK followed
-    # has turned POST into GET, which the API refuses.
-    if reply.redirected_to and (reply.status == 405 or 300 <= reply.status < 400):
+    # A redirect is never followed with a repaired request. One that the SDK followed may
+    # have turned POST into GET: whatever comes back then, nothing was written.
+    stopped = reply.status == 405 or 300 <= reply.status < 400
+    if reply.redirected_to and (stopped or reply.came_as_get):
         return True
     return reply.status in HIDDEN_BY_A_PAGE and reply.is_html
 

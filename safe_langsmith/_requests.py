@@ -23,7 +23,7 @@ from tenacity import Retrying
 
 from safe_langsmith._access import Access, is_sure_refusal
 from safe_langsmith._diagnosis import Diagnosis
-from safe_langsmith._hook import REDIRECTED, Hook
+from safe_langsmith._hook import Hook, came_as_get, first_request
 from safe_langsmith._hosts import origin, same_origin
 from safe_langsmith._ledger import retold
 from safe_langsmith._operations import is_read, is_run_batch, operation
@@ -97,6 +97,7 @@ def answer(
         with RequestsWire(client, exchange, Clock(client.policy.budget_s)) as wire:
             diagnosis = wire.drive(settle(client, exchange))
     if diagnosis is not None:
+        exchange.response.close()
         raise exchange.error(diagnosis)
     return exchange.response
 
@@ -143,15 +144,6 @@ def never_sent(
     return error_for(diagnosis, instead_of=error)
 
 
-def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The request that the SDK made, if this is what requests made of it for a redirect.
-
-    Copies of a request share its hooks; `Hook` puts the first one there.
-    """
-    first: Any = request.hooks.get(REDIRECTED)
-    return first or request
-
-
 def _is_ours(client: SafeClient, request: requests.PreparedRequest) -> bool:
     """Whether the SDK made this request with this client.
 
@@ -182,6 +174,7 @@ class RequestsExchange:
         self.request = first_request(answered)
         asked, self.method = self.request.url or "", self.request.method or ""
         self.redirected_to = moved_on(asked, answered.url or "")
+        self.came_as_get = came_as_get(answered)
         endpoints = (client.api_url, *client._write_api_urls)
         self.target = target_of(asked, endpoints)
         headers = self.request.headers
@@ -203,8 +196,11 @@ class RequestsExchange:
             response.close()  # the SDK lets go of it, and with it of an open socket
             raise
         reply = refused_reply(response, body)
-        there = self.redirected_to
-        return replace(reply, redirected_to=there) if there else reply
+        if not self.redirected_to:
+            return reply
+        return replace(
+            reply, redirected_to=self.redirected_to, came_as_get=self.came_as_get
+        )
 
     def refusal(self, *, worked: bool) -> Refusal:
         """The refused request as plain data."""

@@ -297,7 +297,7 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
         next_steps=tuple(safe(step) for step in cause.next_steps),
         findings=tuple(replace(f, text=safe(f.text)) for f in case.findings),
         operation=safe(operation(refusal.method, refusal.path)),
-        status_code=refusal.reply.status,
+        status_code=None if refusal.reply.came_as_get else refusal.reply.status,
         server_message=_cut(" ".join(message.split()), _LONGEST_MESSAGE),
         key=mask(access.key),
         key_kind="oauth" if access.session else kind_of(access.key),

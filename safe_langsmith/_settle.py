@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Diagnosis
+from safe_langsmith._hosts import same_origin
 from safe_langsmith._ledger import Flight, Found, Ledger
 from safe_langsmith._policy import Policy
 from safe_langsmith._protocol import Refusal, Reply, Resend, Step, Steps
@@ -97,10 +98,10 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     for _ in range(_MOST_ROUNDS):
         place = ledger.join(exchange.access, owner._access, is_read=exchange.is_read)
         if isinstance(place, Access):
-            refusal = exchange.refusal(worked=False)
-            if not (refusal.may_be_repeated and refusal.replayable):
+            answer = (yield Resend(place)) if _may_resend(exchange, place) else None
+            if not isinstance(answer, Reply):
                 break
-            if not (yield Resend(place)).is_refusal:
+            if not answer.is_refusal:
                 return None
             continue
         flight, leads = place
@@ -116,6 +117,13 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
             return flight.found.diagnosis
     found = yield from _lead(owner, exchange)
     return found and found.diagnosis
+
+
+def _may_resend(exchange: Exchange, place: Access) -> bool:
+    """Whether a repair that was made for others may be used for this request, too."""
+    refusal = exchange.refusal(worked=False)
+    stays = same_origin(place.endpoint, exchange.access.endpoint)
+    return refusal.may_be_repeated and refusal.replayable and (stays or not refusal.tied_by)
 
 
 def _lead(owner: Owner, exchange: Exchange) -> Works[Found | None]:

@@ -950,6 +950,19 @@ def test_a_host_that_a_dotenv_named_gets_nothing() -> None:
     assert any("a repair does not go there" in f.text for f in diagnosis.findings)
 
 
+def test_a_newer_key_is_for_the_endpoint_that_comes_with_it() -> None:
+    """So it is not tried at another one, although both are LangSmith's own."""
+    chosen = Setting(US.api, Source("argument", "api_url"))
+    setup = client_of(environ=from_environment(SECOND, EU.api))
+    setup = replace(setup, held=replace(setup.held, endpoint=chosen))
+    diagnosis, story = played(
+        setup, {"/auth/public": BAD, "/workspaces": BAD, "/info": INFO, "again": BAD}
+    )
+    assert diagnosis is not None
+    assert hosts_of(story, SECOND) == set()
+    assert any("is for another endpoint; not tried" in f.text for f in diagnosis.findings)
+
+
 def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
     """For `urlsplit` this is LangSmith's host, and urllib3 sends it elsewhere."""
     double = f"{ELSEWHERE}\\@api.smith.langchain.com"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import urllib.parse
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,9 @@ import anyio
 import langsmith
 import pytest
 import requests
+import tls
 from conftest import QUICK, Serve
+from langsmith.utils import LangSmithConnectionError
 from proxy import Line, Proxy, Request
 from requests.adapters import BaseAdapter
 from scenarios import GONE, HTML_403, PAGE
@@ -335,7 +340,25 @@ def test_who_names_an_endpoint_has_one(
     assert not any(hosts[region].exchanges for region in ("EU", "APAC", "AWS US"))
     place = next(iter(environ), ".env")
     assert place in str(caught.value) or "nowhere.json" in str(caught.value)
-    assert "make a new key" not in str(caught.value)
+    for cloud in ("make a new key", "apac.", "another region", "smith.langchain.com/set"):
+        assert cloud not in str(caught.value)
+
+
+@pytest.mark.usefixtures("uses_dotenv")
+@pytest.mark.parametrize("key", [GONE, None])
+def test_a_server_of_one_s_own_in_a_dotenv(key: str | None, serve_tls: Serve) -> None:
+    """4: whose program went to the cloud is told of that line, and not of the cloud."""
+    us = serve_tls("api.smith.langchain.com")
+    Path(".env").write_text("LANGSMITH_ENDPOINT=https://langsmith.corp.example/api/v1")
+    client = SafeClient(api_key=key, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
+    said = str(caught.value)
+    assert ".env, line 1 names https://langsmith.corp.example/api/v1" in said
+    assert ".env, line 1 is right, call load_dotenv(" in said
+    for cloud in ("make a new key", "apac.", "another region", "smith.langchain.com/set"):
+        assert cloud not in said
+    assert us.exchanges
 
 
 def test_a_key_is_cleaned_before_another_one_is_looked_for(
@@ -507,6 +530,51 @@ def test_a_filter_of_responses(
     assert isinstance(caught.value, BlockedByProxyError) == (body == "a page")
 
 
+def test_a_repair_for_others_repeats_no_write_either(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8: a request that still has the old key, where the repair is known by now."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    client = SafeClient(server.url, policy=QUICK, auto_batch_tracing=False)
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    list(client.list_projects())
+    server.answer("/datasets", status=403, body=HTML_403)
+    server.clear()
+    old = {"headers": {"x-api-key": GONE}, "data": "{}"}
+    with pytest.raises(BlockedByProxyError):
+        client.request_with_retries("POST", "/datasets", request_kwargs=old)
+    assert [e.method for e in server.exchanges].count("POST") == 1
+
+
+@pytest.mark.parametrize("what", ["certificate", "unchecked"])
+def test_what_keeps_the_web_app_s_address_from_being_corrected(
+    what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3: a certificate of the client is for one host; and who does not check, stays."""
+    serve_tls("smith.langchain.com", layout="web")
+    api = serve_tls("api.smith.langchain.com")
+    key = api.add_personal_key(workspaces=[api.add_workspace("Research")]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://smith.langchain.com")
+    session = requests.Session()
+    if what == "certificate":
+        session.cert = tls.files_for("smith.langchain.com")
+    client = SafeClient(
+        api_key=key, session=session, policy=QUICK, auto_batch_tracing=False
+    )
+    if what == "unchecked":
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        session.verify = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(WrongEndpointError) as caught:
+            list(client.list_projects())
+    says = {"certificate": "the certificate of your session", "unchecked": "does not check"}
+    assert says[what] in str(caught.value)
+    assert not api.exchanges
+
+
 # --- a cause is named only if it was shown ------------------------------------------------
 
 
@@ -581,6 +649,8 @@ REDIRECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "a login page that refuses": ("list", {"status": 403, "body": HTML_403}),
     "the API at another host": ("list", {"status": 403, "body": FORBIDDEN}),
     "a POST that became GET": ("create", {"status": 405, "body": {"detail": "no"}}),
+    "a GET in place of it that is answered": ("create", {"status": 200, "body": []}),
+    "a GET in place of it that is not": ("create", {"status": 404, "body": {"x": 1}}),
 }
 
 
@@ -610,7 +680,12 @@ def test_a_redirect_is_named(
     with pytest.raises(WrongEndpointError) as caught:
         sync() if way == "sync client" else anyio.run(closing, client, resource)
     said = str(caught.value)
-    assert f"{server.url} redirects to {there}" in said
+    if call == "create":
+        assert (
+            f"was redirected from {server.url} to {there} and came there as a GET" in said
+        )
+    else:
+        assert f"{server.url} redirects to {there}" in said
     assert "destination" not in said
     assert "https://api.smith.langchain.com" not in said
 
@@ -652,6 +727,95 @@ def test_a_key_of_the_organization_has_no_default_workspace(
     with pytest.raises(safe_langsmith.WorkspaceRequiredError) as caught:
         list(client.list_projects())
     assert "default workspace" not in str(caught.value)
+
+
+def test_a_redirect_from_an_official_host(
+    serve_tls: Serve, other: SimulatedLangSmith
+) -> None:
+    """13: comes from something in between as well: LangSmith's API redirects nowhere."""
+    us = serve_tls("api.smith.langchain.com")
+    us.answer("*", status=302, headers={"Location": f"{other.url}/portal"})
+    other.answer("/portal", status=403, body=HTML_403)
+    client = SafeClient(api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(BlockedByProxyError) as caught:
+        list(client.list_projects())
+    assert f"was redirected to {other.url}/portal" in str(caught.value)
+
+
+@pytest.fixture
+def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A proxy that answers CONNECT with the first of these lines."""
+    answers = ["403 Forbidden"]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            with line:
+                line.recv(65_536)
+                line.sendall(f"HTTP/1.1 {answers[0]}\r\n\r\n".encode())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://langsmith.own.example")
+    yield answers
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+async def by_resource(client: Any) -> Any:
+    return await client._get_langsmith_api().get("/sessions", cast_to=object)
+
+
+async def by_sync_resource(client: Any) -> Any:
+    return client._get_langsmith_api_sync().get("/sessions", cast_to=object)
+
+
+async def by_async_client(client: Any) -> Any:
+    return await client._arequest_with_retries("GET", "/sessions", stop_after_attempt=1)
+
+
+async def by_sync_client(client: Any) -> Any:
+    return client.request_with_retries("GET", "/sessions")
+
+
+@pytest.mark.parametrize(
+    ("kind", "way", "plain"),
+    [
+        (SafeClient, by_sync_client, LangSmithConnectionError),
+        (SafeAsyncClient, by_async_client, LangSmithConnectionError),
+        (SafeClient, by_resource, langsmith.APIConnectionError),
+        (SafeClient, by_sync_resource, langsmith.APIConnectionError),
+    ],
+)
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("403 Forbidden", "to let https://langsmith.own.example through"),
+        ("407 Proxy Authentication Required", "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"),
+        ("502 Bad Gateway", ""),
+    ],
+)
+def test_a_proxy_that_does_not_connect(
+    answer: str, says: str, kind: Any, way: Any, plain: Any, tunnel: list[str]
+) -> None:
+    """A 403 or 407 to CONNECT is named; another trouble with a proxy is left as it is."""
+    tunnel[0] = answer
+    more = {"auto_batch_tracing": False} if kind is SafeClient else {}
+    client = kind(api_key=GONE, policy=QUICK, **more)
+    if kind is SafeClient:
+        client.session.mount("https://", requests.adapters.HTTPAdapter())
+    with pytest.raises(plain) as caught:
+        anyio.run(closing, client, partial(way, client))
+    assert isinstance(caught.value, BlockedByProxyError) == bool(says)
+    assert says in str(caught.value)
+    assert_no_secret(f"{caught.value}{caught.value!r}", [GONE])
 
 
 # --- the program goes on ------------------------------------------------------------------
@@ -708,6 +872,46 @@ def test_long_settings(
     client = SafeClient(policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(AccessDeniedError):
         list(client.list_projects())
+
+
+def test_the_tracing_path_has_one_budget(
+    server: SimulatedLangSmith, debug_log: pytest.LogCaptureFixture
+) -> None:
+    """17: what it has spent is not spent again; the newest error answers the rest."""
+    server.answer("/runs/*", method="POST", status=403, body=FORBIDDEN)
+    for path in ("/workspaces", "/auth/public"):
+        server.answer(path, status=200, body=[], delay=5.0)
+    policy = Policy(budget_s=0.3)
+    client = SafeClient(server.url, api_key=GONE, policy=policy)
+    for _ in range(4):
+        record(client, 1)
+        client.flush()
+    asked = [e.path for e in server.exchanges if e.path in ("/workspaces", "/auth/public")]
+    assert len(asked) <= 2
+    with pytest.raises(AccessDeniedError):
+        client.raise_for_tracing_errors()
+    lines = [r for r in debug_log.records if r.name == "safe_langsmith"]
+    assert len(lines) == 1
+    client.cleanup()
+
+
+def test_the_tracing_path_pauses_once(
+    server: SimulatedLangSmith, debug_log: pytest.LogCaptureFixture
+) -> None:
+    """17: and the pause ends as soon as a batch is let in."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    client = SafeClient(server.url, api_key=key, policy=Policy(budget_s=8.0))
+    list(client.list_projects())
+    for _ in range(3):
+        server.answer("/runs/*", method="POST", status=403, body=FORBIDDEN, times=1)
+        record(client, 1)
+        client.flush()
+    client.raise_for_tracing_errors()
+    assert len(server.runs) == 3
+    lines = [r for r in debug_log.records if r.name == "safe_langsmith"]
+    assert [line.levelname for line in lines] == ["WARNING"]
+    client.cleanup()
 
 
 def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:

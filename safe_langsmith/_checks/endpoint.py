@@ -22,6 +22,7 @@ from safe_langsmith._hosts import (
     same_origin,
     shown,
 )
+from safe_langsmith._operations import operation
 from safe_langsmith._protocol import (
     Answer,
     Probe,
@@ -50,6 +51,12 @@ def _redirected(case: Case, there: str) -> Cause:
     """The request was sent on to another address, which refused it."""
     here = case.sent.endpoint
     summary = f"{shown(here)} redirects to {shown(there)}."
+    if case.refusal.reply.came_as_get:
+        asked = operation(case.refusal.method, case.refusal.path)
+        summary = (
+            f"{asked} was redirected from {shown(here)} to {shown(there)} and came there "
+            "as a GET, so nothing was written."
+        )
     secure = here.replace("http://", "https://", 1)
     if secure != here and same_origin(secure, there):
         return Cause("wrong-endpoint", summary, (set_endpoint(case, shown(secure)),))

@@ -9,12 +9,12 @@ from safe_langsmith._case import (
     Case,
     Cause,
     Repair,
-    endpoint_mentions,
     identify,
     info_of,
     is_further_destination,
     is_langsmith,
     judge,
+    other_endpoints,
     probe,
     works,
 )
@@ -38,6 +38,8 @@ from safe_langsmith._protocol import (
     Steps,
 )
 from safe_langsmith._settings import Setting, Source
+
+_HEADER_LOST = "ask who runs your network whether a proxy removes the header"
 
 
 def foreign_credential(case: Case) -> Steps[Cause | None]:
@@ -84,9 +86,8 @@ def key_missing(case: Case) -> Steps[Cause | None]:
         return None
     held = case.setup.held.key
     page = settings_page(case.sent.endpoint)
-    steps: tuple[str, ...] = (
-        f"set LANGSMITH_API_KEY, or pass api_key=; keys are made at {page}",
-    )
+    made = "" if other_endpoints(case) else f"; keys are made at {page}"
+    steps: tuple[str, ...] = (f"set LANGSMITH_API_KEY, or pass api_key={made}",)
     if is_further_destination(case):
         step = f"give this destination a key; keys are made at {page}"
         return Cause("key-missing", "no key was sent.", (step,))
@@ -149,7 +150,7 @@ def stripped_key(case: Case) -> Steps[Cause | None]:
     return Cause(
         "blocked-by-proxy",
         "a key was sent, and LangSmith answers as if none had arrived (401).",
-        ("ask who runs your network whether a proxy removes the header x-api-key",),
+        (f"{_HEADER_LOST} x-api-key",),
     )
 
 
@@ -192,11 +193,10 @@ def refused_key(case: Case) -> Steps[Cause | None]:
     reachable = blocked or (answers and not refuses_strangers(info))
     if identity.state == "unknown" or not reachable:
         case.note("key", "unknown", "whether the server knows the key could not be asked")
-        return Cause(
-            "access-denied",
-            "the cause could not be determined.",
-            ("try again in a minute", *_other_regions(case)),
-        )
+        steps: tuple[str, ...] = ("try again in a minute", *_other_regions(case))
+        if case.refusal.reply.status == 401 and case.sent.key:
+            steps = (f"{_HEADER_LOST} x-api-key", *steps[1:])
+        return Cause("access-denied", "the cause could not be determined.", steps)
     return _rejected(case)
 
 
@@ -226,13 +226,12 @@ def _rejected(case: Case) -> Cause:
             (*_correct(key, where), _new_key(case)),
         )
     summary = f"{shown(case.sent.endpoint)} does not know this key."
+    steps = (*unused(case), *_own_endpoint(case))
+    if other_endpoints(case):
+        return Cause("key-rejected", summary, steps)
     if region_of(case.sent.endpoint):
         case.note("region", "unknown", "the key may belong to another region")
-    steps = (*unused(case), *_own_endpoint(case), *_other_regions(case))
-    # Where an endpoint is named that nobody reads, the key may be good for that one.
-    if not endpoint_mentions(case):
-        steps = (*steps, _new_key(case))
-    return Cause("key-rejected", summary, steps)
+    return Cause("key-rejected", summary, (*steps, *_other_regions(case), _new_key(case)))
 
 
 def _correct(key: str, where: Source) -> tuple[str, ...]:
@@ -261,7 +260,7 @@ def _new_key(case: Case) -> str:
 
 def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
-    if not region_of(case.sent.endpoint) or endpoint_mentions(case):
+    if not region_of(case.sent.endpoint) or other_endpoints(case):
         return ()
     step = (
         "look at the address of your web app: on eu., apac. or aws.smith.langchain.com, "

@@ -36,8 +36,6 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
     key, here = clean(case.sent.key or ""), region_of(case.sent.endpoint)
     if here is None or not _may_ask(case, key):
         return None
-    if case.refusal.reply.status == 401:
-        return None  # so LangSmith answers where no key arrived, and not to a strange one
     alone = Access(case.sent.endpoint, key)
     if (yield from identify(case, alone)).state != "bad":
         return None

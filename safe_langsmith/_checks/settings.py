@@ -132,7 +132,8 @@ def unused(case: Case) -> tuple[str, ...]:
                 f"if {mention.name} is the address to use, name it LANGSMITH_ENDPOINT"
             )
         elif mention.place not in " ".join(steps):
-            steps.append(f"look at {mention.place}, which may be meant to name an endpoint")
+            what = "LANGSMITH_ENDPOINT=https://..."
+            steps.append(f"if {mention.place} is to name the endpoint, write {what} there")
     return tuple(dict.fromkeys(steps))
 
 

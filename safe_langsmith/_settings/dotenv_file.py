@@ -136,10 +136,7 @@ def _folders_of_script() -> list[Path] | None:
     file = getattr(main, "__file__", None)
     if not isinstance(file, str):  # a notebook, or a prompt
         return None
-    try:
-        folders = list(Path(file).absolute().parents)
-    except OSError:
-        return None
+    folders = list(Path(file).absolute().parents)
     of_a_command = {Path(sys.prefix), Path(__file__).parent.parent}
     return None if of_a_command & {*folders} else folders
 

@@ -30,7 +30,7 @@ __all__ = [
     "program_uses_it",
 ]
 
-if _is_new:
+if _is_new:  # pragma: no cover  (in another process, but tested)
     for _name in [n for n in sys.modules if n.partition(".")[0] == NAME]:
         del sys.modules[_name]
 
