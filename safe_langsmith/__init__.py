@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
+from safe_langsmith._late import no_fork
 from safe_langsmith._policy import Policy
 from safe_langsmith.errors import (
     AccessDeniedError,
@@ -72,23 +73,28 @@ __all__ = [
     "install",
 ]
 
+_OF_A_DIAGNOSIS = {
+    *("Diagnosis", "Finding", "Fix", "Identity", "SettingInfo", "WorkspaceInfo")
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import the rest when it is asked for: the SDK does the same with its own."""
-    if name in ("SafeAsyncClient", "AsyncClient"):
-        from safe_langsmith._async_client import SafeAsyncClient
+    with no_fork:
+        if name in ("SafeAsyncClient", "AsyncClient"):
+            from safe_langsmith._async_client import SafeAsyncClient
 
-        return SafeAsyncClient
-    if name in ("install", "Installation"):
-        from safe_langsmith import _install
+            return SafeAsyncClient
+        if name in ("install", "Installation"):
+            from safe_langsmith import _install
 
-        return getattr(_install, name)
-    if name == "Replay":
-        from safe_langsmith._replay import Replay
+            return getattr(_install, name)
+        if name == "Replay":
+            from safe_langsmith._replay import Replay
 
-        return Replay
-    if name in ("Diagnosis", "Finding", "Fix", "Identity", "SettingInfo", "WorkspaceInfo"):
-        from safe_langsmith import _diagnosis
+            return Replay
+        if name in _OF_A_DIAGNOSIS:
+            from safe_langsmith import _diagnosis
 
-        return getattr(_diagnosis, name)
+            return getattr(_diagnosis, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

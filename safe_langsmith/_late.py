@@ -12,22 +12,23 @@ import os
 import threading
 
 _MODULES = ("_requests", "_httpx", "_tracing", "_replay", "_verify", "_notebook")
-_lock = threading.RLock()
-_loaded = threading.Event()
+# Held while something is imported; a fork waits for it.
+no_fork = threading.RLock()
+_loaded: list[str] = []
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch  # not on Windows
     os.register_at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
-        after_in_child=_lock.release,
+        before=no_fork.acquire,
+        after_in_parent=no_fork.release,
+        after_in_child=no_fork.release,
     )
 
 
 def load() -> None:
     """Import it, once. An import that stands within a function comes after this."""
-    if _loaded.is_set():
+    if len(_loaded) == len(_MODULES):
         return
-    with _lock:
-        for name in _MODULES:
+    with no_fork:
+        for name in _MODULES[len(_loaded) :]:
             importlib.import_module(f"safe_langsmith.{name}")
-    _loaded.set()
+            _loaded.append(name)
