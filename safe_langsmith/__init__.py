@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._late import no_fork
+from safe_langsmith._late import no_fork as _no_fork
 from safe_langsmith._policy import Policy
 from safe_langsmith.errors import (
     AccessDeniedError,
@@ -80,7 +80,7 @@ _OF_A_DIAGNOSIS = {
 
 def __getattr__(name: str) -> Any:
     """Import the rest when it is asked for: the SDK does the same with its own."""
-    with no_fork:
+    with _no_fork:
         if name in ("SafeAsyncClient", "AsyncClient"):
             from safe_langsmith._async_client import SafeAsyncClient
 

@@ -151,15 +151,13 @@ def is_further_destination(case: Case) -> bool:
     return case.setup.held.endpoint.source.kind == "request"
 
 
-def may_go(case: Case, endpoint: str) -> bool:
-    """Whether a repair may send the request to this endpoint. All that decides on hosts.
+def may_move(case: Case, endpoint: str) -> bool:
+    """Whether a repair may send the request to another host. All that decides on that.
 
-    To its own host; and from LangSmith's own hosts to an official API, with a key alone.
-    The transports see to it that certificates are checked there.
+    From LangSmith's own hosts alone, to an official API, with a key alone. The transports
+    see to it that certificates are checked there.
     """
     here = case.sent.endpoint
-    if same_origin(here, endpoint):
-        return True
     is_langsmiths = is_official(here) or region_of_web(here) is not None
     has_key_alone = bool(case.sent.key) and not case.refusal.tied_by
     return is_langsmiths and is_official(endpoint) and has_key_alone
@@ -171,7 +169,7 @@ def usable(case: Case, place: Settings) -> Settings:
     if not there or same_origin(case.sent.endpoint, there):
         return place
     # An implied endpoint tells what the key is for, and is nobody's newer choice.
-    if not endpoint.implied and may_go(case, there):
+    if not endpoint.implied and may_move(case, there):
         return place
     if not endpoint.implied:
         text = f"{endpoint.source} names {shown(there)}, and a repair does not go there"

@@ -280,7 +280,7 @@ class HttpxExchange:
             access=self.access,
             worked=worked,
             replayable=self.replayable,
-            tied_by=tie(self.owner, self.request.headers, self.home),
+            tied_by=tie(self.owner, self.request.headers),
         )
 
     def again(self, access: Access) -> httpx.Request:

@@ -237,7 +237,7 @@ class RequestsExchange:
             return "a header of your session"
         if has_cookie_of_its_own(session.cookies):
             return "a cookie of your session"
-        return tie(self.client, self.request.headers, self.home)
+        return tie(self.client, self.request.headers)
 
     def error(self, diagnosis: Diagnosis) -> AccessDeniedError:
         """The error of a diagnosis, for this request."""

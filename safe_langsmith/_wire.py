@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as TooLate
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from tenacity import (
     RetryCallState,
@@ -131,7 +131,7 @@ def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
     return headers
 
 
-def tie(owner: Owner, headers: Mapping[str, Any], endpoint: str) -> str:
+def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
     """What ties a request to its host: a credential of its own besides the key, or "".
 
     It means nothing at another host, and the request without it is not the same.
@@ -139,8 +139,6 @@ def tie(owner: Owner, headers: Mapping[str, Any], endpoint: str) -> str:
     given = {n.lower() for n in owner._custom_headers} - {"x-api-key", "x-tenant-id"}
     if given:
         return "what the headers argument adds"
-    if "@" in urlsplit(endpoint).netloc:
-        return "the login in the endpoint's address"
     found = next((n for n in ("Authorization", "X-Service-Key") if n in headers), "")
     return f"the header {found}" if found else ""
 

@@ -548,7 +548,7 @@ def test_a_repair_for_others_repeats_no_write_either(
     assert [e.method for e in server.exchanges].count("POST") == 1
 
 
-@pytest.mark.parametrize("what", ["certificate", "unchecked"])
+@pytest.mark.parametrize("what", ["certificate", "unchecked", "address"])
 def test_what_keeps_the_web_app_s_address_from_being_corrected(
     what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -556,7 +556,8 @@ def test_what_keeps_the_web_app_s_address_from_being_corrected(
     serve_tls("smith.langchain.com", layout="web")
     api = serve_tls("api.smith.langchain.com")
     key = api.add_personal_key(workspaces=[api.add_workspace("Research")]).secret
-    monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://smith.langchain.com")
+    login = "me:password@" if what == "address" else ""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", f"https://{login}smith.langchain.com")
     session = requests.Session()
     if what == "certificate":
         session.cert = tls.files_for("smith.langchain.com")
@@ -570,7 +571,11 @@ def test_what_keeps_the_web_app_s_address_from_being_corrected(
         warnings.simplefilter("ignore")
         with pytest.raises(WrongEndpointError) as caught:
             list(client.list_projects())
-    says = {"certificate": "the certificate of your session", "unchecked": "does not check"}
+    says = {
+        "certificate": "the certificate of your session",
+        "unchecked": "does not check",
+        "address": "the login from this request",
+    }
     assert says[what] in str(caught.value)
     assert not api.exchanges
 

@@ -12,7 +12,7 @@ from safe_langsmith._case import (
     info_of,
     is_further_destination,
     is_langsmith,
-    may_go,
+    may_move,
 )
 from safe_langsmith._hosts import (
     base_of,
@@ -101,7 +101,7 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
     # What was redirected may have lost its body on the way.
     if held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
         return Cause("wrong-endpoint", summary, (step,))
-    if not may_go(case, api):
+    if not may_move(case, api):
         return Cause("wrong-endpoint", summary, (step, *why_not_moved(case)))
     endpoint = Setting(api, Source("repair", "the API of that web app"))
     repair = Repair(

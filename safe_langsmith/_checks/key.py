@@ -227,7 +227,7 @@ def _rejected(case: Case) -> Cause:
         )
     summary = f"{shown(case.sent.endpoint)} does not know this key."
     steps = (*unused(case), *_own_endpoint(case))
-    if other_endpoints(case):
+    if steps and other_endpoints(case):
         return Cause("key-rejected", summary, steps)
     if region_of(case.sent.endpoint):
         case.note("region", "unknown", "the key may belong to another region")

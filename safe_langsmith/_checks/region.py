@@ -19,7 +19,7 @@ from safe_langsmith._case import (
     info_of,
     is_langsmith,
     listed_in,
-    may_go,
+    may_move,
     probe,
 )
 from safe_langsmith._checks.endpoint import set_endpoint, why_not_moved
@@ -113,7 +113,7 @@ def _one(case: Case, region: Region, identity: Standing, *, sure: bool) -> Cause
     )
     step = set_endpoint(case, region.api)
     steps: tuple[str, ...]
-    if not sure or not endpoint_is_open(case) or not may_go(case, region.api):
+    if not sure or not endpoint_is_open(case) or not may_move(case, region.api):
         steps = (step, *why_not_moved(case))
         held = case.setup.held
         moved = replace(held, endpoint=replace(held.endpoint, value=region.api))

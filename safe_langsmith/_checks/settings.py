@@ -1,6 +1,6 @@
 """Was a setting changed since the client was made, and does the newer one work?
 
-Here stands what may replace what; which hosts a request may go to is in `_case.may_go`.
+Here stands what may replace what; which hosts a request may go to is in `_case.may_move`.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ def _is_of_this_host(case: Case, newer: Settings, fresh: Settings) -> bool:
 def unused(case: Case) -> tuple[str, ...]:
     """The steps for what a repair may not use, and what may be right all the same."""
     setup, steps = case.setup, []
-    for place in (setup.environ, setup.profile):
+    for place in (setup.environ, setup.colab, setup.profile):
         source, there = place.endpoint.source, shown(place.endpoint.value or "")
         if usable(case, place) is not place and not place.endpoint.implied:
-            steps.append(f"if {there}, from {source}, is right, make the client anew")
+            steps.append(f"if {there}, from {source}, is right, make a client that uses it")
     steps += _not_loaded(case)
     for mention in endpoint_mentions(case):
         if mention.name:
