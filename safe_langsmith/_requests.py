@@ -92,14 +92,18 @@ def answer(
     exchange = RequestsExchange(client, response, kwargs)
     if not exchange.reply().is_refusal:
         return None
-    diagnosis = _settled_trace(client, exchange) if exchange.is_trace else None
-    if not exchange.is_trace:
-        with RequestsWire(client, exchange, Clock(client.policy.budget_s)) as wire:
-            diagnosis = wire.drive(settle(client, exchange))
+    settled = _settled_trace if exchange.is_trace else _settled
+    diagnosis = settled(client, exchange)
     if diagnosis is not None:
         exchange.response.close()
         raise exchange.error(diagnosis)
     return exchange.response
+
+
+def _settled(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None:
+    """See a refused request to its end; None if it was answered."""
+    with RequestsWire(client, exchange, Clock(client.policy.budget_s)) as wire:
+        return wire.drive(settle(client, exchange))
 
 
 def _settled_trace(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None:

@@ -146,7 +146,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
         return unsendable
     url = f"{access.endpoint}/sessions?limit=1"
     reply = yield Probe(url, access.key, access.workspace, access.session)
-    if isinstance(reply, Reply) and (reply.is_refusal):
+    if isinstance(reply, Reply) and reply.is_refusal:
         refusal = Refusal("GET", "/sessions", reply, access)
         verdict = yield from resolve(refusal, setup, replace(policy, repair=False))
         if verdict is not None:
