@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 # Statuses that may hide a refusal; what is none among them is told apart by the body.
-_LOOKED_AT = frozenset({400, 401, 403, 404, 405, 422})
+_LOOKED_AT = frozenset({401, 403, 405})
+# On prompt calls these may hide one, too: an unknown key makes a stranger of the sender.
+_OF_A_STRANGER = frozenset({400, 404, 422})
 HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
 
 
@@ -28,9 +30,15 @@ class Access:
     foreign: bool = False
 
 
-def may_be_refusal(status: int, content_type: str) -> bool:
+def may_be_refusal(status: int, content_type: str, address: str) -> bool:
     """Whether an answer is worth a second look. Runs for every request."""
-    return status in _LOOKED_AT or (status == 200 and "html" in content_type)
+    if status in _LOOKED_AT or ("html" in content_type and status in HIDDEN_BY_A_PAGE):
+        return True
+    return status in _OF_A_STRANGER and _is_of_prompts(address)
+
+
+def _is_of_prompts(address: str) -> bool:
+    return "/commits/" in address or "/repos" in address
 
 
 def is_sure_refusal(status: int, content_type: str) -> bool:
@@ -43,8 +51,5 @@ def lets_in(status: int, address: str) -> bool:
     """Whether an answer shows that the server took the key. Runs for every request."""
     # These paths answer strangers too, so a good answer tells nothing about the key.
     return status < 400 and not (
-        "/info" in address
-        or "/commits/" in address
-        or "/repos" in address
-        or "/public/" in address
+        "/info" in address or _is_of_prompts(address) or "/public/" in address
     )

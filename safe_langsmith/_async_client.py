@@ -119,7 +119,8 @@ class SafeAsyncClient(langsmith.AsyncClient):
     async def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.
 
-        Sends a few read-only requests with this client's key to its own endpoint;
+        Sends a few read-only requests with this client's key to its own endpoint, and the
+        key alone to other regions of LangSmith where ``policy.probe_regions`` allows it;
         reads the environment, the SDK's caches, the `.env` and the profile file. Takes
         at most ``policy.budget_s`` seconds and raises nothing.
         """
@@ -156,6 +157,15 @@ class SafeAsyncClient(langsmith.AsyncClient):
         session = not self._api_key and bool(self._oauth_access_token)
         endpoint = str(self._client.base_url).rstrip("/")
         return Access(endpoint, self._api_key, self._workspace_id, session)
+
+    def _tied_by(self) -> str:
+        """What of the httpx client belongs to its host alone: a parameter, a cookie."""
+        http = self._client
+        if http.params:
+            return "a parameter of your client"
+        if any(not c.domain or c.domain_specified for c in http.cookies.jar):
+            return "a cookie of your client"
+        return ""
 
     def _use(self, access: Access) -> None:
         """Take over a repaired access wherever the SDK keeps a copy of the old one."""

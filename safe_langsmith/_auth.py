@@ -80,7 +80,8 @@ class RefusalAuth(httpx.Auth):
         owner, status = self.owner(), response.status_code
         if owner is None:
             return False
-        if may_be_refusal(status, response.headers.get("Content-Type", "")):
+        kind, address = response.headers.get("Content-Type", ""), request.url.path
+        if may_be_refusal(status, kind, address):
             return True
         # Where httpx follows redirects, it has done so by now: most turn POST into GET.
         if 300 <= status < 400 and response.has_redirect_location:

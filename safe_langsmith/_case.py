@@ -14,7 +14,9 @@ from safe_langsmith._diagnosis import Code, Finding, Identity, State
 from safe_langsmith._hosts import (
     base_of,
     is_official,
+    region_of,
     region_of_web,
+    same_base,
     same_origin,
     shown,
 )
@@ -29,7 +31,7 @@ from safe_langsmith._protocol import (
     Reply,
     Steps,
 )
-from safe_langsmith._settings import Mention, Settings, Setup
+from safe_langsmith._settings import Mention, Setting, Settings, Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Cause:
     right: Settings | None = None
 
 
+_MOST_PERMISSIONS = 1_000
 # What a check returns to end the search where nothing was refused.
 NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
 
@@ -165,12 +168,19 @@ def may_move(case: Case, endpoint: str) -> bool:
 
 def usable(case: Case, place: Settings) -> Settings:
     """What a repair may take from a place: nothing, if that names a host not to go to."""
+    if place.key.implied:  # a variable that a file refers to is never looked up
+        place = replace(place, key=Setting())
     endpoint, there = place.endpoint, place.endpoint.value
-    if not there or same_origin(case.sent.endpoint, there):
+    if not there or same_base(case.sent.endpoint, there):
+        return place
+    # A variable is the program's own, so it may correct the path at the same host.
+    own = endpoint.source.kind == "environment"
+    if own and same_origin(case.sent.endpoint, there):
         return place
     # An implied endpoint tells what the key is for, and is nobody's newer choice.
-    if not endpoint.implied and may_move(case, there):
-        return place
+    region = region_of(there)
+    if region and not endpoint.implied and may_move(case, region.api):
+        return replace(place, endpoint=replace(endpoint, value=region.api))
     if not endpoint.implied:
         text = f"{endpoint.source} names {shown(there)}, and a repair does not go there"
         case.note("settings", "unknown", text)
@@ -250,7 +260,8 @@ def listed_in(answer: Answer) -> tuple[Listed, ...] | None:
 
 def _listed(row: dict[str, Any]) -> Listed:
     may = row.get("permissions")
-    permissions = frozenset(filter(text_in, may)) if isinstance(may, list) and may else None
+    listed = may[:_MOST_PERMISSIONS] if isinstance(may, list) else ()
+    permissions = frozenset(filter(text_in, listed)) if listed else None
     return Listed(
         text_in(row.get("id")),
         text_in(row.get("display_name")),

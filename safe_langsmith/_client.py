@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import langsmith
 import requests
 from langsmith.utils import LangSmithError
+from requests.utils import default_headers
 
 import safe_langsmith._fork  # noqa: F401  # for what it does in a forked process
 from safe_langsmith._access import Access
@@ -157,7 +158,8 @@ class SafeClient(langsmith.Client):
     def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.
 
-        Sends a few read-only requests with this client's key to its own endpoint;
+        Sends a few read-only requests with this client's key to its own endpoint, and the
+        key alone to other regions of LangSmith where ``policy.probe_regions`` allows it;
         reads the environment, the SDK's caches, the `.env` and the profile file. Takes
         at most ``policy.budget_s`` seconds and raises nothing.
         """
@@ -378,6 +380,23 @@ class SafeClient(langsmith.Client):
         """What a request of this client shows the server now."""
         session = not self._api_key and bool(self._oauth_access_token)
         return Access(self.api_url, self._api_key, self._workspace_id, session)
+
+    def _tied_by(self) -> str:
+        """What of the session belongs to its host alone: a login, a header, a cookie."""
+        session: Any = self.session
+        if getattr(session, "cert", None):
+            return "the certificate of your session"
+        if getattr(session, "auth", None):
+            return "the login of your session"
+        if getattr(session, "params", None):
+            return "a parameter of your session"
+        if {*getattr(session, "headers", ())} - {*default_headers()}:
+            return "a header of your session"
+        # A cookie that a host set for itself goes to no other one anyway.
+        cookies = getattr(session, "cookies", ())
+        if any(not c.domain or c.domain_specified for c in cookies):
+            return "a cookie of your session"
+        return ""
 
     def _use(self, access: Access) -> None:
         """Take over a repaired access wherever the SDK keeps a copy of the old one."""

@@ -15,8 +15,9 @@ def diagnose(*, policy: Policy | None = None, **client_arguments: Any) -> Diagno
     """Check what a client with these arguments may do, and repair nothing.
 
     Takes the arguments of `SafeClient`. Sends a few read-only requests with the key that
-    such a client would use, to its endpoint only, and reads the environment, the `.env`
-    and the profile file.
+    such a client would use, to its endpoint, and with the key alone to other regions of
+    LangSmith where the policy allows it. Reads the environment, the `.env` and the profile
+    file.
 
     Raises:
         LangSmithUserError: If the SDK refuses to make such a client.

@@ -134,7 +134,8 @@ def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
     of_file = in_file.keys() - os.environ.keys()
     settings = settings_in({**in_file, **os.environ}, "environment")
     source, address = settings.endpoint.source, settings.endpoint.value or ""
-    official = is_official(address) or region_of_web(address) is not None
+    web = address.startswith("https://") and region_of_web(address) is not None
+    official = is_official(address) or web
     if source.name in of_file and settings.key.source.name not in of_file and not official:
         say(
             f"{source.name} in {file.known_as} names {shown(address)}, but the key is not "

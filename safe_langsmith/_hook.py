@@ -43,7 +43,8 @@ class Hook:
             response.request.hooks.setdefault(REDIRECTED, response.request)  # type: ignore[arg-type]
             return None
         request = response.request
-        if may_be_refusal(status, response.headers.get("Content-Type", "")) or (
+        kind = response.headers.get("Content-Type", "")
+        if may_be_refusal(status, kind, response.url) or (
             REDIRECTED in request.hooks and came_as_get(request)
         ):
             return client._settle(response, kwargs)

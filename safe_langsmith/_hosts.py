@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from typing import NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 
 class Region(NamedTuple):
@@ -55,7 +55,8 @@ def origin(url: str) -> str:
         return ""
     try:
         parts = urlsplit(url.strip())
-        host, port = (parts.hostname or "").lower(), parts.port
+        # A dot at the end says that a name is whole, and is no part of it.
+        host, port = (parts.hostname or "").lower().removesuffix("."), parts.port
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or len(host) > _LONGEST_HOST:
@@ -73,6 +74,19 @@ def same_origin(one: str, other: str) -> bool:
     return origin(one) == origin(other) != ""
 
 
+def same_base(one: str, other: str) -> bool:
+    """Whether two endpoints are one: host, login and path, but for ``/api/v1`` behind."""
+    if not same_origin(one, other):
+        return False
+    parts = [urlsplit(base_of(url)) for url in (one, other)]
+    logins, paths = ({f(p) for p in parts} for f in (_login_in, lambda p: p.path))
+    return len(logins) == len(paths) == 1
+
+
+def _login_in(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[0]
+
+
 def shown(url: str) -> str:
     """An address as people may see it: without user, password and query."""
     unreadable = "an address that cannot be read"
@@ -83,6 +97,8 @@ def shown(url: str) -> str:
         return unreadable
     if "\\" in parts.netloc:
         return unreadable  # not in one way: see `origin`
+    if "@" in parts.path and not parts.netloc:
+        return unreadable  # what stands before it may be a password
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
 
 

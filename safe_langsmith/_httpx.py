@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import replace
@@ -62,6 +61,7 @@ from safe_langsmith._wire import (
     reply_of,
     resend_retries,
     resent_headers,
+    secrets_in,
     target_of,
     tie,
     too_long,
@@ -281,6 +281,7 @@ class HttpxExchange:
             worked=worked,
             replayable=self.replayable,
             tied_by=tie(self.owner, self.request.headers),
+            secrets=secrets_in(self.owner, self.request.headers),
         )
 
     def again(self, access: Access) -> httpx.Request:
@@ -324,12 +325,23 @@ class HttpxExchange:
         """Strike the key out of the request, and give the body that is left."""
         # `response.text` takes any encoding that the server names, and fails in some.
         requests = {self.first, self.request, self.response.request}
-        secrets = [secret for request in requests for secret in _strike(request)]
-        text = scrub(self.reply().body, secrets)
-        try:
-            return cast("object", json.loads(text))
-        except (ValueError, RecursionError):
-            return text.strip()
+        secrets = [*secrets_in(self.owner, self.first.headers)]
+        secrets += [secret for request in requests for secret in _strike(request)]
+        data = self.reply().data()
+        if data is None:
+            return scrub(self.reply().body, secrets).strip()
+        return _without(data, secrets)
+
+
+def _without(data: object, secrets: list[str]) -> object:
+    """JSON without secrets, also where they were spelled with escapes."""
+    if isinstance(data, str):
+        return scrub(data, secrets)
+    if isinstance(data, list):
+        return [_without(item, secrets) for item in data]
+    if isinstance(data, dict):
+        return {scrub(n, secrets): _without(v, secrets) for n, v in data.items()}
+    return data
 
 
 def _strike(request: httpx.Request) -> list[str]:
@@ -342,9 +354,16 @@ def _strike(request: httpx.Request) -> list[str]:
     return secrets
 
 
+async def _read_settings(owner: Owner) -> Setup:
+    """Read them on a thread of our own: those of anyio's pool may all be busy."""
+    return await anyio.to_thread.run_sync(
+        read_settings, owner, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+    )
+
+
 async def unsent(owner: Owner, request: httpx.Request) -> Diagnosis:
     """The diagnosis of a request whose address is none."""
-    setup = await anyio.to_thread.run_sync(read_settings, owner)
+    setup = await _read_settings(owner)
     return _unsent(owner, request, setup)
 
 
@@ -375,7 +394,7 @@ async def no_tunnel_for(
     """
     if not _is_no_tunnel(error):
         return None
-    setup = await anyio.to_thread.run_sync(read_settings, owner)
+    setup = await _read_settings(owner)
     return _no_tunnel(owner, method, asked, error, setup)
 
 
@@ -416,8 +435,11 @@ class Wire:
     def withheld(self, step: Probe | Resend) -> Unreachable | None:
         """Why this is not sent: there is no time, or nobody checks who answers there."""
         url = step.access.endpoint if isinstance(step, Resend) else step.url
-        if not same_origin(url, self.home) and not is_checked(self.http, url):
-            return unchecked()
+        if not same_origin(url, self.home):
+            # The SDK puts a session's certificate into the context of its httpx clients.
+            session: Any = getattr(self.owner, "session", None)
+            if getattr(session, "cert", None) or not is_checked(self.http, url):
+                return unchecked()
         if isinstance(step, Resend):
             return too_long(step, self.clock)
         return None if self.clock.left else no_answer(step, "Policy.budget_s is over")
@@ -463,9 +485,7 @@ class AsyncWire(Wire):
         if isinstance(work, Read):
             self.clock.start()
             read_secrets()  # Colab answers on the main thread alone
-            return await anyio.to_thread.run_sync(
-                read_settings, self.owner, abandon_on_cancel=True
-            )
+            return await _read_settings(self.owner)
         if isinstance(work, Wait):
             return await _ended(work.flight, self.owner.policy.budget_s)
         if isinstance(work, ProbeAll):

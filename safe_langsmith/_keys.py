@@ -5,6 +5,7 @@ Pure functions: nothing is read, nothing is sent.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Literal
@@ -147,6 +148,13 @@ def _length_oddity(key: str) -> str:
     return f"it has {len(key)} characters, and a LangSmith key has 51"
 
 
+@functools.lru_cache(maxsize=4)
+def _forms(secrets: tuple[str, ...]) -> list[str]:
+    """The forms in which secrets may stand in a text, the longest first."""
+    forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
+    return sorted((form for form in forms if len(form) >= 8), key=len, reverse=True)
+
+
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Strike keys and control characters out of a text that people will see.
 
@@ -155,9 +163,7 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     hide it.
     """
     text = re.sub(_INVISIBLE, "", text)
-    forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
-    for secret in sorted(forms, key=len, reverse=True):
-        if len(secret) >= 8:
-            text = text.replace(secret, mask(secret))
+    for secret in _forms(tuple(secrets)):
+        text = text.replace(secret, mask(secret))
     text = re.sub(_KEY_IN_TEXT, lambda found: mask(found.group()), text)
     return re.sub(_CONTROL, " ", text)

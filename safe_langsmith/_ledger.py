@@ -89,8 +89,10 @@ class Ledger:
         self._repairs: dict[Access, Access] = {}
         self._for_reads: dict[Access, Settings] = {}
         self._said: dict[Hashable, float] = {}
-        # What the tracing path has spent on diagnoses, since when.
+        # What the tracing path has spent on diagnoses, since when; and what it found, for
+        # each access and operation.
         self._spent = (0.0, -math.inf)
+        self.of_traces: dict[tuple[Access, str], Diagnosis] = {}
         _ledgers.add(self)
 
     def join(
@@ -187,6 +189,7 @@ class Ledger:
             spent, since = self._spent
             if time.monotonic() >= since + policy.cooldown_s:
                 self._spent = spent, _ = 0.0, time.monotonic()
+                self.of_traces.clear()
             return max(0.0, policy.budget_s - spent)
 
     def spend_on_traces(self, seconds: float) -> None:

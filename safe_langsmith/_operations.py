@@ -92,10 +92,15 @@ def permission_for(method: str, path: str) -> str | None:
     return None
 
 
+def is_documented(permission: str) -> bool:
+    """Whether LangSmith documents this permission."""
+    return permission in {name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS
+
+
 def check_permission(permission: str) -> None:
     """Raise a ValueError if LangSmith documents no such permission, with the nearest."""
     known = sorted({name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS)
-    if permission in known:
+    if is_documented(permission):
         return
     import difflib
 

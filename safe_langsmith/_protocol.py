@@ -20,6 +20,21 @@ from safe_langsmith._operations import is_read, is_run_batch
 
 T = TypeVar("T")
 
+_LONGEST_WORDS = 2_000
+_REFUSALS = frozenset(
+    {"forbidden", "unauthorized", "invalid token", "invalid auth", "invalid api key"}
+)
+_REFUSAL_PHRASES = (
+    "org_scoped_key_requires_workspace",
+    "api key requires a workspace",
+    "key is org-scoped",
+    "legacy api key",
+    "missing permission",
+    "insufficient permission",
+    "not enabled",
+    "only org admins",
+    "no prompt owner specified",
+)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _DEEPEST = 100
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
@@ -60,12 +75,16 @@ class Reply:
 
     @property
     def is_langsmiths(self) -> bool:
-        """Whether this has the form of LangSmith's own errors, whole and unredirected.
+        """Whether this has the form and the words of LangSmith's own refusals.
 
-        Then the request was not carried out. An odd body says nothing about that.
+        Then the request was not carried out. Other words, as a gateway's, or an odd body
+        say nothing about that. Sources: LangSmith's OpenAPI document; users' reports.
         """
         data = self.data() if not (self.is_cut or self.redirected_to) else None
-        return isinstance(data, dict) and ("error" in data or "detail" in data)
+        if not isinstance(data, dict) or not ("error" in data or "detail" in data):
+            return False
+        said = self.message[:_LONGEST_WORDS].casefold().rstrip(".")
+        return said in _REFUSALS or any(phrase in said for phrase in _REFUSAL_PHRASES)
 
     @property
     def message(self) -> str:
@@ -139,6 +158,7 @@ class Refusal:
     access with success before. ``replayable``: its body can be sent once more.
     ``login``: where an `Authorization` header came from that is none of the client's.
     ``tied_by``: what ties it to its host: a credential besides the key, if it has one.
+    ``secrets``: what else it carries that no text may show.
     """
 
     method: str
@@ -149,6 +169,7 @@ class Refusal:
     replayable: bool = True
     login: str = ""
     tied_by: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def generic(self) -> bool:

@@ -123,7 +123,7 @@ def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
         raise UnsentError("not tried, since the one before could not be sent")
     if file == waiting or not _was_taken(client, batch, file):
         with _moving():
-            file.touch()  # from now on it may be there
+            _touch(file)  # from now on it may be there
             file.rename(under_way)
         try:
             _send(client, batch)
@@ -136,6 +136,11 @@ def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
             raise
     with _moving():
         under_way.unlink()
+
+
+def _touch(file: Path) -> None:
+    """Take down the time; of the file itself, not of one that a link leads to."""
+    os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from langsmith._internal._multipart import RewindableMultipartBody
 from langsmith.client import _LangSmithHttpAdapter
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from requests.utils import default_headers, get_netrc_auth, rewind_body
+from requests.utils import get_netrc_auth, rewind_body
 from tenacity import Retrying
 
 from safe_langsmith._access import Access, is_sure_refusal
@@ -53,7 +53,6 @@ from safe_langsmith._wire import (
     ask_all,
     cut,
     do_blocking,
-    has_cookie_of_its_own,
     moved_on,
     no_answer,
     probe_headers,
@@ -62,6 +61,7 @@ from safe_langsmith._wire import (
     reply_of,
     resend_retries,
     resent_headers,
+    secrets_in,
     target_of,
     text_of,
     tie,
@@ -108,16 +108,18 @@ def _settled(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None
 
 def _settled_trace(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None:
     """The same on the tracing path, where all refusals of a cooldown share one budget."""
-    ledger, policy = client._ledger, client.policy
-    left, newest = ledger.left_for_traces(policy), ledger.last_diagnosis
-    if not left and newest is not None and newest.code not in ("ok", "unknown"):
-        return replace(newest, resolved=False)
-    started = time.monotonic()
+    ledger, what = client._ledger, (exchange.access, exchange.operation)
+    left, started = ledger.left_for_traces(client.policy), time.monotonic()
+    if not left and what in ledger.of_traces:
+        return replace(ledger.of_traces[what], resolved=False)
     try:
         with RequestsWire(client, exchange, Clock(left, shared=True)) as wire:
-            return wire.drive(settle(client, exchange))
+            found = wire.drive(settle(client, exchange))
     finally:
         ledger.spend_on_traces(time.monotonic() - started)
+    if found is not None:
+        ledger.of_traces[what] = found
+    return found
 
 
 def diagnose(client: SafeClient) -> Diagnosis:
@@ -217,6 +219,7 @@ class RequestsExchange:
             replayable=_is_replayable(self.request),
             login=self._login(),
             tied_by=self._tied_by(),
+            secrets=secrets_in(self.client, self.request.headers),
         )
 
     def _login(self) -> str:
@@ -232,15 +235,10 @@ class RequestsExchange:
 
     def _tied_by(self) -> str:
         """What ties the request to its host, besides its key; or nothing."""
-        session, login = self.client.session, self._login()
-        if login:
+        if login := self._login():
             return f"the login from {login}"
-        if session.cert or self.kwargs.get("cert"):
+        if self.kwargs.get("cert"):
             return "the certificate of your session"
-        if {*session.headers} - {*default_headers()}:
-            return "a header of your session"
-        if has_cookie_of_its_own(session.cookies):
-            return "a cookie of your session"
         return tie(self.client, self.request.headers)
 
     def error(self, diagnosis: Diagnosis) -> AccessDeniedError:

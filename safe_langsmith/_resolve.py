@@ -30,7 +30,6 @@ from safe_langsmith._diagnosis import (
     WorkspaceInfo,
 )
 from safe_langsmith._hosts import (
-    DEFAULT_ENDPOINT,
     origin,
     region_of,
     region_of_web,
@@ -197,9 +196,10 @@ def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of an endpoint that is no web address: there is nobody to ask."""
     source, given = setup.held.endpoint.source, shown(setup.access.endpoint)
     whole = f"https://{given}"
-    better = whole if region_of(whole) or region_of_web(whole) else DEFAULT_ENDPOINT
     summary = f"{given!r}, from {source}, is no web address."
-    step = f"set it to one that begins with https://, such as {better}"
+    step = "set it to one that begins with https://"
+    if region_of(whole) or region_of_web(whole):
+        step += f": {whole}"
     return _unsent(method, path, setup, Cause("wrong-endpoint", summary, (step,)))
 
 
@@ -284,6 +284,7 @@ def _verdict(case: Case, cause: Cause, repair: Repair | None = None) -> Verdict:
     held = repair.settings if repair else case.setup.held
     access = repair.access if repair else refusal.access
     secrets = (*case.setup.secrets, case.sent.key or "", access.key or "")
+    secrets += refusal.secrets
 
     def safe(text: str) -> str:
         # A cut before the keys are struck out could leave a part of one.

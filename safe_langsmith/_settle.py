@@ -61,6 +61,9 @@ class Owner(Protocol):
     def _use(self, access: Access) -> None:
         """Take over a repaired access."""
 
+    def _tied_by(self) -> str:
+        """What of this client's own belongs to its host alone, besides the key; or ""."""
+
     @property
     def _headers(self) -> dict[str, str]:
         """The headers of this client's requests."""

@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from datetime import datetime, timezone
@@ -139,13 +139,19 @@ def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
     given = {n.lower() for n in owner._custom_headers} - {"x-api-key", "x-tenant-id"}
     if given:
         return "what the headers argument adds"
+    if of_session := owner._tied_by():
+        return of_session
     found = next((n for n in ("Authorization", "X-Service-Key") if n in headers), "")
     return f"the header {found}" if found else ""
 
 
-def has_cookie_of_its_own(jar: Iterable[Any]) -> bool:
-    """Whether somebody put a cookie into a jar; those of a server have its domain."""
-    return any(not cookie.domain for cookie in jar)
+def secrets_in(owner: Owner, headers: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a request carries besides its key: a server may say it back."""
+    given = {n.lower() for n in owner._custom_headers} - {"x-tenant-id"}
+    names = {*given, "authorization", "cookie", "x-service-key"}
+    values = [text_of(v) or "" for n, v in headers.items() if n.lower() in names]
+    words = [word for value in values for word in value.replace(";", " ").split()]
+    return (*values, *words, *(word.partition("=")[2] for word in words))
 
 
 def reply_of(

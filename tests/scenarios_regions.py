@@ -496,16 +496,24 @@ REGION_ROWS = (
             (),
             call=call,
             environ={**KEY, "LANGSMITH_ENDPOINT": address},
-            says=("from LANGSMITH_ENDPOINT, is no web address", f"such as {better}"),
+            says=(
+                "from LANGSMITH_ENDPOINT, is no web address",
+                f"set it to one that begins with https://{better}",
+            ),
         )
         for what, address, better, call in (
-            ("no scheme", EU_API.removeprefix("https://"), EU_API, list_projects),
-            ("no scheme, with a write", "api.smith.langchain.com", US_API, create_run),
-            ("another scheme", "ftp://langsmith.test", US_API, list_projects),
-            ("a word", "production", US_API, list_projects),
-            ("a space within", "https://langsmith. test", US_API, list_projects),
-            ("half a number", "http://[", US_API, list_projects),
-            ("a port too high", f"{US_API}:99999", US_API, list_projects),
+            ("no scheme", EU_API.removeprefix("https://"), f": {EU_API}", list_projects),
+            (
+                "no scheme, with a write",
+                "api.smith.langchain.com",
+                f": {US_API}",
+                create_run,
+            ),
+            ("another scheme", "ftp://langsmith.test", "", list_projects),
+            ("a word", "production", "", list_projects),
+            ("a space within", "https://langsmith. test", "", list_projects),
+            ("half a number", "http://[", "", list_projects),
+            ("a port too high", f"{US_API}:99999", "", list_projects),
         )
     ),
     Scenario(

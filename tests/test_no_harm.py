@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import urllib.parse
 import warnings
@@ -252,6 +254,10 @@ def session_with(what: str) -> requests.Session:
         session.headers["X-Gateway"] = OPENAI
     elif what == "cookies":
         session.cookies.set("login", OPENAI)
+    elif what == "scoped":
+        session.cookies.set("login", OPENAI, domain="api.smith.langchain.com")
+    elif what == "params":
+        session.params = {"gateway": OPENAI}
     return session
 
 
@@ -262,9 +268,13 @@ def four_regions(serve_tls: Serve) -> tuple[dict[str, SimulatedLangSmith], str]:
     return hosts, hosts["EU"].add_personal_key(workspaces=[own]).secret
 
 
-@pytest.mark.parametrize("what", ["netrc", "auth", "headers", "cookies", "argument"])
+TIES = ["netrc", "auth", "headers", "cookies", "scoped", "params", "argument"]
+
+
+@pytest.mark.parametrize("way", ["sync client", "resources"])
+@pytest.mark.parametrize("what", TIES)
 def test_what_belongs_to_a_host_stays_there(
-    what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+    what: str, way: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3: logins, cookies and headers go to no other host, and hold the request back."""
     hosts, key = four_regions(serve_tls)
@@ -277,12 +287,21 @@ def test_what_belongs_to_a_host_stays_there(
     client = SafeClient(
         api_key=key, policy=Policy(budget_s=8.0), auto_batch_tracing=False, **arguments
     )
-    with pytest.raises(safe_langsmith.WrongRegionError) as caught:
-        list(client.list_projects())
+    if way == "resources":
+        monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
+        if what == "netrc":
+            return  # httpx reads none
+        with pytest.raises(safe_langsmith.WrongRegionError) as caught:
+            anyio.run(closing, client, partial(by_resource, client))
+        # And the client stays where it is.
+        assert client.api_url == "https://api.smith.langchain.com"
+    else:
+        with pytest.raises(safe_langsmith.WrongRegionError) as caught:
+            list(client.list_projects())
     assert "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com" in str(caught.value)
     assert "it was not sent there" in str(caught.value)
     encoded = OPENAI if what not in {"netrc", "auth"} else "Basic "
-    assert hosts["US"].saw(encoded)
+    assert hosts["US"].saw(encoded) or way == "resources"
     for name in ("EU", "APAC", "AWS US"):
         assert not hosts[name].saw(encoded), name
         assert {"authorization", "cookie", "x-gateway"}.isdisjoint(
@@ -342,6 +361,132 @@ def test_who_names_an_endpoint_has_one(
     assert place in str(caught.value) or "nowhere.json" in str(caught.value)
     for cloud in ("make a new key", "apac.", "another region", "smith.langchain.com/set"):
         assert cloud not in str(caught.value)
+
+
+@pytest.mark.usefixtures("uses_dotenv")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "LANGSMITH_ENDPOINT=${CORP}",
+        "LANGSMITH_ENDPOINT: https://langsmith.corp.example",
+        "LANGSMITH_BASE_URL=https://langsmith.corp.example",
+        "LANGSMITH-ENDPOINT=https://langsmith.corp.example",
+        "declare -x LANGSMITH_ENDPOINT=https://langsmith.corp.example x",
+        'os.environ["LANGSMITH_ENDPOINT"] = "https://langsmith.corp.example"',
+    ],
+)
+def test_what_comes_with_an_endpoint_that_cannot_be_read(
+    line: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4: is for that endpoint, and goes nowhere else."""
+    own = server.add_workspace("Research")
+    theirs = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    Path(".env").write_text(f"{line}\nLANGSMITH_API_KEY={theirs}\n")
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(KeyRejectedError):
+        list(client.list_projects())
+    assert not server.saw(theirs)
+
+
+@pytest.mark.usefixtures("uses_dotenv")
+@pytest.mark.parametrize("form", ["{url}/theirs", "http://me:pw@{host}/mine"])
+def test_another_path_or_login_at_the_same_host(
+    form: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2: is another endpoint, which a file does not choose."""
+    own = server.add_workspace("Research")
+    theirs = server.add_personal_key(workspaces=[own]).secret
+    server.answer("/mine/*", status=403, body=FORBIDDEN)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", f"{server.url}/mine")
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    address = form.format(url=server.url, host=server.url.removeprefix("http://"))
+    Path(".env").write_text(f"LANGSMITH_ENDPOINT={address}\nLANGSMITH_API_KEY={theirs}\n")
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError, match="a repair does not go there"):
+        list(client.list_projects())
+    assert not server.saw(theirs)
+    assert not any("theirs" in e.raw_path for e in server.exchanges)
+
+
+def test_a_variable_that_a_profile_refers_to(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1: is looked up by the SDK, if it has no other key; a repair looks up nothing."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    monkeypatch.setenv("OPENAI_API_KEY", OPENAI)
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    profile = {"api_key_env": "OPENAI_API_KEY"}
+    path.write_text(json.dumps({"profiles": {"default": profile}}))
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(KeyRejectedError):
+        list(client.list_projects())
+    assert not server.saw(OPENAI)
+
+
+PROGRAM = """
+import os, sys
+sys.path.insert(0, {root!r})
+{imports}
+from safe_langsmith import AccessDeniedError, Client, Policy
+try:
+    list(Client(policy=Policy(budget_s=8.0), auto_batch_tracing=False).list_projects())
+    print("answered")
+except AccessDeniedError as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "says"),
+    [
+        ("import dotenv", "answered"),
+        ("from dotenv import load_dotenv", "answered"),
+        ("", "key-rejected"),
+        ("import sys; sys.path.insert(0, {site!r}); import of_somebody", "key-rejected"),
+    ],
+)
+def test_whether_the_program_itself_imports_python_dotenv(
+    imports: str, says: str, server: SimulatedLangSmith, tmp_path: Path
+) -> None:
+    """1: a package that it uses may do so for reasons of its own."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / ".env").write_text(f"LANGSMITH_API_KEY={key}")
+    site = Path(sysconfig.get_path("purelib"))
+    module = site / "of_somebody.py"
+    root = str(Path(safe_langsmith.__file__).parent.parent)
+    text = PROGRAM.replace("{imports}", imports.replace("{site!r}", repr(str(site))))
+    (project / "main.py").write_text(text.format(root=root))
+    module.write_text("from dotenv import load_dotenv")
+    try:
+        ended = subprocess.run(
+            [sys.executable, "main.py"],
+            cwd=project,
+            env={**os.environ, "LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    finally:
+        module.unlink()
+    assert ended.stdout.strip() == says
+
+
+def test_a_password_in_an_address_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1: is not shown; and no address of LangSmith's cloud is offered in its place."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "me:PASSWORD@langsmith.corp.example")
+    client = SafeClient(api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(WrongEndpointError) as caught:
+        list(client.list_projects())
+    assert "PASSWORD" not in f"{caught.value}{caught.value!r}"
+    assert "smith.langchain.com" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("uses_dotenv")
@@ -442,6 +587,30 @@ def parts_of(thing: object, seen: set[int]) -> Iterator[object]:
             yield from parts_of(part, seen)
 
 
+def test_what_a_server_says_back_is_not_shown(server: SimulatedLangSmith) -> None:
+    """7: neither a header of the client, nor a key that is spelled with escapes."""
+    headers = {"X-Gateway": OPENAI, "Authorization": f"Basic {OPENAI[::-1]}"}
+    client = SafeClient(
+        server.url, api_key=GONE, headers=headers, policy=QUICK, auto_batch_tracing=False
+    )
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in GONE)
+    said = f'{{"error": "{OPENAI} {OPENAI[::-1]} {escaped}"}}'
+    server.answer("/sessions", status=403, body=said.encode())
+    for call in (lambda: list(client.list_projects()), lambda: in_a_loop(client)):
+        with pytest.raises(AccessDeniedError) as caught:
+            call()
+        error = caught.value
+        shown = f"{error!r}{error.diagnosis.as_dict()}{pickle.dumps(error, 0)!r}"
+        shown += repr(getattr(error, "body", ""))
+        assert OPENAI not in shown
+        assert OPENAI[::-1] not in shown
+        assert_no_secret(shown, [GONE])
+
+
+def in_a_loop(client: Any) -> Any:
+    return anyio.run(closing, client, partial(by_resource, client))
+
+
 def test_no_repr_shows_a_key(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, uses_dotenv: None
 ) -> None:
@@ -479,6 +648,8 @@ ODD = {
     "plain text": b"Forbidden",
     "a byte order mark": b'\xef\xbb\xbf{"error":"Forbidden"}',
     "another API's": b'{"message":"Forbidden"}',
+    "a gateway's": b'{"error":"Access to this API has been disallowed"}',
+    "a filter's": b'{"detail":"Blocked by data loss prevention"}',
 }
 WRITES: dict[str, Callable[[Any], Any]] = {
     "feedback": lambda c: c.create_feedback(None, "k", score=1, project_id=str(GONE_ID)),
@@ -627,6 +798,33 @@ def test_a_listed_permission_is_not_missing(server: SimulatedLangSmith) -> None:
     client = SafeClient(server.url, api_key=key, policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(AccessDeniedError, match="an access policy") as caught:
         client.create_project("new")
+    assert not isinstance(caught.value, PermissionMissingError)
+
+
+def test_a_gateway_that_refuses_whatever_has_a_key(server: SimulatedLangSmith) -> None:
+    """9: in words that are not LangSmith's: they say nothing about the key."""
+    for path in ("/sessions", "/workspaces", "/auth/public"):
+        server.answer(path, status=403, body={"error": "API access disallowed"})
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
+    assert caught.value.code == "access-denied"
+    assert "new key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words", ["no access to runs:weekly", "You have projects:read; this IP is not allowed"]
+)
+def test_a_permission_that_is_only_mentioned(
+    words: str, server: SimulatedLangSmith
+) -> None:
+    """11: is not one that is missing."""
+    own = server.add_workspace("Research")
+    key = server.add_service_key(workspaces=[own]).secret
+    server.answer("/sessions", status=403, body={"error": words})
+    client = SafeClient(server.url, api_key=key, policy=QUICK, auto_batch_tracing=False)
+    with pytest.raises(AccessDeniedError) as caught:
+        list(client.list_projects())
     assert not isinstance(caught.value, PermissionMissingError)
 
 
@@ -837,6 +1035,8 @@ TEXTS = {
     "slashes": "/o/" * (LONG // 3),
     "signs": " #" * (LONG // 2),
 }
+# What took quadratic time beside the patterns.
+MANY = ("A=${\n", "A='${B}'\n", "A=1\n", "nothing here\n")
 READERS: dict[str, Callable[[str], object]] = {
     "clean": clean,
     "oddity": oddity,
@@ -917,6 +1117,38 @@ def test_the_tracing_path_pauses_once(
     lines = [r for r in debug_log.records if r.name == "safe_langsmith"]
     assert [line.levelname for line in lines] == ["WARNING"]
     client.cleanup()
+
+
+@pytest.mark.parametrize("line", MANY)
+def test_a_file_of_many_lines(line: str) -> None:
+    """18: each line is looked at once."""
+    Path(".env").write_text(line * (99_000 // len(line)))
+    for _ in range(5):
+        read_file(Path(".env"))
+
+
+def test_readings_wait_for_nobody_s_threads(server: SimulatedLangSmith) -> None:
+    """17: the pool that a program fills with its own work is not ours."""
+    client = SafeAsyncClient(server.url, GONE, policy=Policy(budget_s=2.0))
+    over, caught = threading.Event(), list[Exception]()
+
+    async def busy() -> None:
+        await anyio.to_thread.run_sync(over.wait, 120)
+
+    async def call() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(60):
+                group.start_soon(busy)
+            await anyio.sleep(0.1)
+            try:
+                with anyio.fail_after(60):
+                    await client._arequest_with_retries("GET", "/sessions")
+            except Exception as error:  # looked at below
+                caught.append(error)
+            over.set()
+
+    anyio.run(closing, client, call)
+    assert isinstance(caught[0], KeyRejectedError)
 
 
 def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:

@@ -20,6 +20,7 @@ from safe_langsmith._checks.endpoint import sent_unchanged
 from safe_langsmith._hosts import settings_page
 from safe_langsmith._keys import describe, kind_of
 from safe_langsmith._operations import (
+    is_documented,
     is_organization_wide,
     needs_personal_key,
     permission_for,
@@ -42,7 +43,9 @@ _FEATURE = re.compile(
 )
 
 
+# What the server says is missing, and not just any permission that it speaks of.
 _PERMISSION = re.compile(
+    r"(?:missing|lacks?|requires?|needs?)\W{1,5}(?:\w{1,20}\W{1,5}){0,3}"
     r"\b((?:runs|projects|datasets|feedback|prompts|annotation-queues|workspaces"
     r"|organization|rules|charts|deployments)(?::[a-z][a-z-]*)+)\b"
 )
@@ -94,7 +97,8 @@ def personal_only(case: Case) -> Steps[Cause | None]:
 def permission_missing(case: Case) -> Steps[Cause | None]:
     """The key is good and in the right workspace. Does its role allow the call?"""
     named = _PERMISSION.search(_said(case))
-    needed = named.group(1) if named else None
+    needed = named.group(1) if named and is_documented(named.group(1)) else None
+    named = named if needed else None
     needed = needed or permission_for(case.refusal.method, case.refusal.path)
     if not needed:
         return None

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from safe_langsmith._settings.python_dotenv import (
     program_uses_it,
 )
 from safe_langsmith._settings.sources import Settings, part
-from safe_langsmith._settings.unread import Mention, meaning, meant_by
+from safe_langsmith._settings.unread import Mention, meaning_of_line, meant_by
 
 Choice = str | os.PathLike[str] | Literal[False] | None
 # python-dotenv takes some seconds for a file of a million characters.
@@ -54,6 +55,12 @@ class File:
     def settings(self) -> Settings:
         """Key, endpoint and workspace."""
         return settings_in(self.values, "dotenv", self.place)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is known for which endpoint its key and workspace are."""
+        named = any(mention.setting == "ENDPOINT" for mention in self.mentions)
+        return not named or bool(self.settings.endpoint.value)
 
 
 class Dotenv(NamedTuple):
@@ -137,8 +144,9 @@ def _folders_of_script() -> list[Path] | None:
     if not isinstance(file, str):  # a notebook, or a prompt
         return None
     folders = list(Path(file).absolute().parents)
-    of_a_command = {Path(sys.prefix), Path(__file__).parent.parent}
-    return None if of_a_command & {*folders} else folders
+    kinds = ("scripts", "purelib", "platlib", "stdlib")
+    of_a_command = {Path(sysconfig.get_path(kind)) for kind in kinds}
+    return None if {*of_a_command, Path(__file__).parent.parent} & {*folders} else folders
 
 
 def _in_one_of(folders: Iterable[Path]) -> Path:
@@ -172,9 +180,13 @@ def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
 def read_bytes(path: Path, limit: int) -> tuple[bytes, str]:
     """The bytes of a regular file that is not too large; or none, and why."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        # Without waiting: somebody may put a pipe there at any moment.
+        how = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        opened = os.open(path, how)
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            os.close(opened)
             return b"", "it is not a regular file"
-        with path.open("rb") as file:
+        with os.fdopen(opened, "rb") as file:
             raw = file.read(limit + 1)
     except (OSError, ValueError) as error:
         return b"", getattr(error, "strerror", None) or "its path is not one"
@@ -204,7 +216,7 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     place = {str(b.key): f"{known_as}, line {_line(b.original)}" for b in named}
     referring = [b for b in named if _refers(b)]
     # The last line of a name counts, so what it says is all that counts.
-    values = {str(b.key): None if b in referring else b.value for b in named}
+    values = {str(b.key): None if _refers(b) else b.value for b in named}
     mentions = tuple(_mentions(bindings, values, known_as))
     file = File(values, place, known_as, mentions)
     notes = (*_unparsed(broken, known_as), *_traps(named, known_as))
@@ -227,7 +239,7 @@ def _mentions(
     for binding in bindings:
         name, text = str(binding.key or ""), binding.original.string
         value = values.get(name)
-        setting = meaning(name, value) if value else meant_by(text)
+        setting = meaning_of_line(name, value, text)
         if setting:
             place = f"{known_as}, line {_line(binding.original)}"
             yield Mention(setting, place, name if value else "")

@@ -132,7 +132,10 @@ def _as_profile(
         return Setting(text, source) if text else Setting()
 
     variable = getattr(found, "api_key_env", None)  # not at the floor
-    key = setting(found.api_key or os.environ.get(variable or ""))
+    key = setting(found.api_key)
+    if not key.value and variable:
+        # What the SDK takes if it has no other key; a repair looks nothing up.
+        key = replace(setting(os.environ.get(variable)), implied=True)
     endpoint = setting(found.api_url)
     if endpoint.value:
         endpoint = replace(endpoint, value=endpoint.value.rstrip("/"))  # as the SDK

@@ -7,6 +7,8 @@ python-dotenv shows it, so our own import must leave no trace.
 from __future__ import annotations
 
 import sys
+import sysconfig
+from types import ModuleType
 
 NAME = "dotenv"
 _is_new = NAME not in sys.modules
@@ -36,8 +38,41 @@ if _is_new:  # pragma: no cover  (in another process, but tested)
 
 
 def program_uses_it() -> bool:
-    """Whether this program has imported python-dotenv, or is a notebook."""
-    if NAME in sys.modules:
-        return True
+    """Whether this program has imported python-dotenv itself, or is a notebook.
+
+    A package that it uses may have done so for reasons of its own.
+    """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return hasattr(shell, "kernel")
+    if hasattr(shell, "kernel"):
+        return True
+    return NAME in sys.modules and any(map(_names_it, _modules_of_the_program()))
+
+
+def _modules_of_the_program() -> list[ModuleType]:
+    """The modules that no installer has put where they are."""
+    installed = tuple(
+        sysconfig.get_path(kind) for kind in ("purelib", "platlib", "stdlib", "platstdlib")
+    )
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name == "__main__"
+        or (_file_of(module) and not name.startswith("safe_langsmith"))
+        if not _file_of(module).startswith(installed)
+    ]
+
+
+def _file_of(module: object) -> str:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else ""
+
+
+def _names_it(module: ModuleType) -> bool:
+    """Whether python-dotenv, or something of it, has a name in a module."""
+    return any(
+        str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).partition(
+            "."
+        )[0]
+        == NAME
+        for value in list(vars(module).values())
+    )

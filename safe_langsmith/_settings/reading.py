@@ -48,18 +48,19 @@ def read(
         dotenv: As in `Policy`.
     """
     files, secrets = read_dotenv(dotenv), read_secrets()
+    counts = files.counts and files.found.is_clear
     profile = read_profile(*born.profile)
     project, other_projects = read_project()
     tracing, other_switches, odd_switch = read_switch()
     setup = Setup(
         held=Settings(),
         environ=environ_now(),
-        dotenv=files.found.settings if files.counts else Settings(),
+        dotenv=files.found.settings if counts else Settings(),
         in_file=files.found.settings,
         colab=secrets.settings,
         profile=profile.settings,
         cached=read_cache(),
-        aliases=_aliases(files.found if files.counts else File()),
+        aliases=_aliases(files.found if counts else File()),
         mentions=_mentions(files, profile),
         login=profile.login,
         project=project,

@@ -7,6 +7,7 @@ wanted: who names an endpoint has one, so no other host is asked about the key.
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,7 +19,8 @@ _LONGEST = 500
 _FORMS: dict[Name, tuple[str, ...]] = {
     "ENDPOINT": (
         *("ENDPOINT", "ENDPOINTURL", "APIENDPOINT", "APIURL", "APIBASE", "APIHOST"),
-        *("BASEURL", "URL", "HOST", "SERVER", "RUNSENDPOINTS"),
+        *("BASEURL", "URL", "HOST", "HOSTNAME", "DOMAIN", "BACKEND", "SERVER"),
+        "RUNSENDPOINTS",
     ),
     "API_KEY": ("APIKEY", "KEY", "APITOKEN", "TOKEN", "ACCESSTOKEN", "SECRETKEY"),
     "WORKSPACE_ID": ("WORKSPACEID", "WORKSPACE", "TENANTID", "TENANT"),
@@ -30,10 +32,9 @@ _MEANINGS: dict[str, Name] = {
     for space in NAMESPACES
 }
 _READ = frozenset(f"{space}_{name}" for space in NAMESPACES for name in NAMES)
-# What may stand before a name, and what ends it, in any form that people give a line.
-_NAME_IN_LINE = re.compile(
-    r"[\s\"'{,\-]{0,50}(?:(?:export|set)\s{1,20})?([A-Za-z][\w.\-]{0,60})"
-)
+# A name in a line, in any form that people give one; the first few are looked at.
+_NAME = re.compile(r"[A-Za-z][\w.\-]{0,60}")
+_MOST_NAMES = 8
 
 
 class Mention(NamedTuple):
@@ -45,6 +46,13 @@ class Mention(NamedTuple):
     setting: Name
     place: str
     name: str = ""
+
+
+def meaning_of_line(name: str, value: str | None, text: str) -> Name | None:
+    """The setting that a line of a `.env` means and does not set; None if none is."""
+    if not value:
+        return meant_by(text)
+    return None if name in _READ else meaning(name, value) or meant_by(name)
 
 
 def meaning(name: str, value: str = "") -> Name | None:
@@ -68,10 +76,11 @@ def mentions_in(variables: Mapping[str, str]) -> tuple[Mention, ...]:
 
 def meant_by(line: str) -> Name | None:
     """The setting that a line means which cannot be parsed; None if none is."""
-    found = _NAME_IN_LINE.match(line[:_LONGEST])
-    if not found:
-        return None
-    name, rest = found.group(1), line[found.end() : _LONGEST]
-    if name in _READ:
-        return next(n for n in NAMES if name.endswith(n))
-    return meaning(name, rest)
+    text = line.strip()[:_LONGEST]
+    for found in itertools.islice(_NAME.finditer(text), _MOST_NAMES):
+        name = found.group()
+        if name in _READ:
+            return next(n for n in NAMES if name.endswith(n))
+        if setting := meaning(name, text[found.end() :]):
+            return setting
+    return None
