@@ -963,6 +963,21 @@ def test_a_newer_key_is_for_the_endpoint_that_comes_with_it() -> None:
     assert any("is for another endpoint; not tried" in f.text for f in diagnosis.findings)
 
 
+def test_a_further_destination_that_redirects_to_https() -> None:
+    """The advice is for that destination, and not for the client's endpoint."""
+    of_it = Source("request", "the settings of this destination")
+    setup = client_of(endpoint="http://langsmith.own.example")
+    held = replace(setup.held, endpoint=replace(setup.held.endpoint, source=of_it))
+    moved = Reply(403, "{}", redirected_to="https://langsmith.own.example/runs/batch")
+    diagnosis, story = played(replace(setup, held=held), {}, reply=moved)
+    assert diagnosis is not None
+    assert diagnosis.code == "wrong-endpoint"
+    assert diagnosis.next_steps == (
+        "use https://langsmith.own.example for this destination",
+    )
+    assert not story.steps
+
+
 def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
     """For `urlsplit` this is LangSmith's host, and urllib3 sends it elsewhere."""
     double = f"{ELSEWHERE}\\@api.smith.langchain.com"

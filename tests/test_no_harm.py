@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import anyio
@@ -322,6 +323,72 @@ def test_the_async_client_s_headers_stay_with_its_host(serve_tls: Serve) -> None
     assert not any(hosts[name].saw(OPENAI) for name in ("EU", "APAC", "AWS US"))
 
 
+@pytest.mark.parametrize("what", ["cookies", "params"])
+def test_what_the_async_client_s_own_httpx_client_adds(
+    what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3: holds the request back as well."""
+    hosts, key = four_regions(serve_tls)
+    monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
+    client = SafeAsyncClient(api_key=key, policy=Policy(budget_s=8.0))
+    http: Any = client._client
+    if what == "cookies":
+        http.cookies.set("login", OPENAI)
+    else:
+        http.params = {"gateway": OPENAI}
+    with pytest.raises(safe_langsmith.WrongRegionError, match="it was not sent there"):
+        list_projects_async(partial(same, client))
+    assert not any(hosts[name].saw(OPENAI) for name in ("EU", "APAC", "AWS US"))
+
+
+@pytest.mark.filterwarnings("ignore:.cert=:DeprecationWarning")  # the SDK's own way
+def test_a_certificate_of_the_session_is_shown_to_no_other_host(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3: the SDK puts it into the context of its httpx clients, so these ask nobody."""
+    hosts, key = four_regions(serve_tls)
+    monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
+    session = requests.Session()
+    session.cert = tls.files_for("api.smith.langchain.com")
+    client = SafeClient(
+        api_key=key, session=session, policy=QUICK, auto_batch_tracing=False
+    )
+    with pytest.raises(AccessDeniedError):
+        anyio.run(closing, client, partial(by_resource, client))
+    assert not any(hosts[name].exchanges for name in ("EU", "APAC", "AWS US"))
+
+
+def test_a_variable_may_correct_the_path_at_its_host(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2: it is the program's own, unlike what a file says."""
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    server.answer("/mine/*", status=403, body=FORBIDDEN)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", f"{server.url}/mine")
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    assert len(list(client.list_projects())) == 1
+
+
+def test_a_notebook_uses_such_files(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1: without an import of python-dotenv. A real kernel is in `test_notebook`."""
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own]).secret
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    Path(".env").write_text(f"LANGSMITH_API_KEY={key}")
+    ipython: Any = ModuleType("IPython")
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    client = SafeClient(policy=QUICK, auto_batch_tracing=False)
+    assert len(list(client.list_projects())) == 1
+
+
 MENTIONS: dict[str, tuple[dict[str, str], str]] = {
     "a base url": ({"LANGSMITH_BASE_URL": "https://langsmith.corp.example"}, ""),
     "an api url": ({"LANGSMITH_API_URL": "https://langsmith.corp.example"}, ""),
@@ -594,7 +661,7 @@ def test_what_a_server_says_back_is_not_shown(server: SimulatedLangSmith) -> Non
         server.url, api_key=GONE, headers=headers, policy=QUICK, auto_batch_tracing=False
     )
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in GONE)
-    said = f'{{"error": "{OPENAI} {OPENAI[::-1]} {escaped}"}}'
+    said = f'{{"detail": [5, {{"msg": "{OPENAI} {OPENAI[::-1]} {escaped}"}}]}}'
     server.answer("/sessions", status=403, body=said.encode())
     for call in (lambda: list(client.list_projects()), lambda: in_a_loop(client)):
         with pytest.raises(AccessDeniedError) as caught:
