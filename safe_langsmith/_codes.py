@@ -116,7 +116,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "notebook when you edit .env and do not restart the kernel.",
         "The client's value is refused, a newer one stands in os.environ, the .env, the "
         "secrets of Colab or the profile, and LangSmith lets that one in. A .env counts if "
-        "the program has imported python-dotenv, runs in a notebook, or names the file in "
+        "the program itself has imported python-dotenv, runs in a notebook, or names it in "
         "Policy(dotenv=...).",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
         "was passed as an argument. The request stays at its host; only from one official "

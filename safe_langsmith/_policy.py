@@ -20,7 +20,7 @@ class Policy:
         repair: Use a repair that the rule allows, and send the request again.
             False: find out why, repair nothing, raise.
         dotenv: The `.env` file to read after a refusal. None: the one that load_dotenv()
-            would find, used only if the program has imported python-dotenv or runs in a
+            would find, used only if the program itself has imported python-dotenv or runs in a
             notebook, and else only told; a path: that file; False: never read one. A value
             that refers to a variable (``${NAME}``) is never looked up.
         probe_regions: Whether a key that its host does not know may be shown to the
