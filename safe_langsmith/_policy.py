@@ -20,13 +20,13 @@ class Policy:
         repair: Use a repair that the rule allows, and send the request again.
             False: find out why, repair nothing, raise.
         dotenv: The `.env` file to read after a refusal. None: the one that load_dotenv()
-            would find, used only if the program itself has imported python-dotenv or runs in a
-            notebook, and else only told; a path: that file; False: never read one. A value
-            that refers to a variable (``${NAME}``) is never looked up.
+            would find, used only if the program itself has imported python-dotenv or runs
+            in a notebook, and else only told; a path: that file; False: never read one. A
+            value that refers to a variable (``${NAME}``) is never looked up.
         probe_regions: Whether a key that its host does not know may be shown to the
             other official LangSmith hosts. None allows that only while no endpoint was
-            configured anywhere (argument, environment, `.env`, profile); True from any
-            official host; False never.
+            configured or named anywhere (argument, environment, `.env`, profile); True
+            from any official host; False never.
         budget_s: The most seconds that one diagnosis may take, waits included.
         cooldown_s: For how many seconds a refusal that could not be repaired is
             remembered: the same one is then answered without asking the server.
