@@ -15,7 +15,7 @@ from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
 from safe_langsmith._access import lets_in, may_be_refusal
-from safe_langsmith._hosts import origin
+from safe_langsmith._hosts import origin, same_origin
 from safe_langsmith._late import load
 from safe_langsmith.errors import error_for, unsent_resource_error
 
@@ -86,7 +86,7 @@ class RefusalAuth(httpx.Auth):
         # Where httpx follows redirects, it has done so by now: most turn POST into GET.
         if 300 <= status < 400 and response.has_redirect_location:
             return True
-        if response.request is not request and response.request.method != request.method:
+        if response.request is not request and came_as_get(request, response.request):
             return True
         worked = owner._ledger.worked
         # httpx goes through all headers for each name that is asked for, so they are
@@ -97,6 +97,15 @@ class RefusalAuth(httpx.Auth):
             headers = request.headers
             worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return False
+
+
+def came_as_get(first: httpx.Request, request: httpx.Request) -> bool:
+    """Whether a redirect to another host has turned another method into GET.
+
+    One at the same host may be the API's own.
+    """
+    turned = first.method != request.method == "GET"
+    return turned and not same_origin(str(first.url), str(request.url))
 
 
 def log_in(request: httpx.Request) -> None:

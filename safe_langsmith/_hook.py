@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from safe_langsmith._access import lets_in, may_be_refusal
+from safe_langsmith._hosts import same_origin
 
 if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient
@@ -72,8 +73,13 @@ def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest
 
 
 def came_as_get(request: requests.PreparedRequest) -> bool:
-    """Whether a redirect has turned another method into GET, as most do."""
-    return first_request(request).method != request.method == "GET"
+    """Whether a redirect to another host has turned another method into GET, as most do.
+
+    One at the same host may be the API's own.
+    """
+    first = first_request(request)
+    turned = first.method != request.method == "GET"
+    return turned and not same_origin(first.url or "", request.url or "")
 
 
 def attach(client: SafeClient) -> None:

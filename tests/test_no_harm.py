@@ -960,6 +960,26 @@ def test_a_redirect_is_named(
     assert "https://api.smith.langchain.com" not in said
 
 
+@pytest.mark.parametrize("way", ["sync client", "resources"])
+def test_a_redirect_of_the_api_itself(way: str, server: SimulatedLangSmith) -> None:
+    """14: at the same host a GET in place of a POST may be meant; it is as with plain."""
+    server.answer("/sessions", method="POST", status=303, headers={"Location": "/made"})
+    server.answer("/made", method="GET", status=200, body={"name": "made"})
+    client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
+
+    async def resource() -> Any:
+        generated: Any = client._get_langsmith_api()
+        return await generated.post("/sessions", cast_to=object, body={"name": "new"})
+
+    if way == "resources":
+        assert anyio.run(closing, client, resource) == {"name": "made"}
+    else:
+        made = client.request_with_retries(
+            "POST", "/sessions", request_kwargs={"data": "{}"}
+        )
+        assert made.json() == {"name": "made"}
+
+
 def test_http_in_place_of_https(server: SimulatedLangSmith) -> None:
     """14: the address to use is the one that was redirected to."""
     secure = server.url.replace("http://", "https://")
