@@ -46,7 +46,7 @@ class Case:
     calls: tuple[Call, ...] = CALLS
     login: str = ""
     # Enough for two retries. More would only take longer.
-    budget_s: float = 1.8
+    budget_s: float = 2.9
 
 
 ALL_CALLS = (*CALLS, *MORE_CALLS)
