@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import urllib.parse
 import warnings
@@ -45,6 +46,7 @@ from safe_langsmith import (
     ServiceKeyScopeError,
     WrongEndpointError,
 )
+from safe_langsmith._cli import main
 from safe_langsmith._fix import write
 from safe_langsmith._hosts import REGIONS
 from safe_langsmith._keys import clean, is_code, kind_of, mask, oddity, scrub
@@ -544,6 +546,45 @@ def test_whether_the_program_itself_imports_python_dotenv(
     finally:
         module.unlink()
     assert ended.stdout.strip() == says
+
+
+def test_a_script_below_the_prefix_of_python(
+    server: SimulatedLangSmith, tmp_path: Path
+) -> None:
+    """1: is a program, too: the `.env` of the working directory is not the one it loads."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    (tmp_path / ".env").write_text(f"LANGSMITH_API_KEY={key}")
+    root = str(Path(safe_langsmith.__file__).parent.parent)
+    with tempfile.TemporaryDirectory(dir=sys.prefix) as folder:
+        script = Path(folder) / "main.py"
+        script.write_text(PROGRAM.format(root=root, imports="import dotenv"))
+        ended = subprocess.run(
+            [sys.executable, str(script)],
+            cwd=tmp_path,
+            env={**os.environ, "LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    assert ended.stdout.strip() == "key-rejected"
+    assert not server.saw(key)
+
+
+def test_a_fix_sends_no_key_over_plain_http(
+    server: SimulatedLangSmith,
+    hosts: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """1: to the web app's name neither, which a `.env` may have without https."""
+    hosts["smith.langchain.com"] = server.port
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    Path(".env").write_text("LANGSMITH_ENDPOINT=http://smith.langchain.com\n")
+    main(["doctor", "--fix", "--yes"])
+    assert "it is not sent there" in capsys.readouterr().out
+    assert not server.exchanges
 
 
 def test_a_password_in_an_address_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1185,6 +1226,49 @@ def test_the_tracing_path_has_one_budget(
     lines = [r for r in debug_log.records if r.name == "safe_langsmith"]
     assert len(lines) == 1
     client.cleanup()
+
+
+def test_the_tracing_path_tells_of_its_own_refusals(server: SimulatedLangSmith) -> None:
+    """17: once its budget is spent, nothing that was found of other requests."""
+    server.disabled_features.add("projects")
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    client = SafeClient(server.url, api_key=key, policy=QUICK)
+    with pytest.raises(safe_langsmith.FeatureUnavailableError):
+        list(client.list_projects())
+    client._ledger.left_for_traces(client.policy)
+    client._ledger.spend_on_traces(client.policy.budget_s)
+    server.answer("/runs/*", method="POST", status=403, body=FORBIDDEN)
+    record(client, 1)
+    client.flush()
+    with pytest.raises(AccessDeniedError) as caught:
+        client.raise_for_tracing_errors()
+    assert caught.value.code == "access-denied"
+    client.cleanup()
+
+
+NOT_FOUND = """
+import sys
+from safe_langsmith import Client
+try:
+    list(Client(auto_batch_tracing=False).list_projects())
+except Exception as error:
+    print(type(error).__name__, "safe_langsmith._requests" in sys.modules)
+"""
+
+
+def test_an_ordinary_404_loads_nothing(server: SimulatedLangSmith) -> None:
+    """It is no refusal, so it costs what it costs with the plain client."""
+    server.answer("/sessions", status=404, body={"detail": "Not found"})
+    ended = subprocess.run(
+        [sys.executable, "-c", NOT_FOUND],
+        env={**os.environ, "LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout.split() == ["LangSmithNotFoundError", "False"]
 
 
 def test_the_tracing_path_pauses_once(
