@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from safe_langsmith._hosts import same_origin
+
 # Statuses that may hide a refusal; what is none among them is told apart by the body.
 _LOOKED_AT = frozenset({401, 403, 405})
 # On prompt calls these may hide one, too: an unknown key makes a stranger of the sender.
@@ -39,6 +41,15 @@ def may_be_refusal(status: int, content_type: str, address: str) -> bool:
 
 def _is_of_prompts(address: str) -> bool:
     return "/commits/" in address or "/repos" in address
+
+
+def came_as_get(asked: tuple[str, str], answered: tuple[str, str]) -> bool:
+    """Whether a redirect to another host has turned another method into GET, as most do.
+
+    Of method and address, before and after. One at the same host may be the API's own.
+    """
+    (method, before), (last, after) = asked, answered
+    return method != last == "GET" and not same_origin(before, after)
 
 
 def is_sure_refusal(status: int, content_type: str) -> bool:

@@ -14,8 +14,8 @@ from langsmith import APIConnectionError
 from langsmith._httpx import httpx
 from langsmith._internal import _openapi_auth
 
-from safe_langsmith._access import lets_in, may_be_refusal
-from safe_langsmith._hosts import origin, same_origin
+from safe_langsmith._access import came_as_get, lets_in, may_be_refusal
+from safe_langsmith._hosts import origin
 from safe_langsmith._late import load
 from safe_langsmith.errors import error_for, unsent_resource_error
 
@@ -80,13 +80,14 @@ class RefusalAuth(httpx.Auth):
         owner, status = self.owner(), response.status_code
         if owner is None:
             return False
-        kind, address = response.headers.get("Content-Type", ""), request.url.path
-        if may_be_refusal(status, kind, address):
+        kind = response.headers.get("Content-Type", "")
+        # httpx decodes a path each time that it is asked for.
+        if may_be_refusal(status, kind, request.url.path if status >= 400 else ""):
             return True
         # Where httpx follows redirects, it has done so by now: most turn POST into GET.
         if 300 <= status < 400 and response.has_redirect_location:
             return True
-        if response.request is not request and came_as_get(request, response.request):
+        if response.request is not request and lost_its_method(request, response.request):
             return True
         worked = owner._ledger.worked
         # httpx goes through all headers for each name that is asked for, so they are
@@ -99,13 +100,10 @@ class RefusalAuth(httpx.Auth):
         return False
 
 
-def came_as_get(first: httpx.Request, request: httpx.Request) -> bool:
-    """Whether a redirect to another host has turned another method into GET.
-
-    One at the same host may be the API's own.
-    """
-    turned = first.method != request.method == "GET"
-    return turned and not same_origin(str(first.url), str(request.url))
+def lost_its_method(first: httpx.Request, request: httpx.Request) -> bool:
+    """Whether this is what a redirect to another host has left of a request."""
+    before, after = ((one.method, str(one.url)) for one in (first, request))
+    return came_as_get(before, after)
 
 
 def log_in(request: httpx.Request) -> None:

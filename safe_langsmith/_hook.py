@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from safe_langsmith._access import lets_in, may_be_refusal
-from safe_langsmith._hosts import same_origin
+from safe_langsmith._access import came_as_get, lets_in, may_be_refusal
 
 if TYPE_CHECKING:
     from safe_langsmith._client import SafeClient
@@ -46,7 +45,7 @@ class Hook:
         request = response.request
         kind = response.headers.get("Content-Type", "")
         if may_be_refusal(status, kind, response.url) or (
-            REDIRECTED in request.hooks and came_as_get(request)
+            REDIRECTED in request.hooks and lost_its_method(request)
         ):
             return client._settle(response, kwargs)
         worked = client._ledger.worked
@@ -72,14 +71,11 @@ def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest
     return first or request
 
 
-def came_as_get(request: requests.PreparedRequest) -> bool:
-    """Whether a redirect to another host has turned another method into GET, as most do.
-
-    One at the same host may be the API's own.
-    """
+def lost_its_method(request: requests.PreparedRequest) -> bool:
+    """Whether this is what a redirect to another host has left of a request."""
     first = first_request(request)
-    turned = first.method != request.method == "GET"
-    return turned and not same_origin(first.url or "", request.url or "")
+    before, after = ((one.method or "", one.url or "") for one in (first, request))
+    return came_as_get(before, after)
 
 
 def attach(client: SafeClient) -> None:

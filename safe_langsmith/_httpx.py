@@ -17,7 +17,7 @@ from langsmith._httpx import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from safe_langsmith._access import Access, is_sure_refusal
-from safe_langsmith._auth import came_as_get, log_in
+from safe_langsmith._auth import log_in, lost_its_method
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._hosts import same_origin
 from safe_langsmith._keys import mask, scrub
@@ -264,7 +264,7 @@ class HttpxExchange:
         there = response.extensions.get(LOCATION) or moved_on(asked, answered)
         if not there:
             return reply
-        as_get = came_as_get(self.first, response.request)
+        as_get = lost_its_method(self.first, response.request)
         return replace(reply, redirected_to=there, came_as_get=as_get)
 
     def _is_read(self) -> bool:

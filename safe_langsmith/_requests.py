@@ -23,7 +23,7 @@ from tenacity import Retrying
 
 from safe_langsmith._access import Access, is_sure_refusal
 from safe_langsmith._diagnosis import Diagnosis
-from safe_langsmith._hook import Hook, came_as_get, first_request
+from safe_langsmith._hook import Hook, first_request, lost_its_method
 from safe_langsmith._hosts import origin, same_origin
 from safe_langsmith._ledger import retold
 from safe_langsmith._operations import is_read, is_run_batch, operation
@@ -180,7 +180,7 @@ class RequestsExchange:
         self.request = first_request(answered)
         asked, self.method = self.request.url or "", self.request.method or ""
         self.redirected_to = moved_on(asked, answered.url or "")
-        self.came_as_get = came_as_get(answered)
+        self.came_as_get = lost_its_method(answered)
         endpoints = (client.api_url, *client._write_api_urls)
         self.target = target_of(asked, endpoints)
         headers = self.request.headers

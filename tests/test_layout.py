@@ -13,9 +13,9 @@ import safe_langsmith
 PACKAGE = Path(safe_langsmith.__file__).parent
 # Each module may import what stands above it, once it is loaded.
 ORDER = (
-    "_access",
     "_keys",
     "_hosts",
+    "_access",
     "_operations",
     "_diagnosis",
     "_policy",

@@ -157,7 +157,7 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
         text = "the answer does not have the form of LangSmith's own"
         case.note("proxy", "unknown", text)
     info = yield from case.ask(info_of(case.sent.endpoint))
-    if refuses_strangers(info) and not langsmith_refuses_strangers(info):
+    if is_in_the_way(info):
         text = "a request without a key, to /info, was refused as well"
         return proxy_refused(case, text)
     return None
@@ -168,9 +168,9 @@ def refuses_strangers(info: Answer) -> bool:
     return isinstance(info, Reply) and info.status in (401, 403)
 
 
-def langsmith_refuses_strangers(info: Answer) -> bool:
-    """Whether it was refused in LangSmith's own form: then nothing can be told apart."""
-    return refuses_strangers(info) and isinstance(info, Reply) and info.is_langsmiths
+def is_in_the_way(info: Answer) -> bool:
+    """Whether that was shown to come from something else than LangSmith, by its form."""
+    return refuses_strangers(info) and isinstance(info, Reply) and not info.is_langsmiths
 
 
 def proxy_refused(case: Case, shown_by: str) -> Cause:

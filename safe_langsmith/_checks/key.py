@@ -19,7 +19,7 @@ from safe_langsmith._case import (
     works,
 )
 from safe_langsmith._checks.endpoint import (
-    langsmith_refuses_strangers,
+    is_in_the_way,
     not_an_api,
     refuses_strangers,
 )
@@ -188,9 +188,8 @@ def refused_key(case: Case) -> Steps[Cause | None]:
         cause = yield from not_an_api(case)
         if cause:
             return cause
-    blocked = refuses_strangers(info) and not langsmith_refuses_strangers(info)
     answers = isinstance(info, Reply) and info.status < 500 and not info.is_html
-    reachable = blocked or (answers and not refuses_strangers(info))
+    reachable = is_in_the_way(info) or (answers and not refuses_strangers(info))
     if identity.state == "unknown" or not reachable:
         case.note("key", "unknown", "whether the server knows the key could not be asked")
         steps: tuple[str, ...] = ("try again in a minute", *_other_regions(case))

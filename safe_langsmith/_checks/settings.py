@@ -28,7 +28,8 @@ from safe_langsmith._settings import Setting, Settings, Source, disagreements
 
 def stale_setting(case: Case) -> Steps[Cause | None]:
     """Was a setting changed since the client was made, and does the newer one work?"""
-    note_disagreements(case)
+    for finding in disagreements(case.setup):
+        case.note(finding.subject, finding.state, finding.text)
     held = case.setup.held
     for fresh in newer_settings(case):
         changed = _changes(held, fresh)
@@ -79,12 +80,6 @@ def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
         "workspace": (held.workspace, fresh.workspace),
     }
     return {n: new.source for n, (old, new) in pairs.items() if old.value != new.value}
-
-
-def note_disagreements(case: Case) -> None:
-    """Tell on which settings the client, os.environ, `.env` and cache disagree."""
-    for finding in disagreements(case.setup):
-        case.note(finding.subject, finding.state, finding.text)
 
 
 def newer_settings(case: Case) -> list[Settings]:
