@@ -18,7 +18,8 @@ from langsmith.utils import LangSmithError
 
 from benchmarks.by_hand import RefusedError, five_steps, with_tenacity
 from benchmarks.slow_network import slow_network
-from safe_langsmith import AccessDeniedError, Policy, SafeClient, _demo
+from safe_langsmith import AccessDeniedError, Policy, SafeClient
+from safe_langsmith._command import demo as _demo
 from safe_langsmith.testing import SimulatedLangSmith
 
 ROWS = _demo.ROWS

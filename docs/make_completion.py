@@ -7,8 +7,8 @@ from pathlib import Path
 
 import shtab
 
-from safe_langsmith._cli import _file, _parser
-from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith._command.cli import _file, _parser
+from safe_langsmith._command.explanations import EXPLANATIONS
 
 SHELLS = ("bash", "zsh")
 FOLDER = Path(__file__).parent.parent / "safe_langsmith" / "completion"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safe_langsmith._codes import EXPLANATIONS, Explanation
+from safe_langsmith._command.explanations import EXPLANATIONS, Explanation
 from safe_langsmith.errors import ERRORS, AccessDeniedError
 
 FOLDER = Path(__file__).parent
@@ -23,9 +23,8 @@ SITUATIONS: dict[str, tuple[str, ...]] = {
     "blocked-by-proxy": ("proxy",),
 }
 
-_NOTE = (
-    "<!-- Written by make_errors.py. Change safe_langsmith/_codes.py, and run it again. -->"
-)
+_TEXTS = "safe_langsmith/_command/explanations.py"
+_NOTE = f"<!-- Written by make_errors.py. Change {_TEXTS}, and run it again. -->"
 _HEAD = f"""\
 # Every error
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._late import no_fork as _no_fork
 from safe_langsmith._policy import Policy
+from safe_langsmith._sdk.late import no_fork as _no_fork
 from safe_langsmith.errors import (
     AccessDeniedError,
     BlockedByProxyError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         WorkspaceInfo,
     )
     from safe_langsmith._install import Installation, install
-    from safe_langsmith._replay import Replay
+    from safe_langsmith._traces.replay import Replay
 
 Client = SafeClient
 
@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
 
             return getattr(_install, name)
         if name == "Replay":
-            from safe_langsmith._replay import Replay
+            from safe_langsmith._traces.replay import Replay
 
             return Replay
         if name in _OF_A_DIAGNOSIS:

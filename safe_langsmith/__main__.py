@@ -2,7 +2,7 @@
 
 import sys
 
-from safe_langsmith._cli import main
+from safe_langsmith._command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

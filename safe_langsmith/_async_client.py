@@ -9,13 +9,13 @@ import langsmith
 from langsmith._httpx import httpx
 from langsmith.utils import LangSmithConnectionError
 
-from safe_langsmith._access import Access
-from safe_langsmith._auth import RefusalAuth, watched
-from safe_langsmith._hosts import base_of
-from safe_langsmith._late import load
-from safe_langsmith._ledger import Ledger
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import base_of
 from safe_langsmith._policy import Policy, checked, with_more
+from safe_langsmith._sdk.late import load
 from safe_langsmith._settings import AtConstruction, at_construction
+from safe_langsmith._transport.auth import RefusalAuth, watched
+from safe_langsmith._transport.ledger import Ledger
 from safe_langsmith.errors import error_for, identity_in
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class SafeAsyncClient(langsmith.AsyncClient):
         at most ``policy.budget_s`` seconds and raises nothing.
         """
         load()
-        from safe_langsmith._httpx import diagnose
+        from safe_langsmith._transport.httpx_driver import diagnose
 
         return await diagnose(self, self._client)
 
@@ -145,7 +145,7 @@ class SafeAsyncClient(langsmith.AsyncClient):
             return await super()._arequest_with_retries(method, endpoint, *args, **kwargs)
         except LangSmithConnectionError as error:
             load()
-            from safe_langsmith._httpx import no_tunnel_for
+            from safe_langsmith._transport.httpx_driver import no_tunnel_for
 
             diagnosis = await no_tunnel_for(self, method, endpoint, error)
             if diagnosis is None:

@@ -16,16 +16,16 @@ import requests
 from langsmith.utils import LangSmithError
 from requests.utils import default_headers
 
-import safe_langsmith._fork  # noqa: F401  # for what it does in a forked process
-from safe_langsmith._access import Access
-from safe_langsmith._auth import watched
-from safe_langsmith._hook import attach
-from safe_langsmith._hosts import base_of, origin
-from safe_langsmith._keys import can_be_sent
-from safe_langsmith._late import load
-from safe_langsmith._ledger import Ledger
+import safe_langsmith._sdk.fork  # noqa: F401  # for what it does in a forked process
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import base_of, origin
+from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, checked, with_more
+from safe_langsmith._sdk.late import load
 from safe_langsmith._settings import AtConstruction, at_construction
+from safe_langsmith._transport.auth import watched
+from safe_langsmith._transport.hook import attach
+from safe_langsmith._transport.ledger import Ledger
 from safe_langsmith.errors import AccessDeniedError, identity_in
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from urllib3.util import Retry
 
     from safe_langsmith._diagnosis import Diagnosis, Identity
-    from safe_langsmith._replay import Replay
+    from safe_langsmith._traces.replay import Replay
 
 # The newest of what the tracing path met; its texts are small, but there may be many.
 _MOST_LOST = 1000
@@ -146,7 +146,7 @@ class SafeClient(langsmith.Client):
             attach(self)
             if verify is not None:
                 load()
-                from safe_langsmith._verify import verify_client
+                from safe_langsmith._transport.verify import verify_client
 
                 verify_client(self, verify)
 
@@ -164,7 +164,7 @@ class SafeClient(langsmith.Client):
         at most ``policy.budget_s`` seconds and raises nothing.
         """
         load()
-        from safe_langsmith._requests import diagnose
+        from safe_langsmith._transport.requests_driver import diagnose
 
         return diagnose(self)
 
@@ -235,7 +235,7 @@ class SafeClient(langsmith.Client):
             errors.append(self._lost.popleft())
         if errors:
             load()
-            from safe_langsmith._tracing import raise_for
+            from safe_langsmith._traces.lost import raise_for
 
             raise_for(errors)
 
@@ -265,7 +265,7 @@ class SafeClient(langsmith.Client):
                 work in it.
         """
         load()
-        from safe_langsmith._replay import replay
+        from safe_langsmith._traces.replay import replay
 
         return replay(self, directory, on_progress)
 
@@ -313,7 +313,7 @@ class SafeClient(langsmith.Client):
     ) -> None:
         """Take down a trace that was refused for good."""
         load()
-        from safe_langsmith._tracing import bare, refused, sends_traces
+        from safe_langsmith._traces.lost import bare, refused, sends_traces
 
         if isinstance(error, AccessDeniedError) and sends_traces(method, path, kwargs):
             refused(self, error, path, kwargs.get("request_kwargs") or {})
@@ -323,7 +323,7 @@ class SafeClient(langsmith.Client):
     def _invoke_tracing_error_callback(self, error: Exception) -> None:
         """As the SDK's; the error is kept for `raise_for_tracing_errors`."""
         load()
-        from safe_langsmith._tracing import bare
+        from safe_langsmith._traces.lost import bare
 
         self._lost.extend(bare(error))
         super()._invoke_tracing_error_callback(error)
@@ -333,7 +333,7 @@ class SafeClient(langsmith.Client):
     ) -> None:
         """As the SDK's; the file names the destination, if that was a further one."""
         load()
-        from safe_langsmith._tracing import addressed, as_refused
+        from safe_langsmith._traces.lost import addressed, as_refused
 
         # On this thread the request may have ended otherwise than by our hands.
         refused, url = (getattr(self._failure, n, "") for n in ("refused", "url"))
@@ -354,7 +354,7 @@ class SafeClient(langsmith.Client):
         )
         if unsendable or no_tunnel or (own and not origin(self.api_url)):
             load()
-            from safe_langsmith._requests import never_sent
+            from safe_langsmith._transport.requests_driver import never_sent
 
             return never_sent(self, method, path, error)
         return None
@@ -364,7 +364,7 @@ class SafeClient(langsmith.Client):
     ) -> requests.Response | None:
         """Deal with an answer that may be a refusal; None leaves it as it is."""
         load()
-        from safe_langsmith._requests import answer
+        from safe_langsmith._transport.requests_driver import answer
 
         return answer(self, response, kwargs)
 

@@ -6,8 +6,8 @@ import html
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from safe_langsmith._keys import KIND_NAMES, KeyKind
-from safe_langsmith._operations import check_permission
+from safe_langsmith._knowledge.keys import KIND_NAMES, KeyKind
+from safe_langsmith._knowledge.operations import check_permission
 
 Code = Literal[
     "ok",

@@ -57,7 +57,7 @@ class AccessDeniedError(LangSmithError):
 
     def _render_traceback_(self) -> list[str]:
         """Tell IPython what to show if nobody catches this: its documented hook."""
-        from safe_langsmith._notebook import traceback_lines
+        from safe_langsmith._knowledge.notebook import traceback_lines
 
         return traceback_lines(self)
 

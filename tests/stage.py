@@ -35,8 +35,8 @@ from scenarios import (
 from scenarios_regions import strangers
 
 from safe_langsmith import Diagnosis, Policy, SafeAsyncClient, SafeClient
-from safe_langsmith._hosts import REGIONS
-from safe_langsmith._keys import clean, mask
+from safe_langsmith._knowledge.hosts import REGIONS
+from safe_langsmith._knowledge.keys import clean, mask
 from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 

@@ -37,7 +37,7 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
 )
-from safe_langsmith._access import Access
+from safe_langsmith._knowledge.access import Access
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")

@@ -17,8 +17,8 @@ from scenarios import GONE
 from stage import assert_no_secret
 
 import safe_langsmith
-from safe_langsmith._cli import _progress, main
-from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith._command.cli import _progress, main
+from safe_langsmith._command.explanations import EXPLANATIONS
 from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -299,9 +299,9 @@ def test_demo_without_its_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in list(sys.modules):
-        if name.startswith(("safe_langsmith.testing", "safe_langsmith._demo")):
+        if name.startswith(("safe_langsmith.testing", "safe_langsmith._command.demo")):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(safe_langsmith, "_demo", raising=False)
+    monkeypatch.delattr(safe_langsmith._command, "demo", raising=False)
     monkeypatch.setitem(sys.modules, "starlette", None)
     assert main(["demo"]) == 2
     shown = capsys.readouterr()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pages import script
 
-from safe_langsmith._cli import main
-from safe_langsmith._codes import EXPLANATIONS
+from safe_langsmith._command.cli import main
+from safe_langsmith._command.explanations import EXPLANATIONS
 
 CODES = [e.code for e in EXPLANATIONS]
 # What bash does when Tab is pressed: it calls the function that is registered.

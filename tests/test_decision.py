@@ -17,23 +17,10 @@ from hypothesis import strategies as st
 from urllib3.util import parse_url
 
 from safe_langsmith import Diagnosis, Policy
-from safe_langsmith._access import Access
-from safe_langsmith._case import Repair
-from safe_langsmith._checks.endpoint import PROXY_WAITS
-from safe_langsmith._checks.permission import TRANSIENT_WAIT
-from safe_langsmith._diagnosis import Finding
-from safe_langsmith._hosts import (
-    REGIONS,
-    base_of,
-    origin,
-    same_origin,
-    settings_page,
-    shown,
-    web_address,
-)
-from safe_langsmith._keys import clean
-from safe_langsmith._operations import operation, permission_for, route
-from safe_langsmith._protocol import (
+from safe_langsmith._decision.case import Repair
+from safe_langsmith._decision.checks.endpoint import PROXY_WAITS
+from safe_langsmith._decision.checks.permission import TRANSIENT_WAIT
+from safe_langsmith._decision.protocol import (
     NO_PROMPT_OWNER,
     ORG_KEY_WORDINGS,
     Answer,
@@ -45,7 +32,20 @@ from safe_langsmith._protocol import (
     Steps,
     Unreachable,
 )
-from safe_langsmith._resolve import Verdict, examine, resolve
+from safe_langsmith._decision.resolve import Verdict, examine, resolve
+from safe_langsmith._diagnosis import Finding
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import (
+    REGIONS,
+    base_of,
+    origin,
+    same_origin,
+    settings_page,
+    shown,
+    web_address,
+)
+from safe_langsmith._knowledge.keys import clean
+from safe_langsmith._knowledge.operations import operation, permission_for, route
 from safe_langsmith._settings import (
     Login,
     Mention,

@@ -31,11 +31,11 @@ from table import SCENARIOS
 
 import safe_langsmith
 from safe_langsmith import Diagnosis, SafeClient
-from safe_langsmith._cli import main
-from safe_langsmith._doctor import SECTIONS, Facts, Line, Report, examined, report
-from safe_langsmith._report import rendered
+from safe_langsmith._command.cli import main
+from safe_langsmith._command.doctor import SECTIONS, Facts, Line, Report, examined, report
+from safe_langsmith._command.report import rendered
+from safe_langsmith._command.terminal import Look, Progress, columns, wrapped
 from safe_langsmith._settings import Machine, Settings, Setup, clear_sdk_caches
-from safe_langsmith._terminal import Look, Progress, columns, wrapped
 from safe_langsmith.testing import SimulatedLangSmith
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -24,7 +24,7 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
 )
-from safe_langsmith._cli import main
+from safe_langsmith._command.cli import main
 from safe_langsmith.testing import SimulatedLangSmith
 
 EVIL = {

@@ -27,8 +27,8 @@ from table import SCENARIOS
 from test_cli import command, settings_workspace
 
 from safe_langsmith import Diagnosis, Fix, diagnose
-from safe_langsmith._cli import main
-from safe_langsmith._fix import UnwrittenError, changed, write
+from safe_langsmith._command.cli import main
+from safe_langsmith._command.fix import UnwrittenError, changed, write
 from safe_langsmith.testing import SimulatedLangSmith
 
 FILE, KEPT = Path(".env"), Path(".env.bak")
@@ -458,7 +458,7 @@ def test_a_file_that_is_gone_meanwhile() -> None:
 STRUCK_DOWN = """
 import os, signal, sys
 from pathlib import Path
-from safe_langsmith._fix import write
+from safe_langsmith._command.fix import write
 
 before, after = Path(".env").read_bytes(), b"B=1\\n" * 5000
 STEPS = ("open", "os.chmod", "os.chown", "os.rename", "os.remove")
@@ -487,7 +487,7 @@ for steps in range(100):
 FULL = """
 import resource, sys
 from pathlib import Path
-from safe_langsmith._fix import UnwrittenError, write
+from safe_langsmith._command.fix import UnwrittenError, write
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 try:

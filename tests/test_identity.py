@@ -23,7 +23,7 @@ from safe_langsmith import (
     SafeClient,
     WorkspaceRequiredError,
 )
-from safe_langsmith._cli import main
+from safe_langsmith._command.cli import main
 from safe_langsmith.testing import SimulatedLangSmith
 
 
@@ -281,7 +281,7 @@ def test_an_answer_that_cannot_be_had_proves_nothing(
 
 def test_a_client_that_is_gone_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
     """A thread may start late."""
-    from safe_langsmith import _verify
+    from safe_langsmith._transport import verify as _verify
 
     _verify._warn(lambda: None)  # type: ignore[arg-type]
     assert ours(caplog) == []

@@ -6,7 +6,15 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from safe_langsmith._keys import can_be_sent, clean, describe, kind_of, mask, oddity, scrub
+from safe_langsmith._knowledge.keys import (
+    can_be_sent,
+    clean,
+    describe,
+    kind_of,
+    mask,
+    oddity,
+    scrub,
+)
 
 PERSONAL = "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"
 SERVICE = PERSONAL.replace("_pt_", "_sk_")

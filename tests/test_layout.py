@@ -13,15 +13,21 @@ import safe_langsmith
 PACKAGE = Path(safe_langsmith.__file__).parent
 # Each module may import what stands above it, once it is loaded.
 ORDER = (
-    "_keys",
-    "_hosts",
-    "_access",
-    "_operations",
+    "_sdk",
+    "_knowledge",
+    "_decision",
+    "_transport",
+    "_traces",
+    "_command",
+    "_knowledge.keys",
+    "_knowledge.hosts",
+    "_knowledge.access",
+    "_knowledge.operations",
     "_diagnosis",
     "_policy",
-    "_notebook",
+    "_knowledge.notebook",
     "errors",
-    "_protocol",
+    "_decision.protocol",
     "_settings.construction",
     "_settings.sources",
     "_settings.environment",
@@ -37,40 +43,40 @@ ORDER = (
     "_settings.conflicts",
     "_settings.reading",
     "_settings",
-    "_case",
-    "_checks.endpoint",
-    "_checks.workspace",
-    "_checks.settings",
-    "_checks.key",
-    "_checks.region",
-    "_checks.permission",
-    "_checks",
-    "_resolve",
-    "_ledger",
-    "_settle",
-    "_wire",
-    "_late",
-    "_fork",
-    "_hook",
-    "_auth",
-    "_requests",
-    "_httpx",
+    "_decision.case",
+    "_decision.checks.endpoint",
+    "_decision.checks.workspace",
+    "_decision.checks.settings",
+    "_decision.checks.key",
+    "_decision.checks.region",
+    "_decision.checks.permission",
+    "_decision.checks",
+    "_decision.resolve",
+    "_transport.ledger",
+    "_transport.settle",
+    "_transport.wire",
+    "_sdk.late",
+    "_sdk.fork",
+    "_transport.hook",
+    "_transport.auth",
+    "_transport.requests_driver",
+    "_transport.httpx_driver",
     "_client",
-    "_tracing",
-    "_saved",
-    "_replay",
+    "_traces.lost",
+    "_traces.saved",
+    "_traces.replay",
     "_async_client",
     "_diagnose",
     "_install",
-    "_verify",
+    "_transport.verify",
     "__init__",
-    "_codes",
-    "_fix",
-    "_doctor",
-    "_terminal",
-    "_report",
-    "_cli",
-    "_demo",
+    "_command.explanations",
+    "_command.fix",
+    "_command.doctor",
+    "_command.terminal",
+    "_command.report",
+    "_command.cli",
+    "_command.demo",
     "__main__",
 )
 # The parts of the simulated LangSmith are tested with it.
@@ -79,30 +85,30 @@ HTTP = {"requests", "urllib3", "httpx", "httpx2", "aiohttp", "langsmith._httpx"}
 # A base class, the hooks that a client carries, the transports, the clients, the demo.
 SPEAK_HTTP = {
     "errors",
-    "_hook",
-    "_auth",
-    "_requests",
-    "_httpx",
+    "_transport.hook",
+    "_transport.auth",
+    "_transport.requests_driver",
+    "_transport.httpx_driver",
     "_client",
     "_async_client",
-    "_replay",
-    "_demo",
+    "_traces.replay",
+    "_command.demo",
 }
 READ_THE_MACHINE = {
     "_settings",
-    "_saved",
-    "_replay",
-    "_fix",
-    "_terminal",
-    "_cli",
-    "_demo",
+    "_traces.saved",
+    "_traces.replay",
+    "_command.fix",
+    "_command.terminal",
+    "_command.cli",
+    "_command.demo",
 }
 # Of the rooms of the settings, the only one that a client needs before a refusal.
 EARLY_SETTINGS = {"_settings", "_settings.construction"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 CHANGE_THE_DISK = {"tempfile", "write_text", "write_bytes", "rename", "unlink", "chmod"}
 # A `.env`, the folder of saved traces, and a folder of the demo's own: see SECURITY.md.
-CHANGES_THE_DISK = {"_fix", "_replay", "_demo"}
+CHANGES_THE_DISK = {"_command.fix", "_traces.replay", "_command.demo"}
 LATE = {"tenacity", "dotenv", "anyio"}
 PUBLIC = {
     "AccessDeniedError",
@@ -191,7 +197,7 @@ def test_every_module_has_its_place() -> None:
 @modules
 def test_imports_go_up_only(module: str) -> None:
     above = {*ORDER[: ORDER.index(module)]}
-    if module == "_demo":
+    if module == "_command.demo":
         above.add(SEPARATE)
     assert own(imported(at_loading(tree_of(module).body))) <= above
 
@@ -199,7 +205,9 @@ def test_imports_go_up_only(module: str) -> None:
 @modules
 def test_the_simulated_langsmith_is_for_the_demo_alone(module: str) -> None:
     names = own(imported(ast.walk(tree_of(module))))
-    assert module == "_demo" or not any(is_one_of(name, {SEPARATE}) for name in names)
+    assert module == "_command.demo" or not any(
+        is_one_of(name, {SEPARATE}) for name in names
+    )
 
 
 @modules
@@ -262,16 +270,16 @@ def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     assert early >= {"__init__", "_client", "_settings", "errors"}
     late = {
         "_diagnosis",
-        "_protocol",
-        "_checks",
-        "_resolve",
-        "_settle",
-        "_wire",
-        "_requests",
-        "_httpx",
-        "_notebook",
+        "_decision.protocol",
+        "_decision.checks",
+        "_decision.resolve",
+        "_transport.settle",
+        "_transport.wire",
+        "_transport.requests_driver",
+        "_transport.httpx_driver",
+        "_knowledge.notebook",
     }
-    assert not early & {*late, "_tracing", "_saved", "_replay"}
+    assert not early & {*late, "_traces.lost", "_traces.saved", "_traces.replay"}
     assert {m for m in early if is_one_of(m, {"_settings"})} == EARLY_SETTINGS
     for module in early:
         names = imported(at_loading(tree_of(module).body))

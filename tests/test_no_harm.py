@@ -46,11 +46,11 @@ from safe_langsmith import (
     ServiceKeyScopeError,
     WrongEndpointError,
 )
-from safe_langsmith._cli import main
-from safe_langsmith._fix import write
-from safe_langsmith._hosts import REGIONS
-from safe_langsmith._keys import clean, is_code, kind_of, mask, oddity, scrub
-from safe_langsmith._operations import operation, permission_for
+from safe_langsmith._command.cli import main
+from safe_langsmith._command.fix import write
+from safe_langsmith._knowledge.hosts import REGIONS
+from safe_langsmith._knowledge.keys import clean, is_code, kind_of, mask, oddity, scrub
+from safe_langsmith._knowledge.operations import operation, permission_for
 from safe_langsmith._settings.dotenv_file import read_file
 from safe_langsmith._settings.unread import meaning, meant_by
 from safe_langsmith.testing import SimulatedLangSmith
@@ -1174,8 +1174,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "scrub": lambda text: scrub(text, [text[:5000], text]),
     "operation": lambda text: (operation("GET", text), permission_for("GET", text)),
     "meaning": lambda text: (meaning(text, text), meant_by(text)),
-    "web address": safe_langsmith._hosts.web_address,
-    "origin": safe_langsmith._hosts.origin,
+    "web address": safe_langsmith._knowledge.hosts.web_address,
+    "origin": safe_langsmith._knowledge.hosts.origin,
 }
 
 
@@ -1253,7 +1253,7 @@ from safe_langsmith import Client
 try:
     list(Client(auto_batch_tracing=False).list_projects())
 except Exception as error:
-    print(type(error).__name__, "safe_langsmith._requests" in sys.modules)
+    print(type(error).__name__, "safe_langsmith._transport.requests_driver" in sys.modules)
 """
 
 

@@ -28,7 +28,7 @@ from scenarios import HTML_403
 from stage import closing
 
 from safe_langsmith import Policy, SafeAsyncClient, SafeClient
-from safe_langsmith._hosts import REGIONS
+from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 

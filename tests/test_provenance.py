@@ -26,8 +26,8 @@ from stage import assert_no_secret
 import safe_langsmith
 from safe_langsmith import Diagnosis, SafeClient, SettingInfo, WorkspaceMismatchError
 from safe_langsmith import _settings as settings_room
-from safe_langsmith._access import Access
-from safe_langsmith._hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._settings import Login, Setup, at_construction, disagreements, read
 from safe_langsmith._settings.releases import advice
 from safe_langsmith.testing import SimulatedLangSmith

@@ -23,8 +23,8 @@ from pages import DOCS, ROOT, masked, script
 from table import SCENARIOS
 
 from safe_langsmith import Policy
-from safe_langsmith._cli import main
-from safe_langsmith._codes import EXPLANATIONS, Explanation
+from safe_langsmith._command.cli import main
+from safe_langsmith._command.explanations import EXPLANATIONS, Explanation
 from safe_langsmith.errors import ERRORS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -36,9 +36,9 @@ from safe_langsmith import (
     WrongRegionError,
     diagnose,
 )
-from safe_langsmith._httpx import is_checked
-from safe_langsmith._protocol import Probe, Reply
-from safe_langsmith._wire import Clock, ask_all
+from safe_langsmith._decision.protocol import Probe, Reply
+from safe_langsmith._transport.httpx_driver import is_checked
+from safe_langsmith._transport.wire import Clock, ask_all
 from safe_langsmith.testing import SimulatedLangSmith
 
 US = "https://api.smith.langchain.com"

@@ -38,9 +38,9 @@ from safe_langsmith import (
     Replay,
     SafeClient,
 )
-from safe_langsmith._cli import main
+from safe_langsmith._command.cli import main
 from safe_langsmith._settings import clear_sdk_caches
-from safe_langsmith._tracing import DESTINATION
+from safe_langsmith._traces.lost import DESTINATION
 from safe_langsmith.testing import Exchange, SimulatedLangSmith
 
 WAYS = ("zstd", "plain", "batch")
@@ -1156,7 +1156,7 @@ def test_progress_on_a_terminal(place: Place) -> None:
 
 def test_no_connection_and_no_reason() -> None:
     """Errors of urllib3 that may come after the batch was sent are doubts."""
-    from safe_langsmith._replay import _never_arrived
+    from safe_langsmith._traces.replay import _never_arrived
 
     def failed(reason: Exception) -> Exception:
         pool: Any = None

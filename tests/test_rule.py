@@ -32,11 +32,18 @@ from test_decision import (
 )
 
 from safe_langsmith import Policy
-from safe_langsmith._hosts import REGIONS
-from safe_langsmith._keys import clean
-from safe_langsmith._operations import permission_for
-from safe_langsmith._protocol import Answer, Probe, Refusal, Reply, Resend, Unreachable
-from safe_langsmith._resolve import resolve
+from safe_langsmith._decision.protocol import (
+    Answer,
+    Probe,
+    Refusal,
+    Reply,
+    Resend,
+    Unreachable,
+)
+from safe_langsmith._decision.resolve import resolve
+from safe_langsmith._knowledge.hosts import REGIONS
+from safe_langsmith._knowledge.keys import clean
+from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings import Setting, Settings, Setup, Source, SourceKind
 
 US = REGIONS[0].api

@@ -360,7 +360,7 @@ def thread_pool() -> None:
 
 def log_lines() -> None:
     modules = {"langsmith.client": client_module, "langsmith.run_helpers": run_helpers}
-    from safe_langsmith._tracing import _SDK_LINES
+    from safe_langsmith._traces.lost import _SDK_LINES
 
     assert set(_SDK_LINES) == set(modules)
     for logger, lines in _SDK_LINES.items():

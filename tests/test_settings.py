@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from langsmith import utils as ls_utils
 from langsmith._internal import _profiles
 
-from safe_langsmith._access import Access
-from safe_langsmith._hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._settings import (
     AtConstruction,
     Setting,

@@ -218,7 +218,7 @@ def test_nothing_of_the_decision_is_imported_without_a_refusal() -> None:
 
     code = (
         "import sys, safe_langsmith\n"
-        "late = ['_requests', '_resolve', '_checks', '_codes', '_demo', 'testing']\n"
+        "late = ['_transport.requests_driver', '_decision', '_command', 'testing']\n"
         "found = [n for n in late if 'safe_langsmith.' + n in sys.modules]\n"
         "assert not found, found\n"
         "assert 'tenacity' not in sys.modules and 'dotenv' not in sys.modules\n"

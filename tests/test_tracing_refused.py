@@ -30,7 +30,7 @@ from safe_langsmith import (
     Policy,
     SafeClient,
 )
-from safe_langsmith._tracing import DESTINATION
+from safe_langsmith._traces.lost import DESTINATION
 from safe_langsmith.testing import SimulatedLangSmith
 
 UNKNOWN = "lsv2_pt_00000000000000000000000000000000_0000000000"

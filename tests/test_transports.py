@@ -24,15 +24,20 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
 )
-from safe_langsmith import _cli as cli
-from safe_langsmith._access import Access
-from safe_langsmith._auth import RefusalAuth
-from safe_langsmith._httpx import answer, async_answer, grown
-from safe_langsmith._ledger import Flight
-from safe_langsmith._protocol import Reply, Resend, Unreachable
-from safe_langsmith._requests import RequestsExchange, RequestsWire, _pieces, _shut
-from safe_langsmith._settle import Read, Wait, settle
-from safe_langsmith._wire import Clock, reply_of, target_of
+from safe_langsmith._command import cli
+from safe_langsmith._decision.protocol import Reply, Resend, Unreachable
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._transport.auth import RefusalAuth
+from safe_langsmith._transport.httpx_driver import answer, async_answer, grown
+from safe_langsmith._transport.ledger import Flight
+from safe_langsmith._transport.requests_driver import (
+    RequestsExchange,
+    RequestsWire,
+    _pieces,
+    _shut,
+)
+from safe_langsmith._transport.settle import Read, Wait, settle
+from safe_langsmith._transport.wire import Clock, reply_of, target_of
 from safe_langsmith.testing import SimulatedLangSmith
 
 HERE = Access("http://127.0.0.1:1", GONE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from safe_langsmith._access import Access
 from safe_langsmith._diagnosis import Finding
-from safe_langsmith._hosts import DEFAULT_ENDPOINT
-from safe_langsmith._keys import mask
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.keys import mask
 from safe_langsmith._settings.construction import NAMES, NAMESPACES, Name
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.releases import advice

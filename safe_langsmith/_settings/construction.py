@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from langsmith._internal import _profiles
 
-from safe_langsmith._access import Access
+from safe_langsmith._knowledge.access import Access
 
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")

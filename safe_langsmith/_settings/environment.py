@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from safe_langsmith._keys import can_be_sent, clean
+from safe_langsmith._knowledge.keys import can_be_sent, clean
 from safe_langsmith._settings.construction import NAMESPACES, Name
 from safe_langsmith._settings.sources import Setting, Settings, Source
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from langsmith._internal import _profiles
 
 from safe_langsmith._diagnosis import Finding, State
-from safe_langsmith._hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._settings.dotenv_file import read_bytes, short
 from safe_langsmith._settings.releases import advice, installed
 from safe_langsmith._settings.sources import Login, Setting, Settings, Source

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
-from safe_langsmith._access import Access
-from safe_langsmith._hosts import DEFAULT_ENDPOINT, same_origin
-from safe_langsmith._keys import clean
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, same_origin
+from safe_langsmith._knowledge.keys import clean
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name

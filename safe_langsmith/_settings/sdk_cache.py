@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langsmith import utils as ls_utils
 
-from safe_langsmith._hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._settings.construction import Name
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.sources import Setting, Settings, Source

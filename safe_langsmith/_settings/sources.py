@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from safe_langsmith._access import Access
-from safe_langsmith._hosts import shown
-from safe_langsmith._keys import mask
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._knowledge.keys import mask
 from safe_langsmith._settings.construction import Name
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from langsmith._internal import _context
 from langsmith.run_trees import _get_write_replicas_from_env
 
 from safe_langsmith._diagnosis import Finding
-from safe_langsmith._hosts import shown
+from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._settings.sdk_cache import remembered_project
 from safe_langsmith._settings.sources import PassedOver, Setting, Source
 

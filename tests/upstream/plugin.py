@@ -33,7 +33,7 @@ REPLACED: dict[type, type] = {}
 if SAFE:
     # In the plain run not even an import of safe_langsmith may make a difference.
     import safe_langsmith
-    from safe_langsmith._auth import watched
+    from safe_langsmith._transport.auth import watched
 
     REPLACED[langsmith.client.Client] = safe_langsmith.SafeClient
     REPLACED[langsmith.async_client.AsyncClient] = safe_langsmith.SafeAsyncClient

@@ -1,0 +1,136 @@
+"""What a request of the SDK needs: which permission, and which kind of key.
+
+The table follows LangSmith's documentation, "Organization and workspace operations".
+"""
+
+from __future__ import annotations
+
+import re
+
+from safe_langsmith._knowledge.hosts import UUID
+
+_PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
+
+# The first row that fits decides, so the narrower ones come first.
+_PERMISSIONS: tuple[tuple[str, str, str], ...] = (
+    ("POST", r"/runs/(query|stats|group)|/v2/(runs|threads|traces)/.*", "runs:read"),
+    ("POST", r"/runs/delete.*", "runs:delete"),
+    ("(POST|PATCH)", r"/runs(/.*)?", "runs:create"),
+    ("PUT", r"/runs/.*/share", "runs:share"),
+    ("GET", r"(/v2)?/(runs|threads|traces)(/.*)?", "runs:read"),
+    ("GET", r"/sessions(/.*)?", "projects:read"),
+    ("POST", r"/sessions", "projects:create"),
+    ("PATCH", r"/sessions/.*", "projects:update"),
+    ("DELETE", r"/sessions/.*", "projects:delete"),
+    ("PUT", r"/datasets/.*/share", "datasets:share"),
+    ("GET", r"/(datasets|examples)(/.*)?", "datasets:read"),
+    ("POST", r"/datasets(/upload)?", "datasets:create"),
+    ("POST|PATCH|DELETE", r"/examples(/.*)?|/platform/datasets/.*", "datasets:update"),
+    ("PATCH|POST|PUT", r"/datasets/.*", "datasets:update"),
+    ("DELETE", r"/datasets/.*", "datasets:delete"),
+    ("GET", r"/feedback(/.*)?", "feedback:read"),
+    ("POST", r"/feedback(/.*)?", "feedback:create"),
+    ("PATCH", r"/feedback/.*", "feedback:update"),
+    ("DELETE", r"/feedback/.*", "feedback:delete"),
+    ("GET", r"/annotation-queues(/.*)?", "annotation-queues:read"),
+    ("POST", r"/annotation-queues", "annotation-queues:create"),
+    ("DELETE", r"/annotation-queues/[^/]*", "annotation-queues:delete"),
+    ("POST|PATCH|DELETE|PUT", r"/annotation-queues/.*", "annotation-queues:update"),
+    ("GET", r"/(commits|repos)(/.*)?", "prompts:read"),
+    ("POST", r"/repos", "prompts:create"),
+    ("POST|PATCH", r"/(commits|repos)/.*", "prompts:update"),
+    ("DELETE", r"/repos/.*", "prompts:delete"),
+    ("GET", r"/workspaces/current/.*", "workspaces:read"),
+    ("GET", r"/workspaces|/orgs/current(/.*)?", "organization:read"),
+    ("POST|PATCH|DELETE", r"/workspaces(/.*)?|/orgs/current/.*", "organization:manage"),
+)
+# More of the same document, which no request of the SDK needs.
+_MORE_PERMISSIONS = frozenset(
+    {
+        "datasets:download",
+        "organization:pats:create",
+        "projects:decrease-trace-tier",
+        "projects:increase-trace-tier",
+        "prompts:share",
+        "prompts:tag",
+    }
+)
+# LangSmith's documentation, "Manage your organization using the API": these need the
+# session of a user and refuse service keys.
+_PERSONAL_ONLY = re.compile(
+    r"/orgs|/me(/.*)?|/api-key/current.*|/tenants"
+    r"|/workspaces/pending.*|/orgs/current/personal-access-tokens.*"
+)
+# These ask by POST, and change nothing.
+_QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
+# A workspace is made, changed and removed by its organization; listing asks for none.
+_ORGANIZATION_WIDE = re.compile(
+    r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
+)
+# The server deduplicates what these bring by its id, so a batch may come twice.
+_RUN_BATCHES = re.compile(r"/runs/(batch|multipart)")
+_LONGEST_PATH = 2_000
+
+
+def route(path: str) -> str:
+    """The path of a request as LangSmith documents it, without its prefix and query."""
+    path = "/" + path.partition("?")[0].strip("/")[:_LONGEST_PATH]
+    return _PREFIX.sub("", path) or "/"
+
+
+def operation(method: str, path: str) -> str:
+    """Name a request for people: ``GET /sessions/{id}``."""
+    return f"{method} {re.sub(UUID, '{id}', route(path))}"
+
+
+def permission_for(method: str, path: str) -> str | None:
+    """The permission that LangSmith asks for this request, or None if not known."""
+    where = route(path)
+    for methods, pattern, permission in _PERMISSIONS:
+        if re.fullmatch(methods, method) and re.fullmatch(pattern, where):
+            return permission
+    return None
+
+
+def is_documented(permission: str) -> bool:
+    """Whether LangSmith documents this permission."""
+    return permission in {name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS
+
+
+def check_permission(permission: str) -> None:
+    """Raise a ValueError if LangSmith documents no such permission, with the nearest."""
+    known = sorted({name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS)
+    if is_documented(permission):
+        return
+    import difflib
+
+    near = difflib.get_close_matches(permission, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else f"; these are: {', '.join(known)}"
+    raise ValueError(f"LangSmith has no permission {permission!r}{hint}")
+
+
+def needs_personal_key(path: str) -> bool:
+    """Whether LangSmith takes no service key for this path."""
+    return bool(_PERSONAL_ONLY.fullmatch(route(path)))
+
+
+def is_read(method: str, path: str) -> bool:
+    """Whether a request is known to change nothing."""
+    return method in ("GET", "HEAD") or bool(
+        method == "POST" and _QUESTIONS.fullmatch(route(path))
+    )
+
+
+def is_run_batch(method: str, path: str) -> bool:
+    """Whether a request brings runs in a batch, as the tracing threads send them."""
+    return method == "POST" and bool(_RUN_BATCHES.fullmatch(route(path)))
+
+
+def is_organization_wide(method: str, path: str) -> bool:
+    """Whether a call belongs to the organization and not to one workspace."""
+    return bool(_ORGANIZATION_WIDE.fullmatch(f"{method} {route(path)}"))
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text has the form of a workspace's id."""
+    return bool(re.fullmatch(UUID, text))

@@ -1,0 +1,1 @@
+"""The only place that touches langsmith's private names."""

@@ -1,0 +1,1 @@
+"""Traces that were rejected: reported once, saved, and replayed."""

@@ -1,0 +1,155 @@
+"""The tracing path after a refusal: said once, kept for those who ask, saved if wanted.
+
+The SDK sends traces in the background, where nobody sees an error. It writes a line to
+its log for each batch that it loses; here one line for each cause takes their place.
+Only imported once a trace was lost.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from langsmith.utils import LangSmithError, LangSmithExceptionGroup
+
+from safe_langsmith._diagnosis import in_one_line
+from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith.errors import AccessDeniedError
+
+if TYPE_CHECKING:
+    from safe_langsmith._client import SafeClient
+
+logger = logging.getLogger("safe_langsmith")
+
+# In the file of a batch that was not meant for the client's own endpoint.
+DESTINATION = "X-Safe-LangSmith-Destination"
+_SINGLE = re.compile(r"POST \S*/runs|PATCH \S*/runs/[0-9a-fA-F-]{36}")
+# How the SDK's own lines about a lost batch begin, by logger.
+_SDK_LINES = {
+    "langsmith.client": (
+        "Failed to multipart ingest runs",
+        "Failed to send compressed multipart ingest",
+        "Failed to batch ingest runs",
+        "LangSmith trace upload failed; data saved",
+    ),
+    "langsmith.run_helpers": ("Failed to post run",),
+}
+_DISTINCT_ERRORS = 20
+
+
+def sends_traces(method: str, path: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a request is the SDK's own way to send runs or their feedback.
+
+    In the background it says with each batch what that holds; runs that are sent one by
+    one are known by their address.
+    """
+    return "_context" in kwargs or bool(_SINGLE.fullmatch(f"{method} {path}"))
+
+
+def refused(
+    client: SafeClient, error: AccessDeniedError, path: str, request: Mapping[str, Any]
+) -> None:
+    """Deal with a trace that was refused for good: say it once, and save it if wanted.
+
+    The SDK saves what it sends to ``/runs/multipart``; ``/runs/batch`` is saved here.
+    """
+    _quiet_the_sdk()
+    diagnosis = error.diagnosis
+    what = (diagnosis.code, diagnosis.key, diagnosis.endpoint, diagnosis.workspace_id)
+    if client._ledger.is_news(what, client.policy.cooldown_s):
+        logger.warning("%s", _line(client, error))
+    folder, body = client._failed_traces_dir, request.get("data")
+    if folder and path.endswith("/runs/batch") and isinstance(body, bytes):
+        kind = {"Content-Type": "application/json"}
+        with as_refused():
+            client._write_trace_to_fallback_dir(
+                folder,
+                body,
+                endpoint="runs/batch",
+                headers=addressed(client, kind, path),
+                max_bytes=client._failed_traces_max_bytes,
+            )
+
+
+def _line(client: SafeClient, error: AccessDeniedError) -> str:
+    """What is wrong with the traces, and the fix, in one line."""
+    folder, diagnosis = client._failed_traces_dir, error.diagnosis
+    if not folder:
+        return in_one_line(diagnosis, "Traces are lost until this is fixed")
+    send = f"then send them: safe-langsmith replay {folder}"
+    return in_one_line(diagnosis, "Traces are saved and not sent until this is fixed", send)
+
+
+def addressed(client: SafeClient, headers: Mapping[str, str], url: str) -> dict[str, str]:
+    """The headers for the file of a batch, with its destination if that is a further one.
+
+    The client's own endpoint is not named: after a repair it may be another one.
+    """
+    if not url.startswith("http") or url.startswith(f"{client.api_url}/"):
+        return dict(headers)
+    return {**headers, DESTINATION: shown(url.partition("/runs/")[0])}
+
+
+# --- the SDK's log --------------------------------------------------------------------
+
+_here = threading.local()
+
+
+@contextmanager
+def as_refused() -> Iterator[None]:
+    """Within, the SDK saves a batch whose refusal was said already."""
+    _here.refused = True
+    try:
+        yield
+    finally:
+        _here.refused = False
+
+
+def _quiet_the_sdk() -> None:
+    for name in _SDK_LINES:
+        # A logger takes the same filter once only.
+        logging.getLogger(name).addFilter(_is_to_be_seen)
+
+
+def _is_to_be_seen(record: logging.LogRecord) -> bool:
+    """Whether a line of the SDK tells something that was not said already.
+
+    It writes its line while it handles our error, so the error at hand tells which.
+    """
+    ours = isinstance(sys.exc_info()[1], AccessDeniedError)
+    if not ours and not getattr(_here, "refused", False):
+        return True
+    return not record.getMessage().startswith(_SDK_LINES[record.name])
+
+
+# --- what was lost --------------------------------------------------------------------
+
+
+def bare(error: Exception) -> list[Exception]:
+    """An error without the frames that it came through: these hold whole batches."""
+    if isinstance(error, LangSmithExceptionGroup):
+        return [alone for one in error.exceptions for alone in bare(one)]
+    try:
+        return [copy.copy(error)]
+    except Exception:  # a class of somebody's own that cannot be copied
+        return [LangSmithError(f"{type(error).__name__}: {error}")]
+
+
+def raise_for(errors: Iterable[Exception]) -> NoReturn:
+    """Raise what was met, at least one: itself, or a group of those that differ."""
+    every = list(errors)
+    distinct = list({(type(e), str(e)): e for e in every}.values())[:_DISTINCT_ERRORS]
+    if len(distinct) == 1:
+        raise distinct[0]
+    said = "".join(
+        f"\n- {type(e).__name__}: {str(e).partition(chr(10))[0]}" for e in distinct
+    )
+    raise LangSmithExceptionGroup(
+        f"Traces were lost, for {len(distinct)} reasons:{said}", exceptions=distinct
+    )

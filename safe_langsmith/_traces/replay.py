@@ -1,0 +1,359 @@
+"""Send what the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
+
+While a file is sent its name ends in ``.sending``. If that is found later, a replay was
+stopped at this file, or the answer was lost: LangSmith is asked whether it took the batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+import urllib3
+from langsmith.client import _LangSmithHttpAdapter
+from langsmith.utils import (
+    LangSmithConflictError,
+    LangSmithConnectionError,
+    LangSmithError,
+    LangSmithNotFoundError,
+)
+from requests.adapters import BaseAdapter, HTTPAdapter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    wait_fixed,
+)
+
+from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._knowledge.keys import scrub
+from safe_langsmith._traces.saved import Batch, UnsentError, read
+from safe_langsmith._transport.wire import last_answer, reply_of
+from safe_langsmith.errors import AccessDeniedError
+
+if TYPE_CHECKING:
+    from safe_langsmith._client import SafeClient
+
+_NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
+_ATTEMPTS = 3
+_LONGEST_PAUSE_S = 30.0
+# LangSmith takes a batch first, and shows it a little later.
+_SHOWN_WITHIN_S = 10.0
+_ASKED_EVERY_S = 2.0
+_ASKED_AT_MOST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How a replay went: how many batches were sent, and what is left.
+
+    ``left`` maps the name of each file that is still there to the reason. ``error`` is
+    the typed error, if LangSmith refused one.
+    """
+
+    sent: int
+    left: Mapping[str, str] = field(default_factory=dict)
+    error: AccessDeniedError | None = None
+
+    def __str__(self) -> str:
+        batches = "batch" if self.sent == 1 else "batches"
+        lines = [f"{self.sent} {batches} sent, {len(self.left)} left"]
+        lines += (scrub(f"  {name}: {why}") for name, why in self.left.items())
+        return "\n".join(lines)
+
+
+def replay(
+    client: SafeClient,
+    directory: str | os.PathLike[str],
+    on_progress: Callable[[int, int], object] | None,
+) -> Replay:
+    """See `SafeClient.replay_failed_traces`."""
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"there is no folder {str(folder)!r}")
+    with _alone(folder), _sent_once(client.session):
+        # Their names begin with the time, so the oldest comes first.
+        files = sorted(f for f in folder.iterdir() if _NAME.fullmatch(f.name))
+        return _send_files(client, files, on_progress)
+
+
+def _send_files(
+    client: SafeClient,
+    files: list[Path],
+    on_progress: Callable[[int, int], object] | None,
+) -> Replay:
+    sent = 0
+    left: dict[str, str] = {}
+    hopeless: set[str] = set()
+    error = None
+    for number, file in enumerate(files, 1):
+        try:
+            _send_file(client, file, hopeless)
+            sent += 1
+        except UnsentError as unsent:
+            left[_name_now(file)] = str(unsent)
+            error = error or unsent.error
+        if on_progress is not None:
+            on_progress(number, len(files))
+    return Replay(sent, left, error)
+
+
+def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
+    """Send the batch in a file and remove that.
+
+    ``hopeless``: destinations that take nothing at the moment; may be added to.
+    """
+    batch = read(file)
+    waiting, under_way = file.with_suffix(".json"), file.with_suffix(".sending")
+    if os.path.lexists(waiting) and os.path.lexists(under_way):
+        raise UnsentError("there is a .json and a .sending of this name; remove one")
+    if batch.destination in hopeless:
+        raise UnsentError("not tried, since the one before could not be sent")
+    if file == waiting or not _was_taken(client, batch, file):
+        with _moving():
+            _touch(file)  # from now on it may be there
+            file.rename(under_way)
+        try:
+            _send(client, batch)
+        except UnsentError as unsent:
+            if unsent.for_all:
+                hopeless.add(batch.destination)
+            if not unsent.in_doubt:
+                with _moving():
+                    under_way.rename(waiting)
+            raise
+    with _moving():
+        under_way.unlink()
+
+
+def _touch(file: Path) -> None:
+    """Take down the time; of the file itself, not of one that a link leads to."""
+    os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
+
+
+@contextmanager
+def _moving() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnsentError(f"it cannot be renamed or removed: {error.strerror}") from None
+
+
+def _name_now(file: Path) -> str:
+    """The name of a file that was not sent: the sending may have changed it."""
+    forms = (file, file.with_suffix(".sending"), file.with_suffix(".json"))
+    return next((form for form in forms if os.path.lexists(form)), file).name
+
+
+# --- sending ------------------------------------------------------------------------------
+
+
+def _send(client: SafeClient, batch: Batch) -> None:
+    """Send a batch."""
+    try:
+        _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
+    except LangSmithConflictError:
+        return  # it has these runs already
+    except LangSmithNotFoundError as error:  # no batches are taken at this address
+        raise _reason(error) from None
+
+
+def _was_taken(client: SafeClient, batch: Batch, file: Path) -> bool:
+    """Ask LangSmith whether it took a batch, whose file tells when that was sent.
+
+    It takes all of one or nothing, so the first record stands for the whole.
+    """
+
+    def is_over(state: RetryCallState) -> bool:
+        late = time.time() - file.stat().st_mtime > _SHOWN_WITHIN_S
+        # The clock may have been put back since.
+        return late or state.attempt_number >= _ASKED_AT_MOST
+
+    ask = Retrying(
+        retry=retry_if_result(lambda found: not found),
+        wait=wait_fixed(_ASKED_EVERY_S),
+        stop=is_over,
+        retry_error_callback=last_answer,
+    )
+    try:
+        return bool(ask(_is_there, client, batch))
+    except UnsentError as unsent:
+        why = f"it may have been sent, and LangSmith cannot be asked for it: {unsent}"
+        hint = "; to send it again, let its name end in .json"
+        raise UnsentError(why + hint, error=unsent.error) from None
+
+
+def _is_there(client: SafeClient, batch: Batch) -> bool:
+    """Whether LangSmith shows the first record of a batch."""
+    kind, record_id = batch.first
+    path = f"{'feedback' if kind == 'feedback' else 'runs'}/{record_id}"
+    try:
+        found = _request(client, "GET", batch, path, {}).json()
+    except LangSmithNotFoundError:
+        return False
+    except ValueError:
+        raise UnsentError("its answer is not JSON") from None
+    # What ends a run comes as a patch; a run that has not ended did not get it.
+    return kind != "patch" or (isinstance(found, dict) and bool(found.get("end_time")))
+
+
+def _request(
+    client: SafeClient,
+    method: Any,
+    batch: Batch,
+    path: str,
+    headers: Mapping[str, str],
+    **request: Any,
+) -> requests.Response:
+    """Make a request where a batch belongs; what fails in passing is tried again."""
+    url, credential = _place(client, batch.destination)
+
+    def once() -> requests.Response:
+        try:
+            return client.request_with_retries(
+                method,
+                f"{url}/{path}",
+                request_kwargs={**request, "headers": {**credential, **headers}},
+            )
+        except (LangSmithConflictError, LangSmithNotFoundError):
+            raise
+        except (LangSmithError, requests.RequestException) as error:
+            raise _reason(error) from None
+
+    again = Retrying(
+        retry=retry_if_exception(lambda e: getattr(e, "again_in", None) is not None),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=_pause,
+        reraise=True,
+    )
+    return again(once)
+
+
+def _place(client: SafeClient, destination: str) -> tuple[str, dict[str, str]]:
+    """Where a batch goes, and with which key; only where this client is set up to send."""
+    if destination in ("", shown(client.api_url)):
+        return client.api_url, {}
+    for url, key in client._write_api_urls.items():
+        if shown(url) == destination:
+            return url, {"x-api-key": key or ""}
+    why = f"it was meant for {shown(destination)}: set LANGSMITH_ENDPOINT to that"
+    raise UnsentError(f"{why}, LANGSMITH_API_KEY to its key, and replay again")
+
+
+def _reason(error: Exception) -> UnsentError:
+    """Why a batch was not sent, or that this is in doubt."""
+    if isinstance(error, AccessDeniedError):
+        return UnsentError(error.diagnosis.headline, for_all=True, error=error)
+    cause = error.__cause__ or error.__context__
+    response = getattr(cause, "response", None)
+    if isinstance(response, requests.Response):
+        return _unusual(response)
+    if _never_arrived(cause):
+        return UnsentError("LangSmith was not reached", for_all=True, again_in=0)
+    if isinstance(error, (LangSmithConnectionError, requests.RequestException)):
+        why = "no answer came; the next time LangSmith is asked whether it took it"
+        return UnsentError(why, for_all=True, in_doubt=True)
+    return UnsentError(_short(str(error)), for_all=True)
+
+
+def _unusual(response: requests.Response) -> UnsentError:
+    """What an answer that is no refusal means for a batch."""
+    status = response.status_code
+    reply = reply_of(status, response.headers, response.content)
+    passing = status in (429, 500, 503)
+    return UnsentError(
+        f"LangSmith answered {status}: {_short(reply.body)}",
+        for_all=status in (429, 503),
+        # The server, or a proxy before it, has lost sight of the request.
+        in_doubt=status in (408, 502, 504),
+        again_in=(reply.retry_after or 0) if passing else None,
+    )
+
+
+def _short(text: str) -> str:
+    return scrub(" ".join(text.split())[:200])
+
+
+def _never_arrived(cause: BaseException | None) -> bool:
+    """Whether no connection came about, so that nothing was sent."""
+    reason = getattr(cause.args[0] if cause and cause.args else None, "reason", None)
+    never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return isinstance(reason, never)
+
+
+def _pause(state: RetryCallState) -> float:
+    """A little longer each time, or as long as LangSmith asks for."""
+    unsent = state.outcome.exception() if state.outcome else None
+    named = getattr(unsent, "again_in", 0.0)
+    return float(min(_LONGEST_PAUSE_S, max(named, 0.25 * 2**state.attempt_number)))
+
+
+# --- once, and one at a time --------------------------------------------------------------
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other replays out of a folder: they would send the same batches."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows, which locks no folders
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = f"another replay is at work in {str(folder)!r}"
+            raise BlockingIOError(text) from None
+        yield
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _sent_once(session: requests.Session) -> Iterator[None]:
+    """Within, this thread's requests are not repeated beneath us.
+
+    The SDK's adapter sends a request again when a connection breaks, although the
+    server may have taken it.
+    """
+    before = session.adapters
+    with contextlib.closing(HTTPAdapter(max_retries=0)) as once:
+        session.adapters = OrderedDict(
+            (prefix, _Once(a, once) if isinstance(a, _LangSmithHttpAdapter) else a)
+            for prefix, a in before.items()
+        )
+        try:
+            yield
+        finally:
+            session.adapters = before
+
+
+class _Once(BaseAdapter):
+    """Sends without repetition on the thread that made it; on others as before."""
+
+    def __init__(self, before: HTTPAdapter, once: HTTPAdapter) -> None:
+        super().__init__()
+        self._before = before
+        self._once = once
+        self._thread = threading.get_ident()
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Any:  # type: ignore[override]
+        here = threading.get_ident() == self._thread
+        return (self._once if here else self._before).send(request, **kwargs)
+
+    def close(self) -> None:
+        self._before.close()

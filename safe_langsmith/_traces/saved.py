@@ -1,0 +1,127 @@
+"""The files in ``LANGSMITH_FAILED_TRACES_DIR``: one batch of traces each, or anything.
+
+The SDK writes ``{"version": 1, "endpoint", "headers", "body_base64"}``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safe_langsmith._knowledge.operations import is_uuid
+from safe_langsmith._traces.lost import DESTINATION
+from safe_langsmith.errors import AccessDeniedError
+
+_LARGEST = 500_000_000
+# The first record of a batch stands at its very beginning.
+_BEGINNING = 100_000
+_FORM = re.compile(r"multipart/form-data; boundary=([!-~]{1,100})")
+_FIRST_PART = re.compile(rb'[^\n]*\bname="(post|patch|feedback)\.([0-9a-fA-F-]{36})"')
+_NO_BATCH = "it is no batch that the SDK has saved"
+
+
+class Record(NamedTuple):
+    """The first record of a batch: LangSmith is asked for it, to know of the whole."""
+
+    kind: str
+    id: str
+
+
+class Batch(NamedTuple):
+    """What a file says: where to, and what."""
+
+    endpoint: str
+    destination: str
+    headers: dict[str, str]
+    body: bytes
+    first: Record
+
+
+class UnsentError(Exception):
+    """A batch was not sent, and its file stays.
+
+    ``for_all``: nor would others for its destination. ``in_doubt``: LangSmith may have
+    taken it all the same. ``again_in``: after so many seconds it may go well.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        for_all: bool = False,
+        in_doubt: bool = False,
+        again_in: float | None = None,
+        error: AccessDeniedError | None = None,
+    ) -> None:
+        super().__init__(why)
+        self.for_all = for_all
+        self.in_doubt = in_doubt
+        self.again_in = again_in
+        self.error = error
+
+
+def read(file: Path) -> Batch:
+    """Read a file; what is no batch of the SDK's goes nowhere."""
+    try:
+        about = file.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise UnsentError("it is not a regular file")
+        if about.st_size > _LARGEST:
+            raise UnsentError("it is larger than 500 MB")
+        content = json.loads(file.read_bytes())
+        version, endpoint = content["version"], content["endpoint"]
+        headers = {name: str(value) for name, value in content["headers"].items()}
+        body = base64.b64decode(content["body_base64"], validate=True)
+    except OSError as error:
+        raise UnsentError(f"it cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UnsentError(_NO_BATCH) from None
+    # A file may come from anywhere, so no other header of it is sent.
+    kept = {n: headers[n] for n in ("Content-Type", "Content-Encoding") if n in headers}
+    if version == 1 and endpoint == "runs/batch":
+        kept = {"Content-Type": "application/json"}
+        first = _first_in_json(body)
+    elif version == 1 and endpoint == "runs/multipart":
+        first = _first_in_form(body, kept)
+    else:
+        raise UnsentError("it is of a kind that this version does not know")
+    if first is None or not is_uuid(first.id):
+        raise UnsentError(_NO_BATCH)
+    return Batch(endpoint, headers.get(DESTINATION, ""), kept, body, first)
+
+
+def _first_in_json(body: bytes) -> Record | None:
+    errors = (ValueError, RecursionError, LookupError, TypeError, AttributeError)
+    with contextlib.suppress(*errors):
+        content: Any = json.loads(body)
+        kind = "post" if content.get("post") else "patch"
+        return Record(kind, str(content[kind][0]["id"]))
+    return None
+
+
+def _first_in_form(body: bytes, headers: Mapping[str, str]) -> Record | None:
+    form = _FORM.fullmatch(headers.get("Content-Type", ""))
+    encoding = headers.get("Content-Encoding")
+    if not form or encoding not in (None, "zstd"):
+        return None
+    mark = b"--" + form.group(1).encode()
+    if not encoding and not body.rstrip().endswith(mark + b"--"):
+        return None  # its end is missing
+    head, _, rest = (_decompressed(body) if encoding else body).partition(b"\r\n")
+    found = _FIRST_PART.match(rest) if head == mark else None
+    return Record(found.group(1).decode(), found.group(2).decode()) if found else None
+
+
+def _decompressed(body: bytes) -> bytes:
+    """The beginning of a compressed body; empty where that cannot be had."""
+    import zstandard  # langsmith brings it along
+
+    with contextlib.suppress(zstandard.ZstdError):
+        return zstandard.ZstdDecompressor().stream_reader(body).read(_BEGINNING)
+    return b""

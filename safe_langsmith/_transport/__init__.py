@@ -1,0 +1,1 @@
+"""From a rejected response to the decision and back, for requests and httpx."""
