@@ -42,7 +42,7 @@ def test_it_runs() -> None:
         "answered",
         "explained",
     ]
-    assert {"_resolve", "_requests", "_diagnosis"} <= {
+    assert {"_decision.resolve", "_transport.requests_driver", "_diagnosis"} <= {
         name.partition(".")[2] for name in results["modules"]["refused"]
     }
     for storm in results["storms"]:

@@ -1,1 +1,1 @@
-"""Why was a request rejected, and what may be done about it? No network, clock, or files."""
+"""Why was a request rejected, and what may be done? No network, clock, or files."""
