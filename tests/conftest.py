@@ -18,6 +18,7 @@ import dotenv
 import hypothesis
 import pytest
 import tls
+from chat_model import chat_model
 
 from safe_langsmith import Policy
 from safe_langsmith._settings import clear_sdk_caches
@@ -166,6 +167,13 @@ def serve_tls(
     yield serve
     for simulated in running:
         simulated.stop()
+
+
+@pytest.fixture
+def model() -> Iterator[str]:
+    """The address of a server of chat completions."""
+    with chat_model() as url:
+        yield url
 
 
 @pytest.fixture

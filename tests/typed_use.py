@@ -1,6 +1,6 @@
 """Code such as a user writes: the safe clients wherever the SDK's own go.
 
-mypy and pyright check it in their strict modes, and tests/test_typing.py runs it.
+mypy and pyright check it in their strict modes, and tests/project/test_typing.py runs it.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any
 
 import anyio
 import pytest
+from saved import Place
 from scenarios import GONE
 from stage import closing
-from test_replay import Place
 
 from safe_langsmith import (
     AccessDeniedError,

@@ -1,7 +1,7 @@
 """Whatever stands outside: answers, files and headers of any bytes break nothing.
 
-What only reads a file is in `test_settings.py` and `test_provenance.py`, and saved traces
-are in `test_replay.py`. Here each example is a whole call over a socket.
+What only reads a file is in `tests/settings/`, and saved traces are in
+`tests/traces/test_replay.py`. Here each example is a whole call over a socket.
 """
 
 from __future__ import annotations

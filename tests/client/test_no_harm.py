@@ -32,7 +32,7 @@ from proxy import Line, Proxy, Request
 from requests.adapters import BaseAdapter
 from scenarios import GONE, HTML_403, PAGE
 from stage import assert_no_secret, closing
-from traces import record
+from tracing import record
 
 import safe_langsmith
 from safe_langsmith import (

@@ -25,6 +25,7 @@ import langsmith
 import pytest
 import scenarios
 from conftest import Serve
+from pages import DOCS, ROOT
 from scenarios import GONE, Scenario, list_projects
 from stage import Stage, assert_no_secret, staged
 from table import SCENARIOS
@@ -38,7 +39,7 @@ from safe_langsmith._command.terminal import Look, Progress, columns, wrapped
 from safe_langsmith._settings import Machine, Settings, Setup, clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = ROOT / "tests" / "golden"
 SCHEMA = json.loads(
     (Path(safe_langsmith.__file__).parent / "doctor.schema.json").read_text()
 )
@@ -173,7 +174,7 @@ def test_golden(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Write them anew: RENEW_GOLDEN=1 pytest tests/test_doctor.py -k golden."""
+    """Write them anew: RENEW_GOLDEN=1 pytest tests/command/test_doctor.py -k golden."""
     make, code, options = WORLDS[world]
     settings = make(server)
     for name, value in settings.items():
@@ -200,7 +201,7 @@ def test_golden(
 
 def test_the_page_shows_what_the_doctor_says() -> None:
     """But for what it leaves out."""
-    page = (GOLDEN.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    page = (DOCS / "doctor.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     golden = (GOLDEN / "workspace-required.txt").read_text(encoding="utf-8")
     parts = masked(block).split("\n...\n")
@@ -216,7 +217,7 @@ def test_the_page_shows_what_the_doctor_says() -> None:
 def test_the_page_names_every_section_and_option(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    page = (GOLDEN.parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    page = (DOCS / "doctor.md").read_text(encoding="utf-8")
     for name in SECTIONS:
         assert f"| {name.capitalize()} |" in page
     with pytest.raises(SystemExit):

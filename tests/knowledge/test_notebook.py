@@ -374,7 +374,8 @@ def test_without_a_shell_it_is_the_traceback_of_python() -> None:
 
 
 def test_python_shows_the_traceback_as_ever() -> None:
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {RAISE}"
+    here = Path(__file__).parent
+    code = f"import sys; sys.path[:0] = {[str(here), str(here.parent)]}; {RAISE}"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import anyio
 import langsmith
-import traces
+import tracing
 from stage import closing
 from urllib3.util import Retry
 
@@ -92,7 +92,7 @@ def create_examples(client: Any, world: World) -> Any:
 
 
 def trace(client: Any, world: World) -> Any:
-    runs = traces.record(client, 1)
+    runs = tracing.record(client, 1)
     client.flush()
     return runs
 

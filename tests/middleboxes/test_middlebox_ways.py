@@ -9,7 +9,7 @@ from typing import Any
 import boxes
 import pytest
 import tls
-import traces
+import tracing
 from boxes import haproxy, nginx, squid
 from conftest import PORTS
 from langsmith.utils import LangSmithError
@@ -218,7 +218,7 @@ def test_trusted_interceptor(call: Call, monkeypatch: pytest.MonkeyPatch) -> Non
     assert found.error is None
     assert call.times(stage.server) == 1
     if call.kind == "batch":
-        traces.arrived_whole_and_once(stage.server, found.result)
+        tracing.arrived_whole_and_once(stage.server, found.result)
 
 
 def viewer_key(server: SimulatedLangSmith) -> str:

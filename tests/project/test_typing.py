@@ -10,7 +10,6 @@ import openai
 import pytest
 import typed_use
 from stage import closing
-from test_tracing_packages import model as model  # noqa: PLC0414  # a fixture
 
 from safe_langsmith import SafeClient
 from safe_langsmith.testing import SimulatedLangSmith

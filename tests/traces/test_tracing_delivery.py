@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import traces
+import tracing
 from conftest import QUICK
 
 from safe_langsmith import SafeClient
@@ -53,22 +53,22 @@ CAUSES = {"rotated": rotated, "no workspace": without_workspace}
 
 @pytest.mark.filterwarnings("ignore:Creating feedback")
 @pytest.mark.parametrize("cause", CAUSES)
-@pytest.mark.parametrize("way", traces.WAYS)
+@pytest.mark.parametrize("way", tracing.WAYS)
 def test_what_was_refused_arrives(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str, cause: str
 ) -> None:
-    options = traces.WAYS[way](server)
+    options = tracing.WAYS[way](server)
     client, refuse = CAUSES[cause](server, monkeypatch, **options)
     refuse()
-    runs = traces.record(client, 8)
+    runs = tracing.record(client, 8)
     for run in runs:
         client.create_feedback(
             run_id=run, trace_id=uuid.UUID(run), key="score", score=1, comment=run
         )
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
-    traces.refused_came_again(server)
-    assert traces.feedback_in(server) == dict.fromkeys(runs, 1)
+    tracing.arrived_whole_and_once(server, runs)
+    tracing.refused_came_again(server)
+    assert tracing.feedback_in(server) == dict.fromkeys(runs, 1)
     client.cleanup()
 
 
@@ -76,44 +76,44 @@ def test_what_was_refused_arrives(
 def test_attachments_arrive(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    options = traces.WAYS[way](server)
+    options = tracing.WAYS[way](server)
     client, refuse = rotated(server, monkeypatch, **options)
     refuse()
     content = os.urandom(200_000).replace(b"\r\n--", b"")
-    runs = traces.record(client, 3, attachment=content)
+    runs = tracing.record(client, 3, attachment=content)
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
-    traces.refused_came_again(server)
+    tracing.arrived_whole_and_once(server, runs)
+    tracing.refused_came_again(server)
     arrived = server.runs
     for run in runs:
         assert arrived[run][0]["attachments"]["file"]["data"] == content
     client.cleanup()
 
 
-@pytest.mark.parametrize("way", traces.BACKGROUND)
+@pytest.mark.parametrize("way", tracing.BACKGROUND)
 def test_large_bodies_arrive(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Those that are streamed, too."""
-    options = traces.WAYS[way](server)
+    options = tracing.WAYS[way](server)
     client, refuse = rotated(server, monkeypatch, **options)
     refuse()
-    runs = traces.record(client, 4, traces.LARGE)
+    runs = tracing.record(client, 4, tracing.LARGE)
     client.flush()
-    traces.arrived_whole_and_once(server, runs, traces.LARGE)
-    traces.refused_came_again(server)
+    tracing.arrived_whole_and_once(server, runs, tracing.LARGE)
+    tracing.refused_came_again(server)
     if way == "multipart":  # the SDK streams what is larger than 20 MB
-        assert max(len(e.body) for e in traces.ingest(server, 403)) > 20_000_000
+        assert max(len(e.body) for e in tracing.ingest(server, 403)) > 20_000_000
     client.cleanup()
 
 
-@pytest.mark.parametrize("way", traces.BACKGROUND)
+@pytest.mark.parametrize("way", tracing.BACKGROUND)
 def test_sixteen_threads_and_a_key_that_is_rotated_twice(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     own = server.add_workspace("Research")
     keys = [server.add_personal_key(workspaces=[own]) for _ in range(3)]
-    options = traces.WAYS[way](server)
+    options = tracing.WAYS[way](server)
     # The SDK starts its own sixteen threads at once.
     server.info["batch_ingest_config"] |= {"scale_up_qsize_trigger": 0, "size_limit": 5}
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -132,14 +132,14 @@ def test_sixteen_threads_and_a_key_that_is_rotated_twice(
             barrier.wait()
             if turn and not number:
                 rotate(*keys[turn - 1 : turn + 1])
-            runs += traces.record(client, 5)
+            runs += tracing.record(client, 5)
         return runs
 
     with ThreadPoolExecutor(16) as pool:
         runs = [run for some in pool.map(work, range(16)) for run in some]
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
-    traces.refused_came_again(server)
+    tracing.arrived_whole_and_once(server, runs)
+    tracing.refused_came_again(server)
     assert client.api_key == keys[2].secret
     # One diagnosis for each rotation, however many were refused together.
     assert len([e for e in server.exchanges if e.path == "/workspaces"]) <= 4
@@ -150,22 +150,22 @@ def test_user_threads_do_not_wait_for_a_repair(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the tracing thread waits for the network, tracing and other calls go on."""
-    options = traces.WAYS["multipart"](server)
+    options = tracing.WAYS["multipart"](server)
     own = server.add_workspace("Research")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", server.add_service_key(workspaces=None).secret)
     client = SafeClient(policy=QUICK, **options)
     server.answer("/workspaces", status=None, delay=2)
-    first = traces.record(client, 1)
+    first = tracing.record(client, 1)
     while not [e for e in server.exchanges if e.path == "/workspaces"]:
         threading.Event().wait(0.01)
     # The probe is answered only after two seconds, and all of this is done by then.
-    more = traces.record(client, 500)
+    more = tracing.record(client, 500)
     assert client.last_diagnosis is None
     assert client.request_with_retries("GET", "/info").ok
     assert client.last_diagnosis is None
     client.flush()
-    traces.arrived_whole_and_once(server, first + more)
+    tracing.arrived_whole_and_once(server, first + more)
     assert client._workspace_id == own.id
     client.cleanup()
 
@@ -180,13 +180,13 @@ fork_warns = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 def _child_with_a_client_of_its_own(pipe: Any) -> None:
     client = SafeClient(policy=QUICK)
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
     pipe.send(runs)
 
 
 def _child_with_the_parent_s(client: SafeClient, pipe: Any) -> None:
-    pipe.send(traces.record(client, 5))
+    pipe.send(tracing.record(client, 5))
 
 
 def in_a_fork(work: Callable[..., None], *arguments: Any) -> list[str]:
@@ -213,10 +213,10 @@ def test_a_forked_process_makes_its_own_client(
 ) -> None:
     """As with gunicorn, whose workers make a client each."""
     client, _ = without_workspace(server, monkeypatch)
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
     runs += in_a_fork(_child_with_a_client_of_its_own)
-    traces.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(server, runs)
     client.cleanup()
 
 
@@ -238,5 +238,5 @@ def test_a_forked_process_uses_its_parent_s_client(
             runs = in_a_fork(_child_with_the_parent_s, client)
     else:
         runs = in_a_fork(_child_with_the_parent_s, client)
-    traces.arrived_whole_and_once(server, runs)
-    traces.refused_came_again(server)
+    tracing.arrived_whole_and_once(server, runs)
+    tracing.refused_came_again(server)

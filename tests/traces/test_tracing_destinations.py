@@ -8,7 +8,7 @@ from typing import Any
 
 import langsmith
 import pytest
-import traces
+import tracing
 from conftest import QUICK
 from langsmith import RunTree
 from langsmith.run_trees import _parse_write_replicas_from_env_var
@@ -18,8 +18,8 @@ from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeClient
 from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
-ways = pytest.mark.parametrize("way", traces.WAYS)
-background = pytest.mark.parametrize("way", traces.BACKGROUND)
+ways = pytest.mark.parametrize("way", tracing.WAYS)
+background = pytest.mark.parametrize("way", tracing.BACKGROUND)
 UNKNOWN = "lsv2_pt_00000000000000000000000000000000_0000000000"
 
 
@@ -41,7 +41,7 @@ def personal(server: SimulatedLangSmith, name: str) -> str:
 
 def two_urls(way: str, urls: dict[SimulatedLangSmith, str], **arguments: Any) -> SafeClient:
     for server in urls:
-        arguments |= traces.WAYS[way](server)
+        arguments |= tracing.WAYS[way](server)
     api_urls = {server.url: key for server, key in urls.items()}
     return SafeClient(api_urls=api_urls, policy=QUICK, **arguments)
 
@@ -55,10 +55,10 @@ def test_without_a_refusal_each_gets_its_own(
 ) -> None:
     here, there = personal(server, "Ours"), personal(other, "Theirs")
     client = two_urls(way, {server: here, other: there})
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
     for place, key in ((server, here), (other, there)):
-        traces.arrived_whole_and_once(place, runs)
+        tracing.arrived_whole_and_once(place, runs)
         assert keys_seen(place) == {key}
     client.cleanup()
 
@@ -73,13 +73,13 @@ def test_a_repair_of_one_changes_no_other(
     there = other.add_service_key(workspaces=None).secret
     client = two_urls(way, {server: here, other: there})
     before = (client.api_url, client.api_key, client._workspace_id)
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
     for place, key in ((server, here), (other, there)):
-        traces.arrived_whole_and_once(place, runs)
+        tracing.arrived_whole_and_once(place, runs)
         assert keys_seen(place) == {key}
-    traces.refused_came_again(other)
-    assert not traces.ingest(server, 403)
+    tracing.refused_came_again(other)
+    assert not tracing.ingest(server, 403)
     assert all("x-tenant-id" not in e.headers for e in server.exchanges)
     assert (client.api_url, client.api_key, client._workspace_id) == before
     assert dict(client._write_api_urls) == {server.url: here, other.url: there}
@@ -101,9 +101,9 @@ def test_one_that_refuses_for_good(
         way, {other: UNKNOWN, server: here}, tracing_error_callback=errors.append
     )
     # The key of the environment belongs to nobody's further destination.
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(server, runs)
     assert other.runs == {}
     assert keys_seen(server) == {here}
     assert keys_seen(other) == {UNKNOWN}
@@ -127,7 +127,7 @@ def test_several_that_refuse_runs_one_by_one(
         tracing_error_callback=errors.append,
     )
     with pytest.raises(LangSmithExceptionGroup):
-        traces.record(client, 1)
+        tracing.record(client, 1)
     assert [type(e) for e in errors] == [LangSmithExceptionGroup]
     with pytest.raises(LangSmithExceptionGroup, match="for 2 reasons") as caught:
         client.raise_for_tracing_errors()
@@ -151,9 +151,9 @@ def test_what_the_environment_says_is_not_for_a_further_destination(
     )
     monkeypatch.setenv("LANGSMITH_API_KEY", works_there)
     monkeypatch.setenv("LANGSMITH_ENDPOINT", other.url)
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(server, runs)
     assert keys_seen(other) == {UNKNOWN}
     assert {type(e) for e in errors} == {KeyRejectedError}
     client.cleanup()
@@ -167,14 +167,14 @@ def test_an_assigned_key_reaches_its_destination_alone(
     old, new = (server.add_personal_key(workspaces=[own]) for _ in range(2))
     there = personal(other, "Theirs")
     client = two_urls(way, {server: old.secret, other: there})
-    runs = traces.record(client, 3)
+    runs = tracing.record(client, 3)
     client.flush()
     client.api_key = new.secret
     server.revoke(old)
-    runs += traces.record(client, 3)
+    runs += tracing.record(client, 3)
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
-    traces.arrived_whole_and_once(other, runs)
+    tracing.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(other, runs)
     assert keys_seen(server) == {old.secret, new.secret}
     assert keys_seen(other) == {there}
     client.cleanup()
@@ -212,7 +212,7 @@ def test_endpoints_of_the_environment(
     way: str,
 ) -> None:
     here, there = replicas_in_environment
-    arguments = traces.WAYS[way](server) | traces.WAYS[way](other)
+    arguments = tracing.WAYS[way](server) | tracing.WAYS[way](other)
     client = SafeClient(server.url, api_key=here, policy=QUICK, **arguments)
 
     @langsmith.traceable(client=client)
@@ -226,7 +226,7 @@ def test_endpoints_of_the_environment(
         kinds = [[one["op"] for one in run] for run in place.runs.values()]
         assert all(sorted(kind) in (["post"], ["patch", "post"]) for kind in kinds)
         assert keys_seen(place) == {key}
-    traces.refused_came_again(other)
+    tracing.refused_came_again(other)
     client.cleanup()
 
 
@@ -243,7 +243,7 @@ def test_our_key_does_not_go_where_another_credential_is_meant(
     server: SimulatedLangSmith, other: SimulatedLangSmith, way: str, credential: str
 ) -> None:
     here = personal(server, "Ours")
-    arguments = traces.WAYS[way](server) | traces.WAYS[way](other)
+    arguments = tracing.WAYS[way](server) | tracing.WAYS[way](other)
     errors: list[Exception] = []
     client = SafeClient(
         server.url,
@@ -266,7 +266,7 @@ def test_our_key_does_not_go_where_another_credential_is_meant(
         errors.append(error)
     client.flush()
     assert len(server.runs) == 1
-    assert traces.ingest(other, 401) + traces.ingest(other, 403)
+    assert tracing.ingest(other, 401) + tracing.ingest(other, 403)
     assert keys_seen(other) == set()
     assert keys_seen(server) == {here}
     assert errors

@@ -7,23 +7,20 @@ client loses every trace, and with ours each arrives.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
 import langsmith
 import openai
 import pytest
-import traces
+import tracing
 from conftest import QUICK
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import LangChainTracer
@@ -36,20 +33,6 @@ from safe_langsmith import SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
 Work = Callable[[langsmith.Client, str], None]
-COMPLETION = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "made-up",
-    "choices": [
-        {
-            "index": 0,
-            "finish_reason": "stop",
-            "message": {"role": "assistant", "content": "Hello"},
-        }
-    ],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-}
 
 
 def add_one(number: int) -> int:
@@ -58,31 +41,6 @@ def add_one(number: int) -> int:
 
 def double(number: int) -> int:
     return 2 * number
-
-
-class _Model(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps(COMPLETION).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
-
-@pytest.fixture
-def model() -> Iterator[str]:
-    """A server of chat completions on this machine."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as served:
-        thread = threading.Thread(target=served.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{served.server_port}/v1"
-        served.shutdown()
-        thread.join()
 
 
 # --- what people do ---------------------------------------------------------------------
@@ -277,7 +235,7 @@ def test_next_to_the_plain_client(
     ) -> SimulatedLangSmith:
         with SimulatedLangSmith() as server:
             # What is sent before the SDK's compression has begun is chance.
-            traces.plain_multipart(server)
+            tracing.plain_multipart(server)
             client = make(server.url, api_key=key(server))
             try:
                 WORKS[name](client, model)
@@ -293,12 +251,12 @@ def test_next_to_the_plain_client(
     plain = play(langsmith.Client, healthy)
     same = play(safe, healthy)
     assert plain.runs
-    assert traces.shape(same) == traces.shape(plain)
+    assert tracing.shape(same) == tracing.shape(plain)
     assert requests_of(same) == requests_of(plain)
 
     assert play(langsmith.Client, in_need_of_a_workspace).runs == {}
     repaired = play(safe, in_need_of_a_workspace)
-    assert traces.shape(repaired) == traces.shape(plain)
+    assert tracing.shape(repaired) == tracing.shape(plain)
 
 
 # --- langsmith's own plugin for pytest --------------------------------------------------
@@ -330,7 +288,7 @@ def run_suite(folder: Path, key: Callable[[SimulatedLangSmith], str], conftest: 
     (folder / "test_suite.py").write_text(SUITE)
     (folder / "conftest.py").write_text(conftest)
     with SimulatedLangSmith() as server:
-        traces.plain_multipart(server)
+        tracing.plain_multipart(server)
         environ = {
             **os.environ,
             "LANGSMITH_ENDPOINT": server.url,
@@ -356,7 +314,7 @@ def test_langsmith_s_plugin_for_pytest(tmp_path: Path) -> None:
     assert len(plain.runs) >= 2
     same, done = run_suite(tmp_path / "same", healthy, WITH_OURS)
     assert done.returncode == 0, done.stdout
-    assert traces.shape(same) == traces.shape(plain)
+    assert tracing.shape(same) == tracing.shape(plain)
     # How often its threads look for the project is chance.
     assert requests_of(same).keys() == requests_of(plain).keys()
 
@@ -364,4 +322,4 @@ def test_langsmith_s_plugin_for_pytest(tmp_path: Path) -> None:
     assert refused.runs == {}
     repaired, done = run_suite(tmp_path / "ours", in_need_of_a_workspace, WITH_OURS)
     assert done.returncode == 0, done.stdout
-    assert traces.shape(repaired) == traces.shape(plain)
+    assert tracing.shape(repaired) == tracing.shape(plain)

@@ -15,13 +15,14 @@ from typing import Any
 
 import langsmith
 import pytest
-import traces
+import tracing
 from conftest import QUICK
 from langsmith.utils import (
     LangSmithConnectionError,
     LangSmithError,
     LangSmithExceptionGroup,
 )
+from pages import ROOT
 
 from safe_langsmith import (
     AccessDeniedError,
@@ -35,7 +36,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 UNKNOWN = "lsv2_pt_00000000000000000000000000000000_0000000000"
 RUN = "0d3c41aa-2f0e-4c55-8a0b-5d0f1f3b9e77"
-background = pytest.mark.parametrize("way", traces.BACKGROUND)
+background = pytest.mark.parametrize("way", tracing.BACKGROUND)
 
 
 def refused_client(
@@ -44,7 +45,7 @@ def refused_client(
     """A client whose key nobody knows."""
     if not server.runs:
         server.add_workspace("Research")
-    options = {"policy": QUICK, "api_key": UNKNOWN, **traces.WAYS[way](server)}
+    options = {"policy": QUICK, "api_key": UNKNOWN, **tracing.WAYS[way](server)}
     return SafeClient(server.url, **(options | arguments))
 
 
@@ -52,7 +53,7 @@ def in_batches(client: SafeClient, number: int) -> list[str]:
     """Trace so many batches of one run each."""
     runs = []
     for _ in range(number):
-        runs += traces.record(client, 1)
+        runs += tracing.record(client, 1)
         client.flush()
     return runs
 
@@ -77,7 +78,7 @@ def test_one_line_for_a_cause(
     errors: list[Exception] = []
     client = refused_client(server, way, tracing_error_callback=errors.append)
     in_batches(client, 6)
-    assert [type(e) for e in errors] == [KeyRejectedError] * len(traces.ingest(server))
+    assert [type(e) for e in errors] == [KeyRejectedError] * len(tracing.ingest(server))
     assert len(errors) >= 6
     (line,) = ours(caplog)
     assert "does not know this key" in line
@@ -129,7 +130,7 @@ def test_what_the_plain_client_says(
     client = refused_client(server)
     in_batches(client, 2)
     for _ in range(3):
-        traces.record(plain, 1)
+        tracing.record(plain, 1)
         plain.flush()
     assert len(theirs(caplog)) == 3
     assert len(ours(caplog)) == 1
@@ -150,7 +151,7 @@ def test_other_trouble_is_the_sdk_s_to_tell(
     client.cleanup()
 
 
-@pytest.mark.parametrize("way", traces.WAYS)
+@pytest.mark.parametrize("way", tracing.WAYS)
 def test_the_program_goes_on(
     server: SimulatedLangSmith,
     way: str,
@@ -212,7 +213,7 @@ def test_several_reasons_make_a_group(server: SimulatedLangSmith) -> None:
 def test_a_broken_connection_counts_too(server: SimulatedLangSmith) -> None:
     client = refused_client(server, "multipart")
     server.stop()
-    traces.record(client, 1)
+    tracing.record(client, 1)
     client.flush()
     with pytest.raises(LangSmithConnectionError):
         client.raise_for_tracing_errors()
@@ -284,9 +285,9 @@ def test_an_assignment_recovers_at_once(server: SimulatedLangSmith, way: str) ->
     in_batches(client, 2)
     good = server.add_personal_key().secret
     client.api_key = good
-    runs = traces.record(client, 5)
+    runs = tracing.record(client, 5)
     client.flush()
-    traces.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(server, runs)
     assert dict(client._write_api_urls) == {server.url: good}
     client.cleanup()
 
@@ -298,11 +299,11 @@ def test_the_environment_recovers_by_itself(
     monkeypatch.setenv("LANGSMITH_API_KEY", UNKNOWN)
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     server.add_workspace("Research")
-    client = SafeClient(policy=QUICK, **traces.WAYS[way](server))
+    client = SafeClient(policy=QUICK, **tracing.WAYS[way](server))
     in_batches(client, 2)
     monkeypatch.setenv("LANGSMITH_API_KEY", server.add_personal_key().secret)
     runs = in_batches(client, 3)
-    traces.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(server, runs)
     client.cleanup()
 
 
@@ -313,14 +314,14 @@ def test_a_role_that_is_widened_is_seen_after_the_cooldown(
     """Nothing changes here: only the server knows."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own], role="Viewer")
-    options = traces.WAYS[way](server)
+    options = tracing.WAYS[way](server)
     policy = Policy(budget_s=8, cooldown_s=0.2)
     client = SafeClient(server.url, api_key=key.secret, policy=policy, **options)
     in_batches(client, 2)
     server.set_role(key, role="Admin")
     time.sleep(0.3)
     runs = in_batches(client, 2)
-    traces.arrived_whole_and_once(server, runs)
+    tracing.arrived_whole_and_once(server, runs)
     client.cleanup()
 
 
@@ -351,7 +352,7 @@ def test_a_refused_batch_is_saved_if_wanted(
     client = refused_client(server, way)
     in_batches(client, 3)
     files = sorted(folder.iterdir())
-    assert len(files) == len(traces.ingest(server)) >= 3
+    assert len(files) == len(tracing.ingest(server)) >= 3
     for file in files:
         content = json.loads(file.read_text())
         assert content["endpoint"] == ("runs/batch" if way == "batch" else "runs/multipart")
@@ -374,7 +375,7 @@ def test_the_file_of_a_further_destination_names_it(
     folder = tmp_path / "failed"
     monkeypatch.setenv("LANGSMITH_FAILED_TRACES_DIR", str(folder))
     with SimulatedLangSmith() as other:
-        options = traces.WAYS[way](server) | traces.WAYS[way](other)
+        options = tracing.WAYS[way](server) | tracing.WAYS[way](other)
         server.add_workspace("Ours")
         other.add_workspace("Theirs")
         good = server.add_personal_key().secret
@@ -413,12 +414,12 @@ def told_at_all(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 PROGRAM = """
 import sys
-import traces
+import tracing
 from safe_langsmith import Policy, SafeClient
 
 url, key, end = sys.argv[1:]
 client = SafeClient(url, api_key=key, policy=Policy(budget_s=3))
-traces.record(client, 20)
+tracing.record(client, 20)
 if end == "close":
     client.close()
 elif end == "flush":
@@ -430,7 +431,7 @@ print("done", flush=True)
 def run_program(url: str, end: str, key: str = UNKNOWN) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, url, key, end],
-        cwd=Path(__file__).parent,
+        cwd=ROOT / "tests",
         capture_output=True,
         text=True,
         timeout=60,  # a program that hangs fails here
@@ -477,7 +478,7 @@ def test_a_repair_as_the_program_ends(server: SimulatedLangSmith, end: str) -> N
 def test_closing_while_a_refusal_is_dealt_with(server: SimulatedLangSmith) -> None:
     client = refused_client(server)
     server.answer("/workspaces", status=None, delay=1)
-    traces.record(client, 3)
+    tracing.record(client, 3)
     closing = threading.Thread(target=client.close)
     closing.start()
     closing.join(30)
