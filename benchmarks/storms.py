@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.paired import timed
 from benchmarks.served import Served, served
 from safe_langsmith import AccessDeniedError, Policy, SafeAsyncClient, SafeClient
+from safe_langsmith._transport.flights import FLIGHTS
 
 THREADS = 64
 _DELAY = 0.05
@@ -34,6 +35,7 @@ def _on_threads(server: Served, key: str, calls: int) -> Callable[[], object]:
             client.request_with_retries("GET", "/sessions")
 
     def act() -> None:
+        FLIGHTS.forget()
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(call, range(calls)))
 
@@ -46,6 +48,7 @@ def _as_tasks(server: Served, key: str, calls: int) -> Callable[[], object]:
             await client._arequest_with_retries("GET", "/sessions")
 
     async def all_of_them() -> None:
+        FLIGHTS.forget()
         client = SafeAsyncClient(
             server.facts["url"],
             api_key=key,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
 from safe_langsmith._policy import Policy
-from safe_langsmith._sdk.late import no_fork as _no_fork
+from safe_langsmith._sdk.fork import no_fork as _no_fork
 from safe_langsmith.errors import (
     AccessDeniedError,
     BlockedByProxyError,

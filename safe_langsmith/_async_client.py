@@ -1,26 +1,29 @@
-"""`SafeAsyncClient`: the SDK's async client, and a look at each answer."""
+"""`SafeAsyncClient`: the SDK's async client, and a look at each response."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import langsmith
-from langsmith._httpx import httpx
-from langsmith.utils import LangSmithConnectionError
+from langsmith.utils import LangSmithConnectionError, LangSmithError
 
-from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.hosts import base_of
-from safe_langsmith._policy import Policy, checked, with_more
-from safe_langsmith._sdk.late import load
-from safe_langsmith._settings import AtConstruction, at_construction
-from safe_langsmith._transport.auth import RefusalAuth, watched
-from safe_langsmith._transport.ledger import Ledger
+from safe_langsmith._client import OWN
+from safe_langsmith._policy import Policy, looks_like, take_policy
+from safe_langsmith._sdk.clients import access_of, http_of, set_key, use
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.guard import Guard
+from safe_langsmith._sdk.names import report_missing
+from safe_langsmith._sdk.overrides import WatchedAsyncClient, step_back
+from safe_langsmith._sdk.resources import watch
+from safe_langsmith._sdk.warn import call_as_caller
+from safe_langsmith._settings.construction import at_construction
+from safe_langsmith._transport.auth import RejectionAuth, ResourceWatcher
+from safe_langsmith._transport.owner import State, before_asking, state_of
 from safe_langsmith.errors import error_for, identity_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from langsmith.prompt_cache import AsyncPromptCache
 
     from safe_langsmith._diagnosis import Diagnosis, Identity
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 _POSITIONAL = tuple(inspect.signature(langsmith.AsyncClient).parameters)
 
 
-class SafeAsyncClient(langsmith.AsyncClient):
+class SafeAsyncClient(WatchedAsyncClient):
     """The SDK's async client; a refused call is diagnosed, repaired and answered.
 
     Every argument of ``langsmith.AsyncClient``, and ``policy``; otherwise as
@@ -46,9 +49,7 @@ class SafeAsyncClient(langsmith.AsyncClient):
             `AuthenticationError` too.
     """
 
-    policy: Policy
-    _ledger: Ledger
-    _born: AtConstruction
+    _safe: State | None = None
 
     if TYPE_CHECKING:
 
@@ -74,47 +75,59 @@ class SafeAsyncClient(langsmith.AsyncClient):
 
     else:
 
-        def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-            self.policy = checked(policy)
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            policy = take_policy(kwargs, langsmith.AsyncClient.__init__)
             given = kwargs | dict(zip(_POSITIONAL, args, strict=False))
             try:
-                super().__init__(*args, **kwargs)
+                call_as_caller(super().__init__, *args, **kwargs)
             except UnicodeEncodeError:
                 # The SDK makes no async client with a key that has, say, a BOM in front.
-                load()
-                from safe_langsmith._settings import sendable_key
+                with no_fork:
+                    from safe_langsmith._settings.environment import sendable_key
 
                 key = sendable_key(given)
                 if key is None:
                     raise
-                super().__init__(**{**given, "api_key": key})
-            self._ledger = Ledger()
-            self._born = at_construction(self._access(), given)
-            self._client.auth = RefusalAuth(self, self._client, generated=False)
-            watched(self._langsmith_api, self)
+                call_as_caller(super().__init__, **{**given, "api_key": key})
+            with Guard("watch this client"):
+                self._safe_begin(policy, given)
+
+    def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
+        """Watch a client that the SDK has made with these arguments."""
+        report_missing(self)
+        state, http = State(policy, at_construction(access_of(self), given)), http_of(self)
+        http.auth = RejectionAuth(self, http, generated=False)
+        watch(getattr(self, "_langsmith_api", None), ResourceWatcher(self))
+        self._safe = state
+
+    @property
+    def policy(self) -> Policy:
+        """What this client may do unasked. See `Policy`."""
+        return state_of(self).policy
+
+    @policy.setter
+    def policy(self, value: Policy) -> None:
+        state_of(self).policy = value
 
     @property
     def last_diagnosis(self) -> Diagnosis | None:
         """The newest diagnosis of this client, or None."""
-        return self._ledger.last_diagnosis
+        return self._safe.last_diagnosis if self._safe else None
 
     @property
     def api_key(self) -> str | None:
         """The key in use."""
-        return self._api_key
+        return langsmith.AsyncClient.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
-        old = self._access()
-        self._set_key(value)
-        if old != self._access():
-            home = self._ledger.before_asking(self._born.held, self._access())
-            if home is not None:
-                self._use(home)
-
-    def _set_key(self, value: str | None) -> None:
-        plain: Any = super(SafeAsyncClient, SafeAsyncClient)
-        plain.api_key.fset(self, value)
+        old = access_of(self) if self._safe is not None else None
+        set_key(self, value)
+        if old is not None and old != access_of(self):
+            with Guard("follow a new key"):
+                home = before_asking(self)
+                if home is not None:
+                    use(self, home)
 
     async def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.
@@ -124,10 +137,10 @@ class SafeAsyncClient(langsmith.AsyncClient):
         reads the environment, the SDK's caches, the `.env` and the profile file. Takes
         at most ``policy.budget_s`` seconds and raises nothing.
         """
-        load()
-        from safe_langsmith._transport.httpx_driver import diagnose
+        with no_fork:
+            from safe_langsmith._transport.httpx_driver import diagnose
 
-        return await diagnose(self, self._client)
+        return await diagnose(self, http_of(self))
 
     async def whoami(self) -> Identity:
         """Ask LangSmith who it takes this client for. See `SafeClient.whoami`."""
@@ -137,47 +150,20 @@ class SafeAsyncClient(langsmith.AsyncClient):
         """Ask whether this client's role has a permission. See `SafeClient.can_i`."""
         return (await self.whoami()).may(permission)
 
-    async def _arequest_with_retries(
-        self, method: str, endpoint: str, *args: Any, **kwargs: Any
-    ) -> Any:
-        """As the SDK's; a proxy that will not connect to LangSmith is named."""
-        try:
-            return await super()._arequest_with_retries(method, endpoint, *args, **kwargs)
-        except LangSmithConnectionError as error:
-            load()
-            from safe_langsmith._transport.httpx_driver import no_tunnel_for
+    async def _safe_explained(
+        self, method: str, path: str, error: LangSmithError
+    ) -> Exception | None:
+        """Name the proxy that would not connect to LangSmith, if that is the reason."""
+        if self._safe is None or not isinstance(error, LangSmithConnectionError):
+            return None
+        with Guard("explain a connection that failed"):
+            with no_fork:
+                from safe_langsmith._transport.httpx_unsent import no_tunnel_async
 
-            diagnosis = await no_tunnel_for(self, method, endpoint, error)
-            if diagnosis is None:
-                raise
-            raise error_for(diagnosis, instead_of=error) from None
-
-    def _access(self) -> Access:
-        """What a request of this client shows the server now."""
-        session = not self._api_key and bool(self._oauth_access_token)
-        endpoint = str(self._client.base_url).rstrip("/")
-        return Access(endpoint, self._api_key, self._workspace_id, session)
-
-    def _tied_by(self) -> str:
-        """What of the httpx client belongs to its host alone: a parameter, a cookie."""
-        http = self._client
-        if http.params:
-            return "a parameter of your client"
-        if any(not c.domain or c.domain_specified for c in http.cookies.jar):
-            return "a cookie of your client"
-        return ""
-
-    def _use(self, access: Access) -> None:
-        """Take over a repaired access wherever the SDK keeps a copy of the old one."""
-        if access.endpoint != self._access().endpoint:
-            self._client.base_url = httpx.URL(access.endpoint)
-            self._langsmith_api.base_url = base_of(access.endpoint)
-        self._workspace_id = access.workspace
-        self._set_key(access.key)
-        # Remembered answers of the old access; a failed /info is kept as an empty one.
-        self._settings = self._info = None
+            diagnosis = await no_tunnel_async(self, method, path, error)
+            return error_for(diagnosis, instead_of=error) if diagnosis else None
+        return None
 
 
-SafeAsyncClient.__init__.__signature__ = with_more(  # type: ignore[attr-defined]
-    langsmith.AsyncClient.__init__, policy="Policy | None"
-)
+looks_like(SafeAsyncClient.__init__, langsmith.AsyncClient.__init__, policy=Policy | None)
+step_back(SafeAsyncClient, langsmith.AsyncClient, OWN)

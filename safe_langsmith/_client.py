@@ -1,40 +1,43 @@
-"""`SafeClient`: the SDK's client, and a hook that looks at each answer.
+"""`SafeClient`: the SDK's client, and a hook that looks at each response.
 
-Nothing that only a refusal needs is imported before one.
+Nothing that only a rejection needs is imported before one.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from contextlib import nullcontext
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import langsmith
 import requests
 from langsmith.utils import LangSmithError
-from requests.utils import default_headers
 
-import safe_langsmith._sdk.fork  # noqa: F401  # for what it does in a forked process
-from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.hosts import base_of, origin
+from safe_langsmith._knowledge.hosts import origin
 from safe_langsmith._knowledge.keys import can_be_sent
-from safe_langsmith._policy import Policy, checked, with_more
-from safe_langsmith._sdk.late import load
-from safe_langsmith._settings import AtConstruction, at_construction
-from safe_langsmith._transport.auth import watched
+from safe_langsmith._policy import Policy, looks_like, take_policy
+from safe_langsmith._sdk.clients import access_of, endpoint_of, follow, set_key, use
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.guard import Guard
+from safe_langsmith._sdk.names import report_missing
+from safe_langsmith._sdk.overrides import WatchedClient, step_back
+from safe_langsmith._sdk.resources import watch
+from safe_langsmith._sdk.warn import call_as_caller
+from safe_langsmith._settings.construction import at_construction
+from safe_langsmith._transport.auth import ResourceWatcher
 from safe_langsmith._transport.hook import attach
-from safe_langsmith._transport.ledger import Ledger
-from safe_langsmith.errors import AccessDeniedError, identity_in
+from safe_langsmith._transport.owner import FAILURE, Failure, State, before_asking, state_of
+from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
+from safe_langsmith.errors import error_for, identity_in
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
 
     from langsmith import schemas as ls_schemas
-    from langsmith._internal._openapi_auth import AsyncClient as LangsmithOpenAPIClient
-    from langsmith._internal._openapi_auth import SyncClient as SyncLangsmithOpenAPIClient
     from langsmith.client import TracingMode
     from langsmith.prompt_cache import PromptCache
     from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
@@ -43,13 +46,16 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis, Identity
     from safe_langsmith._traces.replay import Replay
 
-# The newest of what the tracing path met; its texts are small, but there may be many.
-_MOST_LOST = 1000
+# What the SDK's client does not have. If it gains one of these names, ours goes.
+OWN = (
+    *("policy", "last_diagnosis", "diagnose", "whoami", "can_i"),
+    *("raise_for_tracing_errors", "replay_failed_traces"),
+)
 # Headers by which a replica of the SDK authenticates itself without a key of LangSmith.
 _FOREIGN = {"X-Service-Key", "Authorization", "Cookie"}
 
 
-class SafeClient(langsmith.Client):
+class SafeClient(WatchedClient):
     """The SDK's client; a refused call is diagnosed, repaired and answered, or explained.
 
     Every argument of ``langsmith.Client``, and ``policy``. Nothing changes until
@@ -70,11 +76,7 @@ class SafeClient(langsmith.Client):
             SDK's bare error for a refusal.
     """
 
-    policy: Policy
-    _ledger: Ledger
-    _born: AtConstruction
-    _lost: deque[Exception]
-    _failure: threading.local
+    _safe: State | None = None
 
     if TYPE_CHECKING:
 
@@ -120,40 +122,51 @@ class SafeClient(langsmith.Client):
 
     else:
 
-        def __init__(
-            self,
-            *args: Any,
-            policy: Policy | None = None,
-            verify: Literal["warn", "raise"] | None = None,
-            **kwargs: Any,
-        ) -> None:
-            self.policy = checked(policy)
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            policy, verify = take_policy(kwargs, langsmith.Client.__init__), None
+            if "verify" not in _PLAIN_ARGUMENTS:
+                verify = kwargs.pop("verify", None)
             if verify not in (None, "warn", "raise"):
                 text = f'verify must be "warn", "raise" or None, not {verify!r}'
                 raise ValueError(text)
-            self._ledger = Ledger()
-            self._lost = deque(maxlen=_MOST_LOST)
-            self._failure = threading.local()
-            super().__init__(*args, **kwargs)
-            given = kwargs | dict(zip(("api_url",), args, strict=False))
-            self._born = at_construction(self._access(), given)
-            if self._api_key and not can_be_sent(self._api_key):
-                load()
-                from safe_langsmith._settings import sendable_key
-
-                self._use(replace(self._access(), key=sendable_key(given) or self._api_key))
-                self._born = replace(self._born, held=self._access())
-            attach(self)
-            if verify is not None:
-                load()
-                from safe_langsmith._transport.verify import verify_client
+            call_as_caller(super().__init__, *args, **kwargs)
+            with Guard("watch this client"):
+                self._safe_begin(
+                    policy, kwargs | dict(zip(("api_url",), args, strict=False))
+                )
+            if verify is not None and self._safe is not None:
+                with no_fork:
+                    from safe_langsmith._transport.verify import verify_client
 
                 verify_client(self, verify)
+
+    def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
+        """Watch a client that the SDK has made with these arguments."""
+        report_missing(self)
+        access = access_of(self)
+        if access.key and not can_be_sent(access.key):
+            with no_fork:
+                from safe_langsmith._settings.environment import sendable_key
+
+            access = replace(access, key=sendable_key(given) or access.key)
+            use(self, access)
+        state = State(policy, at_construction(access, given), given.get("session"))
+        attach(self)
+        self._safe = state
+
+    @property
+    def policy(self) -> Policy:
+        """What this client may do unasked. See `Policy`."""
+        return state_of(self).policy
+
+    @policy.setter
+    def policy(self, value: Policy) -> None:
+        state_of(self).policy = value
 
     @property
     def last_diagnosis(self) -> Diagnosis | None:
         """The newest diagnosis of this client, or None."""
-        return self._ledger.last_diagnosis
+        return self._safe.last_diagnosis if self._safe else None
 
     def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.
@@ -163,8 +176,8 @@ class SafeClient(langsmith.Client):
         reads the environment, the SDK's caches, the `.env` and the profile file. Takes
         at most ``policy.budget_s`` seconds and raises nothing.
         """
-        load()
-        from safe_langsmith._transport.requests_driver import diagnose
+        with no_fork:
+            from safe_langsmith._transport.requests_driver import diagnose
 
         return diagnose(self)
 
@@ -201,21 +214,23 @@ class SafeClient(langsmith.Client):
     @property
     def api_key(self) -> str | None:
         """The key in use. An assignment reaches the threads that send traces, too."""
-        return self._api_key
+        return langsmith.Client.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
         # The SDK's constructor assigns as well; then nothing has a copy yet.
-        old = self._access() if hasattr(self, "_born") else None
-        self._set_header_affecting_attr("_api_key", value)
-        if old is not None and old != self._access():
-            home = self._ledger.before_asking(self._born.held, self._access())
+        old = access_of(self) if self._safe is not None else None
+        set_key(self, value)
+        if self._safe is None or old is None or old == access_of(self):
+            return
+        with Guard("follow a new key"):
+            home = before_asking(self)
             if home is not None:
-                self._use(home)
+                use(self, home, keep_info="info" in self._safe.born.arguments)
                 return
-            self._follow(old)
+            follow(self, old)
             if value:
-                self._ledger.keep_repair(old, self._access())
+                self._safe.repairs[old] = access_of(self)
 
     def raise_for_tracing_errors(self) -> None:
         """Raise what the tracing path met since the last call, or do nothing.
@@ -230,12 +245,12 @@ class SafeClient(langsmith.Client):
             Exception: Whatever else a batch was lost for, such as a
                 `LangSmithConnectionError`.
         """
-        errors = []
-        while self._lost:
-            errors.append(self._lost.popleft())
+        errors, lost = [], state_of(self).lost
+        while lost:
+            errors.append(lost.popleft())
         if errors:
-            load()
-            from safe_langsmith._traces.lost import raise_for
+            with no_fork:
+                from safe_langsmith._traces.lost import raise_for
 
             raise_for(errors)
 
@@ -264,8 +279,8 @@ class SafeClient(langsmith.Client):
             OSError: If it cannot be read; a `BlockingIOError` if another replay is at
                 work in it.
         """
-        load()
-        from safe_langsmith._traces.replay import replay
+        with no_fork:
+            from safe_langsmith._traces.replay import replay
 
         return replay(self, directory, on_progress)
 
@@ -276,23 +291,66 @@ class SafeClient(langsmith.Client):
         pathname: str,
         **kwargs: Any,
     ) -> requests.Response:
-        """As the SDK's; a refusal is repaired and answered, or raises the typed error."""
+        """As the SDK's; a rejection is repaired and answered, or raises the typed error."""
+        if self._safe is None:
+            return super().request_with_retries(method, pathname, **kwargs)
+        before, found = sys.exc_info()[1], None
         if pathname.startswith("http"):
-            kwargs = self._without_own_key(pathname, kwargs)
+            with Guard("keep the key from another host"):
+                kwargs = self._safe_foreign(pathname, kwargs)
         try:
             return super().request_with_retries(method, pathname, **kwargs)
-        except (LangSmithError, ValueError) as error:
-            typed = self._typed(error, method, pathname)
-            self._failure.url, self._failure.refused = pathname, typed is not None
-            if typed is None:
+        except Exception as error:
+            with Guard("explain a rejected request"):
+                found = self._safe_explain(error, before, (method, pathname), kwargs)
+            if found is None:
                 raise
+        if isinstance(found, requests.Response):
+            return found
         try:
-            self._note_loss(typed, method, pathname, kwargs)
-            raise typed from None
+            raise found from None
         finally:
-            del typed  # its traceback holds this frame, and so the client
+            del found  # its traceback holds this frame, and so the client
 
-    def _without_own_key(self, url: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _safe_explain(
+        self,
+        error: Exception,
+        before: BaseException | None,
+        asked: tuple[str, str],
+        kwargs: Mapping[str, Any],
+    ) -> Exception | requests.Response | None:
+        """The typed error behind one of the SDK's; a response after all; or None."""
+        response = response_behind(error, before)
+        FAILURE.set(Failure(asked[1], None))
+        if response is None:
+            # A key, an address or a proxy that the request never got past.
+            trouble = (UnicodeError, requests.RequestException)
+            if isinstance(error.__cause__, trouble) or not origin(endpoint_of(self)):
+                return self._safe_found(error, None, asked, kwargs)
+            return None
+        if FOUND in vars(response) or is_suspect(response):
+            return self._safe_found(error, response, asked, kwargs)
+        return None
+
+    def _safe_found(
+        self,
+        error: Exception,
+        response: requests.Response | None,
+        asked: tuple[str, str],
+        kwargs: Mapping[str, Any],
+    ) -> Exception | requests.Response | None:
+        with no_fork:
+            from safe_langsmith._traces.lost import note_rejected
+            from safe_langsmith._transport.requests_driver import explain
+
+        request = kwargs.get("request_kwargs") or {}
+        found = explain(self, error, response, asked, {**request, **kwargs})
+        if isinstance(found, Exception):
+            FAILURE.set(Failure(asked[1], found.diagnosis))
+            note_rejected(self, found, asked, request)
+        return found
+
+    def _safe_foreign(self, url: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Keep this client's key from another host that has a credential of its own.
 
         The SDK would add it to what it sends to a replica with a service key, a token
@@ -300,7 +358,7 @@ class SafeClient(langsmith.Client):
         """
         request = kwargs.get("request_kwargs") or {}
         headers = request.get("headers") or {}
-        if origin(url) == origin(self.api_url) or not _FOREIGN & headers.keys():
+        if origin(url) == origin(endpoint_of(self)) or not _FOREIGN & headers.keys():
             return kwargs
         # None takes off what would be merged in.
         return {
@@ -308,139 +366,52 @@ class SafeClient(langsmith.Client):
             "request_kwargs": {**request, "headers": {"x-api-key": None, **headers}},
         }
 
-    def _note_loss(
-        self, error: Exception, method: str, path: str, kwargs: Mapping[str, Any]
-    ) -> None:
-        """Take down a trace that was refused for good."""
-        load()
-        from safe_langsmith._traces.lost import bare, refused, sends_traces
+    def _safe_watch(self, generated: Any) -> Any:
+        """Watch the generated client behind ``client.runs`` and its neighbors."""
+        if self._safe is not None:
+            with Guard("watch the v2 resources"):
+                return watch(generated, ResourceWatcher(self))
+        return generated
 
-        if isinstance(error, AccessDeniedError) and sends_traces(method, path, kwargs):
-            refused(self, error, path, kwargs.get("request_kwargs") or {})
-            if method == "PATCH":  # the SDK shows these to nobody but the caller
-                self._lost.extend(bare(error))
+    def _safe_lost(self, error: Exception) -> None:
+        """Keep an error of the tracing threads for `raise_for_tracing_errors`."""
+        if self._safe is not None:
+            with no_fork:
+                from safe_langsmith._traces.lost import bare
 
-    def _invoke_tracing_error_callback(self, error: Exception) -> None:
-        """As the SDK's; the error is kept for `raise_for_tracing_errors`."""
-        load()
-        from safe_langsmith._traces.lost import bare
+            self._safe.lost.extend(bare(error))
 
-        self._lost.extend(bare(error))
-        super()._invoke_tracing_error_callback(error)
+    def _safe_saving(
+        self, headers: dict[str, str]
+    ) -> tuple[dict[str, str], AbstractContextManager[None]]:
+        """Name the destination in the file of a batch, if it was another one."""
+        failure = FAILURE.get()
+        if failure is None or self._safe is None:
+            return headers, nullcontext()
+        with no_fork:
+            from safe_langsmith._traces.lost import addressed, as_refused
 
-    def _dump_failed_trace(
-        self, body_fn: Callable[[], bytes], headers: dict[str, str]
-    ) -> None:
-        """As the SDK's; the file names the destination, if that was a further one."""
-        load()
-        from safe_langsmith._traces.lost import addressed, as_refused
+        quiet = as_refused() if failure.diagnosis else nullcontext()
+        return addressed(self, headers, failure.url), quiet
 
-        # On this thread the request may have ended otherwise than by our hands.
-        refused, url = (getattr(self._failure, n, "") for n in ("refused", "url"))
-        with as_refused() if refused else nullcontext():
-            super()._dump_failed_trace(body_fn, addressed(self, headers, url))
+    def _safe_failure(self) -> Failure | None:
+        return FAILURE.get()
 
-    def _typed(self, error: Exception, method: str, path: str) -> Exception | None:
-        """The typed error behind one of the SDK's, which wraps what its session raises."""
-        cause = error.__cause__
-        if isinstance(cause, AccessDeniedError):
-            return cause
-        unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
-        # A full address is that of some destination, which may be another one.
-        own = path.startswith((self.api_url, "/"))
-        # What a proxy answers to CONNECT; any other trouble with it is left to the SDK.
-        no_tunnel = isinstance(cause, requests.exceptions.ProxyError) and any(
-            f"Tunnel connection failed: {status}" in str(cause) for status in (403, 407)
-        )
-        if unsendable or no_tunnel or (own and not origin(self.api_url)):
-            load()
-            from safe_langsmith._transport.requests_driver import never_sent
-
-            return never_sent(self, method, path, error)
-        return None
-
-    def _settle(
-        self, response: requests.Response, kwargs: Mapping[str, Any]
-    ) -> requests.Response | None:
-        """Deal with an answer that may be a refusal; None leaves it as it is."""
-        load()
-        from safe_langsmith._transport.requests_driver import answer
-
-        return answer(self, response, kwargs)
-
-    def _get_langsmith_api(self) -> LangsmithOpenAPIClient:
-        """The generated async client, behind `runs` and its neighbours, watched."""
-        return watched(super()._get_langsmith_api(), self)
-
-    def _get_langsmith_api_sync(self) -> SyncLangsmithOpenAPIClient:
-        """The generated sync client, behind `agents`, watched."""
-        return watched(super()._get_langsmith_api_sync(), self)
-
-    def _access(self) -> Access:
-        """What a request of this client shows the server now."""
-        session = not self._api_key and bool(self._oauth_access_token)
-        return Access(self.api_url, self._api_key, self._workspace_id, session)
-
-    def _tied_by(self) -> str:
-        """What of the session belongs to its host alone: a login, a header, a cookie."""
-        session: Any = self.session
-        if getattr(session, "cert", None):
-            return "the certificate of your session"
-        if getattr(session, "auth", None):
-            return "the login of your session"
-        if getattr(session, "params", None):
-            return "a parameter of your session"
-        if {*getattr(session, "headers", ())} - {*default_headers()}:
-            return "a header of your session"
-        # A cookie that a host set for itself goes to no other one anyway.
-        cookies = getattr(session, "cookies", ())
-        if any(not c.domain or c.domain_specified for c in cookies):
-            return "a cookie of your session"
-        return ""
-
-    def _use(self, access: Access) -> None:
-        """Take over a repaired access wherever the SDK keeps a copy of the old one."""
-        old = self._access()
-        if access.endpoint != old.endpoint:
-            self.api_url = access.endpoint
-            for generated in (self._langsmith_api, self._langsmith_api_sync):
-                if generated is not None:
-                    generated.base_url = base_of(access.endpoint)
-        self._workspace_id = access.workspace
-        self._set_header_affecting_attr("_api_key", access.key)
-        self._follow(old)
-        # Remembered answers of the old access; a failed /info is kept as an empty one.
-        self._settings = self._tenant_id = None
-        if "info" not in self._born.arguments:
-            self._info = None
-
-    def _follow(self, old: Access) -> None:
-        """Let what the tracing threads hold follow the client's endpoint and key.
-
-        They have copies of these, and a buffer of compressed traces for one destination.
-        """
-        here, there = (old.endpoint, old.key), (self.api_url, self._api_key)
-        self._write_api_urls = dict(
-            there
-            if place == here
-            else (there[0] if place[0] == here[0] else place[0], place[1])
-            for place in self._write_api_urls.items()
-        )
-        buffered = self.compressed_traces
-        if buffered is None:
-            return
-        with buffered.lock:
-            if buffered.destinations is not None:
-                buffered.destinations = frozenset(
-                    d._replace(api_url=there[0], api_key=there[1])
-                    if (d.api_url, d.api_key) == here
-                    else d
-                    for d in buffered.destinations
-                )
+    def _safe_swallowed(self, error: LangSmithError) -> Exception | None:
+        failure = FAILURE.get()
+        if failure is None or failure.diagnosis is None:
+            return None
+        return error_for(failure.diagnosis, instead_of=error)
 
 
-SafeClient.__init__.__signature__ = with_more(  # type: ignore[attr-defined]
+_PLAIN_ARGUMENTS = inspect.signature(langsmith.Client.__init__).parameters
+looks_like(
+    SafeClient.__init__,
     langsmith.Client.__init__,
-    policy="Policy | None",
-    verify='Literal["warn", "raise"] | None',
+    policy=Policy | None,
+    verify=Literal["warn", "raise"] | None,
 )
+functools.update_wrapper(
+    SafeClient.request_with_retries, langsmith.Client.request_with_retries
+)
+step_back(SafeClient, langsmith.Client, OWN)

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any
 
 import langsmith
-from langsmith import run_trees
 
 from safe_langsmith._client import SafeClient
+from safe_langsmith._sdk.modules import tracing_client
 
 _lock = threading.Lock()
 _installed: list[Installation] = []
@@ -42,7 +42,7 @@ def install(client: SafeClient | None = None, **client_arguments: Any) -> Instal
         raise TypeError(f"client must be a SafeClient, not {type(client).__name__}")
     made = SafeClient(**client_arguments) if client is None else client
     with _lock:
-        installation = Installation(made, run_trees._CLIENT, own=client is None)
+        installation = Installation(made, tracing_client(), own=client is None)
         _installed.append(installation)
         langsmith.configure(client=made)
     return installation
@@ -77,7 +77,7 @@ class Installation:
             if later:  # installed since: that one stays, and is to put back ours' before
                 if later[0]._before is self.client:
                     later[0]._before = self._before
-            elif run_trees._CLIENT is self.client:
+            elif tracing_client() is self.client:
                 langsmith.configure(client=self._before)
 
     def __enter__(self) -> SafeClient:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
@@ -51,14 +52,16 @@ class Policy:
             raise ValueError(
                 f"Policy.cooldown_s must be 0 or more, not {self.cooldown_s!r}"
             )
-        if isinstance(self.dotenv, bool) and self.dotenv:
+        if self.dotenv not in (None, False) and not isinstance(
+            self.dotenv, (str, os.PathLike)
+        ):
             raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")
 
 
 _DEFAULT = Policy()
 
 
-def checked(policy: Policy | None) -> Policy:
+def checked(policy: object) -> Policy:
     """The policy that a client was given, or the default one.
 
     Raises:
@@ -71,11 +74,26 @@ def checked(policy: Policy | None) -> Policy:
     return policy
 
 
-def with_more(init: Callable[..., None], **more: str) -> inspect.Signature:
-    """The signature of the SDK's client, with our arguments and their types behind."""
-    plain, keyword = inspect.signature(init), inspect.Parameter.KEYWORD_ONLY
-    ours = (
-        inspect.Parameter(name, keyword, default=None, annotation=annotation)
-        for name, annotation in more.items()
-    )
-    return plain.replace(parameters=[*plain.parameters.values(), *ours])
+def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
+    """Take our argument out of those of a client; if the SDK has one, it gets its own."""
+    is_sdks = "policy" in inspect.signature(plain).parameters
+    if is_sdks and not isinstance(kwargs.get("policy"), Policy):
+        return _DEFAULT
+    return checked(kwargs.pop("policy", None))
+
+
+def looks_like(
+    init: Callable[..., None], plain: Callable[..., None], **ours: Any
+) -> Callable[..., None]:
+    """Give our constructor the SDK's signature, with our arguments at the end."""
+    functools.update_wrapper(init, plain)
+    signature, keyword = inspect.signature(plain), inspect.Parameter.KEYWORD_ONLY
+    new = {n: kind for n, kind in ours.items() if n not in signature.parameters}
+    added = [
+        inspect.Parameter(name, keyword, default=None, annotation=kind)
+        for name, kind in new.items()
+    ]
+    parameters = [*signature.parameters.values(), *added]
+    init.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    init.__annotations__ = {**plain.__annotations__, **new}
+    return init

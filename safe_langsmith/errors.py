@@ -31,9 +31,10 @@ from langsmith.utils import (
     LangSmithUserError,
 )
 
-if TYPE_CHECKING:
-    from langsmith._httpx import httpx
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.modules import connection_errors, httpx, resource_errors
 
+if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Code, Diagnosis, Identity
 
 
@@ -57,7 +58,8 @@ class AccessDeniedError(LangSmithError):
 
     def _render_traceback_(self) -> list[str]:
         """Tell IPython what to show if nobody catches this: its documented hook."""
-        from safe_langsmith._knowledge.notebook import traceback_lines
+        with no_fork:
+            from safe_langsmith._knowledge.notebook import traceback_lines
 
         return traceback_lines(self)
 
@@ -166,22 +168,21 @@ _BY_STATUS: dict[int | None, type[Exception]] = {
     401: LangSmithAuthError,
     404: LangSmithNotFoundError,
 }
+_ALSO = (ValueError, requests.HTTPError)
 
 
 def error_for(
-    diagnosis: Diagnosis, *, bare: bool = False, instead_of: Exception | None = None
+    diagnosis: Diagnosis, *, instead_of: Exception | None = None
 ) -> AccessDeniedError:
     """Make the error of a diagnosis.
 
-    ``bare``: for a call that today gives the ``requests.HTTPError`` as it is; the error
-    is then one too. ``instead_of``: what the SDK raises today; a ``ValueError`` stays one,
-    and so does a `LangSmithConnectionError`.
+    ``instead_of``: what the SDK raises today. The error is also of that class, if it is
+    one of the SDK's, a ``ValueError``, or the ``requests.HTTPError`` of a hard delete.
     """
-    also: list[type[Exception]] = [requests.HTTPError] if bare else []
-    if type(instead_of) is ValueError:
-        also.append(ValueError)
-    if isinstance(instead_of, LangSmithConnectionError):
-        also.append(LangSmithConnectionError)
+    also: list[type[Exception]] = []
+    kind: type[Any] = type(instead_of)
+    if kind.__module__ == LangSmithError.__module__ or kind in _ALSO:
+        also.append(kind)
     if diagnosis.status_code in _BY_STATUS:
         also.append(_BY_STATUS[diagnosis.status_code])
     return _made(diagnosis, also)
@@ -209,17 +210,10 @@ def resource_error_for(
     It is also the class that they raise for this status, with its ``status_code``,
     ``body``, ``response`` and ``request``. Pickling leaves out the last two.
     """
-    from langsmith import _exceptions
-
-    classes = {
-        400: _exceptions.BadRequestError,
-        401: _exceptions.AuthenticationError,
-        403: _exceptions.PermissionDeniedError,
-        404: _exceptions.NotFoundError,
-        422: _exceptions.UnprocessableEntityError,
-    }
+    classes = resource_errors()
     status = diagnosis.status_code
-    error: Any = _made(diagnosis, [classes.get(status or 0, _exceptions.APIStatusError)])
+    kind = classes.get(status or 0) or classes.get(0)
+    error: Any = _made(diagnosis, [kind] if kind else [])
     error.status_code, error.body, error.message = status, body, str(diagnosis)
     error.response, error.request = response, response.request
     return cast("AccessDeniedError", error)
@@ -229,16 +223,20 @@ def unsent_resource_error(
     diagnosis: Diagnosis, request: httpx.Request
 ) -> AccessDeniedError:
     """Make the error for a request of the generated resources that was not sent."""
-    from langsmith import _exceptions
-
-    error: Any = _made(diagnosis, [_exceptions.APIConnectionError])
+    error: Any = _made(diagnosis, [*connection_errors()])
     error.message, error.body, error.request = str(diagnosis), None, request
     return cast("AccessDeniedError", error)
 
 
 def _made(diagnosis: Diagnosis, also: list[type[Exception]]) -> AccessDeniedError:
     error = ERRORS.get(diagnosis.code, AccessDeniedError)
-    return _joined((error, *(a for a in also if not issubclass(error, a))))(diagnosis)
+    classes: list[type[Any]] = [error]
+    for kind in also:
+        if not any(issubclass(c, kind) for c in classes):
+            # Of two that are related, the narrower one stands for both.
+            classes = [c for c in classes if c is error or not issubclass(kind, c)]
+            classes.append(kind)
+    return _joined(tuple(classes))(diagnosis)
 
 
 @functools.cache

@@ -21,7 +21,9 @@ import tls
 from chat_model import chat_model
 
 from safe_langsmith import Policy
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk import guard
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith.testing import SimulatedLangSmith
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
@@ -69,10 +71,34 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     # As in a program that does not use python-dotenv, whatever the tests have imported.
     for name in [n for n in sys.modules if n.partition(".")[0] == "dotenv"]:
         monkeypatch.delitem(sys.modules, name)
-    clear_sdk_caches()
+    clear_caches()
+    FLIGHTS.forget()
     yield
-    clear_sdk_caches()
+    clear_caches()
     gc.collect()
+
+
+class _SteppedAside(logging.Handler):
+    """What the guard has reported during a test: a bug of ours, or of the test."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "stepped aside" in record.getMessage():
+            self.lines.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def stepped_aside() -> Iterator[list[str]]:
+    """What the guard reports; a test that expects something takes it out of the list."""
+    guard._said.clear()
+    handler = _SteppedAside()
+    guard.logger.addHandler(handler)
+    yield handler.lines
+    guard.logger.removeHandler(handler)
+    assert not handler.lines
 
 
 # Host names that the running test serves, and their ports on this machine.

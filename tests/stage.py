@@ -37,7 +37,8 @@ from scenarios_regions import strangers
 from safe_langsmith import Diagnosis, Policy, SafeAsyncClient, SafeClient
 from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._knowledge.keys import clean, mask
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith.testing import SimulatedLangSmith
 
 PATIENT = Policy(budget_s=8.0)
@@ -320,7 +321,8 @@ def staged(row: Scenario, transport: str, folder: Path) -> Iterator[Stage]:
         patch.setenv("HOME", str(home))
         patch.setenv("USERPROFILE", str(home))
         patch.chdir(place)
-        clear_sdk_caches()
+        clear_caches()
+        FLIGHTS.forget()
         stage = Stage(row, transport, patch)
         try:
             yield stage

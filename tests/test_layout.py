@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,87 +12,35 @@ import pytest
 import safe_langsmith
 
 PACKAGE = Path(safe_langsmith.__file__).parent
-# Each module may import what stands above it, once it is loaded.
+# A package or a module at the top uses only what stands below it.
 ORDER = (
+    "__main__",
+    "_command",
+    "__init__",
+    "_install",
+    "_diagnose",
+    "_async_client",
+    "_client",
+    "_traces",
+    "_transport",
+    "errors",
+    "_decision",
+    "_settings",
+    "_policy",
+    "_diagnosis",
     "_sdk",
     "_knowledge",
-    "_decision",
-    "_transport",
-    "_traces",
-    "_command",
-    "_knowledge.keys",
-    "_knowledge.hosts",
-    "_knowledge.access",
-    "_knowledge.operations",
-    "_diagnosis",
-    "_policy",
-    "_knowledge.notebook",
-    "errors",
-    "_decision.protocol",
-    "_settings.construction",
-    "_settings.sources",
-    "_settings.environment",
-    "_settings.releases",
-    "_settings.unread",
-    "_settings.python_dotenv",
-    "_settings.dotenv_file",
-    "_settings.profile_file",
-    "_settings.sdk_cache",
-    "_settings.colab",
-    "_settings.tracing",
-    "_settings.machine",
-    "_settings.conflicts",
-    "_settings.reading",
-    "_settings",
-    "_decision.case",
-    "_decision.checks.endpoint",
-    "_decision.checks.workspace",
-    "_decision.checks.settings",
-    "_decision.checks.key",
-    "_decision.checks.region",
-    "_decision.checks.permission",
-    "_decision.checks",
-    "_decision.resolve",
-    "_transport.ledger",
-    "_transport.settle",
-    "_transport.wire",
-    "_sdk.late",
-    "_sdk.fork",
-    "_transport.hook",
-    "_transport.auth",
-    "_transport.requests_driver",
-    "_transport.httpx_driver",
-    "_client",
-    "_traces.lost",
-    "_traces.saved",
-    "_traces.replay",
-    "_async_client",
-    "_diagnose",
-    "_install",
-    "_transport.verify",
-    "__init__",
-    "_command.explanations",
-    "_command.fix",
-    "_command.doctor",
-    "_command.terminal",
-    "_command.report",
-    "_command.cli",
-    "_command.demo",
-    "__main__",
 )
 # The parts of the simulated LangSmith are tested with it.
 SEPARATE = "testing"
 HTTP = {"requests", "urllib3", "httpx", "httpx2", "aiohttp", "langsmith._httpx"}
-# A base class, the hooks that a client carries, the transports, the clients, the demo.
+# A base class, the transports, the clients, the demo.
 SPEAK_HTTP = {
     "errors",
-    "_transport.hook",
-    "_transport.auth",
-    "_transport.requests_driver",
-    "_transport.httpx_driver",
+    "_transport",
     "_client",
     "_async_client",
-    "_traces.replay",
+    "_traces",
     "_command.demo",
 }
 READ_THE_MACHINE = {
@@ -103,8 +52,6 @@ READ_THE_MACHINE = {
     "_command.cli",
     "_command.demo",
 }
-# Of the rooms of the settings, the only one that a client needs before a refusal.
-EARLY_SETTINGS = {"_settings", "_settings.construction"}
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 CHANGE_THE_DISK = {"tempfile", "write_text", "write_bytes", "rename", "unlink", "chmod"}
 # A `.env`, the folder of saved traces, and a folder of the demo's own: see SECURITY.md.
@@ -142,18 +89,24 @@ PUBLIC = {
     "diagnose",
     "install",
 }
-modules = pytest.mark.parametrize("module", ORDER)
+LONGEST_FILE, LONGEST_FUNCTION = 350, 40
+
+
+def name_of(path: Path) -> str:
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = sorted(name for p in PACKAGE.rglob("*.py") if (name := name_of(p)))
+OURS = [name for name in MODULES if name.partition(".")[0] != SEPARATE]
+modules = pytest.mark.parametrize("module", OURS)
+packages = pytest.mark.parametrize("package", [n for n in ORDER if (PACKAGE / n).is_dir()])
 
 
 def tree_of(module: str) -> ast.Module:
     path = PACKAGE / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def name_of(path: Path) -> str:
-    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    return name.removesuffix(".__init__")
 
 
 def at_loading(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -170,19 +123,24 @@ def at_loading(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def imported(nodes: Iterator[ast.stmt] | Iterator[ast.AST]) -> Iterator[str]:
-    """The full names of the modules that import statements name."""
+    """The full names of what import statements name: modules, or names in modules."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def own(names: Iterator[str]) -> set[str]:
-    """Those of this package, by their short names."""
-    inside = (name.partition(".") for name in names)
-    return {rest or "__init__" for first, _, rest in inside if first == "safe_langsmith"}
+    """The modules of this package among them, by their short names."""
+    found = set()
+    for name in names:
+        first, _, rest = name.partition(".")
+        if first == "safe_langsmith":
+            parent = rest.rpartition(".")[0]
+            found.add(rest if rest in MODULES else parent or "__init__")
+    return found
 
 
 def is_one_of(name: str, packages: set[str]) -> bool:
@@ -190,16 +148,56 @@ def is_one_of(name: str, packages: set[str]) -> bool:
 
 
 def test_every_module_has_its_place() -> None:
-    names = {name_of(path) for path in PACKAGE.rglob("*.py")}
-    assert {name for name in names if not is_one_of(name, {SEPARATE})} == set(ORDER)
+    assert {name.partition(".")[0] for name in OURS} == set(ORDER)
 
 
 @modules
-def test_imports_go_up_only(module: str) -> None:
-    above = {*ORDER[: ORDER.index(module)]}
-    if module == "_command.demo":
-        above.add(SEPARATE)
-    assert own(imported(at_loading(tree_of(module).body))) <= above
+def test_imports_go_down_only(module: str) -> None:
+    """Between packages; also those within functions, and those for type checkers."""
+    package = module.partition(".")[0]
+    below = set(ORDER[ORDER.index(package) + 1 :])
+    used = {n.partition(".")[0] for n in own(imported(ast.walk(tree_of(module))))}
+    assert used - {package, SEPARATE} <= below
+
+
+@packages
+def test_a_package_lists_its_modules(package: str) -> None:
+    """Its docstring says what it is for, and names its modules in their order."""
+    text = ast.get_docstring(tree_of(package), clean=False) or ""
+    listed = re.findall(r"^    (\w+)  +\S", text, re.MULTILINE)
+    files = {p.stem for p in (PACKAGE / package).iterdir() if p.suffix == ".py"}
+    folders = {p.parent.name for p in (PACKAGE / package).glob("*/__init__.py")}
+    assert set(listed) == (files - {"__init__"}) | folders
+    for place, name in enumerate(listed):
+        parts = [m for m in OURS if is_one_of(m, {f"{package}.{name}"})]
+        trees = (ast.walk(tree_of(m)) for m in parts)
+        used = {n for tree in trees for n in own(imported(tree))}
+        inside = {n.split(".")[1] for n in used if n.startswith(f"{package}.")}
+        assert inside <= {*listed[:place], name}, name
+
+
+def test_no_module_is_part_of_a_cycle() -> None:
+    """Not even for types. Within a package the listing above says so; this is for all."""
+    left = {module: own(imported(ast.walk(tree_of(module)))) - {module} for module in OURS}
+    while free := [module for module, used in left.items() if not used & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left
+
+
+@modules
+def test_files_and_functions_are_short(module: str) -> None:
+    tree = tree_of(module)
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    long = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, functions)
+        and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
+        and node.args.kwonlyargs == []  # the signature of a constructor is the SDK's
+    }
+    assert not long
+    assert max(getattr(n, "end_lineno", 0) for n in tree.body) <= LONGEST_FILE
 
 
 @modules
@@ -213,7 +211,7 @@ def test_the_simulated_langsmith_is_for_the_demo_alone(module: str) -> None:
 @modules
 def test_the_decision_knows_no_http_library(module: str) -> None:
     found = {n for n in imported(at_loading(tree_of(module).body)) if is_one_of(n, HTTP)}
-    assert module in SPEAK_HTTP or not found
+    assert is_one_of(module, SPEAK_HTTP) or not found
 
 
 def reads_of_the_machine(tree: ast.Module) -> Iterator[str]:
@@ -225,7 +223,8 @@ def reads_of_the_machine(tree: ast.Module) -> Iterator[str]:
                 yield name
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "open":
             yield ast.unparse(node)
-    yield from (n for n in imported(ast.walk(tree)) if is_one_of(n, {"pathlib", "dotenv"}))
+    names = imported(ast.walk(tree))
+    yield from (n for n in names if is_one_of(n, {"pathlib", "dotenv"}))
 
 
 @modules
@@ -236,7 +235,7 @@ def test_one_room_reads_environment_and_disk(module: str) -> None:
 
 def test_that_room_is_seen_to_read() -> None:
     """The test above would find it."""
-    rooms = [module for module in ORDER if is_one_of(module, {"_settings"})]
+    rooms = [module for module in OURS if is_one_of(module, {"_settings"})]
     found = {read for room in rooms for read in reads_of_the_machine(tree_of(room))}
     assert {"os.environ", "pathlib", "dotenv"} <= found
     assert not list(reads_of_the_machine(tree_of("_settings.sources")))
@@ -267,20 +266,11 @@ def loaded_with(module: str) -> set[str]:
 
 def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
     early = loaded_with("__init__")
-    assert early >= {"__init__", "_client", "_settings", "errors"}
-    late = {
-        "_diagnosis",
-        "_decision.protocol",
-        "_decision.checks",
-        "_decision.resolve",
-        "_transport.settle",
-        "_transport.wire",
-        "_transport.requests_driver",
-        "_transport.httpx_driver",
-        "_knowledge.notebook",
-    }
-    assert not early & {*late, "_traces.lost", "_traces.saved", "_traces.replay"}
-    assert {m for m in early if is_one_of(m, {"_settings"})} == EARLY_SETTINGS
+    assert early >= {"__init__", "_client", "errors", "_transport.hook"}
+    assert not [m for m in early if is_one_of(m, {"_decision", "_traces", "_command"})]
+    of_settings = {m for m in early if is_one_of(m, {"_settings"})}
+    assert of_settings == {"_settings.construction"}
+    assert not early & {"_diagnosis", "_transport.settle", "_transport.requests_driver"}
     for module in early:
         names = imported(at_loading(tree_of(module).body))
         assert not [n for n in names if is_one_of(n, LATE)], module

@@ -1,1 +1,10 @@
-"""The `safe-langsmith` command."""
+"""The `safe-langsmith` command. Each module uses only those above it.
+
+terminal      how wide it is, and what it can show
+explanations  the text of each error code
+demo          each cause, with the plain client and with ours
+fix           writes what was shown to be right into the `.env`
+doctor        the report, as data
+report        the report, as text
+cli           the commands
+"""

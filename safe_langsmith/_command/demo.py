@@ -23,7 +23,7 @@ from langsmith.utils import LangSmithError
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnosis import Code
 from safe_langsmith._policy import Policy
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 _WIDTH = 80
@@ -272,7 +272,7 @@ def _clean_machine() -> Iterator[Path]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        clear_sdk_caches()
+        clear_caches()
 
 
 def _forget_settings() -> None:
@@ -282,7 +282,7 @@ def _forget_settings() -> None:
             del os.environ[name]
     # Some systems name a proxy elsewhere too.
     os.environ["NO_PROXY"] = "*"
-    clear_sdk_caches()
+    clear_caches()
 
 
 class _LogLines(logging.Handler):

@@ -18,15 +18,10 @@ from safe_langsmith._diagnosis import Code, Diagnosis, Finding, explain_command
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._knowledge.operations import permission_for
-from safe_langsmith._settings import (
-    Machine,
-    Setting,
-    Settings,
-    Setup,
-    read_destinations,
-    read_machine,
-    remembered,
-)
+from safe_langsmith._settings.conflicts import remembered
+from safe_langsmith._settings.machine import Machine, read_machine
+from safe_langsmith._settings.sources import Setting, Settings, Setup
+from safe_langsmith._settings.tracing import read_destinations
 from safe_langsmith._transport.settle import read_settings, unasked
 
 SCHEMA_VERSION = 1

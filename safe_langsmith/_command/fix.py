@@ -21,7 +21,7 @@ from safe_langsmith._diagnosis import Diagnosis, Fix
 from safe_langsmith._knowledge.hosts import is_official, region_of_web, shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings.construction import NAMES, NAMESPACES
 from safe_langsmith._settings.dotenv_file import (
     LARGEST_FILE,
@@ -144,13 +144,13 @@ def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
         in_file = {n: v for n, v in in_file.items() if not n.endswith("_ENDPOINT")}
     new = {n: v for n, v in in_file.items() if n not in os.environ}
     os.environ.update(new)
-    clear_sdk_caches()
+    clear_caches()
     try:
         yield
     finally:
         for name in new:
             del os.environ[name]
-        clear_sdk_caches()
+        clear_caches()
 
 
 def _writable(path: Path | None, *, named: bool, fixes: tuple[Fix, ...]) -> Path:

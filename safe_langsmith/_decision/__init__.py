@@ -1,1 +1,10 @@
-"""Why was a request rejected, and what may be done? No network, clock, or files."""
+"""Why was a request rejected, and what may be done?
+
+No network, clock, or files: generators that ask for what they need. Each module uses only
+those above it.
+
+    protocol  the words: a rejected request, a question to the server, its answer
+    case      one rejected request under investigation, and what a repair may do
+    checks    one module for each group of causes; `CHECKS` is the order of decision
+    resolve   from a rejection to a verdict: runs the checks, and repairs
+"""

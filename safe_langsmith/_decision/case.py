@@ -31,7 +31,8 @@ from safe_langsmith._knowledge.hosts import (
 )
 from safe_langsmith._knowledge.keys import kind_of
 from safe_langsmith._knowledge.operations import is_uuid
-from safe_langsmith._settings import Mention, Setting, Settings, Setup
+from safe_langsmith._settings.sources import Setting, Settings, Setup
+from safe_langsmith._settings.unread import Mention
 
 
 @dataclass(frozen=True, slots=True)

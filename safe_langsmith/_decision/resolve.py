@@ -46,7 +46,8 @@ from safe_langsmith._knowledge.hosts import (
 from safe_langsmith._knowledge.keys import can_be_sent, clean, kind_of, mask, scrub
 from safe_langsmith._knowledge.operations import operation
 from safe_langsmith._policy import Policy
-from safe_langsmith._settings import Setting, Setup, disagreements
+from safe_langsmith._settings.conflicts import disagreements
+from safe_langsmith._settings.sources import Setting, Setup
 
 _MOST_REPAIRS = 3
 # These depend on what was asked, so they answer the same operation alone.

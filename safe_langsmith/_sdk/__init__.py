@@ -1,1 +1,14 @@
-"""The only place that touches langsmith's private names."""
+"""The only place that touches langsmith's private names.
+
+Each has a fallback, so a release without one of them costs a feature and nothing else.
+Each module uses only those above it.
+
+    fork       no import while the process forks; a working thread pool in the child
+    guard      stepping aside, so that a bug of ours costs nobody an answer
+    modules    what comes from langsmith's modules: httpx, profiles, caches, adapters
+    warn       warnings of the SDK's constructors point at the line of the caller
+    names      every private name: since when, what it is for, what is missing without it
+    overrides  the private methods of the clients that call us
+    resources  the generated clients behind `client.runs` and its neighbors
+    clients    what a client holds, and how to change it
+"""

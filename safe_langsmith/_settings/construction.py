@@ -8,10 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
-
-from langsmith._internal import _profiles
 
 from safe_langsmith._knowledge.access import Access
 
@@ -20,14 +17,6 @@ NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
 NAMESPACES = ("LANGSMITH", "LANGCHAIN")
 # Each of the variables that the SDK's client reads.
 _VARIABLES = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
-
-# The SDK's warnings name the first line outside of its own folder, and a line of ours is
-# none of the caller's. Before langsmith 0.14.15 nothing reads this.
-_OURS = f"{Path(__file__).parent.parent}{os.sep}"
-_profiles._PACKAGE_DIR = (  # type: ignore[assignment]
-    getattr(_profiles, "_PACKAGE_DIR", _OURS),
-    _OURS,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +28,7 @@ class AtConstruction:
 
     held: Access
     arguments: frozenset[str]
-    environ: Mapping[str, str] = field(repr=False)
+    environ: tuple[tuple[str, str], ...] = field(repr=False)
     profile: tuple[str | None, str | None] = (None, None)
 
 
@@ -49,6 +38,6 @@ def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstructio
     Reads six variables and no file, so that it costs next to nothing.
     """
     given = frozenset(n for n, value in arguments.items() if value is not None)
-    environ = {n: v for n in _VARIABLES if (v := os.environ.get(n))}
+    environ = tuple((n, v) for n in _VARIABLES if (v := os.environ.get(n)))
     chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
     return AtConstruction(held, given, environ, chosen)

@@ -10,10 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from langsmith._internal import _profiles
-
 from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
+from safe_langsmith._sdk.modules import expiry_of, load_profile, profile_path
 from safe_langsmith._settings.dotenv_file import read_bytes, short
 from safe_langsmith._settings.releases import advice, installed
 from safe_langsmith._settings.sources import Login, Setting, Settings, Source
@@ -46,7 +45,7 @@ def read_profile(name: str | None, config_path: str | None) -> Profile:
     place = {} if config_path is None else {"config_path": config_path}
     chosen = place if name is None else {**place, "profile": name}
     try:
-        path = _profiles._profile_config_path(**place)
+        path = profile_path(**place)
         if path is None or not path.exists():
             return _missing(path, config_path)
     except (OSError, ValueError) as error:
@@ -57,8 +56,8 @@ def read_profile(name: str | None, config_path: str | None) -> Profile:
     if why:
         return _noted(known_as, why, "bad")
     try:
-        found = _profiles.load_profile_client_config(**chosen)
-        state = found.profile_state
+        found = load_profile(**chosen)
+        state = getattr(found, "profile_state", None)
         if state is None:
             return _without_profile(data, name, known_as)
         return _as_profile(found, state.profile_name, known_as, data["profiles"])
@@ -119,7 +118,7 @@ def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -
 
 
 def _as_profile(
-    found: _profiles.ProfileClientConfig,
+    found: Any,
     name: str,
     known_as: str,
     profiles: Mapping[str, Any],
@@ -167,5 +166,5 @@ def _is_over(expires_at: object) -> bool:
     """Whether this time has passed; False where it is none."""
     parsed = None
     if isinstance(expires_at, str):
-        parsed = _profiles._parse_profile_expires_at(expires_at)
-    return parsed is not None and parsed <= datetime.now(timezone.utc)
+        parsed = expiry_of(expires_at)
+    return bool(parsed is not None and parsed <= datetime.now(timezone.utc))

@@ -137,7 +137,7 @@ def _trace(
         return Setting(value, Source("argument", "api_urls"))
     if argument in born.arguments:
         return Setting(value, Source("argument", argument))
-    at_birth = part(settings_in(born.environ, "environment"), name)
+    at_birth = part(settings_in(dict(born.environ), "environment"), name)
     # httpx quotes what no address may hold.
     same = value is not None and unquote(value) == at_birth.value
     if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):

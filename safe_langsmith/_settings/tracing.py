@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from langsmith import utils as ls_utils
-from langsmith._internal import _context
-from langsmith.run_trees import _get_write_replicas_from_env
-
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._settings.sdk_cache import remembered_project
+from safe_langsmith._sdk.modules import (
+    destinations_in_environment,
+    remembered_project,
+    remembered_variable,
+    tracing_forced,
+)
 from safe_langsmith._settings.sources import PassedOver, Setting, Source
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
@@ -46,7 +47,7 @@ def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
 def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]:
     """Whether tracing is on, why, what was passed over, and what is odd about it."""
     found = [(n, os.environ[n]) for n in _SWITCH if _is_set(n)]
-    forced = _context._GLOBAL_TRACING_ENABLED
+    forced = tracing_forced()
     if forced is not None:
         state = forced if isinstance(forced, str) else "on" if forced else "off"
         source = Source("environment", "langsmith.configure(enabled=...)")
@@ -65,8 +66,8 @@ def read_destinations() -> tuple[str, ...]:
         ValueError: If it is set, and the SDK makes nothing of it.
         LangSmithUserError: If it cannot stand beside an endpoint.
     """
-    replicas = _get_write_replicas_from_env()
-    if not replicas and ls_utils.get_env_var("RUNS_ENDPOINTS"):
+    replicas = destinations_in_environment()
+    if not replicas and remembered_variable("RUNS_ENDPOINTS", None):
         raise ValueError("it is set, and the SDK finds no destination in it")
     found = (replica.get("api_url") for replica in replicas)
     return tuple(shown(url) for url in found if url)

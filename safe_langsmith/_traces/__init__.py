@@ -1,1 +1,6 @@
-"""Traces that were rejected: reported once, saved, and replayed."""
+"""Traces that were rejected: reported once, saved, and replayed.
+
+lost    what happens when a batch is rejected for good
+saved   the files that the SDK saves batches in
+replay  sends them
+"""

@@ -14,16 +14,16 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from langsmith.utils import LangSmithError, LangSmithExceptionGroup
 
 from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._sdk.clients import endpoint_of, failed_traces_folder, save_trace
+from safe_langsmith._transport.flights import FLIGHTS
+from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith.errors import AccessDeniedError
-
-if TYPE_CHECKING:
-    from safe_langsmith._client import SafeClient
 
 logger = logging.getLogger("safe_langsmith")
 
@@ -43,55 +43,52 @@ _SDK_LINES = {
 _DISTINCT_ERRORS = 20
 
 
-def sends_traces(method: str, path: str, kwargs: Mapping[str, Any]) -> bool:
-    """Whether a request is the SDK's own way to send runs or their feedback.
-
-    In the background it says with each batch what that holds; runs that are sent one by
-    one are known by their address.
-    """
-    return "_context" in kwargs or bool(_SINGLE.fullmatch(f"{method} {path}"))
-
-
-def refused(
-    client: SafeClient, error: AccessDeniedError, path: str, request: Mapping[str, Any]
+def note_rejected(
+    owner: Owner,
+    error: AccessDeniedError,
+    asked: tuple[str, str],
+    request: Mapping[str, Any],
 ) -> None:
-    """Deal with a trace that was refused for good: say it once, and save it if wanted.
+    """Deal with a rejected request, if it sends traces: log it once, and save the batch.
 
     The SDK saves what it sends to ``/runs/multipart``; ``/runs/batch`` is saved here.
+    ``asked``: method and path.
     """
+    method, path = asked
+    if getattr(_here, "replaying", False):
+        return  # it is saved already, and the caller is told
+    is_batch = path.endswith(("/runs/batch", "/runs/multipart"))
+    if not is_batch and not _SINGLE.fullmatch(f"{method} {path}"):
+        return
     _quiet_the_sdk()
     diagnosis = error.diagnosis
     what = (diagnosis.code, diagnosis.key, diagnosis.endpoint, diagnosis.workspace_id)
-    if client._ledger.is_news(what, client.policy.cooldown_s):
-        logger.warning("%s", _line(client, error))
-    folder, body = client._failed_traces_dir, request.get("data")
-    if folder and path.endswith("/runs/batch") and isinstance(body, bytes):
-        kind = {"Content-Type": "application/json"}
+    if FLIGHTS.is_news(what, state_of(owner).policy.cooldown_s):
+        logger.warning("%s", _line(owner, error))
+    body = request.get("data")
+    if path.endswith("/runs/batch") and isinstance(body, bytes):
+        headers = addressed(owner, {"Content-Type": "application/json"}, path)
         with as_refused():
-            client._write_trace_to_fallback_dir(
-                folder,
-                body,
-                endpoint="runs/batch",
-                headers=addressed(client, kind, path),
-                max_bytes=client._failed_traces_max_bytes,
-            )
+            save_trace(owner, body, headers, "runs/batch")
+    if method == "PATCH":  # the SDK shows these to nobody but the caller
+        state_of(owner).lost.extend(bare(error))
 
 
-def _line(client: SafeClient, error: AccessDeniedError) -> str:
+def _line(owner: Owner, error: AccessDeniedError) -> str:
     """What is wrong with the traces, and the fix, in one line."""
-    folder, diagnosis = client._failed_traces_dir, error.diagnosis
+    folder, diagnosis = failed_traces_folder(owner)[0], error.diagnosis
     if not folder:
         return in_one_line(diagnosis, "Traces are lost until this is fixed")
     send = f"then send them: safe-langsmith replay {folder}"
     return in_one_line(diagnosis, "Traces are saved and not sent until this is fixed", send)
 
 
-def addressed(client: SafeClient, headers: Mapping[str, str], url: str) -> dict[str, str]:
+def addressed(owner: Owner, headers: Mapping[str, str], url: str) -> dict[str, str]:
     """The headers for the file of a batch, with its destination if that is a further one.
 
     The client's own endpoint is not named: after a repair it may be another one.
     """
-    if not url.startswith("http") or url.startswith(f"{client.api_url}/"):
+    if not url.startswith("http") or url.startswith(f"{endpoint_of(owner)}/"):
         return dict(headers)
     return {**headers, DESTINATION: shown(url.partition("/runs/")[0])}
 
@@ -109,6 +106,16 @@ def as_refused() -> Iterator[None]:
         yield
     finally:
         _here.refused = False
+
+
+@contextmanager
+def replaying() -> Iterator[None]:
+    """Within, rejected batches of this thread are neither logged nor saved."""
+    _here.replaying = True
+    try:
+        yield
+    finally:
+        _here.replaying = False
 
 
 def _quiet_the_sdk() -> None:

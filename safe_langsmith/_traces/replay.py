@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import langsmith
 import requests
 import urllib3
-from langsmith.client import _LangSmithHttpAdapter
 from langsmith.utils import (
     LangSmithConflictError,
     LangSmithConnectionError,
@@ -39,12 +39,13 @@ from tenacity import (
 
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
+from safe_langsmith._sdk.clients import destinations_of
+from safe_langsmith._sdk.modules import retries_by_itself
+from safe_langsmith._traces.lost import replaying
 from safe_langsmith._traces.saved import Batch, UnsentError, read
-from safe_langsmith._transport.wire import last_answer, reply_of
+from safe_langsmith._transport.budget import last_answer
+from safe_langsmith._transport.messages import reply_of
 from safe_langsmith.errors import AccessDeniedError
-
-if TYPE_CHECKING:
-    from safe_langsmith._client import SafeClient
 
 _NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
 _ATTEMPTS = 3
@@ -75,7 +76,7 @@ class Replay:
 
 
 def replay(
-    client: SafeClient,
+    client: langsmith.Client,
     directory: str | os.PathLike[str],
     on_progress: Callable[[int, int], object] | None,
 ) -> Replay:
@@ -83,14 +84,14 @@ def replay(
     folder = Path(directory)
     if not folder.is_dir():
         raise NotADirectoryError(f"there is no folder {str(folder)!r}")
-    with _alone(folder), _sent_once(client.session):
+    with _alone(folder), _sent_once(client.session), replaying():
         # Their names begin with the time, so the oldest comes first.
         files = sorted(f for f in folder.iterdir() if _NAME.fullmatch(f.name))
         return _send_files(client, files, on_progress)
 
 
 def _send_files(
-    client: SafeClient,
+    client: langsmith.Client,
     files: list[Path],
     on_progress: Callable[[int, int], object] | None,
 ) -> Replay:
@@ -110,7 +111,7 @@ def _send_files(
     return Replay(sent, left, error)
 
 
-def _send_file(client: SafeClient, file: Path, hopeless: set[str]) -> None:
+def _send_file(client: langsmith.Client, file: Path, hopeless: set[str]) -> None:
     """Send the batch in a file and remove that.
 
     ``hopeless``: destinations that take nothing at the moment; may be added to.
@@ -160,7 +161,7 @@ def _name_now(file: Path) -> str:
 # --- sending ------------------------------------------------------------------------------
 
 
-def _send(client: SafeClient, batch: Batch) -> None:
+def _send(client: langsmith.Client, batch: Batch) -> None:
     """Send a batch."""
     try:
         _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
@@ -170,7 +171,7 @@ def _send(client: SafeClient, batch: Batch) -> None:
         raise _reason(error) from None
 
 
-def _was_taken(client: SafeClient, batch: Batch, file: Path) -> bool:
+def _was_taken(client: langsmith.Client, batch: Batch, file: Path) -> bool:
     """Ask LangSmith whether it took a batch, whose file tells when that was sent.
 
     It takes all of one or nothing, so the first record stands for the whole.
@@ -195,7 +196,7 @@ def _was_taken(client: SafeClient, batch: Batch, file: Path) -> bool:
         raise UnsentError(why + hint, error=unsent.error) from None
 
 
-def _is_there(client: SafeClient, batch: Batch) -> bool:
+def _is_there(client: langsmith.Client, batch: Batch) -> bool:
     """Whether LangSmith shows the first record of a batch."""
     kind, record_id = batch.first
     path = f"{'feedback' if kind == 'feedback' else 'runs'}/{record_id}"
@@ -210,7 +211,7 @@ def _is_there(client: SafeClient, batch: Batch) -> bool:
 
 
 def _request(
-    client: SafeClient,
+    client: langsmith.Client,
     method: Any,
     batch: Batch,
     path: str,
@@ -241,11 +242,11 @@ def _request(
     return again(once)
 
 
-def _place(client: SafeClient, destination: str) -> tuple[str, dict[str, str]]:
+def _place(client: langsmith.Client, destination: str) -> tuple[str, dict[str, str]]:
     """Where a batch goes, and with which key; only where this client is set up to send."""
     if destination in ("", shown(client.api_url)):
         return client.api_url, {}
-    for url, key in client._write_api_urls.items():
+    for url, key in destinations_of(client).items():
         if shown(url) == destination:
             return url, {"x-api-key": key or ""}
     why = f"it was meant for {shown(destination)}: set LANGSMITH_ENDPOINT to that"
@@ -333,7 +334,7 @@ def _sent_once(session: requests.Session) -> Iterator[None]:
     before = session.adapters
     with contextlib.closing(HTTPAdapter(max_retries=0)) as once:
         session.adapters = OrderedDict(
-            (prefix, _Once(a, once) if isinstance(a, _LangSmithHttpAdapter) else a)
+            (prefix, _Once(a, once) if retries_by_itself(a) else a)
             for prefix, a in before.items()
         )
         try:
@@ -345,7 +346,7 @@ def _sent_once(session: requests.Session) -> Iterator[None]:
 class _Once(BaseAdapter):
     """Sends without repetition on the thread that made it; on others as before."""
 
-    def __init__(self, before: HTTPAdapter, once: HTTPAdapter) -> None:
+    def __init__(self, before: BaseAdapter, once: HTTPAdapter) -> None:
         super().__init__()
         self._before = before
         self._once = once

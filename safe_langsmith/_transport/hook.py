@@ -1,94 +1,99 @@
-"""The hook on a client's session: it sees each answer before the SDK does.
+"""The hook on a client's session: it sees each response before the SDK does.
 
-This runs for every request, so it only tells what may be a refusal from what is none.
+This runs for every request, so it only tells what may be a rejection from what is none.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 
-from safe_langsmith._knowledge.access import came_as_get, lets_in, may_be_refusal
-
-if TYPE_CHECKING:
-    from safe_langsmith._client import SafeClient
-
-
-# Under this name the hooks of a request hold the request that was redirected first.
-REDIRECTED = "safe_langsmith.redirected"
+from safe_langsmith._knowledge.access import lets_in
+from safe_langsmith._sdk.clients import headers_of, key_of, workspace_of
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.guard import PassedOn, step_aside
+from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.responses import REDIRECTED, is_suspect
 
 
 class Hook:
-    """A response hook of `requests`, which may put another response in the place of one.
+    """A response hook of `requests`, which may put another response in place of one.
 
     It holds its client weakly, for a session may outlive the client.
     """
 
-    __slots__ = ("client",)
+    __slots__ = ("owner",)
 
-    def __init__(self, client: SafeClient) -> None:
-        self.client = weakref.ref(client)
+    def __init__(self, owner: Owner) -> None:
+        self.owner = weakref.ref(owner)
 
     def __call__(
         self, response: requests.Response, **kwargs: Any
     ) -> requests.Response | None:
-        client = self.client()
-        if client is None:
+        try:
+            return self._look(response, kwargs)
+        except PassedOn as passed:
+            error = passed.error
+        except Exception as ours:
+            step_aside("look at a response", ours)
             return None
-        status = response.status_code
-        if 300 <= status < 400:
-            # requests makes a copy for where it is sent on to; copies share their hooks.
-            response.request.hooks.setdefault(REDIRECTED, response.request)  # type: ignore[arg-type]
+        raise error
+
+    def _look(
+        self, response: requests.Response, kwargs: dict[str, Any]
+    ) -> requests.Response | None:
+        owner, status = self.owner(), response.status_code
+        if owner is None or owner._safe is None:
             return None
         request = response.request
-        kind = response.headers.get("Content-Type", "")
-        if may_be_refusal(status, kind, response.url) or (
-            REDIRECTED in request.hooks and lost_its_method(request)
-        ):
-            return client._settle(response, kwargs)
-        worked = client._ledger.worked
+        if 300 <= status < 400:
+            # requests makes a copy for where it is sent on to; copies share their hooks.
+            request.hooks.setdefault(REDIRECTED, request)  # type: ignore[arg-type]
+            return None
+        if is_suspect(response):
+            with no_fork:
+                from safe_langsmith._transport.requests_driver import answer
+
+            return answer(owner, response, kwargs) if self._is_ours(request) else None
+        worked = owner._safe.worked
         # Only what is written may go to replicas, with keys of their own; what is read
-        # need not be looked at any more once the client's own are known to work.
-        if (
-            request.method == "GET"
-            and hash((client._api_key, client._workspace_id)) in worked
-        ):
+        # need not be looked at anymore once the client's own are known to work.
+        if request.method == "GET" and hash((key_of(owner), workspace_of(owner))) in worked:
             return None
         if lets_in(status, response.url):
             headers = request.headers
             worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return None
 
+    def _is_ours(self, request: requests.PreparedRequest) -> bool:
+        """Whether the SDK made this request with this client.
 
-def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The request that the SDK made, if this is what requests made of it for a redirect.
-
-    Copies of a request share its hooks; `Hook` puts the first one there.
-    """
-    first: Any = request.hooks.get(REDIRECTED)
-    return first or request
-
-
-def lost_its_method(request: requests.PreparedRequest) -> bool:
-    """Whether this is what a redirect to another host has left of a request."""
-    first = first_request(request)
-    before, after = ((one.method or "", one.url or "") for one in (first, request))
-    return came_as_get(before, after)
+        A caller's session may serve other hosts and other clients. The SDK marks its
+        requests with its User-Agent; and of several clients on one session, the one that
+        holds the key comes first.
+        """
+        owner: Any = self.owner()
+        if request.headers.get("User-Agent") != headers_of(owner).get("User-Agent"):
+            return False
+        hooks = [h for h in owner.session.hooks["response"] if isinstance(h, Hook)]
+        owners = [other for h in hooks if (other := h.owner()) is not None]
+        key = request.headers.get("x-api-key")
+        return next((o for o in owners if key_of(o) == key), owners[0]) is owner
 
 
-def attach(client: SafeClient) -> None:
+def attach(owner: Any) -> None:
     """Put a hook on the client's session, and take it off when the client goes."""
-    hook = Hook(client)
-    hooks = getattr(client.session, "hooks", None)
+    hook = Hook(owner)
+    hooks = getattr(owner.session, "hooks", None)
     if not isinstance(hooks, dict):
         return  # a stand-in for a session, as in a caller's tests
     present = hooks.get("response") or []
     hooks["response"] = [present] if callable(present) else list(present)
     hooks["response"].append(hook)
     # The caller's own session outlives the client.
-    weakref.finalize(client, _detach, client.session, hook).atexit = False
+    weakref.finalize(owner, _detach, owner.session, hook).atexit = False
 
 
 def _detach(session: requests.Session, hook: Hook) -> None:

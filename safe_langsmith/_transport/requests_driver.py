@@ -1,43 +1,58 @@
-"""The transport for `requests`: send what a refused request needs to come to its end.
+"""The transport for `requests`: send what a rejected request needs to come to its end.
 
-Only imported once something was refused.
+Only imported once something was rejected.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import requests
-from langsmith._internal._multipart import RewindableMultipartBody
-from langsmith.client import _LangSmithHttpAdapter
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from requests.utils import get_netrc_auth, rewind_body
 from tenacity import Retrying
 
-from safe_langsmith._decision.protocol import (
-    Answer,
-    Probe,
-    ProbeAll,
-    Refusal,
-    Reply,
-    Resend,
-    Unreachable,
-)
+from safe_langsmith._decision.protocol import Answer, Probe, ProbeAll, Resend, Unreachable
 from safe_langsmith._decision.resolve import never_sendable, no_address, no_tunnel
 from safe_langsmith._diagnosis import Diagnosis
-from safe_langsmith._knowledge.access import Access, is_sure_refusal
+from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import origin, same_origin
-from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
-from safe_langsmith._settings import as_sent
-from safe_langsmith._transport.hook import Hook, first_request, lost_its_method
-from safe_langsmith._transport.ledger import retold
+from safe_langsmith._knowledge.keys import mask
+from safe_langsmith._sdk.clients import (
+    destinations_of,
+    endpoint_of,
+    given_headers,
+    key_of,
+    timeouts_of,
+    workspace_of,
+)
+from safe_langsmith._sdk.guard import PassedOn, step_aside
+from safe_langsmith._sdk.modules import retries_by_itself
+from safe_langsmith._settings.reading import as_sent
+from safe_langsmith._transport.budget import (
+    Clock,
+    ask_all,
+    do_blocking,
+    no_answer,
+    pauses,
+    probe_retries,
+    too_long,
+    unchecked,
+)
+from safe_langsmith._transport.flights import retold
+from safe_langsmith._transport.messages import (
+    probe_headers,
+    reply_of,
+    target_of,
+    tunnel_refusal,
+)
+from safe_langsmith._transport.owner import Owner, state_of
+from safe_langsmith._transport.requests_exchange import RequestsExchange, pieces_of
+from safe_langsmith._transport.responses import FOUND
 from safe_langsmith._transport.settle import (
     Work,
     Works,
@@ -46,294 +61,153 @@ from safe_langsmith._transport.settle import (
     record,
     settle,
 )
-from safe_langsmith._transport.wire import (
-    BODY_LIMIT,
-    Clock,
-    access_of,
-    ask_all,
-    cut,
-    do_blocking,
-    moved_on,
-    no_answer,
-    probe_headers,
-    probe_retries,
-    refused_reply,
-    reply_of,
-    resend_retries,
-    resent_headers,
-    secrets_in,
-    target_of,
-    text_of,
-    tie,
-    too_long,
-    tunnel_refusal,
-    unchecked,
-)
 from safe_langsmith.errors import AccessDeniedError, error_for
-
-if TYPE_CHECKING:
-    from safe_langsmith._client import SafeClient
 
 T = TypeVar("T")
 
 
 def answer(
-    client: SafeClient, response: requests.Response, kwargs: Mapping[str, Any]
+    owner: Owner, response: requests.Response, kwargs: Mapping[str, Any]
 ) -> requests.Response | None:
-    """Deal with an answer that may be a refusal.
+    """See a rejected request to its end.
 
-    Returns the response to hand on, or None to leave the answer as it is.
-
-    Raises:
-        AccessDeniedError: If it is a refusal that cannot be repaired.
+    Returns the response to hand on instead, or None. What could not be repaired is left
+    on the response, under `FOUND`; the SDK raises its own error for that, which ours
+    replaces.
     """
-    if not _is_ours(client, response.request):
-        return None
-    exchange = RequestsExchange(client, response, kwargs)
+    exchange = RequestsExchange(owner, response, kwargs)
     if not exchange.reply().is_refusal:
         return None
-    settled = _settled_trace if exchange.is_trace else _settled
-    diagnosis = settled(client, exchange)
-    if diagnosis is not None:
-        exchange.response.close()
-        raise exchange.error(diagnosis)
-    return exchange.response
-
-
-def _settled(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None:
-    """See a refused request to its end; None if it was answered."""
-    with RequestsWire(client, exchange, Clock(client.policy.budget_s)) as wire:
-        return wire.drive(settle(client, exchange))
-
-
-def _settled_trace(client: SafeClient, exchange: RequestsExchange) -> Diagnosis | None:
-    """The same on the tracing path, where all refusals of a cooldown share one budget."""
-    ledger, what = client._ledger, (exchange.access, exchange.operation)
-    left, started = ledger.left_for_traces(client.policy), time.monotonic()
-    if not left and what in ledger.of_traces:
-        return replace(ledger.of_traces[what], resolved=False)
+    vars(response)[FOUND] = None
+    diagnosis = None
     try:
-        with RequestsWire(client, exchange, Clock(left, shared=True)) as wire:
-            found = wire.drive(settle(client, exchange))
+        settled = _settled_trace if exchange.is_trace else _settled
+        diagnosis = settled(owner, exchange)
+    except PassedOn:
+        raise
+    except Exception as error:
+        step_aside("find out why a request was rejected", error)
+        if exchange.response is response or exchange.reply().is_refusal:
+            return None
+    if diagnosis is None:
+        # What the SDK makes of the new response is its affair.
+        vars(exchange.response)[FOUND] = None
+        return exchange.response
+    found = retold(diagnosis, exchange.operation, exchange.response.status_code)
+    if exchange.target.path.endswith("/platform/datasets/examples/delete"):
+        # Nobody translates what this call raises.
+        raise PassedOn(_with_response(found, response))
+    vars(response)[FOUND] = found
+    if response.status_code < 400:
+        vars(response)["raise_for_status"] = partial(_raise_for, response)
+    return None
+
+
+def _raise_for(response: requests.Response) -> None:
+    """Have the SDK take for an error what is none by its status, such as a login page."""
+    raise requests.HTTPError("not an answer of the LangSmith API", response=response)
+
+
+def _with_response(found: Diagnosis, response: requests.Response) -> AccessDeniedError:
+    """A typed error that is a `requests.HTTPError` with its response, without the key."""
+    error: Any = error_for(found, instead_of=requests.HTTPError())
+    sent = response.request
+    for name in ("x-api-key", "Authorization"):
+        if name in sent.headers:
+            sent.headers[name] = mask(str(sent.headers[name])).replace("\u2026", "...")
+    error.response, error.request = response, sent
+    denied: AccessDeniedError = error
+    return denied
+
+
+def explain(
+    owner: Owner,
+    error: Exception,
+    response: requests.Response | None,
+    asked: tuple[str, str],
+    settings: Mapping[str, Any],
+) -> AccessDeniedError | requests.Response | None:
+    """The typed error behind one of the SDK's, or a response after all; None: neither.
+
+    ``response``: what the error is about. Where the hook was lost, as on another session,
+    it is made up for here. ``asked``: method and path. ``settings``: those of the request.
+    """
+    if response is None:
+        return _never_sent(owner, *asked, error)
+    if FOUND not in vars(response):
+        session: Any = owner.session  # type: ignore[attr-defined]  # it is a sync one
+        merge = getattr(session, "merge_environment_settings", None)
+        given = (settings.get(n) for n in ("stream", "verify", "cert"))
+        kwargs = merge(response.url, settings.get("proxies") or {}, *given) if merge else {}
+        kwargs["timeout"] = settings.get("timeout", timeouts_of(owner))
+        try:
+            answered = answer(owner, response, kwargs)
+        except PassedOn as passed:
+            return passed.error if isinstance(passed.error, AccessDeniedError) else None
+        if answered is not None:
+            return answered if answered.ok else None
+    found = vars(response).get(FOUND)
+    return found and error_for(found, instead_of=error)
+
+
+def _settled(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
+    """See a rejected request to its end; None if it was answered."""
+    with RequestsWire(owner, exchange, Clock(state_of(owner).policy.budget_s)) as wire:
+        return wire.drive(settle(owner, exchange))
+
+
+def _settled_trace(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
+    """The same on the tracing path, where all rejections of a cooldown share one budget."""
+    state, what = state_of(owner), (exchange.access, exchange.operation)
+    left, started = state.left_for_traces(), time.monotonic()
+    if not left and what in state.of_traces:
+        return replace(state.of_traces[what], resolved=False)
+    try:
+        with RequestsWire(owner, exchange, Clock(left, shared=True)) as wire:
+            found = wire.drive(settle(owner, exchange))
     finally:
-        ledger.spend_on_traces(time.monotonic() - started)
+        state.spend_on_traces(time.monotonic() - started)
     if found is not None:
-        ledger.of_traces[what] = found
+        state.of_traces[what] = found
     return found
 
 
-def diagnose(client: SafeClient) -> Diagnosis:
+def diagnose(owner: Owner) -> Diagnosis:
     """Check what this client may do, and repair nothing."""
-    with RequestsWire(client, None, Clock(client.policy.budget_s)) as wire:
-        return wire.drive(diagnosed(client))
+    with RequestsWire(owner, None, Clock(state_of(owner).policy.budget_s)) as wire:
+        return wire.drive(diagnosed(owner))
 
 
-def never_sent(
-    client: SafeClient, method: str, path: str, error: Exception
-) -> AccessDeniedError:
-    """The error for a request that could not be sent: its key or address is no such.
+def _never_sent(
+    owner: Owner, method: str, path: str, error: Exception
+) -> AccessDeniedError | None:
+    """The error for a request that could not be sent; None: it is somebody else's trouble.
 
-    Or a proxy would not connect it to its host.
+    Its key or address is none, or a proxy would not connect it to its host.
     """
-    setup = read_settings(client)
-    status = tunnel_refusal(error.__cause__ or error)
-    if isinstance(error.__cause__, requests.exceptions.ProxyError):
-        sent = Access(origin(path) or client.api_url, client._api_key, client._workspace_id)
-        setup = as_sent(setup, sent, client._custom_headers)
-        path = target_of(path, (client.api_url, *client._write_api_urls)).path
+    cause, endpoint = error.__cause__, endpoint_of(owner)
+    status = tunnel_refusal(cause) if isinstance(cause, requests.ConnectionError) else ""
+    unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
+    # A full address is that of some destination, which may be another one.
+    own = path.startswith((endpoint, "/"))
+    if status:
+        setup = read_settings(owner)
+        sent = Access(origin(path) or endpoint, key_of(owner), workspace_of(owner))
+        setup = as_sent(setup, sent, given_headers(owner))
+        path = target_of(path, (endpoint, *destinations_of(owner))).path
         diagnosis = no_tunnel(method, path, setup, status)
-    elif origin(client.api_url):
-        diagnosis = never_sendable(method, path, setup)
+    elif own and not origin(endpoint):
+        diagnosis = no_address(method, path, read_settings(owner))
+    elif unsendable:
+        diagnosis = never_sendable(method, path, read_settings(owner))
     else:
-        diagnosis = no_address(method, path, setup)
-    record(client, diagnosis)
+        return None
+    record(owner, diagnosis)
     return error_for(diagnosis, instead_of=error)
 
 
-def _is_ours(client: SafeClient, request: requests.PreparedRequest) -> bool:
-    """Whether the SDK made this request with this client.
-
-    A caller's session may serve other hosts and other clients. The SDK marks its
-    requests with its User-Agent; and of several clients on one session, the one that
-    holds the key comes first.
-    """
-    if request.headers.get("User-Agent") != client._headers.get("User-Agent"):
-        return False
-    hooks = client.session.hooks["response"]
-    found = [hook.client() for hook in hooks if isinstance(hook, Hook)]
-    clients = [other for other in found if other is not None]
-    key = text_of(request.headers.get("x-api-key"))
-    return next((c for c in clients if c._api_key == key), clients[0]) is client
-
-
-class RequestsExchange:
-    """One refused request of `requests`: its answer, and how to send it again."""
-
-    def __init__(
-        self, client: SafeClient, response: requests.Response, kwargs: Mapping[str, Any]
-    ) -> None:
-        self.client = client
-        self.response = response
-        self.kwargs = kwargs
-        # What the SDK asked for; requests may have followed a redirect since.
-        answered = response.request
-        self.request = first_request(answered)
-        asked, self.method = self.request.url or "", self.request.method or ""
-        self.redirected_to = moved_on(asked, answered.url or "")
-        self.came_as_get = lost_its_method(answered)
-        endpoints = (client.api_url, *client._write_api_urls)
-        self.target = target_of(asked, endpoints)
-        headers = self.request.headers
-        self.access = access_of(self.target.endpoint, headers, client._access())
-        self.home = self.access.endpoint
-        self.operation = operation(self.method, self.target.path)
-        self.is_read = is_read(self.method, self.target.path)
-        self.is_trace = is_run_batch(self.method, self.target.path)
-
-    def reply(self) -> Reply:
-        """The answer as plain data; the body of a success stays unread."""
-        response, kind = self.response, self.response.headers.get("Content-Type", "")
-        has_words = response.status_code >= 400 or "html" in kind
-        try:
-            if is_sure_refusal(response.status_code, kind):
-                _read_refusal(response, Clock(self.client.policy.budget_s))
-            body = response.content if has_words else b""
-        except OSError:
-            response.close()  # the SDK lets go of it, and with it of an open socket
-            raise
-        reply = refused_reply(response, body)
-        if not self.redirected_to:
-            return reply
-        return replace(
-            reply, redirected_to=self.redirected_to, came_as_get=self.came_as_get
-        )
-
-    def refusal(self, *, worked: bool) -> Refusal:
-        """The refused request as plain data."""
-        return Refusal(
-            method=self.method,
-            path=self.target.path,
-            reply=self.reply(),
-            access=self.access,
-            worked=worked,
-            replayable=_is_replayable(self.request),
-            login=self._login(),
-            tied_by=self._tied_by(),
-            secrets=secrets_in(self.client, self.request.headers),
-        )
-
-    def _login(self) -> str:
-        """Where an `Authorization` came from that is none of the client's, or nothing."""
-        client, request = self.client, self.request
-        session, given = client.session, {name.lower() for name in client._headers}
-        if "Authorization" not in request.headers or "authorization" in given:
-            return ""
-        if session.auth or "Authorization" in session.headers:
-            return "your session"
-        found = session.trust_env and get_netrc_auth(request.url or "")
-        return "your .netrc file" if found else "this request"
-
-    def _tied_by(self) -> str:
-        """What ties the request to its host, besides its key; or nothing."""
-        if login := self._login():
-            return f"the login from {login}"
-        if self.kwargs.get("cert"):
-            return "the certificate of your session"
-        return tie(self.client, self.request.headers)
-
-    def error(self, diagnosis: Diagnosis) -> AccessDeniedError:
-        """The error of a diagnosis, for this request."""
-        told = retold(diagnosis, self.operation, self.response.status_code)
-        hard_delete = self.target.path.endswith("/platform/datasets/examples/delete")
-        return error_for(told, bare=hard_delete)
-
-    def resend(self, access: Access) -> Reply:
-        """Send the request again with another access, its body from the start."""
-        refused, request = self.response, self.request.copy()
-        _ = refused.content  # read to its end, the connection can be used again
-        refused.close()
-        request.url = self.target.url(access.endpoint)
-        headers = resent_headers(request.headers, access, self.access)
-        request.headers = CaseInsensitiveDict(headers)
-        if isinstance(request.body, RewindableMultipartBody):
-            request.body.seek(0)
-        elif request._body_position is not None:
-            rewind_body(request)
-        session, kwargs = self.client.session, self.kwargs
-        if not same_origin(access.endpoint, self.home):
-            # Another host may have another proxy, and gets no certificate of the client.
-            there = session.merge_environment_settings(request.url, {}, None, None, None)
-            kwargs = {**kwargs, "proxies": there["proxies"], "cert": None}
-        started = time.perf_counter()
-        self.response = session.get_adapter(request.url).send(request, **kwargs)
-        self.response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        self.request, self.access = request, access
-        if self.response.is_redirect:
-            self.response.close()  # nobody reads it, nor goes on from there
-        return self.reply()
-
-
-def _read_refusal(response: requests.Response, clock: Clock) -> None:
-    """Read the body of a refusal; what is too much of it, or comes too late, is left.
-
-    The plain client would wait for as long as somebody sends.
-    """
-    if response._content is not False:
-        return
-    pieces: list[bytes] = []
-    try:
-        pieces.extend(_pieces(response, clock))
-        response._content = b"".join(pieces)
-    except (OSError, ValueError):
-        if clock.left and sum(map(len, pieces)) <= BODY_LIMIT:
-            raise
-        cut(response, b"".join(pieces))
-    response.close()
-    response._content_consumed = True
-
-
-def _pieces(response: requests.Response, clock: Clock) -> Iterator[bytes]:
-    """A body in pieces, at most so much of it and only while there is time."""
-    # A read waits for as long as single bytes come; only its socket can end it.
-    end = threading.Timer(clock.left, _shut, (response,))
-    end.daemon = True
-    with contextlib.suppress(RuntimeError):  # when the interpreter shuts down
-        end.start()
-    size = 0
-    try:
-        for piece in response.iter_content(16_384):
-            yield piece
-            size += len(piece)
-            if size > BODY_LIMIT:
-                raise ValueError("the answer is too large")
-            if not clock.left:
-                raise requests.ReadTimeout
-    except requests.RequestException as broken:
-        if clock.left:
-            raise
-        # A read that we ended ourselves looks like a broken one.
-        raise requests.ReadTimeout from broken
-    finally:
-        end.cancel()
-
-
-def _shut(response: requests.Response) -> None:
-    """End a read of this body on another thread, where urllib3 knows how."""
-    with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
-        response.raw.shutdown()
-
-
-def _is_replayable(request: requests.PreparedRequest) -> bool:
-    """Whether the body can be sent once more: it is in memory, or can be rewound."""
-    body = request.body
-    # The SDK's own form knows how to begin anew; requests takes no note of its place.
-    if body is None or isinstance(body, (bytes, str, RewindableMultipartBody)):
-        return True
-    return isinstance(request._body_position, int) and hasattr(body, "seek")
-
-
 class RequestsWire:
-    """Does the work of one refused request, within the budget of a diagnosis.
+    """Does the work of one rejected request, within the budget of a diagnosis.
 
     Probes go through the client's own session: its proxies, certificates, cookies and
     headers stay in force at its own host. They follow no redirect, so no key travels to
@@ -341,11 +215,12 @@ class RequestsWire:
     """
 
     def __init__(
-        self, client: SafeClient, exchange: RequestsExchange | None, clock: Clock
+        self, owner: Owner, exchange: RequestsExchange | None, clock: Clock
     ) -> None:
-        self.client = client
+        self.owner = owner
+        self.session: Any = owner.session  # type: ignore[attr-defined]  # it is a sync one
         self.exchange = exchange
-        self.home = exchange.home if exchange else client.api_url
+        self.home = exchange.home if exchange else endpoint_of(owner)
         self.clock = clock
         # The SDK's adapter retries beneath us and sleeps as long as the server says.
         self.adapter = HTTPAdapter(max_retries=0)
@@ -376,7 +251,7 @@ class RequestsWire:
             return ask_all(self._answer, (work,), self.clock)[0]
         if isinstance(work, ProbeAll):
             return ask_all(self._answer, work.probes, self.clock)
-        return do_blocking(work, self.client, self.clock)
+        return do_blocking(work, self.owner, self.clock)
 
     def _resend(self, step: Resend) -> Answer:
         if self.exchange is None:
@@ -387,9 +262,11 @@ class RequestsWire:
         url = step.access.endpoint
         if not same_origin(url, self.home) and not self._is_checked(url):
             return unchecked()
-        retrying = Retrying(**resend_retries(step, self.clock))
-        retrying.sleep(step.waits[0])
-        reply: Reply = retrying(self.exchange.resend, step.access)
+        for pause in pauses(step, self.clock):
+            time.sleep(pause)
+            reply = self.exchange.resend(step.access)
+            if not reply.is_refusal:
+                break
         return reply
 
     def _answer(self, probe: Probe) -> Answer:
@@ -397,14 +274,14 @@ class RequestsWire:
         return answer
 
     def _ask(self, probe: Probe) -> Answer:
-        session, left = self.client.session, self.clock.left
+        session, left = self.session, self.clock.left
         if not left:
             return no_answer(probe, "Policy.budget_s is over")
         try:
             elsewhere = not same_origin(probe.url, self.home)
             if elsewhere and not self._is_checked(probe.url):
                 return unchecked()
-            headers = probe_headers(self.client, probe, self.home)
+            headers = probe_headers(self.owner, probe, self.home)
             asked = requests.Request("GET", probe.url, headers)
             # Cookies, headers and logins of the session are for the client's own host.
             alone = probe.alone or elsewhere
@@ -412,11 +289,11 @@ class RequestsWire:
             settings = self._settings(probe.url)
             if elsewhere:
                 settings["cert"] = None
-            connect, read_one = (min(t, left) for t in self.client._timeout)
+            connect, read_one = (min(t, left) for t in timeouts_of(self.owner))
             adapter = self._adapter(probe.url)
             response = adapter.send(request, timeout=(connect, read_one), **settings)
             with contextlib.closing(response):
-                body = b"".join(_pieces(response, self.clock))
+                body = b"".join(pieces_of(response, self.clock))
             url = request.url or ""
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # somebody's own adapter may raise anything
@@ -424,7 +301,7 @@ class RequestsWire:
 
     def _settings(self, url: str) -> dict[str, Any]:
         """What the session says of proxies, certificates and the like for an address."""
-        session = self.client.session
+        session = self.session
         settings: Any = session.merge_environment_settings(url, {}, True, None, None)
         return dict(settings)
 
@@ -433,14 +310,12 @@ class RequestsWire:
 
         Somebody's own adapter may do anything.
         """
-        own = type(self.client.session.get_adapter(url)) in (
-            HTTPAdapter,
-            _LangSmithHttpAdapter,
-        )
+        adapter = self.session.get_adapter(url)
+        own = type(adapter) is HTTPAdapter or retries_by_itself(adapter)
         refused_with = self.exchange.kwargs if self.exchange else {}
         verify = self._settings(url)["verify"] and refused_with.get("verify", True)
         return own and bool(verify)
 
     def _adapter(self, url: str) -> BaseAdapter:
-        mounted = self.client.session.get_adapter(url)
-        return self.adapter if isinstance(mounted, _LangSmithHttpAdapter) else mounted
+        mounted = self.session.get_adapter(url)
+        return self.adapter if retries_by_itself(mounted) else mounted

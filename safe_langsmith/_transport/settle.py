@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from safe_langsmith._decision.protocol import Refusal, Reply, Resend, Step, Steps
@@ -16,9 +17,17 @@ from safe_langsmith._decision.resolve import Verdict, examine, offline, resolve
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import same_origin
-from safe_langsmith._policy import Policy
-from safe_langsmith._settings import AtConstruction, Setup, as_sent, clear_sdk_caches, read
-from safe_langsmith._transport.ledger import Flight, Found, Ledger
+from safe_langsmith._sdk.clients import (
+    access_of,
+    given_headers,
+    headers_of,
+    use,
+)
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings.reading import as_sent, read
+from safe_langsmith._settings.sources import Settings, Setup
+from safe_langsmith._transport.flights import FLIGHTS, Flight, Found, Question, Repaired
+from safe_langsmith._transport.owner import Owner, sender, state_of
 
 T = TypeVar("T")
 logger = logging.getLogger("safe_langsmith")
@@ -46,33 +55,6 @@ Work = Step | Read | Wait
 Works = Generator[Work, Any, T]
 
 
-class Owner(Protocol):
-    """What a client of safe_langsmith shows: `SafeClient` or `SafeAsyncClient`."""
-
-    policy: Policy
-    _ledger: Ledger
-    _born: AtConstruction
-    _api_key: str | None
-    _workspace_id: str | None
-
-    def _access(self) -> Access:
-        """What a request of this client shows the server now."""
-
-    def _use(self, access: Access) -> None:
-        """Take over a repaired access."""
-
-    def _tied_by(self) -> str:
-        """What of this client's own belongs to its host alone, besides the key; or ""."""
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        """The headers of this client's requests."""
-
-    @property
-    def _custom_headers(self) -> dict[str, str]:
-        """Those among them that a person gave to it."""
-
-
 class Exchange(Protocol):
     """A refused request of some HTTP library; a `Resend` changes its access and reply.
 
@@ -92,34 +74,71 @@ class Exchange(Protocol):
 
 
 def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
-    """Have a refused request answered, or say why not.
+    """Have a rejected request answered, or say why not.
 
-    None: it was answered in the end, or was no refusal. One caller makes the diagnosis
-    of an access; the others wait for it, and then send their own requests again.
+    None: it was answered in the end, or was no rejection. One caller makes the diagnosis;
+    the others wait for it, and then send their own requests again.
     """
-    ledger = owner._ledger
+    state, who, sent = state_of(owner), sender(owner), exchange.access
     for _ in range(_MOST_ROUNDS):
-        place = ledger.join(exchange.access, owner._access, is_read=exchange.is_read)
-        if isinstance(place, Access):
-            answer = (yield Resend(place)) if _may_resend(exchange, place) else None
+        question = (sent, who)
+        place = FLIGHTS.join(question, partial(_known, owner, question, exchange.is_read))
+        if isinstance(place, (Access, Repaired)):
+            access = place if isinstance(place, Access) else place.access
+            answer = (yield Resend(access)) if _may_resend(exchange, access) else None
             if not isinstance(answer, Reply):
                 break
             if not answer.is_refusal:
+                if isinstance(place, Repaired):
+                    _take_over(owner, sent, place.access, place.settings)
                 return None
+            if isinstance(place, Repaired):
+                FLIGHTS.drop_repair(question)
+            else:
+                sent = access
             continue
         flight, leads = place
         if not leads and not (yield Wait(flight)):
-            flight, leads = Flight(exchange.access), True
+            flight, leads = Flight(question), True
         if leads:
             try:
-                flight.found = yield from _lead(owner, exchange)
+                flight.found = yield from _lead(owner, exchange, question)
             finally:
-                ledger.leave(flight)
+                FLIGHTS.leave(flight)
             return flight.found and flight.found.diagnosis
         if flight.found is not None and flight.found.answers(exchange.operation):
+            state.last_diagnosis = flight.found.diagnosis
             return flight.found.diagnosis
-    found = yield from _lead(owner, exchange)
+    found = yield from _lead(owner, exchange, (sent, who))
     return found and found.diagnosis
+
+
+def _known(owner: Owner, question: Question, is_read: bool) -> Access | None:
+    """What this client uses in place of a rejected access, since that was repaired.
+
+    An access that it holds again was chosen again, and is not replaced.
+    """
+    state, (access, _) = state_of(owner), question
+    if is_read and access in state.for_reads:
+        return state.for_reads[access].access
+    if access == access_of(owner) and access in state.repairs:
+        del state.repairs[access]
+        FLIGHTS.drop_repair(question)
+    return state.repairs.get(access)
+
+
+def _take_over(owner: Owner, sent: Access, access: Access, settings: Settings) -> None:
+    """Let a repair reach the whole client, if the request used the client's settings.
+
+    What a request chose for itself, such as a replica's key, is its own affair.
+    """
+    state = state_of(owner)
+    with FLIGHTS.lock:
+        if sent == access_of(owner):
+            state.repaired = settings
+            use(owner, access, keep_info="info" in state.born.arguments)
+        state.repairs[sent] = access
+        state.for_reads.pop(sent, None)
 
 
 def _may_resend(exchange: Exchange, place: Access) -> bool:
@@ -129,22 +148,23 @@ def _may_resend(exchange: Exchange, place: Access) -> bool:
     return refusal.may_be_repeated and refusal.replayable and (stays or not refusal.tied_by)
 
 
-def _lead(owner: Owner, exchange: Exchange) -> Works[Found | None]:
-    """Make the diagnosis of a refused request; None if it was answered in the end.
+def _lead(owner: Owner, exchange: Exchange, question: Question) -> Works[Found | None]:
+    """Make the diagnosis of a rejected request; None if it was answered in the end.
 
     What was found of settings that changed meanwhile is no answer: it is made again, for
     what was sent at first, since what a repair sent was nobody's choice.
     """
-    ledger, sent, current = owner._ledger, exchange.access, owner._access()
+    (sent, _), state = question, state_of(owner)
     read: Setup = yield Read()
     for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it settles long before
         setup = _as_refused(owner, sent, read)
-        known = ledger.recall(sent, exchange.operation, setup)
+        known = FLIGHTS.recall(question, exchange.operation, setup)
         if known is not None:
+            state.last_diagnosis = known.diagnosis
             return known
-        worked = hash((sent.key, sent.workspace)) in ledger.worked
+        worked = hash((sent.key, sent.workspace)) in state.worked
         refusal = replace(exchange.refusal(worked=worked), access=sent)
-        steps = resolve(refusal, setup, owner.policy)
+        steps = resolve(refusal, setup, state.policy)
         verdict = yield from _paced(owner, exchange, steps)
         if verdict is None or verdict.repair is not None:
             break
@@ -153,17 +173,17 @@ def _lead(owner: Owner, exchange: Exchange) -> Works[Found | None]:
             break
     if verdict is None:
         return None
-    _keep(owner, sent, current, verdict)
+    _keep(owner, question, verdict)
     record(owner, verdict.diagnosis)
+    cooldown = state.policy.cooldown_s
     if verdict.diagnosis.resolved:
         # What a repair changed is said once; what went by may come again and again.
-        went_by = (verdict.diagnosis.code, sent)
         is_kept = verdict.repair is not None and verdict.repair.access != sent
-        if is_kept or ledger.is_news(went_by, owner.policy.cooldown_s):
+        if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
             logger.warning("%s", verdict.log_line)
         return None
     found = Found(verdict.diagnosis, verdict.scope)
-    ledger.remember(sent, setup, found, owner.policy.cooldown_s)
+    FLIGHTS.remember(question, setup, found, cooldown)
     return found
 
 
@@ -173,7 +193,8 @@ def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
         step = next(steps)
         while True:
             if isinstance(step, Resend) and exchange.is_trace and any(step.waits):
-                pauses = owner._ledger.is_news("pause", owner.policy.cooldown_s)
+                cooldown = state_of(owner).policy.cooldown_s
+                pauses = FLIGHTS.is_news(("pause", exchange.access), cooldown)
                 step = replace(step, waits=TRACE_WAITS if pauses else (0.0,))
             step = steps.send((yield step))
     except StopIteration as stop:
@@ -185,34 +206,32 @@ def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
 
 def _as_refused(owner: Owner, sent: Access, setup: Setup) -> Setup:
     """The setup of a refused request."""
-    lent = owner._ledger.lent(sent)
+    lent = state_of(owner).lent(sent)
     if lent:
         return replace(setup, held=lent)
-    return as_sent(setup, sent, owner._custom_headers)
+    return as_sent(setup, sent, given_headers(owner))
 
 
-def _keep(owner: Owner, sent: Access, current: Access, verdict: Verdict) -> None:
-    """Let a repair reach the whole client, if the request used the client's settings."""
-    repair = verdict.repair
+def _keep(owner: Owner, question: Question, verdict: Verdict) -> None:
+    """Let a repair reach the client, and the others that are in the same trouble."""
+    (sent, _), repair = question, verdict.repair
     if repair is None or repair.access == sent:
         return
+    state = state_of(owner)
     if repair.for_reads:
-        owner._ledger.keep_for_reads(sent, repair.settings)
+        state.for_reads[sent] = repair.settings
         return
     if verdict.diagnosis.code == "stale-setting":
-        clear_sdk_caches()
-    # What a request chose for itself, such as a replica's key, is its own affair.
-    if sent == current == owner._access():
-        owner._ledger.repaired = repair.settings
-        owner._use(repair.access)
-    # Last, since a client that still held the old access would count as having chosen it.
-    owner._ledger.keep_repair(sent, repair.access)
+        clear_caches()
+    _take_over(owner, sent, repair.access, repair.settings)
+    seconds = state.policy.cooldown_s
+    FLIGHTS.keep_repair(question, repair.access, repair.settings, seconds)
 
 
 def diagnosed(owner: Owner) -> Works[Diagnosis]:
     """Check what a client may do, and repair nothing."""
     setup: Setup = yield Read()
-    diagnosis = yield from examine(_as_diagnosed(owner, setup), owner.policy)
+    diagnosis = yield from examine(_as_diagnosed(owner, setup), state_of(owner).policy)
     record(owner, diagnosis)
     return diagnosis
 
@@ -224,25 +243,27 @@ def unasked(owner: Owner) -> Diagnosis:
 
 def _as_diagnosed(owner: Owner, setup: Setup) -> Setup:
     """The setup of a request that this client would send."""
-    own, headers = owner._access(), {n.lower(): v for n, v in owner._headers.items()}
+    own, headers = access_of(owner), {n.lower(): v for n, v in headers_of(owner).items()}
     # Headers that were given to the client may be all that it sends.
     key = own.key or headers.get("x-api-key")
     workspace = own.workspace or headers.get("x-tenant-id")
     sent = replace(own, key=key, workspace=workspace, session=own.session and not key)
-    return as_sent(setup, sent, owner._custom_headers)
+    return as_sent(setup, sent, given_headers(owner))
 
 
 def read_settings(owner: Owner) -> Setup:
     """Read what is configured for a client, from the environment and the disk."""
-    return read(owner._access(), owner._born, owner._ledger.repaired, owner.policy.dotenv)
+    state = state_of(owner)
+    return read(access_of(owner), state.born, state.repaired, state.policy.dotenv)
 
 
 def record(owner: Owner, diagnosis: Diagnosis) -> None:
     """Keep a new diagnosis, and show it to the caller's hook."""
-    owner._ledger.last_diagnosis = diagnosis
-    if owner.policy.on_diagnosis is None:
+    state = state_of(owner)
+    state.last_diagnosis = diagnosis
+    if state.policy.on_diagnosis is None:
         return
     try:
-        owner.policy.on_diagnosis(diagnosis)
+        state.policy.on_diagnosis(diagnosis)
     except Exception:  # the caller's code, which must not cost the caller an answer
         logger.exception("Policy.on_diagnosis raised")

@@ -8,21 +8,33 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith.errors import AccessDeniedError
 
 if TYPE_CHECKING:
-    from safe_langsmith._client import SafeClient
+    import requests
+
     from safe_langsmith._diagnosis import Diagnosis
+
 
 # The key and its workspace are good; a role that lacks something may have enough.
 _GOOD = ("ok", "permission-missing", "feature-unavailable")
 logger = logging.getLogger("safe_langsmith")
 
 
-def verify_client(client: SafeClient, how: Literal["warn", "raise"]) -> None:
+class Verified(Protocol):
+    """What is asked of a client here."""
+
+    def diagnose(self) -> Diagnosis:
+        """Check what the client may do."""
+
+    def request_with_retries(self, method: Any, pathname: str, /) -> requests.Response:
+        """Make a request."""
+
+
+def verify_client(client: Verified, how: Literal["warn", "raise"]) -> None:
     """See `SafeClient`.
 
     It takes at most ``Policy.budget_s``, and a refusal as much again: that is repaired or
@@ -39,7 +51,7 @@ def verify_client(client: SafeClient, how: Literal["warn", "raise"]) -> None:
     asked.start()
 
 
-def _warn(ref: weakref.ref[SafeClient]) -> None:
+def _warn(ref: weakref.ref[Verified]) -> None:
     client = ref()
     if client is None:
         return
@@ -47,9 +59,11 @@ def _warn(ref: weakref.ref[SafeClient]) -> None:
         _ask(client)
     except AccessDeniedError as error:
         logger.warning("%s", in_one_line(error.diagnosis, "To fix it"))
+    except Exception as error:  # a thread has nobody to raise to
+        logger.warning("safe_langsmith could not check the key: %s", type(error).__name__)
 
 
-def _ask(client: SafeClient) -> None:
+def _ask(client: Verified) -> None:
     """Look first, within the budget; only what is refused is then asked for in earnest."""
     diagnosis = client.diagnose()
     if diagnosis.code == "unknown":

@@ -38,6 +38,9 @@ from safe_langsmith import (
     SafeClient,
 )
 from safe_langsmith._knowledge.access import Access
+from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._transport.flights import FLIGHTS, Repaired
+from safe_langsmith._transport.owner import sender
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
@@ -424,6 +427,7 @@ def test_raw_streamed_and_changed_ways(
 
     for way in (raw, streamed, changed):
         server.clear()
+        FLIGHTS.forget()
         client = make(server, api_key=org_key)
         assert run(client, lambda way=way, client=client: way(client)) == 200  # type: ignore[misc]
         asked = [p for p in paths(server) if "/info" not in p]
@@ -691,8 +695,8 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
 ) -> None:
     """Its event loop was stopped in the middle: after the budget, another one leads."""
     client = client_for(server, api_key=org_key, policy=Policy(budget_s=0.5))
-    place = client._ledger.join(client._access(), client._access, is_read=True)
-    assert not isinstance(place, Access)
+    place = FLIGHTS.join((access_of(client), sender(client)), lambda: None)
+    assert not isinstance(place, (Access, Repaired))
     flight, leads = place
     flight.thread = 0
     assert leads
@@ -702,8 +706,8 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
 
     assert run(client, call) == 3
     sync = sync_client_for(server, api_key=org_key, policy=Policy(budget_s=0.5))
-    place = sync._ledger.join(sync._access(), sync._access, is_read=True)
-    assert not isinstance(place, Access)
+    place = FLIGHTS.join((access_of(sync), sender(sync)), lambda: None)
+    assert not isinstance(place, (Access, Repaired))
     flight, leads = place
     flight.thread = 0
     assert len(list(sync.list_projects())) == 3
@@ -864,7 +868,7 @@ def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
     generated: Any = client._langsmith_api
     http = client._client
     auth: Any = http.auth
-    generated._owner = lambda: None  # what a weak reference says then
+    generated._safe_watcher._owner = lambda: None  # what a weak reference says then
     auth.owner = lambda: None
 
     async def call() -> None:

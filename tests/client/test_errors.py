@@ -145,7 +145,9 @@ def test_an_error_survives_every_copy(
     code: Code, status: int | None, bare: bool, also: set[type]
 ) -> None:
     """As in process pools, Ray and Celery; also where it is of further classes."""
-    error = error_for(diagnosis_of(code, status), bare=bare)
+    error = error_for(
+        diagnosis_of(code, status), instead_of=requests.HTTPError() if bare else None
+    )
     twins = [
         pickle.loads(pickle.dumps(error, n)) for n in range(pickle.HIGHEST_PROTOCOL + 1)
     ]
@@ -180,8 +182,9 @@ def test_an_error_of_the_resources_leaves_its_response_out_of_copies(
 
 
 def test_an_error_may_be_raised_from_its_copy() -> None:
+    error = error_for(diagnosis_of("key-rejected"), instead_of=requests.HTTPError())
     with pytest.raises(requests.HTTPError, match="it is key-rejected") as caught:
-        raise pickle.loads(pickle.dumps(error_for(diagnosis_of("key-rejected"), bare=True)))
+        raise pickle.loads(pickle.dumps(error))
     assert isinstance(caught.value, errors.KeyRejectedError)
 
 

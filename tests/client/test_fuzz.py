@@ -39,7 +39,7 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
 )
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 # So that probes that fail cost an example little; and a bound against hangs, no measure.
@@ -313,7 +313,7 @@ def test_any_dotenv(world: SimpleNamespace, content: bytes) -> None:
     client, found = sync_call(server.url, api_key=None, headers={"x-api-key": GONE})
     os.environ["LANGSMITH_API_KEY"] = GONE
     os.environ["LANGSMITH_ENDPOINT"] = server.url
-    clear_sdk_caches()
+    clear_caches()
     try:
         known, answered = sync_call(server.url)
     finally:
@@ -358,13 +358,13 @@ def test_any_profile(world: SimpleNamespace, content: bytes, later: bool) -> Non
     file = Path.home() / ".langsmith" / "config.json"
     file.parent.mkdir(exist_ok=True)
     file.unlink(missing_ok=True)
-    clear_sdk_caches()
+    clear_caches()
     whole = filled(content, world)
     plain: Exception | None = None
     if not later:
         file.write_bytes(whole)
         plain = error_of(partial(langsmith.Client, server.url, api_key=GONE))
-        clear_sdk_caches()
+        clear_caches()
     make = partial(SafeClient, server.url, api_key=GONE, policy=QUICK)
     mine: list[SafeClient] = []
     error = error_of(lambda: mine.append(make(auto_batch_tracing=False)))

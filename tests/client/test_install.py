@@ -23,7 +23,7 @@ from scenarios import GONE
 
 import safe_langsmith
 from safe_langsmith import Installation, SafeAsyncClient, SafeClient, install
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 
@@ -34,7 +34,7 @@ def tracing(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", server.add_service_key(workspaces=None).secret)
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
-    clear_sdk_caches()
+    clear_caches()
     langsmith.configure(client=None)
     yield
     langsmith.configure(client=None)

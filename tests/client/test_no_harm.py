@@ -53,6 +53,7 @@ from safe_langsmith._knowledge.keys import clean, is_code, kind_of, mask, oddity
 from safe_langsmith._knowledge.operations import operation, permission_for
 from safe_langsmith._settings.dotenv_file import read_file
 from safe_langsmith._settings.unread import meaning, meant_by
+from safe_langsmith._transport.owner import state_of
 from safe_langsmith.testing import SimulatedLangSmith
 
 OPENAI = "sk-proj-0123456789abcdef0123456789abcdefSECRET"
@@ -737,7 +738,7 @@ def test_no_repr_shows_a_key(
                 list(client.list_projects())
         else:
             list_projects_async(partial(same, client))
-        ours = [client._born, client._ledger, client.policy, client.last_diagnosis]
+        ours = [client._safe, client.policy, client.last_diagnosis]
         shown = [repr(part) for one in ours for part in parts_of(one, set())]
         assert_no_secret("\n".join(shown), [key, GONE])
         if isinstance(client, SafeClient):
@@ -1236,8 +1237,9 @@ def test_the_tracing_path_tells_of_its_own_refusals(server: SimulatedLangSmith) 
     client = SafeClient(server.url, api_key=key, policy=QUICK)
     with pytest.raises(safe_langsmith.FeatureUnavailableError):
         list(client.list_projects())
-    client._ledger.left_for_traces(client.policy)
-    client._ledger.spend_on_traces(client.policy.budget_s)
+    state = state_of(client)
+    state.left_for_traces()
+    state.spend_on_traces(client.policy.budget_s)
     server.answer("/runs/*", method="POST", status=403, body=FORBIDDEN)
     record(client, 1)
     client.flush()

@@ -16,6 +16,7 @@ from stage import TRANSPORTS, Stage, assert_no_secret, staged
 from table import SCENARIOS
 
 from safe_langsmith import AccessDeniedError
+from safe_langsmith._sdk.clients import access_of
 from safe_langsmith.errors import ERRORS
 
 
@@ -86,9 +87,9 @@ def check(stage: Stage, texts: list[str]) -> None:
 def test_diagnose_agrees(row: Scenario, transport: str, tmp_path: Path) -> None:
     """`client.diagnose()` names the same code, and repairs nothing."""
     with staged(row, transport, tmp_path) as stage:
-        before = stage.client._access(), dict(stage.client._headers)
+        before = access_of(stage.client), dict(stage.client._headers)
         diagnosis = stage.diagnose()
         assert diagnosis.code == row.code or row.name.endswith("in a row")
         assert not diagnosis.resolved
-        assert (stage.client._access(), dict(stage.client._headers)) == before
+        assert (access_of(stage.client), dict(stage.client._headers)) == before
         assert stage.client.last_diagnosis == diagnosis

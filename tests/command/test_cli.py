@@ -19,7 +19,7 @@ from stage import assert_no_secret
 import safe_langsmith
 from safe_langsmith._command.cli import _progress, main
 from safe_langsmith._command.explanations import EXPLANATIONS
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 
@@ -101,7 +101,7 @@ def test_no_text_fails_on_such_a_terminal(
     own = server.add_workspace("Forschung für später…")
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
-    clear_sdk_caches()
+    clear_caches()
     assert main(["whoami"]) == 0
     monkeypatch.undo()
     assert b"lsv2_pt_...6789" in raw.getvalue()

@@ -36,7 +36,9 @@ from safe_langsmith._command.cli import main
 from safe_langsmith._command.doctor import SECTIONS, Facts, Line, Report, examined, report
 from safe_langsmith._command.report import rendered
 from safe_langsmith._command.terminal import Look, Progress, columns, wrapped
-from safe_langsmith._settings import Machine, Settings, Setup, clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings.machine import Machine
+from safe_langsmith._settings.sources import Settings, Setup
 from safe_langsmith.testing import SimulatedLangSmith
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -490,13 +492,13 @@ def test_offline_says_what_needs_no_answer(
     data, code = run_json(capsys, "--offline")
     assert (code, data["code"], data["offline"]) == (1, "wrong-endpoint", True)
     monkeypatch.delenv("LANGSMITH_ENDPOINT")
-    clear_sdk_caches()
+    clear_caches()
     data, code = run_json(capsys, "--offline")
     assert (code, data["code"]) == (3, "unknown")
     key = next(s["lines"] for s in data["sections"] if s["name"] == "key")
     assert "it looks like a key of Anthropic" in [x["text"] for x in key]
     monkeypatch.setenv("LANGSMITH_API_KEY", f"{GONE}\u00e9")
-    clear_sdk_caches()
+    clear_caches()
     data, code = run_json(capsys, "--offline")
     assert (code, data["code"]) == (1, "key-malformed")
 
@@ -541,7 +543,8 @@ def test_a_diagnosis_that_breaks_ends_nothing(
 def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
     """As if reading them had a fault: here what was taken down of the client is gone."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
-    del client._born
+    assert client._safe is not None
+    del client._safe.born
     with client.session:
         found = report(examined(client))
     assert (found.code, found.message) == ("unknown", "the check broke: AttributeError.")

@@ -46,15 +46,15 @@ from safe_langsmith._knowledge.hosts import (
 )
 from safe_langsmith._knowledge.keys import clean
 from safe_langsmith._knowledge.operations import operation, permission_for, route
-from safe_langsmith._settings import (
+from safe_langsmith._settings.sources import (
     Login,
-    Mention,
     Setting,
     Settings,
     Setup,
     Source,
     SourceKind,
 )
+from safe_langsmith._settings.unread import Mention
 
 T = TypeVar("T")
 

@@ -44,7 +44,7 @@ from safe_langsmith._decision.resolve import resolve
 from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._knowledge.keys import clean
 from safe_langsmith._knowledge.operations import permission_for
-from safe_langsmith._settings import Setting, Settings, Setup, Source, SourceKind
+from safe_langsmith._settings.sources import Setting, Settings, Setup, Source, SourceKind
 
 US = REGIONS[0].api
 OFFICIAL = {str(origin_on_the_wire(region.api)): region for region in REGIONS}

@@ -25,11 +25,13 @@ from stage import assert_no_secret
 
 import safe_langsmith
 from safe_langsmith import Diagnosis, SafeClient, SettingInfo, WorkspaceMismatchError
-from safe_langsmith import _settings as settings_room
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
-from safe_langsmith._settings import Login, Setup, at_construction, disagreements, read
+from safe_langsmith._settings.conflicts import disagreements
+from safe_langsmith._settings.construction import at_construction
+from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.releases import advice
+from safe_langsmith._settings.sources import Login, Setup
 from safe_langsmith.testing import SimulatedLangSmith
 
 # As in a program that may load a `.env`; what differs without is in test_no_harm.
@@ -63,11 +65,6 @@ def told(setup: Setup) -> list[str]:
 def over(setup: Setup, setting: str) -> list[str]:
     """What was passed over for a setting."""
     return [p.text for p in setup.passed_over if p.setting == setting]
-
-
-def test_the_room_has_no_other_names() -> None:
-    with pytest.raises(AttributeError, match="_settings' has no attribute 'write'"):
-        _ = settings_room.write
 
 
 # --- what was passed over -------------------------------------------------------------

@@ -17,19 +17,12 @@ from langsmith._internal import _profiles
 
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
-from safe_langsmith._settings import (
-    AtConstruction,
-    Setting,
-    Settings,
-    Setup,
-    Source,
-    as_sent,
-    at_construction,
-    clear_sdk_caches,
-    disagreements,
-    read,
-    sendable_key,
-)
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings.conflicts import disagreements
+from safe_langsmith._settings.construction import AtConstruction, at_construction
+from safe_langsmith._settings.environment import sendable_key
+from safe_langsmith._settings.reading import as_sent, read
+from safe_langsmith._settings.sources import Setting, Settings, Setup, Source
 
 # As in a program that may load a `.env`; what differs without is in test_no_harm.
 pytestmark = pytest.mark.usefixtures("uses_dotenv")
@@ -233,7 +226,7 @@ def test_the_cache_of_the_sdk(
     assert str(setup.held.key.source) == "the SDK's cache of LANGSMITH_API_KEY"
     assert setup.cached.key.value == OLD
     assert setup.environ.key.value is None
-    clear_sdk_caches()
+    clear_caches()
     assert now(Access(DEFAULT_ENDPOINT, OLD)).cached.key.value is None
 
 
@@ -560,7 +553,7 @@ def test_disagreements_name_places_and_no_secret(set_variable: setenv) -> None:
     set_variable("LANGSMITH_WORKSPACE_ID", WORKSPACE)
     Path(".env").write_text(f"LANGSMITH_WORKSPACE_ID={WORKSPACE[::-1]}")
     old = Access(DEFAULT_ENDPOINT, OLD)
-    setup = now(old, AtConstruction(old, frozenset(), {}))
+    setup = now(old, AtConstruction(old, frozenset(), ()))
     found = [finding.text for finding in disagreements(setup)]
     cached = "from the SDK's cache of LANGSMITH_API_KEY"
     assert found[:3] == [

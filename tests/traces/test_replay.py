@@ -39,7 +39,7 @@ from safe_langsmith import (
     SafeClient,
 )
 from safe_langsmith._command.cli import main
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._traces.lost import DESTINATION
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -990,7 +990,7 @@ def test_the_command_reads_the_other_prefix(
     """As the SDK that saved there does."""
     ready.write()
     monkeypatch.delenv("LANGSMITH_FAILED_TRACES_DIR")
-    clear_sdk_caches()
+    clear_caches()
     monkeypatch.setenv("LANGCHAIN_FAILED_TRACES_DIR", str(ready.folder))
     assert main(["replay"]) == 0
     assert capsys.readouterr().out == "1 batch sent, 0 left\n"
@@ -1038,7 +1038,7 @@ def test_wrong_use_of_the_command(
     folder: tuple[str, ...],
 ) -> None:
     monkeypatch.delenv("LANGSMITH_FAILED_TRACES_DIR")
-    clear_sdk_caches()
+    clear_caches()
     assert main(["replay", *folder]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -15,6 +15,9 @@ import tracing
 from conftest import QUICK
 
 from safe_langsmith import SafeClient
+from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._transport.flights import FLIGHTS
+from safe_langsmith._transport.owner import sender
 from safe_langsmith.testing import SimulatedLangSmith
 from safe_langsmith.testing._world import Key
 
@@ -233,8 +236,8 @@ def test_a_forked_process_uses_its_parent_s_client(
     """
     client, _ = without_workspace(server, monkeypatch, auto_batch_tracing=False)
     if held:
-        client._ledger.join(client._access(), client._access, is_read=True)
-        with client._ledger._lock:
+        FLIGHTS.join((access_of(client), sender(client)), lambda: None)
+        with FLIGHTS.lock:
             runs = in_a_fork(_child_with_the_parent_s, client)
     else:
         runs = in_a_fork(_child_with_the_parent_s, client)

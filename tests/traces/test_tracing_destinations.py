@@ -15,7 +15,7 @@ from langsmith.run_trees import _parse_write_replicas_from_env_var
 from langsmith.utils import LangSmithExceptionGroup
 
 from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeClient
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 ways = pytest.mark.parametrize("way", tracing.WAYS)
@@ -197,7 +197,7 @@ def replicas_in_environment(
     ]
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps(value))
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
-    clear_sdk_caches()
+    clear_caches()
     _parse_write_replicas_from_env_var.cache_clear()
     yield here, there
     _parse_write_replicas_from_env_var.cache_clear()

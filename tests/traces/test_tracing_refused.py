@@ -32,6 +32,7 @@ from safe_langsmith import (
     SafeClient,
 )
 from safe_langsmith._traces.lost import DESTINATION
+from safe_langsmith._transport.owner import state_of
 from safe_langsmith.testing import SimulatedLangSmith
 
 UNKNOWN = "lsv2_pt_00000000000000000000000000000000_0000000000"
@@ -257,9 +258,9 @@ def test_what_is_kept_is_bounded_and_holds_no_batch(server: SimulatedLangSmith) 
     for _ in range(1100):
         with pytest.raises(AccessDeniedError):
             client.update_run(RUN, outputs={})
-    assert len(client._lost) == 1000
-    assert all(kept.__traceback__ is None for kept in client._lost)
-    assert all(kept.__context__ is kept.__cause__ is None for kept in client._lost)
+    assert len(state_of(client).lost) == 1000
+    assert all(kept.__traceback__ is None for kept in state_of(client).lost)
+    assert all(kept.__context__ is kept.__cause__ is None for kept in state_of(client).lost)
 
 
 def test_a_client_that_was_refused_is_freed(server: SimulatedLangSmith) -> None:

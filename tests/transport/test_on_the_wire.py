@@ -29,7 +29,8 @@ from stage import closing
 
 from safe_langsmith import Policy, SafeAsyncClient, SafeClient
 from safe_langsmith._knowledge.hosts import REGIONS
-from safe_langsmith._settings import clear_sdk_caches
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith.testing import SimulatedLangSmith
 
 EXAMPLES = 600 if os.environ.get("CI") else 150
@@ -175,7 +176,7 @@ def set_the_machine(machine: Machine, hosts: Hosts, patch: pytest.MonkeyPatch) -
         names = ("127.0.0.1", *OFFICIAL.values())
         lines = (f"machine {name} login me password {PASSWORD}\n" for name in names[:2])
         (Path.home() / ".netrc").write_text("".join(lines))
-    clear_sdk_caches()
+    clear_caches()
 
 
 def run(machine: Machine) -> None:
@@ -225,6 +226,7 @@ def test_no_harm_on_the_wire(
             patch.setenv("HOME", str(folder))
             patch.setenv("USERPROFILE", str(folder))
             patch.chdir(folder)
+            FLIGHTS.forget()
             home = hosts.set_up(machine)
             set_the_machine(machine, hosts, patch)
             run(machine)

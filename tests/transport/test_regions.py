@@ -37,8 +37,8 @@ from safe_langsmith import (
     diagnose,
 )
 from safe_langsmith._decision.protocol import Probe, Reply
-from safe_langsmith._transport.httpx_driver import is_checked
-from safe_langsmith._transport.wire import Clock, ask_all
+from safe_langsmith._sdk.clients import access_of, checks_certificates
+from safe_langsmith._transport.budget import Clock, ask_all
 from safe_langsmith.testing import SimulatedLangSmith
 
 US = "https://api.smith.langchain.com"
@@ -209,7 +209,7 @@ def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) 
     async def call() -> None:
         await client._arequest_with_retries("GET", "/sessions")
         client.api_key = client.api_key  # no other one
-        assert client._access().endpoint == EU
+        assert access_of(client).endpoint == EU
         client.api_key = new
         found = (await client._arequest_with_retries("GET", "/sessions")).json()
         assert [p["name"] for p in found] == ["Here project 1"]
@@ -311,7 +311,7 @@ def test_an_httpx_client_that_checks_certificates(
     make: Callable[[], Any], checked: bool
 ) -> None:
     with make() as http:
-        assert is_checked(http, f"{EU}/info") is checked
+        assert checks_certificates(http, f"{EU}/info") is checked
 
 
 def test_a_host_with_the_certificate_of_another_one_sees_no_key(

@@ -27,17 +27,16 @@ from safe_langsmith import (
 from safe_langsmith._command import cli
 from safe_langsmith._decision.protocol import Reply, Resend, Unreachable
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._transport.auth import RefusalAuth
-from safe_langsmith._transport.httpx_driver import answer, async_answer, grown
-from safe_langsmith._transport.ledger import Flight
-from safe_langsmith._transport.requests_driver import (
-    RequestsExchange,
-    RequestsWire,
-    _pieces,
-    _shut,
-)
+from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._transport.auth import RejectionAuth
+from safe_langsmith._transport.budget import Clock
+from safe_langsmith._transport.flights import FLIGHTS, Flight, Repaired
+from safe_langsmith._transport.httpx_wire import grown
+from safe_langsmith._transport.messages import reply_of, target_of
+from safe_langsmith._transport.owner import sender
+from safe_langsmith._transport.requests_driver import RequestsWire
+from safe_langsmith._transport.requests_exchange import RequestsExchange, _shut, pieces_of
 from safe_langsmith._transport.settle import Read, Wait, settle
-from safe_langsmith._transport.wire import Clock, reply_of, target_of
 from safe_langsmith.testing import SimulatedLangSmith
 
 HERE = Access("http://127.0.0.1:1", GONE)
@@ -141,8 +140,8 @@ def test_a_wait_that_brings_nothing_ends(client: SafeClient) -> None:
     response.status_code, response._content = 403, b'{"error":"Forbidden"}'
     request = requests.Request("GET", f"{client.api_url}/sessions", {"x-api-key": GONE})
     response.request = request.prepare()
-    place = client._ledger.join(client._access(), client._access, is_read=True)
-    assert not isinstance(place, Access)
+    place = FLIGHTS.join((access_of(client), sender(client)), lambda: None)
+    assert not isinstance(place, (Access, Repaired))
     flight, leads = place
     assert leads
     works = settle(client, RequestsExchange(client, response, {}))
@@ -158,7 +157,7 @@ def test_a_wait_that_brings_nothing_ends(client: SafeClient) -> None:
 
 
 def test_a_waiter_who_comes_too_late_is_woken_at_once() -> None:
-    flight, woken = Flight(HERE), []
+    flight, woken = Flight((HERE, ())), []
     flight.end()
     flight.when_ended(lambda: woken.append(1))
     assert woken == [1]
@@ -188,12 +187,12 @@ def test_an_answer_that_outlasts_the_budget(
             if is_ended_first:  # as the timer does, when it is the faster one
                 _shut(response)
             with pytest.raises(requests.ReadTimeout):
-                list(_pieces(response, Clock(0)))
+                list(pieces_of(response, Clock(0)))
             response.close()
     is_there = requests.Response()
     is_there.raw = io.BytesIO(b"{}")  # an adapter of the caller's, which no one can end
     with pytest.raises(requests.ReadTimeout):
-        list(_pieces(is_there, Clock(0)))
+        list(pieces_of(is_there, Clock(0)))
     with pytest.raises(TimeoutError):
         grown(b"", Clock(0))
 
@@ -229,16 +228,23 @@ def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
 def test_an_owner_that_goes_during_its_request(server: SimulatedLangSmith) -> None:
     """The answer stays as it is."""
     client = SafeAsyncClient(server.url, api_key=GONE)
-    auth = RefusalAuth(client, client._client, generated=False)
+    auth = RejectionAuth(client, client._client, generated=False)
     auth.owner = lambda: None  # type: ignore[assignment]
     request = httpx.Request("GET", f"{server.url}/sessions")
     response = httpx.Response(403, request=request, content=b"{}")
 
-    async def none() -> list[Any]:
-        return [again async for again in async_answer(auth, request, response)]
+    flow = auth.sync_auth_flow(request)
+    assert next(flow) is request
+    with pytest.raises(StopIteration):
+        flow.send(response)
 
-    assert list(answer(auth, request, response)) == []
-    assert anyio.run(none) == []
+    async def none() -> None:
+        again = auth.async_auth_flow(request)
+        assert await anext(again) is request
+        with pytest.raises(StopAsyncIteration):
+            await again.asend(response)
+
+    anyio.run(none)
     anyio.run(client._client.aclose)
 
 

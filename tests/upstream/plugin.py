@@ -33,7 +33,8 @@ REPLACED: dict[type, type] = {}
 if SAFE:
     # In the plain run not even an import of safe_langsmith may make a difference.
     import safe_langsmith
-    from safe_langsmith._transport.auth import watched
+    from safe_langsmith._sdk.resources import watch
+    from safe_langsmith._transport.auth import ResourceWatcher
 
     REPLACED[langsmith.client.Client] = safe_langsmith.SafeClient
     REPLACED[langsmith.async_client.AsyncClient] = safe_langsmith.SafeAsyncClient
@@ -81,7 +82,7 @@ def _watched(made: Any, kind: Any) -> Any:
     if not SAFE:
         return made
     made.its_owner = kind(api_url="http://localhost:1", api_key="test")
-    return watched(made, made.its_owner)
+    return watch(made, ResourceWatcher(made.its_owner))
 
 
 def resolve_this_machine(host: Any, *args: Any, **kwargs: Any) -> Any:

@@ -29,7 +29,7 @@ from safe_langsmith._knowledge.hosts import (
     shown,
 )
 from safe_langsmith._knowledge.operations import operation
-from safe_langsmith._settings import Setting, Source
+from safe_langsmith._settings.sources import Setting, Source
 
 PROXY_WAITS = (0.5, 1.0, 2.0)
 

@@ -37,7 +37,7 @@ from safe_langsmith._knowledge.hosts import (
     shown,
 )
 from safe_langsmith._knowledge.keys import clean, is_code, kind_of, oddity
-from safe_langsmith._settings import Setting, Source
+from safe_langsmith._settings.sources import Setting, Source
 
 _HEADER_LOST = "ask who runs your network whether a proxy removes the header"
 

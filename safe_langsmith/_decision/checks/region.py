@@ -28,7 +28,7 @@ from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import REGIONS, Region, region_of
 from safe_langsmith._knowledge.keys import clean, kind_of, oddity
 from safe_langsmith._knowledge.operations import is_read
-from safe_langsmith._settings import FOUND_BY_ASKING, Setting, Settings, Source
+from safe_langsmith._settings.sources import FOUND_BY_ASKING, Setting, Settings, Source
 
 
 def wrong_region(case: Case) -> Steps[Cause | None]:

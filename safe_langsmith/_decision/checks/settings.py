@@ -23,7 +23,8 @@ from safe_langsmith._diagnosis import Code
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import same_origin, shown
 from safe_langsmith._knowledge.keys import can_be_sent, clean, kind_of
-from safe_langsmith._settings import Setting, Settings, Source, disagreements
+from safe_langsmith._settings.conflicts import disagreements
+from safe_langsmith._settings.sources import Setting, Settings, Source
 
 
 def stale_setting(case: Case) -> Steps[Cause | None]:

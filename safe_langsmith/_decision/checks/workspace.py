@@ -30,7 +30,7 @@ from safe_langsmith._knowledge.hosts import (
 )
 from safe_langsmith._knowledge.keys import clean, kind_of
 from safe_langsmith._knowledge.operations import is_uuid
-from safe_langsmith._settings import Setting, Source
+from safe_langsmith._settings.sources import Setting, Source
 
 _MOST_WORKSPACES_TRIED = 3
 

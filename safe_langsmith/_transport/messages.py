@@ -1,44 +1,30 @@
-"""What the transports share: from HTTP to plain data and back, and when to try again."""
+"""From HTTP to plain data and back: where a request went, with what, and its answer."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-import threading
-import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLate
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from tenacity import (
-    RetryCallState,
-    retry_if_result,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_chain,
-    wait_exponential,
-    wait_fixed,
-    wait_random,
-)
+import langsmith
+from requests.utils import default_headers
 
-from safe_langsmith._decision.protocol import Answer, Probe, Reply, Resend, Unreachable
+from safe_langsmith._decision.protocol import Probe, Reply
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.hosts import base_of, origin, same_origin, shown
-from safe_langsmith._transport.settle import Owner, Read, Wait, read_settings
+from safe_langsmith._knowledge.hosts import base_of, origin, same_origin
+from safe_langsmith._sdk.clients import access_of as own_access
+from safe_langsmith._sdk.clients import given_headers, headers_of, http_of
+from safe_langsmith._transport.owner import Owner
 
 BODY_LIMIT = 1_000_000
 _LONGEST_ERROR = 2_000
-_PROBE_ATTEMPTS = 3
-# Seconds for a probe to notice by itself that the time is over.
-_GRACE = 0.5
 _CREDENTIALS = frozenset({"x-api-key", "x-tenant-id", "authorization"})
 # What goes along with a request to another host: what its body is, and who asks.
 _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
-_passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
 
 
 class Target(NamedTuple):
@@ -118,13 +104,13 @@ def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
     The client's own go to its own host, and only what is probed goes to another one.
     """
     headers = {"Accept": "application/json"}
-    if not probe.alone and same_origin(home, owner._access().endpoint):
-        own = owner._headers.items() if same_origin(probe.url, home) else ()
+    if not probe.alone and same_origin(home, own_access(owner).endpoint):
+        own = headers_of(owner).items() if same_origin(probe.url, home) else ()
         headers |= {n: v for n, v in own if n.lower() not in _CREDENTIALS}
     if probe.key:
         headers["x-api-key"] = probe.key
-    elif probe.session and same_origin(probe.url, owner._access().endpoint):
-        own_headers = {n.lower(): v for n, v in owner._headers.items()}
+    elif probe.session and same_origin(probe.url, own_access(owner).endpoint):
+        own_headers = {n.lower(): v for n, v in headers_of(owner).items()}
         headers["Authorization"] = own_headers.get("authorization", "")
     if probe.workspace:
         headers["X-Tenant-Id"] = probe.workspace
@@ -136,18 +122,40 @@ def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
 
     It means nothing at another host, and the request without it is not the same.
     """
-    given = {n.lower() for n in owner._custom_headers} - {"x-api-key", "x-tenant-id"}
+    given = {n.lower() for n in given_headers(owner)} - {"x-api-key", "x-tenant-id"}
     if given:
         return "what the headers argument adds"
-    if of_session := owner._tied_by():
+    if of_session := tied_by(owner):
         return of_session
     found = next((n for n in ("Authorization", "X-Service-Key") if n in headers), "")
     return f"the header {found}" if found else ""
 
 
+def tied_by(owner: Owner) -> str:
+    """What of a client's own belongs to its host alone, besides the key; or ""."""
+    if not isinstance(owner, langsmith.Client):
+        http = http_of(owner)
+        if http.params:
+            return "a parameter of your client"
+        return "a cookie of your client" if _has_own_cookie(http.cookies.jar) else ""
+    session: Any = owner.session
+    for name, what in (("cert", "certificate"), ("auth", "login"), ("params", "parameter")):
+        if getattr(session, name, None):
+            return f"the {what} of your session"
+    if {*getattr(session, "headers", ())} - {*default_headers()}:
+        return "a header of your session"
+    cookies = getattr(session, "cookies", ())
+    return "a cookie of your session" if _has_own_cookie(cookies) else ""
+
+
+def _has_own_cookie(cookies: Any) -> bool:
+    """Whether somebody set a cookie: one that a host set goes to no other one anyway."""
+    return any(not c.domain or c.domain_specified for c in cookies)
+
+
 def secrets_in(owner: Owner, headers: Mapping[str, Any]) -> tuple[str, ...]:
     """What a request carries besides its key: a server may say it back."""
-    given = {n.lower() for n in owner._custom_headers} - {"x-tenant-id"}
+    given = {n.lower() for n in given_headers(owner)} - {"x-tenant-id"}
     names = {*given, "authorization", "cookie", "x-service-key"}
     values = [text_of(v) or "" for n, v in headers.items() if n.lower() in names]
     words = [word for value in values for word in value.replace(";", " ").split()]
@@ -218,132 +226,3 @@ def _retry_after(text: str) -> float | None:
         at = parsedate_to_datetime(text)
         return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
     return None
-
-
-class Clock:
-    """The time that one diagnosis has.
-
-    ``shared``: others use up the same time, so waiting for them counts, too.
-    """
-
-    def __init__(self, budget: float, *, shared: bool = False) -> None:
-        self._budget = budget
-        self.shared = shared
-        self.start()
-
-    def start(self) -> None:
-        """Begin anew."""
-        self._deadline = time.monotonic() + self._budget
-
-    @property
-    def left(self) -> float:
-        """Seconds left, at least 0."""
-        return max(0.0, self._deadline - time.monotonic())
-
-
-def probe_retries(clock: Clock) -> dict[str, Any]:
-    """For tenacity: ask again what failed in passing, as long as there is time."""
-    return {
-        "retry": retry_if_result(_is_passing),
-        "wait": _wait,
-        "stop": stop_after_attempt(_PROBE_ATTEMPTS) | stop_before_delay(clock.left),
-        "retry_error_callback": last_answer,
-    }
-
-
-def resend_retries(step: Resend, clock: Clock) -> dict[str, Any]:
-    """For tenacity: one try for each of the waits after the first, until let in."""
-    later = [wait_fixed(seconds) for seconds in step.waits[1:]] or [wait_fixed(0)]
-    return {
-        "retry": retry_if_result(lambda reply: reply.is_refusal),
-        "wait": wait_chain(*later),
-        "stop": stop_after_attempt(len(step.waits)) | stop_before_delay(clock.left),
-        "retry_error_callback": last_answer,
-    }
-
-
-def too_long(step: Resend, clock: Clock) -> Unreachable | None:
-    """Say so if the pause before a resend does not fit into the budget."""
-    pause = step.waits[0]
-    if not pause or pause < clock.left:
-        return None
-    reason = f"a pause of {pause:g} s did not fit into Policy.budget_s"
-    return Unreachable(f"{reason}, so the request was not sent again")
-
-
-def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
-    """Read the settings, or wait for a flight, on a thread that may block."""
-    if isinstance(work, Read):
-        if not clock.shared:
-            clock.start()
-        return read_settings(owner)
-    # A task of this very thread may lead; it goes on only when we return.
-    elsewhere = work.flight.thread != threading.get_ident()
-    seconds = clock.left if clock.shared else owner.policy.budget_s
-    return elsewhere and work.flight.ended.wait(seconds)
-
-
-def ask_all(
-    ask: Callable[[Probe], Answer], probes: tuple[Probe, ...], clock: Clock
-) -> tuple[Answer, ...]:
-    """Ask questions at the same time, each on a thread of its own.
-
-    A single one, too: a name that cannot be resolved and a head that comes byte by byte
-    know no timeout.
-    """
-    futures = [_begun(ask, probe) for probe in probes]
-
-    def answer(probe: Probe, future: Future[Answer]) -> Answer:
-        try:
-            return future.result(clock.left + _GRACE)
-        except TooLate:
-            return no_answer(probe, "Policy.budget_s is over")
-
-    return tuple(answer(p, f) for p, f in zip(probes, futures, strict=True))
-
-
-def _begun(ask: Callable[[Probe], Answer], probe: Probe) -> Future[Answer]:
-    future: Future[Answer] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(ask(probe))
-        except BaseException as error:  # raised where the result is taken
-            future.set_exception(error)
-
-    try:
-        threading.Thread(target=run, name="safe_langsmith-probe", daemon=True).start()
-    except RuntimeError:
-        # No thread can be started, as when the interpreter shuts down: one by one.
-        run()
-    return future
-
-
-def unchecked() -> Unreachable:
-    """What was not sent to another host: this client does not check whom it talks to."""
-    return Unreachable("this client does not check certificates", withheld=True)
-
-
-def no_answer(probe: Probe, why: str) -> Unreachable:
-    """A probe that failed for its own reasons."""
-    return Unreachable(f"{shown(origin(probe.url))} gave no answer: {why}")
-
-
-def _is_passing(answer: Answer) -> bool:
-    """Whether an answer may be another one in a moment."""
-    if isinstance(answer, Unreachable):
-        return not answer.withheld
-    return answer.status == 429 or answer.status >= 500
-
-
-def _wait(state: RetryCallState) -> float:
-    """As long as the server asks for, or a little longer each time."""
-    answer = last_answer(state)
-    if isinstance(answer, Reply) and answer.retry_after is not None:
-        return answer.retry_after
-    return _passing_wait(state)
-
-
-def last_answer(state: RetryCallState) -> Any:
-    """The newest answer that tenacity has seen."""
-    return state.outcome.result() if state.outcome else None

@@ -1,0 +1,167 @@
+"""What a client of the SDK holds, and how to change it. All of it for both clients.
+
+Where a name is gone, a function returns what the client sends anyway, or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import langsmith
+
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import base_of
+from safe_langsmith._sdk.modules import httpx
+
+
+def endpoint_of(client: Any) -> str:
+    """The address that a client sends its requests to, without a slash at its end."""
+    if isinstance(client, langsmith.Client):
+        return client.api_url
+    return str(http_of(client).base_url).rstrip("/")
+
+
+def http_of(client: Any) -> Any:
+    """The httpx client of an async client.
+
+    Raises:
+        AttributeError: If it cannot be found; then nothing of the client can be watched.
+    """
+    return client._client
+
+
+def key_of(client: Any) -> str | None:
+    """The key that a client sends."""
+    kind = _kind(client)
+    key: str | None = kind.api_key.fget(client)
+    return key
+
+
+def workspace_of(client: Any) -> str | None:
+    """The workspace that a client sends."""
+    workspace: str | None = client.workspace_id
+    return workspace
+
+
+def has_login(client: Any) -> bool:
+    """Whether an OAuth session of the CLI logs this client in; False if unknown."""
+    return not key_of(client) and bool(getattr(client, "_oauth_access_token", None))
+
+
+def headers_of(client: Any) -> Mapping[str, str]:
+    """The headers of a client's requests; without them, those that a person gave to it."""
+    found: Mapping[str, str] = getattr(client, "_headers", None) or client.headers
+    return found
+
+
+def given_headers(client: Any) -> Mapping[str, str]:
+    """The headers that a person gave to a client."""
+    found: Mapping[str, str] = client.headers
+    return found
+
+
+def timeouts_of(client: Any) -> tuple[float, float]:
+    """Seconds to connect and to read."""
+    connect, read = client.timeout_ms
+    return connect / 1000, read / 1000
+
+
+def destinations_of(client: Any) -> dict[str, str | None]:
+    """Where a client sends traces, by address, each with its key; its own if unknown."""
+    own = {endpoint_of(client): key_of(client)}
+    found: dict[str, str | None] = getattr(client, "_write_api_urls", None) or own
+    return found
+
+
+def failed_traces_folder(client: Any) -> tuple[str | None, int | None]:
+    """Where a client saves traces that were lost, and at most how many bytes."""
+    folder = getattr(client, "_failed_traces_dir", None)
+    return folder, getattr(client, "_failed_traces_max_bytes", None)
+
+
+def save_trace(client: Any, body: bytes, headers: dict[str, str], endpoint: str) -> None:
+    """Save a batch as the SDK would, if it still can."""
+    folder, most = failed_traces_folder(client)
+    save = getattr(client, "_write_trace_to_fallback_dir", None)
+    if folder and save is not None:
+        save(folder, body, endpoint=endpoint, headers=headers, max_bytes=most)
+
+
+def access_of(client: Any) -> Access:
+    """What a request of a client shows the server now."""
+    key, login = key_of(client), has_login(client)
+    return Access(endpoint_of(client), key, workspace_of(client), login)
+
+
+def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
+    """Set where a client sends its requests, and with which key and workspace.
+
+    Reaches whatever keeps a copy: headers, generated clients, and the tracing threads.
+    What the SDK remembers of the server is forgotten; ``keep_info``: but for ``/info``.
+    """
+    old = access_of(client)
+    if access.endpoint != old.endpoint:
+        if isinstance(client, langsmith.Client):
+            client.api_url = access.endpoint
+        else:
+            http_of(client).base_url = httpx.URL(access.endpoint)
+        for name in ("_langsmith_api", "_langsmith_api_sync"):
+            generated = getattr(client, name, None)
+            if generated is not None:
+                generated.base_url = base_of(access.endpoint)
+    if access.workspace != old.workspace:
+        # The async client's property takes None for "what the environment says".
+        name = "_workspace_id" if hasattr(client, "_workspace_id") else "workspace_id"
+        setattr(client, name, access.workspace)
+    set_key(client, access.key)  # makes the headers again
+    follow(client, old)
+    for name in ("_settings", "_tenant_id", *(() if keep_info else ("_info",))):
+        if hasattr(client, name):
+            setattr(client, name, None)
+
+
+def follow(client: Any, before: Access) -> None:
+    """Let the tracing threads' own copies follow a client's endpoint and key."""
+    old, new = (before.endpoint, before.key), (endpoint_of(client), key_of(client))
+    places: dict[str, str | None] | None = getattr(client, "_write_api_urls", None)
+    if places:
+        client._write_api_urls = dict(
+            new if (url, key) == old else (new[0] if url == old[0] else url, key)
+            for url, key in places.items()
+        )
+    buffered = getattr(client, "compressed_traces", None)
+    if buffered is not None and getattr(buffered, "destinations", None) is not None:
+        with buffered.lock:
+            buffered.destinations = frozenset(
+                d._replace(api_url=new[0], api_key=new[1])
+                if (d.api_url, d.api_key) == old
+                else d
+                for d in buffered.destinations
+            )
+
+
+def set_key(client: Any, key: str | None) -> None:
+    """Set the key as the SDK's own property does."""
+    _kind(client).api_key.fset(client, key)
+
+
+def _kind(client: Any) -> Any:
+    """The SDK's own class, whose properties ours override."""
+    is_sync = isinstance(client, langsmith.Client)
+    return langsmith.Client if is_sync else langsmith.AsyncClient
+
+
+def checks_certificates(http: Any, url: str) -> bool:
+    """Whether an httpx client is sure to check the certificate of a host; False if unknown.
+
+    Somebody's own transport may do anything.
+    """
+    with contextlib.suppress(AttributeError):
+        transport = http._transport_for_url(httpx.URL(url))
+        if isinstance(transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport)):
+            context: Any = transport._pool._ssl_context
+            required = context.verify_mode.name == "CERT_REQUIRED"
+            return bool(required and context.check_hostname)
+    return False

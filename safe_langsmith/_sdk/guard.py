@@ -1,0 +1,68 @@
+"""Stepping aside: a bug of ours, or a change in the SDK, costs nobody an answer."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from types import TracebackType
+
+logger = logging.getLogger("safe_langsmith")
+_said: set[tuple[str, ...]] = set()
+
+
+class PassedOn(Exception):  # noqa: N818  # it carries an error and is none itself
+    """Carries an error that the caller gets as it is: the plain client raises it, too."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def warn_once(what: str, *more: object) -> None:
+    """Log one WARNING for each text in the life of this process."""
+    key = (what, *map(str, more))
+    if key not in _said:
+        _said.add(key)
+        logger.warning(what, *more)
+
+
+def step_aside(task: str, error: BaseException) -> None:
+    """Report an error of ours, once for each place; its text may hold a key, so not that.
+
+    ``task``: what failed, as in "could not ...".
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+    warn_once(
+        "safe_langsmith stepped aside: it could not %s (%s at %s). You get langsmith's own "
+        "answer. Please report this line.",
+        task,
+        type(error).__name__,
+        place,
+    )
+
+
+class Guard:
+    """A ``with`` block of ours that may fail without the caller noticing more than a line.
+
+    `PassedOn` goes through; so does what is no `Exception`.
+    """
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, PassedOn):
+            return False
+        step_aside(self.task, error)
+        return True

@@ -1,0 +1,123 @@
+"""What comes from langsmith's modules. Each function says what it returns without it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import langsmith
+from langsmith import utils
+
+if TYPE_CHECKING:
+    from langsmith._httpx import httpx as httpx  # noqa: PLC0414  # for the others
+
+
+def part_of(module: str, name: str, default: Any = None) -> Any:
+    """An attribute of a module of langsmith; the default if either is not there."""
+    try:
+        found = importlib.import_module(f"langsmith.{module}")
+    except ImportError:
+        return default
+    return getattr(found, name, default)
+
+
+if not TYPE_CHECKING:
+    # The httpx that the SDK has chosen: httpx2 since 0.12.0.
+    httpx = utils.httpx
+
+
+def retries_by_itself(adapter: object) -> bool:
+    """Whether an HTTP adapter is the SDK's, which repeats requests; False if unknown."""
+    kind = part_of("client", "_LangSmithHttpAdapter", ())
+    return isinstance(adapter, kind)
+
+
+def is_rewindable_form(body: object) -> bool:
+    """Whether a body is the SDK's form, which can be sent again; False if unknown."""
+    kind = part_of("_internal._multipart", "RewindableMultipartBody", ())
+    return isinstance(body, kind)
+
+
+def resource_errors() -> dict[int, type[Exception]]:
+    """The errors of `client.runs` and its neighbors by status, 0 for any other."""
+    names = {
+        0: "APIStatusError",
+        400: "BadRequestError",
+        401: "AuthenticationError",
+        403: "PermissionDeniedError",
+        404: "NotFoundError",
+        422: "UnprocessableEntityError",
+    }
+    found = {status: getattr(langsmith, name, None) for status, name in names.items()}
+    return {status: error for status, error in found.items() if error is not None}
+
+
+def connection_errors() -> tuple[type[Exception], ...]:
+    """What `client.runs` and its neighbors raise without a connection; () if unknown."""
+    found: type[Exception] | None = getattr(langsmith, "APIConnectionError", None)
+    return (found,) if found else ()
+
+
+def profile_path(**chosen: Any) -> Any:
+    """The path of the file of CLI profiles, whether it exists or not; None: nobody says."""
+    find = part_of("_internal._profiles", "_profile_config_path")
+    return find and find(**chosen)
+
+
+def load_profile(**chosen: Any) -> Any:
+    """The profile in use, as the SDK reads it; None if this release reads none."""
+    load = part_of("_internal._profiles", "load_profile_client_config")
+    return load and load(**chosen)
+
+
+def expiry_of(text: str) -> Any:
+    """The time that a profile's session ends, as a datetime; None if that is unknown."""
+    parse = part_of("_internal._profiles", "_parse_profile_expires_at")
+    return parse and parse(text)
+
+
+def tracing_forced() -> Any:
+    """What `langsmith.configure(enabled=...)` has set; None: nothing, or unknown."""
+    return part_of("_internal._context", "_GLOBAL_TRACING_ENABLED")
+
+
+def destinations_in_environment() -> list[Mapping[str, Any]]:
+    """What the SDK reads in LANGSMITH_RUNS_ENDPOINTS; [] if unknown."""
+    read = part_of("run_trees", "_get_write_replicas_from_env", list)
+    found: list[Mapping[str, Any]] = read()
+    return found
+
+
+def tracing_client() -> langsmith.Client | None:
+    """The client that `@traceable` uses now; None: none yet, or unknown."""
+    found: langsmith.Client | None = part_of("run_trees", "_CLIENT")
+    return found
+
+
+def remembered_project() -> str | None:
+    """The project that the SDK has settled on; None while it has not, or if unknown.
+
+    Asking would settle it, and a variable that is set later would not count anymore.
+    """
+    looked_up = getattr(utils.get_tracer_project, "cache_info", None)
+    if looked_up is None or not looked_up().currsize:
+        return None
+    return utils.get_tracer_project()
+
+
+def remembered_variable(name: str, default: str | None) -> str | None:
+    """What the SDK answers for a variable, from its cache if it has read it before."""
+    # The same words as the SDK's own call: its cache tells calls apart by them.
+    found: str | None = utils.get_env_var(name, default=default)
+    return found
+
+
+def clear_caches() -> None:
+    """Have the SDK read its environment variables again."""
+    for cached in (utils.get_env_var, utils.get_tracer_project):
+        clear: Callable[[], None] | None = getattr(cached, "cache_clear", None)
+        if clear is not None:
+            with contextlib.suppress(TypeError):
+                clear()

@@ -1,0 +1,181 @@
+"""Every private name of langsmith that we use, and what is missing without it.
+
+docs/seams.md is made from this table, and tests/sdk/ removes each name in turn. The
+functions beside this file use them, each with its fallback.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import langsmith
+
+from safe_langsmith._sdk.guard import warn_once
+from safe_langsmith._sdk.modules import part_of
+
+BOTH = ("Client", "AsyncClient")
+SYNC, ASYNC = BOTH[:1], BOTH[1:]
+
+
+_NOWHERE = object()
+
+
+class Name(NamedTuple):
+    """A private name.
+
+    ``owners``: the clients that have it; or a module below `langsmith`. ``since``: the
+    first release that has it. ``use``: what it is for. ``without``: what is missing then.
+    """
+
+    owners: tuple[str, ...] | str
+    name: str
+    since: str
+    use: str
+    without: str
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the installed release is new enough to have it."""
+        return _numbers(langsmith.__version__) >= _numbers(self.since)
+
+    def is_there(self, client: Any) -> bool | None:
+        """Whether it is there; None: this is not a client to tell."""
+        if isinstance(self.owners, str):
+            return part_of(self.owners, self.name, _NOWHERE) is not _NOWHERE
+        kind = BOTH[not isinstance(client, langsmith.Client)]
+        if kind not in self.owners:
+            return None
+        first, _, rest = self.name.partition(".")
+        found = getattr(client, first, _NOWHERE)
+        # None: what would have it was not made for this client.
+        if found is _NOWHERE or not rest:
+            return found is not _NOWHERE
+        return None if found is None else hasattr(found, rest)
+
+
+_CONNECTION = "the connection is not watched, so rejected requests are not explained"
+_V2 = "client.runs and the other v2 resources stay plain"
+_TRACED = "traces go on to the old address or with the old key after a repair"
+NAMES = (
+    Name(ASYNC, "_client", "0.8.1", "its httpx client: what is watched", _CONNECTION),
+    Name(
+        *(BOTH, "_headers", "0.8.1", "sent with each probe to the client's own host"),
+        "probes carry only the headers that you gave to the client",
+    ),
+    Name(
+        *(BOTH, "_oauth_access_token", "0.8.1", "whether a CLI login authenticates"),
+        "an expired CLI login is reported as a missing key",
+    ),
+    Name(
+        *(BOTH, "_workspace_id", "0.8.17", "set by a repair"),
+        "a workspace cannot be taken off an async client",
+    ),
+    Name(SYNC, "_write_api_urls", "0.8.1", "where the tracing threads send", _TRACED),
+    Name(
+        *(SYNC, "compressed_traces.destinations", "0.12.0"),
+        *("where buffered traces go, set by a repair", _TRACED),
+    ),
+    Name(
+        *(BOTH, "_settings", "0.8.1", "remembered by the SDK, cleared by a repair"),
+        "settings of the old workspace are used on after a repair",
+    ),
+    Name(
+        *(SYNC, "_tenant_id", "0.8.1", "remembered by the SDK, cleared by a repair"),
+        "links lead to the old workspace after a repair",
+    ),
+    Name(
+        *(BOTH, "_info", "0.8.17", "remembered by the SDK, cleared by a repair"),
+        "what /info failed to say before a repair is not asked again",
+    ),
+    Name(
+        *(SYNC, "_failed_traces_dir", "0.8.1", "where lost traces are saved"),
+        "batches for /runs/batch are not saved",
+    ),
+    Name(
+        *(SYNC, "_failed_traces_max_bytes", "0.8.1", "how much of them is kept"),
+        "saved batches are not limited",
+    ),
+    Name(
+        *(SYNC, "_write_trace_to_fallback_dir", "0.8.1", "saves a batch"),
+        "batches for /runs/batch are not saved",
+    ),
+    Name(
+        *(SYNC, "_dump_failed_trace", "0.8.1", "overridden: names the destination"),
+        "a saved batch does not say which further destination it was for",
+    ),
+    Name(
+        *(SYNC, "_invoke_tracing_error_callback", "0.8.1", "overridden: keeps the error"),
+        "raise_for_tracing_errors() raises nothing",
+    ),
+    Name(
+        *(SYNC, "_get_tenant_id", "0.8.1", "overridden: raises the typed error"),
+        'get_run_url() says "No tenant ID found" when it was rejected',
+    ),
+    Name(
+        *(ASYNC, "_arequest_with_retries", "0.8.1", "overridden: names a proxy"),
+        "a proxy that refuses to connect is a plain connection error",
+    ),
+    Name(SYNC, "_get_langsmith_api", "0.9.3", "overridden: watches client.runs", _V2),
+    Name(SYNC, "_get_langsmith_api_sync", "0.10.10", "overridden: client.agents", _V2),
+    Name(BOTH, "_langsmith_api", "0.9.2", "the v2 resources, moved by a repair", _V2),
+    Name(SYNC, "_langsmith_api_sync", "0.10.10", "the same", _V2),
+    Name("_internal._openapi_auth", "AsyncClient", "0.14.12", "the v2 resources", _V2),
+    Name("_internal._openapi_auth", "SyncClient", "0.14.12", "the v2 resources", _V2),
+    Name(
+        *("client", "_LangSmithHttpAdapter", "0.8.1", "repeats requests: probes go around"),
+        "probes may be repeated by the SDK",
+    ),
+    Name(
+        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "sent again whole"),
+        "large batches of traces are not sent again after a repair",
+    ),
+    Name(
+        *("_internal._profiles", "load_profile_client_config", "0.8.1", "the CLI profile"),
+        "CLI profiles are not read",
+    ),
+    Name(
+        *("_internal._profiles", "_profile_config_path", "0.8.1", "where it is"),
+        "CLI profiles are not read",
+    ),
+    Name(
+        *("_internal._profiles", "_parse_profile_expires_at", "0.8.1", "when it ends"),
+        "an expired CLI login is not recognized",
+    ),
+    Name(
+        *("_internal._context", "_GLOBAL_TRACING_ENABLED", "0.8.1"),
+        "what langsmith.configure(enabled=...) has set",
+        "the doctor does not know of langsmith.configure(enabled=...)",
+    ),
+    Name(
+        *("run_trees", "_get_write_replicas_from_env", "0.8.1"),
+        "reads LANGSMITH_RUNS_ENDPOINTS, for the doctor",
+        "the doctor does not know of LANGSMITH_RUNS_ENDPOINTS",
+    ),
+    Name(
+        *("run_trees", "_CLIENT", "0.8.1", "what @traceable uses, for install().undo()"),
+        "undo() lets the SDK make a new client",
+    ),
+    Name(
+        *("_internal._background_thread", "LANGSMITH_CLIENT_THREAD_POOL", "0.8.1"),
+        "a forked process gets a new one",
+        "a forked process may wait forever in flush(), as with the plain client",
+    ),
+)
+
+
+def report_missing(client: Any) -> None:
+    """Log one line that names what this langsmith should have and has not."""
+    missing = [n for n in NAMES if n.is_expected and n.is_there(client) is False]
+    if missing:
+        effects = "; ".join(dict.fromkeys(n.without for n in missing))
+        warn_once(
+            "safe_langsmith: langsmith %s has no %s: %s. Please report this line.",
+            langsmith.__version__,
+            ", ".join(dict.fromkeys(n.name for n in missing)),
+            effects,
+        )
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", release)[:3])

@@ -1,0 +1,106 @@
+"""The private methods of the SDK's clients that call us, under names of our own.
+
+Where the SDK has renamed one, nobody calls it here either, and the clients stay plain at
+that point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import langsmith
+from langsmith.utils import LangSmithError
+
+from safe_langsmith._sdk.guard import Guard, warn_once
+
+
+class WatchedClient(langsmith.Client):
+    """`langsmith.Client`, and what ours does at its private methods."""
+
+    def _safe_watch(self, generated: Any) -> Any:
+        """Watch the generated client behind ``client.runs`` and its neighbors."""
+        return generated
+
+    def _safe_lost(self, error: Exception) -> None:
+        """Take note of an error that the tracing threads ran into."""
+
+    def _safe_saving(
+        self, headers: dict[str, str]
+    ) -> tuple[dict[str, str], AbstractContextManager[None]]:
+        """The headers to save with a lost batch, and a context to save it in."""
+        return headers, nullcontext()
+
+    def _safe_failure(self) -> object:
+        """The newest failure of a request on this thread, or None."""
+        return None
+
+    def _safe_swallowed(self, error: LangSmithError) -> Exception | None:
+        """The typed error for that failure, in place of one that does not tell."""
+
+    def _get_langsmith_api(self) -> Any:
+        return self._safe_watch(super()._get_langsmith_api())
+
+    def _get_langsmith_api_sync(self) -> Any:
+        return self._safe_watch(super()._get_langsmith_api_sync())
+
+    def _invoke_tracing_error_callback(self, error: Exception) -> None:
+        with Guard("keep an error of the tracing threads"):
+            self._safe_lost(error)
+        super()._invoke_tracing_error_callback(error)
+
+    def _dump_failed_trace(
+        self, body_fn: Callable[[], bytes], headers: dict[str, str]
+    ) -> None:
+        within: AbstractContextManager[None] = nullcontext()
+        with Guard("name the destination of a saved batch"):
+            headers, within = self._safe_saving(headers)
+        with within:
+            super()._dump_failed_trace(body_fn, headers)
+
+    def _get_tenant_id(self) -> Any:
+        earlier, typed = self._safe_failure(), None
+        try:
+            return super()._get_tenant_id()
+        except LangSmithError as error:
+            with Guard("explain a missing tenant id"):
+                if self._safe_failure() is not earlier:
+                    typed = self._safe_swallowed(error)
+            if typed is None:
+                raise
+        raise typed
+
+
+class WatchedAsyncClient(langsmith.AsyncClient):
+    """`langsmith.AsyncClient`, and what ours does at its private methods."""
+
+    async def _safe_explained(
+        self, method: str, path: str, error: LangSmithError
+    ) -> Exception | None:
+        """The typed error in place of one of the SDK's, or None."""
+
+    async def _arequest_with_retries(
+        self, method: str, endpoint: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            return await super()._arequest_with_retries(method, endpoint, *args, **kwargs)
+        except LangSmithError as error:
+            typed = await self._safe_explained(method, endpoint, error)
+            if typed is None:
+                raise
+        raise typed
+
+
+def step_back(ours: type, plain: type, names: tuple[str, ...]) -> None:
+    """Take off what the SDK has gained a name for: its own goes first."""
+    for name in names:
+        if hasattr(plain, name):
+            delattr(ours, name)
+            warn_once(
+                "safe_langsmith: langsmith %s has a %s.%s of its own, so ours steps back. "
+                "Please report this.",
+                langsmith.__version__,
+                plain.__name__,
+                name,
+            )

@@ -1,0 +1,126 @@
+"""The generated clients behind `client.runs` and its neighbors, and how they are watched.
+
+The SDK makes them with classes of its own, so the class is changed afterwards. Without
+`langsmith._internal._openapi_auth` (before 0.14.12) they stay plain.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from safe_langsmith._sdk.guard import Guard
+from safe_langsmith._sdk.modules import connection_errors, part_of
+
+_ASYNC = part_of("_internal._openapi_auth", "AsyncClient")
+_SYNC = part_of("_internal._openapi_auth", "SyncClient")
+
+
+class Watcher(Protocol):
+    """What is asked about each request of a generated client.
+
+    An error it returns is raised in place of what the SDK would do or raise.
+    """
+
+    def auth(self, http: Any) -> Any:
+        """What takes part in each request of this httpx client; None: nothing."""
+
+    def unsent(self, request: Any) -> Exception | None:
+        """Why a request cannot be sent; None: it can."""
+
+    async def unsent_async(self, request: Any) -> Exception | None:
+        """The same for an async client."""
+
+    def no_connection(self, error: Any) -> Exception | None:
+        """The reason behind an `APIConnectionError`; None: unknown."""
+
+    async def no_connection_async(self, error: Any) -> Exception | None:
+        """The same for an async client."""
+
+
+def watch(generated: Any, watcher: Watcher) -> Any:
+    """Have a generated client ask a watcher about each request; so do its copies."""
+    kind = _WATCHED.get(type(generated))
+    if kind is not None:
+        generated.__class__ = kind
+        generated._safe_watcher = watcher
+    return generated
+
+
+def _watched_sync(plain: Any) -> Any:
+    """The watched class in place of the plain sync one."""
+
+    class Watched(_shared(plain)):  # type: ignore[misc]
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().request(*args, **kwargs)
+            except connection_errors() as error:
+                found = self._safe_watcher.no_connection(error)
+                if found is None:
+                    raise
+            raise found
+
+        def _prepare_request(self, request: Any) -> None:
+            found = self._safe_watcher.unsent(request)
+            if found is not None:
+                raise found
+            super()._prepare_request(request)
+
+    return Watched
+
+
+def _watched_async(plain: Any) -> Any:
+    """The same for the async one."""
+
+    class Watched(_shared(plain)):  # type: ignore[misc]
+        async def request(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().request(*args, **kwargs)
+            except connection_errors() as error:
+                found = await self._safe_watcher.no_connection_async(error)
+                if found is None:
+                    raise
+            raise found
+
+        async def _prepare_request(self, request: Any) -> None:
+            found = await self._safe_watcher.unsent_async(request)
+            if found is not None:
+                raise found
+            await super()._prepare_request(request)
+
+    return Watched
+
+
+def _shared(plain: Any) -> Any:
+    """What both do in the same way."""
+
+    class Shared(plain):  # type: ignore[misc]
+        _safe_watcher: Watcher
+
+        @property
+        def custom_auth(self) -> Any:
+            """The SDK's own seam: asked before each request."""
+            with Guard("watch a request"):
+                return self._safe_watcher.auth(self._client)
+            return super().custom_auth
+
+        def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
+            """Let a request without a key go out: the server rejects it, and we say why."""
+            if any(n.lower() in ("authorization", "x-api-key") for n in custom_headers):
+                super()._validate_headers(headers, custom_headers)
+
+        def copy(self, **options: Any) -> Any:
+            """Copy as the SDK does; the copy is watched, too."""
+            copied = super().copy(**options)
+            copied._safe_watcher = self._safe_watcher
+            return copied
+
+        with_options = copy
+
+    return Shared
+
+
+_WATCHED = {
+    plain: watched(plain)
+    for plain, watched in ((_SYNC, _watched_sync), (_ASYNC, _watched_async))
+    if plain is not None
+}

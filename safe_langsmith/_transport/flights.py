@@ -1,0 +1,194 @@
+"""One diagnosis at a time for the same question, remembered for a while.
+
+For all clients of the process. No transport and no decision in here: only who leads, who
+waits, and what is remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from safe_langsmith._diagnosis import Diagnosis
+    from safe_langsmith._knowledge.access import Access
+    from safe_langsmith._settings.sources import Settings, Setup
+
+# Who asks, with what: see `owner.sender`.
+Question = tuple["Access", tuple[object, ...]]
+# Old entries are dropped when there are so many: a program may make clients forever.
+_MOST_KEPT = 1_000
+
+
+class Found(NamedTuple):
+    """A diagnosis of what could not be repaired.
+
+    ``scope``: the only operation it answers; empty: every one with this access.
+    """
+
+    diagnosis: Diagnosis
+    scope: str = ""
+
+    def answers(self, operation: str) -> bool:
+        """Whether this answers another rejected operation, too."""
+        return self.scope in ("", operation)
+
+
+class Repaired(NamedTuple):
+    """What replaced a rejected access, for clients that still hold that one."""
+
+    access: Access
+    settings: Settings
+    until: float
+
+
+class Flight:
+    """One diagnosis under way. Whoever meets the same rejection waits for its end.
+
+    ``found`` is set at the end if nothing could be repaired. ``thread`` leads it.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.process = os.getpid()
+        self.thread = threading.get_ident()
+        self.ended = threading.Event()
+        self.found: Found | None = None
+        self._wakers: list[Callable[[], object]] = []
+
+    def when_ended(self, wake: Callable[[], object]) -> None:
+        """Call this at the end, on the thread that leads; at once if it is over."""
+        self._wakers.append(wake)
+        if self.ended.is_set():
+            self._wake()
+
+    def end(self) -> None:
+        """Let everybody who waits go on."""
+        self.ended.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        # Each is taken out by whoever comes first, so it is called once.
+        while self._wakers:
+            with contextlib.suppress(IndexError):
+                self._wakers.pop()()
+
+
+class _Memory(NamedTuple):
+    found: Found
+    setup: Setup
+    until: float
+
+
+class Flights:
+    """The rejections of this process."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over: in a forked process, or between two tests."""
+        self.lock = threading.RLock()
+        self._flights: dict[Question, Flight] = {}
+        self._memories: dict[tuple[Question, str], _Memory] = {}
+        self._repairs: dict[Question, Repaired] = {}
+        self._said: dict[Hashable, float] = {}
+
+    def join(
+        self, question: Question, known: Callable[[], Access | None]
+    ) -> Access | Repaired | tuple[Flight, bool]:
+        """What the client uses instead by now, as ``known`` says.
+
+        Else what repaired the same for another client. Else a flight, and whether you
+        lead it. All under one lock, or a repair between two looks would be overlooked.
+        """
+        with self.lock:
+            instead = known()
+            if instead is not None:
+                return instead
+            repaired = self._repairs.get(question)
+            if repaired is not None and time.monotonic() < repaired.until:
+                return repaired
+            flight = self._flights.get(question)
+            # A flight that began before a fork has nobody in this process to end it.
+            if flight is not None and flight.process == os.getpid():
+                return flight, False
+            flight = self._flights[question] = Flight(question)
+            return flight, True
+
+    def leave(self, flight: Flight) -> None:
+        """End a diagnosis that you lead; whoever waits for it goes on."""
+        with self.lock:
+            if self._flights.get(flight.question) is flight:
+                del self._flights[flight.question]
+        flight.end()
+
+    def keep_repair(
+        self, question: Question, access: Access, settings: Settings, seconds: float
+    ) -> None:
+        """Remember for other clients what replaced a rejected access."""
+        repaired = Repaired(access, settings, time.monotonic() + seconds)
+        with self.lock:
+            self._repairs[question] = repaired
+            self._memories.clear()
+            _trim(self._repairs)
+
+    def drop_repair(self, question: Question) -> None:
+        """Forget a repair: it did not help, or its client chose the old access again."""
+        with self.lock:
+            self._repairs.pop(question, None)
+
+    def remember(
+        self, question: Question, setup: Setup, found: Found, seconds: float
+    ) -> None:
+        """Remember a rejection that could not be repaired, for so many seconds."""
+        memory = _Memory(found, setup, time.monotonic() + seconds)
+        with self.lock:
+            self._memories[question, found.scope] = memory
+            _trim(self._memories)
+
+    def recall(self, question: Question, operation: str, setup: Setup) -> Found | None:
+        """The remembered diagnosis that answers this operation, or None.
+
+        It holds until its time is over, or key, endpoint or workspace change anywhere.
+        """
+        with self.lock:
+            for scope in ("", operation):
+                memory = self._memories.get((question, scope))
+                if memory is None:
+                    continue
+                if memory.setup == setup and time.monotonic() < memory.until:
+                    return memory.found
+                del self._memories[question, scope]
+        return None
+
+    def is_news(self, what: Hashable, seconds: float) -> bool:
+        """Whether this was not said within so many seconds; it counts as said now."""
+        now = time.monotonic()
+        with self.lock:
+            self._said = {w: until for w, until in self._said.items() if now < until}
+            if what in self._said:
+                return False
+            self._said[what] = now + seconds
+            return True
+
+
+def _trim(kept: dict[Question, Repaired] | dict[tuple[Question, str], _Memory]) -> None:
+    while len(kept) > _MOST_KEPT:
+        del kept[next(iter(kept))]  # type: ignore[arg-type]  # a key of itself
+
+
+FLIGHTS = Flights()
+with contextlib.suppress(AttributeError):  # on Windows, where nothing forks
+    os.register_at_fork(after_in_child=FLIGHTS.forget)
+
+
+def retold(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:
+    """The same diagnosis for another rejected operation; without a status as before."""
+    status = None if diagnosis.status_code is None else status_code
+    return replace(diagnosis, operation=operation, status_code=status)

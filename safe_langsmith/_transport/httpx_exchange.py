@@ -1,0 +1,159 @@
+"""One rejected request of httpx: its response, and how to send it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safe_langsmith._decision.protocol import Refusal, Reply
+from safe_langsmith._diagnosis import Diagnosis
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.keys import mask, scrub
+from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
+from safe_langsmith._sdk.clients import access_of as own_access
+from safe_langsmith._sdk.modules import httpx
+from safe_langsmith._transport.flights import retold
+from safe_langsmith._transport.httpx_requests import lost_its_method
+from safe_langsmith._transport.messages import (
+    access_of,
+    moved_on,
+    refused_reply,
+    resent_headers,
+    secrets_in,
+    target_of,
+    tie,
+)
+from safe_langsmith._transport.owner import Owner
+from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
+
+# Marks a request that was sent again, and the address that it was redirected to.
+RESENT, LOCATION = "safe_langsmith.resent", "safe_langsmith.location"
+
+
+class HttpxExchange:
+    """One refused request of httpx: its answer, and how to send it again."""
+
+    def __init__(
+        self, owner: Owner, request: httpx.Request, response: httpx.Response
+    ) -> None:
+        self.owner = owner
+        self.first = self.request = request
+        self.response = response
+        self.replayable = False
+        self.body: bytes | None = None
+        own = own_access(owner)
+        self.target = target_of(str(request.url), (own.endpoint,))
+        self.access = access_of(self.target.endpoint, request.headers, own)
+        self.home = self.access.endpoint
+        self.operation = operation(request.method, self.target.path)
+        self.is_read = is_read(request.method, self.target.path)
+        self.is_trace = is_run_batch(request.method, self.target.path)
+
+    def keep(self, body: bytes | None) -> None:
+        """Take the body that was read back, if it is whole.
+
+        A stream that had ended gives too little, and one of unknown length may.
+        """
+        if body is None:
+            return
+        self.body = body or None
+        headers = self.request.headers
+        size = int(headers.get("Content-Length", len(body)))
+        self.replayable = len(body) == size and "Transfer-Encoding" not in headers
+
+    def reply(self) -> Reply:
+        """The answer as plain data; the body of a success stays unread."""
+        response = self.response
+        body = response.content if self._is_read() else b""
+        reply = refused_reply(response, body)
+        asked, answered = str(self.request.url), str(response.request.url)
+        there = response.extensions.get(LOCATION) or moved_on(asked, answered)
+        if not there:
+            return reply
+        as_get = lost_its_method(self.first, response.request)
+        return replace(reply, redirected_to=there, came_as_get=as_get)
+
+    def _is_read(self) -> bool:
+        page = "html" in self.response.headers.get("Content-Type", "")
+        return bool(self.response.status_code >= 400 or page)
+
+    def refusal(self, *, worked: bool) -> Refusal:
+        """The refused request as plain data."""
+        return Refusal(
+            method=self.request.method,
+            path=self.target.path,
+            reply=self.reply(),
+            access=self.access,
+            worked=worked,
+            replayable=self.replayable,
+            tied_by=tie(self.owner, self.request.headers),
+            secrets=secrets_in(self.owner, self.request.headers),
+        )
+
+    def again(self, access: Access) -> httpx.Request:
+        """The request with another access; its body is in memory by now."""
+        before = self.request
+        self.request = httpx.Request(
+            before.method,
+            self.target.url(access.endpoint),
+            headers=resent_headers(before.headers, access, self.access),
+            content=self.body,
+            extensions={**before.extensions, RESENT: True},
+        )
+        self.access = access
+        return self.request
+
+    def take(self, response: httpx.Response) -> bool:
+        """Take the newest answer, and say whether its body is to be read."""
+        self.response = response
+        return self._is_read()
+
+    def end(self, diagnosis: Diagnosis | None, *, generated: bool) -> None:
+        """Have the SDK raise the error of a diagnosis when it checks the status."""
+        if diagnosis is None:
+            return
+        response = self.response
+        told = retold(diagnosis, self.operation, response.status_code)
+        error: AccessDeniedError
+        if generated:
+            error = resource_error_for(told, response, self._struck())
+        else:
+            error = error_for(told)
+
+        def refuse() -> None:
+            raise error
+
+        # Raised inside the flow, an error would count as a failed connection, and the
+        # generated clients would try twice more.
+        vars(response)["raise_for_status"] = refuse
+
+    def _struck(self) -> object:
+        """Strike the key out of the request, and give the body that is left."""
+        # `response.text` takes any encoding that the server names, and fails in some.
+        requests = {self.first, self.request, self.response.request}
+        secrets = [*secrets_in(self.owner, self.first.headers)]
+        secrets += [secret for request in requests for secret in strike(request)]
+        data = self.reply().data()
+        if data is None:
+            return scrub(self.reply().body, secrets).strip()
+        return _without(data, secrets)
+
+
+def _without(data: object, secrets: list[str]) -> object:
+    """JSON without secrets, also where they were spelled with escapes."""
+    if isinstance(data, str):
+        return scrub(data, secrets)
+    if isinstance(data, list):
+        return [_without(item, secrets) for item in data]
+    if isinstance(data, dict):
+        return {scrub(n, secrets): _without(v, secrets) for n, v in data.items()}
+    return data
+
+
+def strike(request: httpx.Request) -> list[str]:
+    """Strike what is secret out of the headers of a request, and give it."""
+    headers = request.headers
+    names = [name for name in ("x-api-key", "Authorization") if name in headers]
+    secrets = [headers[name] for name in names]
+    for name in names:
+        headers[name] = mask(headers[name]).replace("\u2026", "...")
+    return secrets

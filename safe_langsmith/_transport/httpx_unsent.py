@@ -1,0 +1,85 @@
+"""What was not sent at all: an address that is none, a proxy that would not connect.
+
+Each once for a thread that may block, and once for an event loop, which may not.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from safe_langsmith._decision.resolve import no_address
+from safe_langsmith._decision.resolve import no_tunnel as tunnel_diagnosis
+from safe_langsmith._diagnosis import Diagnosis
+from safe_langsmith._sdk.clients import endpoint_of
+from safe_langsmith._sdk.modules import httpx
+from safe_langsmith._settings.sources import Setup
+from safe_langsmith._transport.httpx_exchange import strike
+from safe_langsmith._transport.messages import target_of, tunnel_refusal
+from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.settle import read_settings, record
+
+
+async def read_settings_async(owner: Owner) -> Setup:
+    """Read them on a thread of our own: those of anyio's pool may all be busy."""
+    return await anyio.to_thread.run_sync(
+        read_settings, owner, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+    )
+
+
+def unsent(owner: Owner, request: httpx.Request) -> Diagnosis:
+    """The diagnosis of a request whose address is none."""
+    return _no_address(owner, request, read_settings(owner))
+
+
+async def unsent_async(owner: Owner, request: httpx.Request) -> Diagnosis:
+    """The same on an event loop."""
+    return _no_address(owner, request, await read_settings_async(owner))
+
+
+def no_tunnel(
+    owner: Owner, method: str, asked: str | httpx.Request, error: Exception
+) -> Diagnosis | None:
+    """The diagnosis of a request that a proxy did not connect to its host, if that is so.
+
+    ``asked``: the path of the request, or the request; then its secrets are struck out.
+    """
+    refusal = _refusal_in(error)
+    if not refusal:
+        return None
+    return _no_tunnel(owner, method, asked, refusal, read_settings(owner))
+
+
+async def no_tunnel_async(
+    owner: Owner, method: str, asked: str | httpx.Request, error: Exception
+) -> Diagnosis | None:
+    """The same on an event loop."""
+    refusal = _refusal_in(error)
+    if not refusal:
+        return None
+    return _no_tunnel(owner, method, asked, refusal, await read_settings_async(owner))
+
+
+def _no_address(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
+    diagnosis = no_address(request.method, _path_of(owner, request), setup)
+    record(owner, diagnosis)
+    return diagnosis
+
+
+def _refusal_in(error: Exception) -> str:
+    cause = error.__cause__
+    return tunnel_refusal(cause) if isinstance(cause, httpx.ProxyError) else ""
+
+
+def _no_tunnel(
+    owner: Owner, method: str, asked: str | httpx.Request, refusal: str, setup: Setup
+) -> Diagnosis:
+    path = asked if isinstance(asked, str) else _path_of(owner, asked)
+    diagnosis = tunnel_diagnosis(method, path, setup, refusal)
+    record(owner, diagnosis)
+    return diagnosis
+
+
+def _path_of(owner: Owner, request: httpx.Request) -> str:
+    """The path of a request below its client's endpoint; its secrets are struck out."""
+    strike(request)
+    return target_of(str(request.url), (endpoint_of(owner),)).path
