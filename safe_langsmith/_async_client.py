@@ -95,7 +95,10 @@ class SafeAsyncClient(WatchedAsyncClient):
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has made with these arguments."""
         report_missing(self)
-        state, http = State(policy, at_construction(access_of(self), given)), http_of(self)
+        http = http_of(self)
+        if http is None:
+            return
+        state = State(policy, at_construction(access_of(self), given))
         http.auth = RejectionAuth(self, http, generated=False)
         watch(getattr(self, "_langsmith_api", None), ResourceWatcher(self))
         self._safe = state

@@ -24,12 +24,8 @@ def endpoint_of(client: Any) -> str:
 
 
 def http_of(client: Any) -> Any:
-    """The httpx client of an async client.
-
-    Raises:
-        AttributeError: If it cannot be found; then nothing of the client can be watched.
-    """
-    return client._client
+    """The httpx client of an async client; None: nothing of it can be watched."""
+    return getattr(client, "_client", None)
 
 
 def key_of(client: Any) -> str | None:

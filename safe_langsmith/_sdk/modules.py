@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import langsmith
@@ -20,7 +21,10 @@ def part_of(module: str, name: str, default: Any = None) -> Any:
         found = importlib.import_module(f"langsmith.{module}")
     except ImportError:
         return default
-    return getattr(found, name, default)
+    try:
+        return attrgetter(name)(found)
+    except AttributeError:
+        return default
 
 
 if not TYPE_CHECKING:

@@ -46,12 +46,9 @@ class Name(NamedTuple):
         kind = BOTH[not isinstance(client, langsmith.Client)]
         if kind not in self.owners:
             return None
-        first, _, rest = self.name.partition(".")
-        found = getattr(client, first, _NOWHERE)
-        # None: what would have it was not made for this client.
-        if found is _NOWHERE or not rest:
-            return found is not _NOWHERE
-        return None if found is None else hasattr(found, rest)
+        # Not on the client's class: ours overrides some of them.
+        plain = getattr(langsmith, kind)
+        return hasattr(plain, self.name) or self.name in vars(client)
 
 
 _CONNECTION = "the connection is not watched, so rejected requests are not explained"
@@ -72,10 +69,6 @@ NAMES = (
         "a workspace cannot be taken off an async client",
     ),
     Name(SYNC, "_write_api_urls", "0.8.1", "where the tracing threads send", _TRACED),
-    Name(
-        *(SYNC, "compressed_traces.destinations", "0.12.0"),
-        *("where buffered traces go, set by a repair", _TRACED),
-    ),
     Name(
         *(BOTH, "_settings", "0.8.1", "remembered by the SDK, cleared by a repair"),
         "settings of the old workspace are used on after a repair",
@@ -122,6 +115,19 @@ NAMES = (
     Name(SYNC, "_langsmith_api_sync", "0.10.10", "the same", _V2),
     Name("_internal._openapi_auth", "AsyncClient", "0.14.12", "the v2 resources", _V2),
     Name("_internal._openapi_auth", "SyncClient", "0.14.12", "the v2 resources", _V2),
+    Name(
+        *("_internal._openapi_auth", "SyncClient.custom_auth", "0.14.12"),
+        *("overridden: looks at each response", _V2),
+    ),
+    Name(
+        *("_internal._openapi_auth", "SyncClient._prepare_request", "0.14.12"),
+        *("overridden: explains an address", "a bad address is tried three times"),
+    ),
+    Name(
+        *("_internal._openapi_auth", "SyncClient._validate_headers", "0.14.12"),
+        "overridden: a request without a key is sent, and explained",
+        "the v2 resources raise a bare TypeError without a key",
+    ),
     Name(
         *("client", "_LangSmithHttpAdapter", "0.8.1", "repeats requests: probes go around"),
         "probes may be repeated by the SDK",

@@ -100,7 +100,7 @@ def _shared(plain: Any) -> Any:
         def custom_auth(self) -> Any:
             """The SDK's own seam: asked before each request."""
             with Guard("watch a request"):
-                return self._safe_watcher.auth(self._client)
+                return self._safe_watcher.auth(getattr(self, "_client", None))
             return super().custom_auth
 
         def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
@@ -122,5 +122,5 @@ def _shared(plain: Any) -> Any:
 _WATCHED = {
     plain: watched(plain)
     for plain, watched in ((_SYNC, _watched_sync), (_ASYNC, _watched_async))
-    if plain is not None
+    if hasattr(plain, "custom_auth")
 }

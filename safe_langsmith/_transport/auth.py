@@ -132,6 +132,8 @@ class ResourceWatcher:
     def auth(self, http: Any) -> RejectionAuth | None:
         """What takes part in each request; made again when the httpx client changes."""
         auth = self._auth
+        if http is None:
+            return None
         if auth is None or auth.http() is not http:
             owner = self._owner()
             auth = RejectionAuth(owner, http, generated=True) if owner else None
