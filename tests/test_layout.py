@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,7 @@ PUBLIC = {
 modules = pytest.mark.parametrize("module", ORDER)
 
 
+@functools.cache
 def tree_of(module: str) -> ast.Module:
     path = PACKAGE / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

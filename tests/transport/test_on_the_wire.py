@@ -32,6 +32,7 @@ from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._settings import clear_sdk_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
 EXAMPLES = 600 if os.environ.get("CI") else 150
 OFFICIAL = {region.name: urlsplit(region.api).netloc for region in REGIONS}
 US, EU = (f"https://{OFFICIAL[name]}" for name in ("US", "EU"))
