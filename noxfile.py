@@ -1,4 +1,4 @@
-"""Everything that must hold, in one command: ``nox``."""
+"""``nox`` checks in two minutes what matters most; ``nox -t full`` checks all the rest."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "dist", "tests", "upstream"]
+nox.options.sessions = ["check"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
@@ -41,7 +41,7 @@ OURS_ALONE = (
     "tests/transport/test_faults.py",
     "tests/transport/test_on_the_wire.py",
 )
-# These take minutes, or need more than Python: sessions of their own.
+# These take minutes, or need more than Python. They have sessions of their own.
 APART = ("tests/slow", "tests/middleboxes")
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.14.12"
@@ -72,11 +72,22 @@ def run_tests(session: nox.Session, *options: str) -> None:
 
 
 @nox.session
-def lint(session: nox.Session) -> None:
-    """Format, lint, types, and the form of the workflows."""
+def check(session: nox.Session) -> None:
+    """Two minutes: format, lint, the package's types, and all tests but the slow ones."""
     session.install("-e", ".[testing]", *groups("tests", "lint"))
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
+    session.run("mypy", "safe_langsmith")
+    # A package whose plugin loads by itself is read in a slow way, such as langsmith.
+    plugins = ["-p", "xdist", "-p", "timeout", "-p", "hypothesispytest"]
+    fast = ["-q", "-n", "4", "-m", "not slow", "--disable-plugin-autoload", *plugins]
+    session.run("pytest", *fast, *session.posargs)
+
+
+@nox.session(tags=["full"])
+def types(session: nox.Session) -> None:
+    """Types of the tests, too, and as users' checkers see them; the workflows' form."""
+    session.install("-e", ".[testing]", *groups("slow", "types"))
     session.run("mypy")
     session.run("pyright")
     of_github = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
@@ -91,36 +102,36 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--outdir", str(DIST), silent=True)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["full"])
 def dist(session: nox.Session) -> None:
     """What is published: whole, with three dependencies; SBOM and audit of them."""
     session.install(*groups("dist"))
     session.run("python", ".ci/dist.py", *session.posargs)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["full"])
 @nox.parametrize("langsmith", ["newest", FLOOR])
 def tests(session: nox.Session, langsmith: str) -> None:
-    """All tests with the newest langsmith, with branch coverage; and the floor."""
+    """All tests on the wheel: with the newest langsmith, and coverage; with the oldest."""
     if langsmith == "newest":
-        install_wheel(session, "langsmith", *groups("tests"))
+        install_wheel(session, "langsmith", *groups("slow"))
         run_tests(session, "--cov", "--cov-report=term")
     else:
-        install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
+        install_wheel(session, f"langsmith=={langsmith}", *groups("slow"))
         run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
 
 
-@nox.session(requires=["build"])
-def slow(session: nox.Session) -> None:
-    """Forks at swept moments, gunicorn --preload, and a flapping server: minutes."""
-    install_wheel(session, *groups("tests", "slow"))
+@nox.session(requires=["build"], tags=["full"])
+def forks(session: nox.Session) -> None:
+    """tests/slow: forks at swept moments, gunicorn --preload, and a flapping server."""
+    install_wheel(session, *groups("slow"))
     session.run("pytest", "-n", "4", "-q", "tests/slow", env={"TESTS_OF": "wheel"})
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["full"])
 def middleboxes(session: nox.Session) -> None:
     """Real nginx, haproxy and squid (squid-openssl); skipped where they are missing."""
-    install_wheel(session, *groups("tests"))
+    install_wheel(session, *groups("slow"))
     session.run(
         "pytest", "-n", "4", "-q", "-rs", "tests/middleboxes", env={"TESTS_OF": "wheel"}
     )
@@ -129,7 +140,7 @@ def middleboxes(session: nox.Session) -> None:
 @nox.session
 def dev(session: nox.Session) -> None:
     """The tests that are named, on the source as it stands."""
-    session.install("-e", ".[testing]", *groups("tests"))
+    session.install("-e", ".[testing]", *groups("slow"))
     session.run("pytest", *session.posargs)
 
 
@@ -137,14 +148,14 @@ def dev(session: nox.Session) -> None:
 @nox.parametrize("langsmith", EACH_MINOR)
 def matrix(session: nox.Session, langsmith: str) -> None:
     """All tests with each minor release of langsmith, from the floor on: nightly."""
-    install_wheel(session, f"langsmith=={langsmith}", *groups("tests"))
+    install_wheel(session, f"langsmith=={langsmith}", *groups("slow"))
     run_tests(session)
 
 
 @nox.session(requires=["build"])
 def prereleases(session: nox.Session) -> None:
     """What langsmith will be, if there is a release before the release: nightly."""
-    install_wheel(session, *groups("tests"))
+    install_wheel(session, *groups("slow"))
     session.install("langsmith", "--pre", "--upgrade")
     run_tests(session)
 
@@ -156,7 +167,7 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--strict", "--quiet")
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["full"])
 def upstream(session: nox.Session) -> None:
     """The fast part of the SDK's own tests, with the plain and the safe clients."""
     install_wheel(session, *groups("upstream"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -48,10 +50,36 @@ QUICK = Policy(budget_s=8.0)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """For the quick check, import no file that is slow as a whole.
+
+    What such a file imports is not installed there.
+    """
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    slow = ALL_SLOW.search(collection_path.read_text(encoding="utf-8"))
+    return True if slow else None
+
+
 def pytest_collection_finish() -> None:
-    """Let the collections after each test look only at what a test has made."""
+    """Let the collections after each test look only at what tests have made."""
     gc.collect()
     gc.freeze()
+
+
+_ENDED = itertools.count(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """The same now and then, for what tests have imported and kept."""
+    if next(_ENDED) % 50 == 0:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

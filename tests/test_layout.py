@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,7 @@ modules = pytest.mark.parametrize("module", OURS)
 packages = pytest.mark.parametrize("package", [n for n in ORDER if (PACKAGE / n).is_dir()])
 
 
+@functools.cache
 def tree_of(module: str) -> ast.Module:
     path = PACKAGE / module.replace(".", "/")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -13,7 +13,7 @@ from typing import Any
 from safe_langsmith._knowledge.access import lets_in, may_be_refusal
 from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
-from safe_langsmith._sdk.guard import Guard, step_aside
+from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.httpx_requests import (
     has_origin,
@@ -40,34 +40,28 @@ class RejectionAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """See one request of a sync client to its end."""
-        log_in(request)
+        _log_in(request)
         response = yield request
-        owner, http = self.owner(), self.http()
-        if not owner or not http or not self._is_suspect(owner, request, response):
-            return
-        with no_fork:
-            from safe_langsmith._transport.httpx_driver import answer
-
-        yield from answer((owner, http, self.generated), request, response)
+        driver = self._driver_for(request, response)
+        if driver is not None:
+            watched = self.owner(), self.http(), self.generated
+            yield from driver.answer(watched, request, response)
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """See one request of an async client to its end."""
-        if not self.generated and not has_origin(request):
-            unsent = await self._unsent(request)
-            if unsent is not None:
-                raise unsent
-        log_in(request)
+        unsent = None if self.generated else await self._unsent(request)
+        if unsent is not None:
+            raise unsent
+        _log_in(request)
         response = yield request
-        owner, http = self.owner(), self.http()
-        if not owner or not http or not self._is_suspect(owner, request, response):
+        driver = self._driver_for(request, response)
+        if driver is None:
             return
-        with no_fork:
-            from safe_langsmith._transport.httpx_driver import async_answer
-
+        watched = self.owner(), self.http(), self.generated
         # What `yield from` is to a generator, spelled out: an async one has no such word.
-        flow = async_answer((owner, http, self.generated), request, response)
+        flow = driver.async_answer(watched, request, response)
         try:
             again = await anext(flow)
             while True:
@@ -81,19 +75,20 @@ class RejectionAuth(httpx.Auth):
         """The error for a request whose address is none."""
         owner = self.owner()
         with Guard("explain an address"):
-            if owner is not None:
+            if owner is not None and not has_origin(request):
                 return error_for(await _late().unsent_async(owner, request))
         return None
 
-    def _is_suspect(
-        self, owner: Owner, request: httpx.Request, response: httpx.Response
-    ) -> bool:
-        """Whether a response may be a rejection; if not, remember who was accepted."""
-        try:
-            return self._look(owner, request, response)
-        except Exception as error:
-            step_aside("look at a response", error)
-            return False
+    def _driver_for(self, request: httpx.Request, response: httpx.Response) -> Any:
+        """What sees a request to its end, if its response may be a rejection; or None."""
+        owner, http = self.owner(), self.http()
+        with Guard("look at a response"):
+            if owner and http and self._look(owner, request, response):
+                with no_fork:
+                    from safe_langsmith._transport import httpx_driver
+
+                return httpx_driver
+        return None
 
     def _look(self, owner: Owner, request: httpx.Request, response: httpx.Response) -> bool:
         status = response.status_code
@@ -173,6 +168,11 @@ class ResourceWatcher:
             found = owner and await _late().no_tunnel_async(owner, sent.method, sent, error)
             return unsent_resource_error(found, sent) if found else None
         return None
+
+
+def _log_in(request: httpx.Request) -> None:
+    with Guard("send the login in an address"):
+        log_in(request)
 
 
 def _late() -> Any:

@@ -115,6 +115,7 @@ def test_positional_arguments_count_as_arguments(server: SimulatedLangSmith) -> 
     assert client.last_diagnosis == diagnosis
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 422, 429, 500, 503])
 @pytest.mark.parametrize("way", ["client", "resources"])
 def test_what_is_no_refusal_passes(
@@ -483,6 +484,7 @@ def test_the_sync_resource(server: SimulatedLangSmith, org_key: str) -> None:
     generated.close()
 
 
+@pytest.mark.slow
 def test_the_sync_resource_waits_and_gives_up(server: SimulatedLangSmith) -> None:
     """A refusal that passes, and one for whose pause there is no time."""
     own = server.add_workspace("Research", projects=1)
@@ -713,6 +715,7 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
     assert len(list(sync.list_projects())) == 3
 
 
+@pytest.mark.slow
 def test_the_event_loop_goes_on_during_a_diagnosis(server: SimulatedLangSmith) -> None:
     """Reading files, probing and waiting: another task has its turn all the time."""
     server.answer("*", status=403, body=HTML_403)
@@ -843,6 +846,7 @@ def test_a_session_s_proxy_holds_for_probes_and_resends(
     session.close()
 
 
+@pytest.mark.slow
 def test_a_short_timeout_holds_for_probes(server: SimulatedLangSmith, org_key: str) -> None:
     client = client_for(server, api_key=org_key, timeout_ms=(200, 200, 200, 200))
     for path in ("/workspaces", "/auth/public"):

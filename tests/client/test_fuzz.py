@@ -42,6 +42,7 @@ from safe_langsmith import (
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
 # So that probes that fail cost an example little; and a bound against hangs, no measure.
 BUDGET_S = 0.15
 HANGS_S = 20.0

@@ -186,6 +186,7 @@ def refuse_traces(url: str) -> None:
     client.session.close()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("life", [refuse_sync, refuse_async, refuse_traces])
 def test_refusals_leave_no_thread_and_no_socket(
@@ -233,6 +234,7 @@ def started(kind: str, url: str, program: str) -> subprocess.Popen[str]:
 KINDS = ("Client", "SafeClient")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interpreter_ends_during_a_diagnosis(
     server: SimulatedLangSmith, kind: str
@@ -260,6 +262,7 @@ def test_the_interpreter_ends_during_a_diagnosis(
         assert (process.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interpreter_ends_with_a_refused_batch(
     server: SimulatedLangSmith, kind: str

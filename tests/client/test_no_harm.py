@@ -154,6 +154,7 @@ def test_a_dotenv_that_refers_to_variables(
     assert not server.saw(OPENAI)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["doctor", "whoami", "doctor --fix --yes", "doctor --json"]
 )
@@ -510,6 +511,7 @@ except AccessDeniedError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("imports", "says"),
     [
@@ -946,6 +948,7 @@ def test_only_the_anonymous_question_is_blocked(server: SimulatedLangSmith) -> N
         list(client.list_projects())
 
 
+@pytest.mark.slow
 def test_a_page_from_an_official_host(serve_tls: Serve) -> None:
     """13: comes from a filter of the web; the endpoint is right."""
     us = serve_tls("api.smith.langchain.com")
@@ -1117,6 +1120,7 @@ async def by_sync_client(client: Any) -> Any:
     return client.request_with_retries("GET", "/sessions")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "way", "plain"),
     [
@@ -1292,6 +1296,7 @@ def test_the_tracing_path_pauses_once(
     client.cleanup()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", MANY)
 def test_a_file_of_many_lines(line: str) -> None:
     """18: each line is looked at once."""
@@ -1363,6 +1368,7 @@ class Odd(BaseAdapter):
         self.answers.close()
 
 
+@pytest.mark.slow
 def test_a_probe_that_raises_something_unusual(server: SimulatedLangSmith) -> None:
     """20: the refusal is told all the same; and a diagnosis raises nothing."""
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)

@@ -82,6 +82,7 @@ def check(stage: Stage, texts: list[str]) -> None:
     assert_no_secret("\n".join(shown), stage.secrets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["sync client", "async client"])
 @pytest.mark.parametrize("row", [s for s in SCENARIOS if s.call is list_projects], ids=str)
 def test_diagnose_agrees(row: Scenario, transport: str, tmp_path: Path) -> None:

@@ -667,6 +667,7 @@ def test_a_change_ends_the_cooldown(
     assert list(client.list_projects())
 
 
+@pytest.mark.slow
 def test_a_credential_that_worked_is_tried_once_more(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research", projects=1)
     client = client_for(server, api_key=server.add_personal_key(workspaces=[own]).secret)
@@ -702,6 +703,7 @@ def test_a_pause_that_does_not_fit_is_said(server: SimulatedLangSmith) -> None:
     assert [e.path for e in server.exchanges].count("/sessions") == 2
 
 
+@pytest.mark.slow
 def test_a_refusal_that_stays_after_the_pause(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research", projects=1)
     client = client_for(server, api_key=server.add_personal_key(workspaces=[own]).secret)
@@ -898,6 +900,7 @@ def fail(url: str) -> None:
     list(client.list_projects())
 
 
+@pytest.mark.slow
 def test_errors_come_out_of_a_process_pool(server: SimulatedLangSmith) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool, pytest.raises(KeyRejectedError) as caught:
@@ -988,6 +991,7 @@ def test_the_log_line_of_a_repair(
     )
 
 
+@pytest.mark.slow
 def test_the_key_changes_once_more_during_a_diagnosis(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_no_text_fails_on_such_a_terminal(
     assert b"(Forschung f?r sp?ter...)" in raw.getvalue()
 
 
+@pytest.mark.slow
 def test_version_and_help() -> None:
     version = command("--version")
     assert version.stdout == f"safe-langsmith {safe_langsmith.__version__}\n"
@@ -261,6 +262,7 @@ def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_an_interrupt(server: SimulatedLangSmith) -> None:
     """In a process of its own, which waits for LangSmith.
 

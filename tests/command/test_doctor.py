@@ -82,6 +82,7 @@ def lines_of(found: Report, section: str) -> list[Line]:
 # --- every scenario -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [s for s in SCENARIOS if s.call is list_projects], ids=str)
 def test_the_verdict_is_that_of_the_error(row: Scenario, tmp_path: Path) -> None:
     with staged(row, "sync client", tmp_path) as stage:
@@ -284,6 +285,7 @@ def read_to_the_end(person: int) -> str:
         pieces.append(piece)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 120])
 def test_on_a_terminal(server: SimulatedLangSmith, width: int) -> None:
     """As wide as that, in colour, and the progress is gone at the end."""
@@ -303,6 +305,7 @@ def test_on_a_terminal(server: SimulatedLangSmith, width: int) -> None:
     assert_no_secret(shown + beside, [settings["LANGSMITH_API_KEY"]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_without_colours(server: SimulatedLangSmith, environ: dict[str, str]) -> None:
     shown, beside, code = on_a_terminal(80, **in_a_healthy_world(server), **environ)
@@ -316,6 +319,7 @@ def test_a_terminal_that_was_never_told_its_size(server: SimulatedLangSmith) -> 
     assert max(map(columns, COLOUR.sub("", shown).splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_json_on_a_terminal_is_json(server: SimulatedLangSmith) -> None:
     shown, _, _ = on_a_terminal(80, "--json", **in_a_healthy_world(server))
     jsonschema.validate(json.loads(shown), SCHEMA)

@@ -64,6 +64,7 @@ def lines(server: SimulatedLangSmith) -> str:
 # --- the file -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_missing_workspace(server: SimulatedLangSmith, lines: str) -> None:
     """The first diagnosis, the change, what was done, and the verdict after it."""
     FILE.write_text(lines)
@@ -187,6 +188,7 @@ def test_a_file_that_is_named(
     assert Path("mine").read_text() == f"OTHER=1\n{NAME}={settings_workspace(server)}"
 
 
+@pytest.mark.slow
 def test_json(lines: str) -> None:
     """The talk goes where it does not disturb; the diagnosis is that after the change."""
     FILE.write_text(lines)
@@ -406,6 +408,7 @@ def typed(answer: str) -> tuple[str, int]:
     return shown.replace("\r\n", "\n"), code
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("answer", ["y\n", "YES\n"])
 def test_the_answer_yes(server: SimulatedLangSmith, lines: str, answer: str) -> None:
@@ -418,6 +421,7 @@ def test_the_answer_yes(server: SimulatedLangSmith, lines: str, answer: str) -> 
     assert "LangSmith accepts these settings." in after
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yess\n", "\x04"])
 def test_any_other_answer(lines: str, answer: str) -> None:
@@ -430,6 +434,7 @@ def test_any_other_answer(lines: str, answer: str) -> None:
     assert names() == [".env"]
 
 
+@pytest.mark.slow
 @posix
 def test_an_interrupt_at_the_question(lines: str) -> None:
     FILE.write_text(lines)
@@ -505,6 +510,7 @@ def ran(program: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @posix
 def test_a_crash_leaves_the_old_file_or_the_new_one() -> None:
     """Killed before each step on the disk in turn: file and backup are never half."""
@@ -516,6 +522,7 @@ def test_a_crash_leaves_the_old_file_or_the_new_one() -> None:
     assert KEPT.exists()
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("limit", [0, 1000, 19_999, 25_000])
 def test_a_full_disk(limit: int) -> None:
@@ -603,6 +610,7 @@ PIECES = st.sampled_from([*_NAMES, *_SIGNS])
 TEXTS = st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=80))
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @example(f"{NAME}=\x0b# x")
 @example(f"{NAME}\u2028=\u2028old")
@@ -630,6 +638,7 @@ def test_any_text(text: str) -> None:
 # --- what may be written --------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [s for s in SCENARIOS if s.call is list_projects], ids=str)
 def test_fixes_of_each_scenario(
     row: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -792,6 +792,7 @@ def a_cause_is_named_only_if_an_answer_shows_it(trial: Trial) -> None:
 PARTS = 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("part", range(PARTS))
 @given(trials(), examples=DECISIONS // PARTS)
@@ -809,6 +810,7 @@ def test_a_cause_that_nothing_shows_is_seen(code: str) -> None:
     assert not SHOWN[code](Trial(setup, Policy(), refusal, Story([*silence]), None))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 @given(trials(lambda step: failures))
 def test_probes_that_fail_prove_nothing(trial: Trial) -> None:

@@ -370,6 +370,7 @@ def test_every_repair_keeps_the_rule(part: int, trial: Trial) -> None:
         holds(trial)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 def test_the_trials_come_to_the_cases_that_matter() -> None:
     """Without these the properties above would say little."""

@@ -23,6 +23,7 @@ from safe_langsmith import AccessDeniedError, Diagnosis
 from safe_langsmith.errors import error_for
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
 # Where the package under test is: the wheel, or the source.
 ROOT = Path(safe_langsmith.__file__).parent.parent
 # Colab's module, which no other machine has: as much of it as is asked.

@@ -35,6 +35,7 @@ from safe_langsmith import (
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(boxes.missing()), reason=boxes.missing()),
     pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:list_runs"),

@@ -15,6 +15,7 @@ from stage import assert_no_secret
 from safe_langsmith.errors import ERRORS
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(boxes.missing()), reason=boxes.missing()),
     pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:list_runs"),

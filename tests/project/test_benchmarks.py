@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks import page, repairs
 
+pytestmark = pytest.mark.slow
 ROOT = Path(page.ROOT)
 
 

@@ -7,10 +7,12 @@ import importlib.util
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import ALL_SLOW
 from pages import ROOT
 
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -42,6 +44,15 @@ def default_sessions() -> set[str]:
     return set(ast.literal_eval(found))
 
 
+def full_sessions() -> set[str]:
+    """Those of `nox -t full`."""
+    return {
+        name
+        for name, node in sessions().items()
+        if any("tags=['full']" in ast.unparse(one) for one in node.decorator_list)
+    }
+
+
 def nightly_sessions() -> set[str]:
     """Those of the matrix, and those that are named in a command."""
     jobs = workflow("nightly.yml")["jobs"]
@@ -58,8 +69,9 @@ def test_the_workflow_runs_what_any_ci_runs() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = [line for line in readme.splitlines() if line.endswith("/nox")]
     assert command in text.splitlines()
-    (longer,) = re.findall(r"^\.venv/bin/nox -s (.+)$", text, re.MULTILINE)
-    assert set(longer.split()) == {"slow", "middleboxes"} <= set(sessions())
+    longer = ".venv/bin/nox -t full"
+    assert f"`{longer}`" in readme
+    assert text.splitlines()[-1] == longer
 
 
 def test_it_runs_on_each_python_that_is_promised() -> None:
@@ -70,14 +82,45 @@ def test_it_runs_on_each_python_that_is_promised() -> None:
 
 
 def test_each_session_exists_and_runs_somewhere() -> None:
-    assert {"lint", "dist", "tests"} <= default_sessions() <= set(sessions())
+    assert default_sessions() == {"check"}
+    assert {"types", "dist", "tests", "forks", "middleboxes", "upstream"} <= full_sessions()
     assert nightly_sessions() <= set(sessions())
     # `build` is part of others; `dev` and `benchmarks` are for the one who writes.
-    assert set(sessions()) == default_sessions() | nightly_sessions() | {
-        "build",
-        "dev",
-        "benchmarks",
-    }
+    by_hand = {"build", "dev", "benchmarks"}
+    run = default_sessions() | full_sessions() | nightly_sessions() | by_hand
+    assert set(sessions()) == run
+
+
+def test_only_the_quick_check_leaves_out_slow_tests() -> None:
+    assert [n for n, node in sessions().items() if "not slow" in ast.unparse(node)] == [
+        "check"
+    ]
+
+
+def test_the_paths_that_the_noxfile_names_are_there() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    named = re.findall(r'"(tests/[\w/.]+)"', text)
+    assert len(named) > 20
+    assert all((ROOT / path).exists() for path in named)
+
+
+def fast_tests(folder: Path) -> list[str]:
+    """The tests of a folder that are not marked as slow."""
+    texts = (path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
+    heads = re.compile(r"^((?:@.+\n)*)(?:async )?def (test_\w+)", re.MULTILINE)
+    return [
+        name
+        for text in texts
+        if not ALL_SLOW.search(text)
+        for marks, name in heads.findall(text)
+        if "@pytest.mark.slow\n" not in marks
+    ]
+
+
+def test_the_quick_check_has_tests_of_each_part() -> None:
+    parts = {path for path in (ROOT / "tests").iterdir() if [*path.glob("test_*.py")]}
+    assert len(parts) > 8
+    assert {p.name for p in parts if not fast_tests(p)} == {"slow", "middleboxes"}
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "nightly.yml"])

@@ -8,6 +8,7 @@ import re
 import pytest
 from pages import DOCS, script
 
+pytestmark = pytest.mark.slow
 PICTURES = script("make_pictures")
 
 

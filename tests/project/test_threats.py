@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 
 import pytest
@@ -13,6 +14,7 @@ PAGE = (ROOT / "SECURITY.md").read_text()
 LINES = [line for line in PAGE.splitlines() if line.startswith(("| can |", "| cannot |"))]
 
 
+@functools.cache
 def functions_of(file: str) -> set[str]:
     tree = ast.parse((TESTS / file).read_text())
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)

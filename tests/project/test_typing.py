@@ -14,6 +14,8 @@ from stage import closing
 from safe_langsmith import SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def key(server: SimulatedLangSmith) -> str:

@@ -363,6 +363,7 @@ def test_many_lines_that_cannot_be_parsed_are_counted() -> None:
     assert found[4].endswith("36 more lines cannot be parsed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -423,6 +424,7 @@ def of_script(
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_the_dotenv_of_the_script_s_folder(tmp_path: Path) -> None:
     """load_dotenv() in a script looks there, and not in the working directory."""
     (tmp_path / "project").mkdir()
@@ -777,6 +779,7 @@ def test_a_secret_that_colab_does_not_give(
     assert told(setup)[0].startswith(says)
 
 
+@pytest.mark.slow
 def test_colab_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for, and a timer of the application goes on."""
     import signal

@@ -627,6 +627,7 @@ configs = any_json | st.fixed_dictionaries(
 function_fixture = hypothesis.HealthCheck.function_scoped_fixture
 
 
+@pytest.mark.slow
 @hypothesis.settings(suppress_health_check=[function_fixture])
 @hypothesis.given(
     st.binary(max_size=60) | dotenv_texts.map(lambda t: t.encode("utf-8", "replace"))
@@ -642,6 +643,7 @@ def test_reading_never_raises_whatever_is_in_the_dotenv(content: bytes) -> None:
             assert 1 <= line <= count
 
 
+@pytest.mark.slow
 @hypothesis.settings(suppress_health_check=[function_fixture])
 @hypothesis.given(configs)
 def test_reading_never_raises_whatever_is_in_the_profile(config: Any) -> None:

@@ -21,7 +21,7 @@ from slow.flapping import (
 
 # For a machine with other work to do. What is wrong takes much longer.
 SLACK_S = 5.0
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 compressed_or_not = pytest.mark.parametrize(
     "compressed", [True, False], ids=["zstd", "multipart"]
 )

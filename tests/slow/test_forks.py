@@ -19,6 +19,7 @@ EXPECTED = {
     "repaired": ("answered", "answered"),
 }
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here"),
     pytest.mark.timeout(5 * HANGS_S),
 ]

@@ -922,6 +922,7 @@ def test_evaluate_runs_from_end_to_end(
     assert len([f for f in client.list_feedback() if f.key == "right"]) == 3
 
 
+@pytest.mark.slow
 def test_64_threads_lose_nothing(server: SimulatedLangSmith, key: Key) -> None:
     project = {"name": "shared"}
 
@@ -1200,6 +1201,7 @@ def stop_while(
     gc.collect()
 
 
+@pytest.mark.slow
 def test_it_stops_while_clients_connect() -> None:
     """A connection that is accepted at that moment is closed, too."""
 

@@ -207,6 +207,7 @@ def wait_for(what: Callable[[], object]) -> None:
 STOPS = [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "code"), STOPS)
 @pytest.mark.parametrize("way", WAYS)
 def test_stopped_while_the_server_has_it(
@@ -226,6 +227,7 @@ def test_stopped_while_the_server_has_it(
     assert place.files == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "code"), STOPS)
 def test_stopped_before_the_server_had_it(
     place: Place, by: signal.Signals, code: int
@@ -243,6 +245,7 @@ def test_stopped_before_the_server_had_it(
     assert place.arrived(*runs) == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_at_any_moment_again_and_again(place: Place, seed: int) -> None:
     moments = random.Random(seed)
@@ -267,6 +270,7 @@ def test_killed_at_any_moment_again_and_again(place: Place, seed: int) -> None:
     assert place.files == []
 
 
+@pytest.mark.slow
 def test_langsmith_shows_a_batch_only_after_a_while(place: Place) -> None:
     """Just stopped: that it is not there yet does not prove that it was not taken."""
     file, run = place.write()
@@ -281,6 +285,7 @@ def test_langsmith_shows_a_batch_only_after_a_while(place: Place) -> None:
     assert place.files == []
 
 
+@pytest.mark.slow
 def test_the_clock_was_put_back(place: Place) -> None:
     """The file seems to come from tomorrow; it is not asked for until then."""
     file, run = place.write()
@@ -489,6 +494,7 @@ def test_refused_while_in_doubt_is_not_in_doubt(place: Place) -> None:
     assert place.arrived(run) == [1]
 
 
+@pytest.mark.slow
 def test_the_server_is_not_reached(place: Place) -> None:
     run, other = (place.write()[1] for _ in range(2))
     names = place.files
@@ -505,6 +511,7 @@ def test_the_server_is_not_reached(place: Place) -> None:
     assert place.arrived(run, other) == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_trouble_of_a_moment(place: Place, status: int) -> None:
     run, other = (place.write()[1] for _ in range(2))
@@ -516,6 +523,7 @@ def test_trouble_of_a_moment(place: Place, status: int) -> None:
     assert min(second - first, third - second) >= 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_trouble_that_lasts(place: Place, status: int) -> None:
     """One broken batch does not hold up the others; a server without room does."""
@@ -770,6 +778,7 @@ def test_a_huge_file(place: Place) -> None:
     assert place.files == ["trace_0.json"]
 
 
+@pytest.mark.slow
 def test_a_compressed_body_that_grows_without_end(place: Place) -> None:
     """No more of it is read than its first part."""
     grows = CLOSED + b"\0" * 300_000_000
@@ -907,6 +916,7 @@ nearly = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(
     st.binary() | (values | nearly).map(lambda v: json.dumps(v).encode()), st.booleans()
@@ -930,6 +940,7 @@ def test_any_file(place: Place, content: bytes, sending: bool) -> None:
     str(result).encode()
 
 
+@pytest.mark.slow
 @hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(st.data())
 def test_any_damage_to_a_good_file(place: Place, data: st.DataObject) -> None:

@@ -149,6 +149,7 @@ def test_sixteen_threads_and_a_key_that_is_rotated_twice(
     client.cleanup()
 
 
+@pytest.mark.slow
 def test_user_threads_do_not_wait_for_a_repair(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ import safe_langsmith
 from safe_langsmith import SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
 Work = Callable[[langsmith.Client, str], None]
 
 

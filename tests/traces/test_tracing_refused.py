@@ -211,6 +211,7 @@ def test_several_reasons_make_a_group(server: SimulatedLangSmith) -> None:
     client.cleanup()
 
 
+@pytest.mark.slow
 def test_a_broken_connection_counts_too(server: SimulatedLangSmith) -> None:
     client = refused_client(server, "multipart")
     server.stop()
@@ -251,6 +252,7 @@ def test_an_error_that_cannot_be_copied(server: SimulatedLangSmith) -> None:
     client.cleanup()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 def test_what_is_kept_is_bounded_and_holds_no_batch(server: SimulatedLangSmith) -> None:
     """A program that runs for weeks with a bad key does not grow by it."""
@@ -440,6 +442,7 @@ def run_program(url: str, end: str, key: str = UNKNOWN) -> subprocess.CompletedP
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["exit", "flush", "close"])
 def test_a_refused_program_ends(server: SimulatedLangSmith, end: str) -> None:
     server.add_workspace("Research")
@@ -451,6 +454,7 @@ def test_a_refused_program_ends(server: SimulatedLangSmith, end: str) -> None:
     assert UNKNOWN[8:20] not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["exit", "close"])
 def test_a_program_whose_probes_get_no_answer_ends(
     server: SimulatedLangSmith, end: str
@@ -465,6 +469,7 @@ def test_a_program_whose_probes_get_no_answer_ends(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["exit", "flush", "close"])
 def test_a_repair_as_the_program_ends(server: SimulatedLangSmith, end: str) -> None:
     """What was refused while the interpreter shuts down arrives, too."""

@@ -168,6 +168,7 @@ def assert_nothing_is_left(secrets: list[str], told: object) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @every_way
 @every_fault
 def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fault) -> None:
@@ -190,6 +191,7 @@ def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fau
     assert_nothing_is_left([world.key], found)
 
 
+@pytest.mark.slow
 @every_way
 @every_fault
 def test_on_a_probe(world: SimpleNamespace, transport: str, fault: Fault) -> None:
@@ -202,6 +204,7 @@ def test_on_a_probe(world: SimpleNamespace, transport: str, fault: Fault) -> Non
     assert_nothing_is_left([world.key], found)
 
 
+@pytest.mark.slow
 @every_way
 @every_fault
 def test_on_a_probe_of_an_unknown_key(
@@ -232,6 +235,7 @@ def test_a_probe_that_fails_once_is_asked_again(
     assert_nothing_is_left([world.key], found)
 
 
+@pytest.mark.slow
 @every_way
 @every_fault
 def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> None:

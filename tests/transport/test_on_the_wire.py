@@ -33,6 +33,7 @@ from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
 EXAMPLES = 600 if os.environ.get("CI") else 150
 OFFICIAL = {region.name: urlsplit(region.api).netloc for region in REGIONS}
 US, EU = (f"https://{OFFICIAL[name]}" for name in ("US", "EU"))

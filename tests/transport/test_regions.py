@@ -369,6 +369,7 @@ def test_the_async_client_asks_at_the_same_time(
     assert time.monotonic() - started < 2.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [SafeClient, SafeAsyncClient])
 def test_hosts_that_are_silent_fit_into_the_budget(
     regions: dict[str, SimulatedLangSmith], make: type[Any]
@@ -409,6 +410,7 @@ def test_where_no_thread_can_be_started_it_asks_one_by_one(
     assert [a.body for a in answers if isinstance(a, Reply)] == asked
 
 
+@pytest.mark.slow
 def test_a_thread_that_hangs_is_not_waited_for() -> None:
     """A name that cannot be resolved knows no timeout."""
     hang = threading.Event()

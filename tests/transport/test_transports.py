@@ -197,6 +197,7 @@ def test_an_answer_that_outlasts_the_budget(
         grown(b"", Clock(0))
 
 
+@pytest.mark.slow
 def test_a_sync_resource_that_is_no_refusal_or_stays_one(
     server: SimulatedLangSmith,
 ) -> None:
