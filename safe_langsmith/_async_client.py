@@ -11,7 +11,7 @@ from langsmith.utils import LangSmithConnectionError, LangSmithError
 
 from safe_langsmith._client import OWN
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import access_of, http_of, set_key, use
+from safe_langsmith._sdk.clients import access_of, http_of, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
@@ -124,13 +124,14 @@ class SafeAsyncClient(WatchedAsyncClient):
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
-        old = access_of(self) if self._safe is not None else None
-        set_key(self, value)
-        if old is not None and old != access_of(self):
-            with Guard("follow a new key"):
-                home = before_asking(self)
-                if home is not None:
-                    use(self, home)
+        old = None
+        with Guard("follow a new key"):
+            old = access_of(self) if self._safe is not None else None
+        langsmith.AsyncClient.api_key.fset(self, value)  # type: ignore[attr-defined]
+        with Guard("follow a new key"):
+            home = before_asking(self) if old and old != access_of(self) else None
+            if home is not None:
+                use(self, home)
 
     async def diagnose(self) -> Diagnosis:
         """Check now what this client may do, and repair nothing.
@@ -159,13 +160,11 @@ class SafeAsyncClient(WatchedAsyncClient):
         """Name the proxy that would not connect to LangSmith, if that is the reason."""
         if self._safe is None or not isinstance(error, LangSmithConnectionError):
             return None
-        with Guard("explain a connection that failed"):
-            with no_fork:
-                from safe_langsmith._transport.httpx_unsent import no_tunnel_async
+        with no_fork:
+            from safe_langsmith._transport.httpx_unsent import no_tunnel_async
 
-            diagnosis = await no_tunnel_async(self, method, path, error)
-            return error_for(diagnosis, instead_of=error) if diagnosis else None
-        return None
+        diagnosis = await no_tunnel_async(self, method, path, error)
+        return error_for(diagnosis, instead_of=error) if diagnosis else None
 
 
 looks_like(SafeAsyncClient.__init__, langsmith.AsyncClient.__init__, policy=Policy | None)

@@ -20,7 +20,7 @@ from langsmith.utils import LangSmithError
 from safe_langsmith._knowledge.hosts import origin
 from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import access_of, endpoint_of, follow, set_key, use
+from safe_langsmith._sdk.clients import access_of, endpoint_of, follow, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
@@ -219,11 +219,13 @@ class SafeClient(WatchedClient):
     @api_key.setter
     def api_key(self, value: str | None) -> None:
         # The SDK's constructor assigns as well; then nothing has a copy yet.
-        old = access_of(self) if self._safe is not None else None
-        set_key(self, value)
-        if self._safe is None or old is None or old == access_of(self):
-            return
+        old = None
         with Guard("follow a new key"):
+            old = access_of(self) if self._safe is not None else None
+        langsmith.Client.api_key.fset(self, value)  # type: ignore[attr-defined]
+        with Guard("follow a new key"):
+            if self._safe is None or old is None or old == access_of(self):
+                return
             home = before_asking(self)
             if home is not None:
                 use(self, home, keep_info="info" in self._safe.born.arguments)
@@ -295,11 +297,13 @@ class SafeClient(WatchedClient):
         if self._safe is None:
             return super().request_with_retries(method, pathname, **kwargs)
         before, found = sys.exc_info()[1], None
+        client: langsmith.Client = self
         if pathname.startswith("http"):
             with Guard("keep the key from another host"):
-                kwargs = self._safe_foreign(pathname, kwargs)
+                client = self._safe_sender(pathname, kwargs)
         try:
-            return super().request_with_retries(method, pathname, **kwargs)
+            send = langsmith.Client.request_with_retries
+            return send(client, method, pathname, **kwargs)
         except Exception as error:
             with Guard("explain a rejected request"):
                 found = self._safe_explain(error, before, (method, pathname), kwargs)
@@ -350,28 +354,21 @@ class SafeClient(WatchedClient):
             note_rejected(self, found, asked, request)
         return found
 
-    def _safe_foreign(self, url: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> langsmith.Client:
         """Keep this client's key from another host that has a credential of its own.
 
         The SDK would add it to what it sends to a replica with a service key, a token
         or a cookie.
         """
-        request = kwargs.get("request_kwargs") or {}
-        headers = request.get("headers") or {}
+        headers = (kwargs.get("request_kwargs") or {}).get("headers") or {}
         if origin(url) == origin(endpoint_of(self)) or not _FOREIGN & headers.keys():
-            return kwargs
-        # None takes off what would be merged in.
-        return {
-            **kwargs,
-            "request_kwargs": {**request, "headers": {"x-api-key": None, **headers}},
-        }
+            return self
+        return without_key(self)
 
-    def _safe_watch(self, generated: Any) -> Any:
+    def _safe_watch(self, generated: Any) -> None:
         """Watch the generated client behind ``client.runs`` and its neighbors."""
         if self._safe is not None:
-            with Guard("watch the v2 resources"):
-                return watch(generated, ResourceWatcher(self))
-        return generated
+            watch(generated, ResourceWatcher(self))
 
     def _safe_lost(self, error: Exception) -> None:
         """Keep an error of the tracing threads for `raise_for_tracing_errors`."""

@@ -6,6 +6,7 @@ Where a name is gone, a function returns what the client sends anyway, or nothin
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -136,6 +137,20 @@ def follow(client: Any, before: Access) -> None:
                 else d
                 for d in buffered.destinations
             )
+
+
+def without_key(client: Any) -> Any:
+    """A client like this one that adds no key and no workspace to what it sends.
+
+    The client itself, if that cannot be made.
+    """
+    headers = getattr(client, "_headers", None)
+    if headers is None:
+        return client
+    twin, own = copy.copy(client), ("x-api-key", "x-tenant-id")
+    kept = {name: v for name, v in headers.items() if name.lower() not in own}
+    object.__setattr__(twin, "_headers", kept)
+    return twin
 
 
 def set_key(client: Any, key: str | None) -> None:

@@ -7,7 +7,7 @@ import traceback
 from types import TracebackType
 
 logger = logging.getLogger("safe_langsmith")
-_said: set[tuple[str, ...]] = set()
+_said: set[str] = set()
 
 
 class PassedOn(Exception):  # noqa: N818  # it carries an error and is none itself
@@ -18,12 +18,11 @@ class PassedOn(Exception):  # noqa: N818  # it carries an error and is none itse
         self.error = error
 
 
-def warn_once(what: str, *more: object) -> None:
-    """Log one WARNING for each text in the life of this process."""
-    key = (what, *map(str, more))
+def warn_once(key: str, text: str) -> None:
+    """Log one WARNING for each key in the life of this process."""
     if key not in _said:
         _said.add(key)
-        logger.warning(what, *more)
+        logger.warning("%s", text)
 
 
 def step_aside(task: str, error: BaseException) -> None:
@@ -34,11 +33,9 @@ def step_aside(task: str, error: BaseException) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
     warn_once(
-        "safe_langsmith stepped aside: it could not %s (%s at %s). You get langsmith's own "
-        "answer. Please report this line.",
-        task,
-        type(error).__name__,
         place,
+        f"safe_langsmith stepped aside: it could not {task} ({type(error).__name__} at "
+        f"{place}). You get langsmith's own answer. Please report this line.",
     )
 
 

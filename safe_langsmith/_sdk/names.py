@@ -174,13 +174,10 @@ def report_missing(client: Any) -> None:
     """Log one line that names what this langsmith should have and has not."""
     missing = [n for n in NAMES if n.is_expected and n.is_there(client) is False]
     if missing:
+        names = ", ".join(dict.fromkeys(n.name for n in missing))
         effects = "; ".join(dict.fromkeys(n.without for n in missing))
-        warn_once(
-            "safe_langsmith: langsmith %s has no %s: %s. Please report this line.",
-            langsmith.__version__,
-            ", ".join(dict.fromkeys(n.name for n in missing)),
-            effects,
-        )
+        text = f"langsmith {langsmith.__version__} has no {names}: {effects}"
+        warn_once(names, f"safe_langsmith: {text}. Please report this line.")
 
 
 def _numbers(release: str) -> tuple[int, ...]:

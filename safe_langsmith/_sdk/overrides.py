@@ -19,9 +19,8 @@ from safe_langsmith._sdk.guard import Guard, warn_once
 class WatchedClient(langsmith.Client):
     """`langsmith.Client`, and what ours does at its private methods."""
 
-    def _safe_watch(self, generated: Any) -> Any:
+    def _safe_watch(self, generated: Any) -> None:
         """Watch the generated client behind ``client.runs`` and its neighbors."""
-        return generated
 
     def _safe_lost(self, error: Exception) -> None:
         """Take note of an error that the tracing threads ran into."""
@@ -40,10 +39,16 @@ class WatchedClient(langsmith.Client):
         """The typed error for that failure, in place of one that does not tell."""
 
     def _get_langsmith_api(self) -> Any:
-        return self._safe_watch(super()._get_langsmith_api())
+        generated = super()._get_langsmith_api()
+        with Guard("watch the v2 resources"):
+            self._safe_watch(generated)
+        return generated
 
     def _get_langsmith_api_sync(self) -> Any:
-        return self._safe_watch(super()._get_langsmith_api_sync())
+        generated = super()._get_langsmith_api_sync()
+        with Guard("watch the v2 resources"):
+            self._safe_watch(generated)
+        return generated
 
     def _invoke_tracing_error_callback(self, error: Exception) -> None:
         with Guard("keep an error of the tracing threads"):
@@ -60,7 +65,10 @@ class WatchedClient(langsmith.Client):
             super()._dump_failed_trace(body_fn, headers)
 
     def _get_tenant_id(self) -> Any:
-        earlier, typed = self._safe_failure(), None
+        earlier: object = None
+        typed: Exception | None = None
+        with Guard("remember the newest failure"):
+            earlier = self._safe_failure()
         try:
             return super()._get_tenant_id()
         except LangSmithError as error:
@@ -86,7 +94,9 @@ class WatchedAsyncClient(langsmith.AsyncClient):
         try:
             return await super()._arequest_with_retries(method, endpoint, *args, **kwargs)
         except LangSmithError as error:
-            typed = await self._safe_explained(method, endpoint, error)
+            typed = None
+            with Guard("explain a connection that failed"):
+                typed = await self._safe_explained(method, endpoint, error)
             if typed is None:
                 raise
         raise typed
@@ -97,10 +107,6 @@ def step_back(ours: type, plain: type, names: tuple[str, ...]) -> None:
     for name in names:
         if hasattr(plain, name):
             delattr(ours, name)
-            warn_once(
-                "safe_langsmith: langsmith %s has a %s.%s of its own, so ours steps back. "
-                "Please report this.",
-                langsmith.__version__,
-                plain.__name__,
-                name,
-            )
+            there = f"langsmith {langsmith.__version__} has a {plain.__name__}.{name}"
+            text = f"safe_langsmith: {there} of its own, so ours steps back."
+            warn_once(there, f"{text} Please report this line.")

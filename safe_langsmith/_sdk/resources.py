@@ -6,13 +6,11 @@ The SDK makes them with classes of its own, so the class is changed afterwards. 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol
 
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import connection_errors, part_of
-
-_ASYNC = part_of("_internal._openapi_auth", "AsyncClient")
-_SYNC = part_of("_internal._openapi_auth", "SyncClient")
 
 
 class Watcher(Protocol):
@@ -39,7 +37,7 @@ class Watcher(Protocol):
 
 def watch(generated: Any, watcher: Watcher) -> Any:
     """Have a generated client ask a watcher about each request; so do its copies."""
-    kind = _WATCHED.get(type(generated))
+    kind = _watched_classes().get(type(generated))
     if kind is not None:
         generated.__class__ = kind
         generated._safe_watcher = watcher
@@ -119,8 +117,9 @@ def _shared(plain: Any) -> Any:
     return Shared
 
 
-_WATCHED = {
-    plain: watched(plain)
-    for plain, watched in ((_SYNC, _watched_sync), (_ASYNC, _watched_async))
-    if hasattr(plain, "custom_auth")
-}
+@functools.cache
+def _watched_classes() -> dict[Any, Any]:
+    """The classes that can be watched, each with the one that takes its place."""
+    kinds = (("SyncClient", _watched_sync), ("AsyncClient", _watched_async))
+    plain = {part_of("_internal._openapi_auth", name): make for name, make in kinds}
+    return {k: make(k) for k, make in plain.items() if hasattr(k, "custom_auth")}

@@ -13,7 +13,7 @@ from typing import Any
 from safe_langsmith._knowledge.access import lets_in, may_be_refusal
 from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
-from safe_langsmith._sdk.guard import Guard
+from safe_langsmith._sdk.guard import Guard, step_aside
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.httpx_requests import (
     has_origin,
@@ -22,6 +22,9 @@ from safe_langsmith._transport.httpx_requests import (
 )
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith.errors import error_for, unsent_resource_error
+
+# What the plain client raises, too, if a request gets no answer.
+_NO_ANSWER = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
 class RejectionAuth(httpx.Auth):
@@ -45,7 +48,12 @@ class RejectionAuth(httpx.Auth):
         driver = self._driver_for(request, response)
         if driver is not None:
             watched = self.owner(), self.http(), self.generated
-            yield from driver.answer(watched, request, response)
+            try:
+                yield from driver.answer(watched, request, response)
+            except _NO_ANSWER:
+                raise
+            except Exception as error:
+                step_aside("answer a rejected request", error)
 
     async def async_auth_flow(
         self, request: httpx.Request
@@ -68,6 +76,10 @@ class RejectionAuth(httpx.Auth):
                 again = await flow.asend((yield again))
         except StopAsyncIteration:
             return
+        except _NO_ANSWER:
+            raise
+        except Exception as error:
+            step_aside("answer a rejected request", error)
         finally:
             await flow.aclose()
 

@@ -36,10 +36,10 @@ class Faulty(ast.NodeTransformer):
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         return self._broken(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
         return self._broken(node)
 
     def _broken(self, node: Any) -> Any:
