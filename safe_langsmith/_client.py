@@ -20,7 +20,13 @@ from langsmith.utils import LangSmithError
 from safe_langsmith._knowledge.hosts import origin
 from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import access_of, endpoint_of, follow, use
+from safe_langsmith._sdk.clients import (
+    access_of,
+    endpoint_of,
+    follow,
+    use,
+    without_key,
+)
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
@@ -363,7 +369,8 @@ class SafeClient(WatchedClient):
         headers = (kwargs.get("request_kwargs") or {}).get("headers") or {}
         if origin(url) == origin(endpoint_of(self)) or not _FOREIGN & headers.keys():
             return self
-        return without_key(self)
+        sender: langsmith.Client = without_key(self)
+        return sender
 
     def _safe_watch(self, generated: Any) -> None:
         """Watch the generated client behind ``client.runs`` and its neighbors."""
