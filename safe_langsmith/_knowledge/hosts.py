@@ -133,11 +133,7 @@ def is_official(url: str) -> bool:
 
 def base_of(url: str) -> str:
     """An endpoint without a trailing ``/api/v1`` or ``/api``: what probes start from."""
-    url = url.rstrip("/")
-    for suffix in ("/api/v1", "/api"):
-        if url.endswith(suffix):
-            return url[: -len(suffix)]
-    return url
+    return re.sub(r"/api(/v1)?\Z", "", url.rstrip("/"))
 
 
 def settings_page(endpoint: str) -> str:

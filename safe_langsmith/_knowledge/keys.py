@@ -40,9 +40,7 @@ _INVISIBLE = (
 )
 # Also what breaks a line, changes the direction of writing, or cannot be encoded.
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-_ASSIGNMENT = (
-    r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_(?:API_KEY|WORKSPACE_ID)\s*[=:]\s*"
-)
+_ASSIGNMENT = r"^((export|set)\s+)?LANG(SMITH|CHAIN)_(API_KEY|WORKSPACE_ID)\s*[=:]\s*"
 _PLACEHOLDER = r"(?i)your.?.?.?(lang\w{1,20}.?)?(api.?)?key|placeholder|change.?me|^<.*>$"
 _ELLIPSIS = r"(lsv2_(pt|sk)_)?[.\u2026xX*_-]+"
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"

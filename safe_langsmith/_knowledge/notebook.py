@@ -44,7 +44,12 @@ def _called_from(error: BaseException, shell: Any) -> list[str]:
         return []
     code, line = own[-1]
     text = linecache.getline(code.co_filename, line).strip()
-    return [f"  called:    {_place(code, shell)}, line {line}: {text}".rstrip(": ")]
+    # The cell's name as IPython writes it, or the file's. Colab's IPython is older than
+    # this method, and gives cells a name that tells.
+    name_of_cell = getattr(shell.compile, "format_code_name", lambda _: None)
+    label = name_of_cell(code.co_filename)
+    place = " ".join(label) if label else code.co_filename
+    return [f"  called:    {place}, line {line}: {text}".rstrip(": ")]
 
 
 def _is_user_s(code: CodeType, module: str) -> bool:
@@ -55,11 +60,3 @@ def _is_user_s(code: CodeType, module: str) -> bool:
     if module.partition(".")[0] in ("langsmith", "safe_langsmith"):
         return False
     return not code.co_filename.startswith((*installed, "<frozen"))
-
-
-def _place(code: CodeType, shell: Any) -> str:
-    """The cell's name as IPython writes it, or the file's."""
-    # Colab's IPython is older than this method, and gives cells a name that tells.
-    name_of_cell = getattr(shell.compile, "format_code_name", lambda _: None)
-    label = name_of_cell(code.co_filename)
-    return " ".join(label) if label else code.co_filename

@@ -66,7 +66,7 @@ _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
 # The server deduplicates what these bring by its id, so a batch may come twice.
-_RUN_BATCHES = re.compile(r"/runs/(batch|multipart)")
+_RUN_BATCHES = ("/runs/batch", "/runs/multipart")
 _LONGEST_PATH = 2_000
 
 
@@ -120,7 +120,7 @@ def is_read(method: str, path: str) -> bool:
 
 def is_run_batch(method: str, path: str) -> bool:
     """Whether a request brings runs in a batch, as the tracing threads send them."""
-    return method == "POST" and bool(_RUN_BATCHES.fullmatch(route(path)))
+    return method == "POST" and route(path) in _RUN_BATCHES
 
 
 def is_organization_wide(method: str, path: str) -> bool:

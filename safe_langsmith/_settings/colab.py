@@ -7,31 +7,28 @@ after a refusal, with a time limit, and not again at once.
 from __future__ import annotations
 
 import importlib
+import math
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
-from safe_langsmith._settings.construction import Name, variables
+from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.environment import as_read
-from safe_langsmith._settings.sources import Place, Setting, Settings, Source, findings
+from safe_langsmith._settings.sources import Place, Setting, Settings, Source, noted
 
 _SECONDS = 3.0
 _AGAIN_AFTER = 10.0
 
 
-class _Answer(NamedTuple):
-    at: float
-    of: Any
-    secrets: Place
-
-
-_newest: list[_Answer] = []
+# The newest answer of Colab's module, and when it came.
+_newest: dict[ModuleType, tuple[float, Place]] = {}
 _UNASKED = Place(
-    notes=findings(
+    notes=noted(
         "the secrets of Colab were not looked at: it answers on the main thread alone; "
         "call client.diagnose() in a cell"
     )
@@ -47,13 +44,11 @@ def read_secrets() -> Place:
     colab = sys.modules.get("google.colab")
     if colab is None or not hasattr(signal, "setitimer"):
         return Place()
-    known = next((answer for answer in _newest if answer.of is colab), None)
-    if threading.current_thread() is not threading.main_thread():
-        return known.secrets if known else _UNASKED
-    if known and time.monotonic() < known.at + _AGAIN_AFTER:
-        return known.secrets
-    secrets = _ask()
-    _newest[:] = [_Answer(time.monotonic(), colab, secrets)]
+    at, secrets = _newest.get(colab, (-math.inf, _UNASKED))
+    may_ask = threading.current_thread() is threading.main_thread()
+    if may_ask and time.monotonic() >= at + _AGAIN_AFTER:
+        secrets = _ask()
+        _newest[colab] = (time.monotonic(), secrets)
     return secrets
 
 
@@ -63,19 +58,16 @@ def _ask() -> Place:
         with _within(_SECONDS):
             # Import by name: nothing but a Colab kernel has this.
             get = importlib.import_module("google.colab.userdata").get
-            settings = Settings(_secret("API_KEY", get, notes))
+            key = _secret("API_KEY", get, notes)
             # Most notebooks have none; the others are asked for only with a key.
-            if settings.key.value:
-                endpoint = _secret("ENDPOINT", get, notes)
-                workspace = _secret("WORKSPACE_ID", get, notes)
-                settings = Settings(settings.key, endpoint, workspace)
+            others = [_secret(name, get, notes) for name in NAMES[1:] if key.value]
     except TimeoutError:
         text = f"Colab gave no answer about its secrets within {_SECONDS:g} s"
         # A key whose endpoint is not known is of no use.
-        return Place(notes=findings(text))
+        return Place(notes=noted(text))
     except ImportError:
         return Place()
-    return Place(settings, notes=findings(*notes))
+    return Place(Settings(key, *others), notes=noted(*notes))
 
 
 def _secret(name: Name, get: Callable[[str], Any], notes: list[str]) -> Setting:
@@ -87,9 +79,8 @@ def _secret(name: Name, get: Callable[[str], Any], notes: list[str]) -> Setting:
         except Exception as error:  # Colab's errors are classes of its own
             kind = type(error).__name__
             if kind == "NotebookAccessError":
-                notes.append(
-                    f"this notebook may not use the Colab secret {secret}: switch it on"
-                )
+                text = f"this notebook may not use the Colab secret {secret}: switch it on"
+                notes.append(text)
             elif kind != "SecretNotFoundError":
                 notes.append(f"the Colab secret {secret} could not be read: {kind}")
             continue

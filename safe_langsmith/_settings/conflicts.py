@@ -12,8 +12,7 @@ from safe_langsmith._knowledge.keys import mask
 from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.machine import advice
-from safe_langsmith._settings.sources import FIELDS, PassedOver, Setting, Setup, findings
-from safe_langsmith._settings.unread import Mention
+from safe_langsmith._settings.sources import FIELDS, PassedOver, Setting, Setup, noted
 
 # The SDK reads these names, if not its client; what they say is told elsewhere.
 _TOLD_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
@@ -37,7 +36,7 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
             if now.source.kind == "dotenv":
                 text += _why_not_loaded(setup, now, environ)
             texts.append(text)
-    return findings(*texts)
+    return noted(*texts)
 
 
 def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
@@ -49,16 +48,14 @@ def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
     return ""
 
 
-def remembered(setup: Setup) -> tuple[str, ...]:
+def remembered(setup: Setup) -> Iterator[str]:
     """What the SDK's cache answers, where os.environ says something else by now."""
-    texts = []
     for name in NAMES:
         cached, now = setup.cached[name], setup.environ[name]
         value = now.value or (DEFAULT_ENDPOINT if name == "ENDPOINT" else None)
         if cached.value != value:
             kept = f"{cached.source} is {_as_shown(name, cached.value)}"
-            texts.append(f"{kept}; os.environ says {_as_shown(name, now.value)}")
-    return tuple(texts)
+            yield f"{kept}; os.environ says {_as_shown(name, now.value)}"
 
 
 def conflicts(setup: Setup) -> tuple[Finding, ...]:
@@ -68,16 +65,12 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
         held = setup.held[mention.setting]
         is_set = held.value and held.source.kind != "default"
         if mention.name and not is_set and not mention.name.endswith(_TOLD_ELSEWHERE):
-            texts.append(_unread(mention))
-    return findings(*texts, *_joined(setup))
-
-
-def _unread(mention: Mention) -> str:
-    """Say that nobody reads a name, and which one is read."""
-    is_line = mention.place != mention.name
-    sets = f"{mention.place} sets {mention.name}" if is_line else f"{mention.name} is set"
-    reads = f"it reads LANGSMITH_{mention.setting}"
-    return f"{sets}, and the SDK's client does not read it: {reads}"
+            is_line = mention.place != mention.name
+            sets = f" sets {mention.name}" if is_line else " is set"
+            reads = f"it reads LANGSMITH_{mention.setting}"
+            not_read = f"the SDK's client does not read it: {reads}"
+            texts.append(f"{mention.place}{sets}, and {not_read}")
+    return noted(*texts, *_joined(setup))
 
 
 def _two_names(name: Name, held: Setting) -> str:
@@ -95,18 +88,14 @@ def _two_names(name: Name, held: Setting) -> str:
 
 def _joined(setup: Setup) -> Iterator[str]:
     """A key from one place with the endpoint or workspace of a profile."""
-    key, others = setup.held.key, (setup.held.endpoint, setup.held.workspace)
-    of_profile = {
-        what: setting.source
-        for what, setting in zip(("endpoint", "workspace"), others, strict=True)
-        if setting.source.kind == "profile"
-    }
-    if not key.value or key.source.kind == "profile" or not of_profile:
+    key = setup.held.key
+    of_profile = [n for n in NAMES if setup.held[n].source.kind == "profile"]
+    if not key.value or "API_KEY" in of_profile or not of_profile:
         return
-    text = (
-        f"the key comes from {key.source}, but the {' and '.join(of_profile)} from "
-        f"{next(iter(of_profile.values()))}: they may not belong together"
-    )
+    what = " and ".join(FIELDS[name] for name in of_profile)
+    place = setup.held[of_profile[0]].source
+    text = f"the key comes from {key.source}, but the {what} from {place}"
+    text += ": they may not belong together"
     if (setup.profile.key.value or setup.login) and not key.source.is_explicit:
         step = "to use the profile's own key, pass prefer_profile_auth=True"
         text += f"; {advice(step, '0.14.15', setup.langsmith)}"
@@ -123,7 +112,7 @@ def quarrels(given: Mapping[str, str], sent: Access) -> tuple[Finding, ...]:
         texts.append(f"the headers argument has another workspace, {workspace}, not sent")
     if given.get("authorization") and not sent.session:
         texts.append("the headers argument adds a login, Authorization, to the key")
-    return findings(*texts)
+    return noted(*texts)
 
 
 def passed_over(setup: Setup) -> tuple[PassedOver, ...]:

@@ -18,7 +18,7 @@ from safe_langsmith._settings import python_dotenv
 from safe_langsmith._settings.construction import NAMES
 from safe_langsmith._settings.environment import environ_now, settings_in
 from safe_langsmith._settings.python_dotenv import Binding
-from safe_langsmith._settings.sources import Settings, findings
+from safe_langsmith._settings.sources import Settings, noted
 from safe_langsmith._settings.unread import Mention, meaning_of_line, meant_by
 
 Choice = str | os.PathLike[str] | Literal[False] | None
@@ -82,31 +82,32 @@ def read_dotenv(choice: Choice) -> Dotenv:
         here = Path(python_dotenv.find_dotenv(usecwd=True) if choice is None else choice)
     except OSError as error:  # the working directory is gone
         why = error.strerror or "cannot be found"
-        return Dotenv(notes=findings(f".env could not be read: {why}"))
-    if choice is not None:
+        return Dotenv(notes=noted(f".env could not be read: {why}"))
+    if choice is None:
+        dotenv = _as_load_dotenv_finds(here)
+    else:
         found, notes = read_file(here)
-        return _unless_disabled(Dotenv(found, counts=True, notes=notes))
-    path = _from_script_upwards(here)
-    found, notes = read_file(path) if path != Path() else (File(), ())
-    other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
-    counts = python_dotenv.program_uses_it()
-    if not counts and ours(found.values):
-        text = f"{found.known_as} is not used: this program does not import python-dotenv"
-        notes = (*notes, *findings(text))
-    notes = (*notes, *_elsewhere(found, other))
-    return _unless_disabled(Dotenv(found, counts, other, notes))
-
-
-def _unless_disabled(dotenv: Dotenv) -> Dotenv:
-    """Take nothing from the file where its loading is switched off."""
+        dotenv = Dotenv(found, counts=True, notes=notes)
     if not switched_off() or not ours(dotenv.found.values):
         return dotenv
     text = (
         f"{_SWITCH} is set: load_dotenv() of python-dotenv 1.2 or newer loads nothing, and "
         f"{dotenv.found.known_as} is not used"
     )
-    notes = (*dotenv.notes, *findings(text, state="bad"))
+    notes = (*dotenv.notes, *noted(text, state="bad"))
     return dotenv._replace(counts=False, notes=notes)
+
+
+def _as_load_dotenv_finds(here: Path) -> Dotenv:
+    """The `.env` that load_dotenv() finds; ``here`` is the working directory's."""
+    path = _from_script_upwards(here)
+    found, notes = read_file(path) if path != Path() else (File(), ())
+    other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
+    counts = python_dotenv.program_uses_it()
+    if not counts and ours(found.values):
+        text = f"{found.known_as} is not used: this program does not import python-dotenv"
+        notes = (*notes, *noted(text))
+    return Dotenv(found, counts, other, (*notes, *_elsewhere(found, other)))
 
 
 def switched_off() -> bool:
@@ -125,7 +126,7 @@ def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
             f"{other.source.place} sets {other.source.name}, and is not used: "
             f"load_dotenv() looks from the script's folder upwards, and {finds}"
         )
-        return findings(text)
+        return noted(text)
     return ()
 
 
@@ -163,7 +164,7 @@ def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
     if why:
         # Nobody knows what it says, so it may name an endpoint.
         nothing = File(mentions=(Mention("ENDPOINT", known_as),))
-        return nothing, findings(f"{known_as} could not be read: {why}", state=state)
+        return nothing, noted(f"{known_as} could not be read: {why}", state=state)
     file, notes = _parse(text, known_as)
     return file, (*_byte_order_mark(raw, known_as), *notes)
 
@@ -193,11 +194,9 @@ def _byte_order_mark(raw: bytes, known_as: str) -> tuple[Finding, ...]:
     (first, *_) = python_dotenv.parse_stream(io.StringIO("\ufeffNAME="))
     harmless = first.key == "NAME"
     told = "reads past it" if harmless else "takes it for a part of the first name"
-    text = (
-        f"{known_as}, line 1: the file begins with a byte order mark; the python-dotenv "
-        f"that is installed {told}"
-    )
-    return findings(text, state="good" if harmless else "bad")
+    installed = f"the python-dotenv that is installed {told}"
+    text = f"{known_as}, line 1: the file begins with a byte order mark; {installed}"
+    return noted(text, state="good" if harmless else "bad")
 
 
 def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
@@ -210,7 +209,7 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     file = File(values, place, known_as, tuple(_mentions(bindings, values, known_as)))
     broken = [b for b in bindings if b.error]
     of_ours = [b for b in named if ours([str(b.key)])]
-    unparsed = findings(*_unparsed(broken, known_as), state="bad")
+    unparsed = noted(*_unparsed(broken, known_as), state="bad")
     return file, (*unparsed, *_traps(of_ours, known_as), *_references(of_ours, known_as))
 
 
@@ -243,13 +242,9 @@ def _mentions(
 
 
 def _references(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
-    texts = [
-        f"{known_as}, line {b.original.line}: {b.key} refers to a variable, so its value "
-        "is not looked up and not used"
-        for b in bindings
-        if _refers(b)
-    ]
-    return findings(*texts[:_MOST_LINES])
+    told = "refers to a variable, so its value is not looked up and not used"
+    found = [b for b in bindings if _refers(b)][:_MOST_LINES]
+    return noted(*(f"{known_as}, line {b.original.line}: {b.key} {told}" for b in found))
 
 
 def _unparsed(broken: list[Binding], known_as: str) -> Iterable[str]:
@@ -281,7 +276,7 @@ def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
             numbers = ", ".join(map(str, before[-3:]))
             found.append((last, f"{name} stands on line {numbers} too; this one counts"))
     texts = [f"{known_as}, line {line}: {text}" for line, text in sorted(found)]
-    return findings(*texts[: 2 * _MOST_LINES])
+    return noted(*texts[: 2 * _MOST_LINES])
 
 
 def ours(names: Iterable[str]) -> bool:

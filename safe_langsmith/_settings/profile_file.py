@@ -17,14 +17,7 @@ from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._sdk.modules import expiry_of, load_profile, profile_path
 from safe_langsmith._settings.dotenv_file import read_bytes, short
 from safe_langsmith._settings.machine import advice
-from safe_langsmith._settings.sources import (
-    Login,
-    Place,
-    Setting,
-    Settings,
-    Source,
-    findings,
-)
+from safe_langsmith._settings.sources import Login, Place, Setting, Settings, Source, noted
 from safe_langsmith._settings.unread import Mention
 
 _LARGEST_FILE = 1_000_000
@@ -47,11 +40,11 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
             return _missing(path, config_path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its path is not one"
-        return _noted("the profile file", f"the profile file could not be read: {why}")
+        return _unread("the profile file", f"the profile file could not be read: {why}")
     known_as = short(path)
     data, why = _json_in(path, known_as)
     if why:
-        return _noted(known_as, why, "bad")
+        return _unread(known_as, why, "bad")
     try:
         found = load_profile(**chosen)
         state = getattr(found, "profile_state", None)
@@ -61,12 +54,12 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
         return _as_profile(found, name, known_as, data["profiles"][name])
     except Exception as error:  # the SDK's loader trusts the shape of the file
         text = f"{known_as}: the SDK cannot read this profile ({type(error).__name__})"
-        return _noted(known_as, text, "bad")
+        return _unread(known_as, text, "bad")
 
 
-def _noted(place: str, text: str, state: State = "unknown") -> Place:
+def _unread(place: str, text: str, state: State = "unknown") -> Place:
     """Nothing is read from there, and nobody knows what it says."""
-    return Place(notes=findings(text, state=state), mentions=(Mention("ENDPOINT", place),))
+    return Place(notes=noted(text, state=state), mentions=(Mention("ENDPOINT", place),))
 
 
 def _missing(path: Path | None, config_path: str | None) -> Place:
@@ -77,7 +70,7 @@ def _missing(path: Path | None, config_path: str | None) -> Place:
     elif not os.environ.get(who):
         return Place()
     named = short(path) if path else "a file"
-    return _noted(named, f"{who} names {named}, which is not there")
+    return _unread(named, f"{who} names {named}, which is not there")
 
 
 def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
@@ -109,9 +102,9 @@ def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -
     if name or variable:
         who = "the profile argument" if name else "LANGSMITH_PROFILE"
         text = f"{who} names profile {name or variable!r}; {known_as} has {has}"
-        return _noted(known_as, text, "bad")
+        return _unread(known_as, text, "bad")
     text = f"{known_as} names no current_profile, so none is used; it has {has}"
-    return _noted(known_as, text)
+    return _unread(known_as, text)
 
 
 def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) -> Place:
@@ -145,10 +138,10 @@ def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
     if variable:
         unset = "" if os.environ.get(variable) else ", which is not set"
         text = f"{source} takes its key from the variable {variable}{unset}"
-        return findings(advice(text, "0.14.17", langsmith.__version__))
+        return noted(advice(text, "0.14.17", langsmith.__version__))
     places = " and ".join(place for name, place in _ELSEWHERE.items() if raw.get(name))
     text = f"{source} takes its key from {places}, which the Python SDK cannot read"
-    return findings(text, state="bad") if places else ()
+    return noted(text, state="bad") if places else ()
 
 
 def _is_over(expires_at: object) -> bool:

@@ -42,11 +42,9 @@ def _modules_of_the_program() -> Iterator[ModuleType]:
     installed = tuple(sysconfig.get_path(kind) for kind in kinds)
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        is_script = name == "__main__"
-        if not isinstance(file, str):
-            file = ""
-        of_the_program = is_script or (file and not name.startswith("safe_langsmith"))
-        if of_the_program and not file.startswith(installed):
+        file = file if isinstance(file, str) else ""
+        of_others = file and not name.startswith("safe_langsmith")
+        if (of_others or name == "__main__") and not file.startswith(installed):
             yield module
 
 

@@ -18,23 +18,16 @@ from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
 from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
 from safe_langsmith._settings.environment import environ_now, read_cache, settings_in
 from safe_langsmith._settings.profile_file import read_profile
-from safe_langsmith._settings.sources import (
-    ARGUMENTS,
-    FIELDS,
-    Setting,
-    Settings,
-    Setup,
-    Source,
-)
+from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
 from safe_langsmith._settings.tracing import read_project, read_switch
 from safe_langsmith._settings.unread import Mention, mentions_in
 
+# Which argument of a client sets what.
+_ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
+
 
 def read(
-    client_values: Access,
-    born: AtConstruction,
-    repaired: Settings | None,
-    dotenv: Choice,
+    client_values: Access, born: AtConstruction, repaired: Settings | None, dotenv: Choice
 ) -> Setup:
     """Read what is configured now, and trace each value of a client to its source.
 
@@ -50,19 +43,14 @@ def read(
     setup = _read_now(client_values.session, born, dotenv)
     traced = (_trace(name, client_values, setup, born, repaired) for name in NAMES)
     setup = replace(setup, held=Settings(*traced))
-    notes = (*setup.notes, *conflicts(setup))
-    return replace(
-        setup, notes=notes, passed_over=(*passed_over(setup), *setup.passed_over)
-    )
+    others = (*passed_over(setup), *setup.passed_over)
+    return replace(setup, notes=(*setup.notes, *conflicts(setup)), passed_over=others)
 
 
 def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
     """What is configured now, wherever the client's own values are from."""
-    files, secrets, profile = (
-        read_dotenv(dotenv),
-        read_secrets(),
-        read_profile(*born.profile),
-    )
+    files, secrets = read_dotenv(dotenv), read_secrets()
+    profile = read_profile(*born.profile)
     used = files.found if files.counts and files.found.is_clear else File()
     project, other_projects = read_project()
     tracing, other_switches, odd_switch = read_switch()
@@ -126,15 +114,11 @@ def _of_a_destination(sent: Access, setup: Setup) -> Setup:
 
 
 def _trace(
-    name: Name,
-    client_values: Access,
-    setup: Setup,
-    born: AtConstruction,
-    repaired: Settings | None,
+    name: Name, held: Access, setup: Setup, born: AtConstruction, repaired: Settings | None
 ) -> Setting:
     """Find where the value that a client holds came from."""
-    field, argument = FIELDS[name], ARGUMENTS[name]
-    value: str | None = getattr(client_values, field)
+    field, argument = FIELDS[name], _ARGUMENTS[name]
+    value: str | None = getattr(held, field)
     if repaired is not None and value == repaired[name].value:
         return repaired[name]
     if repaired is not None or value != getattr(born.held, field):
@@ -172,13 +156,9 @@ def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, 
     """
     unused = (files.here,) if files.counts else (files.here, files.found)
     settings = ((name, file.settings[name]) for file in unused for name in NAMES)
-    return (
-        *mentions_in(os.environ),
-        *files.found.mentions,
-        *files.here.mentions,
-        *in_profile,
-        *(Mention(name, s.source.place) for name, s in settings if s.value),
-    )
+    set_there = (Mention(name, s.source.place) for name, s in settings if s.value)
+    in_files = (*files.found.mentions, *files.here.mentions, *in_profile)
+    return (*mentions_in(os.environ), *in_files, *set_there)
 
 
 def _aliases(in_file: File) -> tuple[Setting, ...]:

@@ -6,29 +6,19 @@ Plain data: nothing is read here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._settings.construction import Name
 from safe_langsmith._settings.unread import Mention
 
-SourceKind = Literal[
-    "argument",
-    "assigned",
-    "request",
-    "environment",
-    "dotenv",
-    "colab",
-    "profile",
-    "cache",
-    "repair",
-    "default",
-    "none",
-]
-# What each setting is called: in `Settings` and in `Access`, and as a client's argument.
+# What a person wrote into the code, what is read from elsewhere, and the rest.
+InCode = Literal["argument", "assigned", "request"]
+Configured = Literal["environment", "dotenv", "colab", "profile", "cache"]
+SourceKind = Literal[InCode, Configured, "repair", "default", "none"]
+# What each setting is called in `Settings` and in `Access`.
 FIELDS = {"API_KEY": "key", "ENDPOINT": "endpoint", "WORKSPACE_ID": "workspace"}
-ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,7 @@ class Source:
     @property
     def is_explicit(self) -> bool:
         """Whether a person wrote this value into the code: it is never replaced."""
-        return self.kind in ("argument", "assigned", "request")
+        return self.kind in get_args(InCode)
 
     def __str__(self) -> str:
         return {
@@ -174,6 +164,6 @@ class Setup:
         return tuple({s.key.value for s in everywhere if s.key.value})
 
 
-def findings(*texts: str, state: State = "unknown") -> tuple[Finding, ...]:
-    """What was odd about the settings, as findings."""
+def noted(*texts: str, state: State = "unknown") -> tuple[Finding, ...]:
+    """Notes about the settings: what was odd while reading them."""
     return tuple(Finding("settings", state, text) for text in texts)

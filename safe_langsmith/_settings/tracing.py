@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._sdk import modules
 from safe_langsmith._settings.construction import variables
-from safe_langsmith._settings.sources import PassedOver, Setting, Source, findings
+from safe_langsmith._settings.sources import PassedOver, Setting, Source, noted
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
@@ -41,7 +42,8 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
         return Setting("off", Source("default", "default")), (), ()
     (name, value), *others = found
     switch = Setting("on" if value == "true" else "off", Source("environment", name))
-    return switch, _passed_over("tracing", others), _oddities(name, value, others)
+    notes = noted(*_oddities(name, value, others))
+    return switch, _passed_over("tracing", others), notes
 
 
 def read_destinations() -> tuple[str, ...]:
@@ -58,19 +60,14 @@ def read_destinations() -> tuple[str, ...]:
     return tuple(shown(url) for url in found if url)
 
 
-def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> tuple[Finding, ...]:
-    texts = []
+def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[str]:
+    so = f"{name} is {value[:20]!r}, so"
     if value not in ("true", "false"):
-        texts.append(
-            f"{name} is {value[:20]!r}, so tracing is off: it must be the word true, in "
-            "small letters and nothing around it"
-        )
-    texts += [
-        f"{name} is {value[:20]!r}, so {other} is not looked at, which is {text[:20]!r}"
-        for other, text in others
-        if (text == "true") != (value == "true")
-    ]
-    return findings(*texts)
+        must = "it must be the word true, in small letters and nothing around it"
+        yield f"{so} tracing is off: {must}"
+    for other, text in others:
+        if (text == "true") != (value == "true"):
+            yield f"{so} {other} is not looked at, which is {text[:20]!r}"
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:

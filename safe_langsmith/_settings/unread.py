@@ -16,19 +16,16 @@ from safe_langsmith._settings.construction import NAMES, NAMESPACES, READ_BY_CLI
 
 _LONGEST = 500
 # Letters alone; behind LANGSMITH or LANGCHAIN.
-_FORMS: dict[Name, tuple[str, ...]] = {
-    "ENDPOINT": (
-        *("ENDPOINT", "ENDPOINTURL", "APIENDPOINT", "APIURL", "APIBASE", "APIHOST"),
-        *("BASEURL", "URL", "HOST", "HOSTNAME", "DOMAIN", "BACKEND", "SERVER"),
-        "RUNSENDPOINTS",
-    ),
-    "API_KEY": ("APIKEY", "KEY", "APITOKEN", "TOKEN", "ACCESSTOKEN", "SECRETKEY"),
-    "WORKSPACE_ID": ("WORKSPACEID", "WORKSPACE", "TENANTID", "TENANT"),
+_FORMS: dict[Name, str] = {
+    "ENDPOINT": "ENDPOINT ENDPOINTURL APIENDPOINT APIURL APIBASE APIHOST BASEURL URL HOST "
+    "HOSTNAME DOMAIN BACKEND SERVER RUNSENDPOINTS",
+    "API_KEY": "APIKEY KEY APITOKEN TOKEN ACCESSTOKEN SECRETKEY",
+    "WORKSPACE_ID": "WORKSPACEID WORKSPACE TENANTID TENANT",
 }
 _MEANINGS: dict[str, Name] = {
     f"{space}{form}": name
     for name, forms in _FORMS.items()
-    for form in forms
+    for form in forms.split()
     for space in NAMESPACES
 }
 # A name in a line, in any form that people give one; the first few are looked at.
