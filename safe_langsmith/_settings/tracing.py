@@ -65,9 +65,9 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
     if value not in ("true", "false"):
         must = "it must be the word true, in small letters and nothing around it"
         yield f"{so} tracing is off: {must}"
-    for other, text in others:
-        if (text == "true") != (value == "true"):
-            yield f"{so} {other} is not looked at, which is {text[:20]!r}"
+    unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
+    for other, text in unlike:
+        yield f"{so} {other} is not looked at, which is {text[:20]!r}"
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:
