@@ -54,8 +54,7 @@ def came_as_get(asked: tuple[str, str], answered: tuple[str, str]) -> bool:
 
 def is_sure_refusal(status: int, content_type: str) -> bool:
     """Whether an answer is a refusal whatever its body says, as far as anybody reads it."""
-    page = "html" in content_type
-    return status in (401, 403) or (page and status in HIDDEN_BY_A_PAGE)
+    return status in (401, 403) or ("html" in content_type and status in HIDDEN_BY_A_PAGE)
 
 
 def lets_in(status: int, address: str) -> bool:

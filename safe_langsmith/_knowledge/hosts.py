@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 
 class Region(NamedTuple):
@@ -25,15 +25,11 @@ UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # Patterns are compiled when they are used: not when a program starts.
 _OWNER = rf"^[^?#]*/o/({UUID})\b"
 DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
-REGIONS = (
-    Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),
-    Region("EU", "https://eu.api.smith.langchain.com", "https://eu.smith.langchain.com"),
-    Region(
-        "APAC", "https://apac.api.smith.langchain.com", "https://apac.smith.langchain.com"
-    ),
-    Region(
-        "AWS US", "https://aws.api.smith.langchain.com", "https://aws.smith.langchain.com"
-    ),
+# Each region, and how the names of its hosts begin.
+_BEGINNINGS = {"US": "", "EU": "eu.", "APAC": "apac.", "AWS US": "aws."}
+REGIONS = tuple(
+    Region(name, f"https://{at}api.smith.langchain.com", f"https://{at}smith.langchain.com")
+    for name, at in _BEGINNINGS.items()
 )
 
 
@@ -59,13 +55,10 @@ def origin(url: str) -> str:
         host, port = (parts.hostname or "").lower().removesuffix("."), parts.port
     except ValueError:
         return ""
-    if parts.scheme not in ("http", "https") or len(host) > _LONGEST_HOST:
-        return ""
-    if not re.fullmatch(_HOST, host):
-        return ""
-    if ":" in host:
-        host = f"[{host}]"
     default = {"http": 80, "https": 443}.get(parts.scheme)
+    if default is None or len(host) > _LONGEST_HOST or not re.fullmatch(_HOST, host):
+        return ""
+    host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
 
 
@@ -76,15 +69,12 @@ def same_origin(one: str, other: str) -> bool:
 
 def same_base(one: str, other: str) -> bool:
     """Whether two endpoints are one: host, login and path, but for ``/api/v1`` behind."""
-    if not same_origin(one, other):
-        return False
-    parts = [urlsplit(base_of(url)) for url in (one, other)]
-    logins, paths = ({f(p) for p in parts} for f in (_login_in, lambda p: p.path))
-    return len(logins) == len(paths) == 1
+    return same_origin(one, other) and _login_and_path(one) == _login_and_path(other)
 
 
-def _login_in(parts: SplitResult) -> str:
-    return parts.netloc.rpartition("@")[0]
+def _login_and_path(url: str) -> tuple[str, str]:
+    parts = urlsplit(base_of(url))
+    return parts.netloc.rpartition("@")[0], parts.path
 
 
 def shown(url: str) -> str:
@@ -92,13 +82,12 @@ def shown(url: str) -> str:
     unreadable = "an address that cannot be read"
     try:
         parts = urlsplit(url)
-        netloc = parts.netloc.rpartition("@")[2]
     except ValueError:
         return unreadable
-    if "\\" in parts.netloc:
-        return unreadable  # not in one way: see `origin`
-    if "@" in parts.path and not parts.netloc:
-        return unreadable  # what stands before it may be a password
+    # A backslash can be read in two ways: see `origin`. Before an @ may be a password.
+    if "\\" in parts.netloc or ("@" in parts.path and not parts.netloc):
+        return unreadable
+    netloc = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
 
 
@@ -144,11 +133,7 @@ def is_official(url: str) -> bool:
 
 def base_of(url: str) -> str:
     """An endpoint without a trailing ``/api/v1`` or ``/api``: what probes start from."""
-    url = url.rstrip("/")
-    for suffix in ("/api/v1", "/api"):
-        if url.endswith(suffix):
-            return url[: -len(suffix)]
-    return url
+    return re.sub(r"/api(/v1)?\Z", "", url.rstrip("/"))
 
 
 def settings_page(endpoint: str) -> str:

@@ -40,9 +40,9 @@ _INVISIBLE = (
 )
 # Also what breaks a line, changes the direction of writing, or cannot be encoded.
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-_ASSIGNMENT = (
-    r"^(?:export\s+|set\s+)?LANG(?:SMITH|CHAIN)_(?:API_KEY|WORKSPACE_ID)\s*[=:]\s*"
-)
+_ASSIGNMENT = r"^((export|set)\s+)?LANG(SMITH|CHAIN)_(API_KEY|WORKSPACE_ID)\s*[=:]\s*"
+_PLACEHOLDER = r"(?i)your.?.?.?(lang\w{1,20}.?)?(api.?)?key|placeholder|change.?me|^<.*>$"
+_ELLIPSIS = r"(lsv2_(pt|sk)_)?[.\u2026xX*_-]+"
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 _OTHER_VENDORS = {
     "sk-ant-": "Anthropic",
@@ -112,40 +112,27 @@ def oddity(key: str) -> str | None:
 
     A hint for a key that the server has refused; a key that works is never held to it.
     """
+    length = f"it has {len(key)} characters, and a LangSmith key has 51"
+    around = "there is more around the key than the key"
     if len(key) > LONGEST:
-        return _length_oddity(key)
+        return length
     if is_code(key):
         return "it is a piece of code and not the key that the code would give"
-    if re.search(
-        r"(?i)your.?.?.?(lang\w{1,20}.?)?(api.?)?key|placeholder|change.?me|^<.*>$", key
-    ):
-        return "it is a placeholder"
-    if re.fullmatch(r"(lsv2_(pt|sk)_)?[.\u2026xX*_-]+", key):
+    if re.search(_PLACEHOLDER, key) or re.fullmatch(_ELLIPSIS, key):
         return "it is a placeholder"
     vendor = next((v for p, v in _OTHER_VENDORS.items() if key.startswith(p)), None)
     if vendor:
         return f"it looks like a key of {vendor}"
     if kind_of(key) in ("personal", "service") and not re.fullmatch(_SHAPE, key):
-        return _shape_oddity(key)
+        return around if re.search(_SHAPE, key.lower()) or clean(key) != key else length
     if kind_of(key) != kind_of(clean(key)):
-        return "there is more around the key than the key"
+        return around
     if re.match(r"s?v?2?_(pt|sk)_", key):
         return "its beginning is missing: LangSmith keys begin with lsv2_pt_ or lsv2_sk_"
     if kind_of(key) == "unknown":
-        return (
-            "it does not look like a LangSmith key, which begins with lsv2_pt_ or lsv2_sk_"
-        )
+        begins = "begins with lsv2_pt_ or lsv2_sk_"
+        return f"it does not look like a LangSmith key, which {begins}"
     return None
-
-
-def _shape_oddity(key: str) -> str:
-    if re.search(_SHAPE, key.lower()) or clean(key) != key:
-        return "there is more around the key than the key"
-    return _length_oddity(key)
-
-
-def _length_oddity(key: str) -> str:
-    return f"it has {len(key)} characters, and a LangSmith key has 51"
 
 
 @functools.lru_cache(maxsize=4)

@@ -23,19 +23,14 @@ def traceback_lines(error: BaseException) -> list[str]:
     """
     module = sys.modules.get("IPython")
     shell: Any = module and module.get_ipython()
+    trace = (type(error), error, error.__traceback__)
     if shell is None:
-        return traceback.format_exception(type(error), error, error.__traceback__)
+        return traceback.format_exception(*trace)
     asked = sys.exc_info()[1] is not error or shell.InteractiveTB.mode != _USUAL_MODE
     if asked:
-        whole: list[str] = shell.InteractiveTB.structured_traceback(
-            type(error), error, error.__traceback__
-        )
-        return whole
-    return [
-        f"{type(error).__name__}: {error}",
-        *_called_from(error, shell),
-        "  traceback: %tb",
-    ]
+        return list(shell.InteractiveTB.structured_traceback(*trace))
+    what = f"{type(error).__name__}: {error}"
+    return [what, *_called_from(error, shell), "  traceback: %tb"]
 
 
 def _called_from(error: BaseException, shell: Any) -> list[str]:
@@ -49,7 +44,12 @@ def _called_from(error: BaseException, shell: Any) -> list[str]:
         return []
     code, line = own[-1]
     text = linecache.getline(code.co_filename, line).strip()
-    return [f"  called:    {_place(code, shell)}, line {line}: {text}".rstrip(": ")]
+    # The cell's name as IPython writes it, or the file's. Colab's IPython is older than
+    # this method, and gives cells a name that tells.
+    name_of_cell = getattr(shell.compile, "format_code_name", lambda _: None)
+    label = name_of_cell(code.co_filename)
+    place = " ".join(label) if label else code.co_filename
+    return [f"  called:    {place}, line {line}: {text}".rstrip(": ")]
 
 
 def _is_user_s(code: CodeType, module: str) -> bool:
@@ -57,15 +57,6 @@ def _is_user_s(code: CodeType, module: str) -> bool:
         return True
     places = sysconfig.get_paths()
     installed = tuple(places[name] for name in ("stdlib", "purelib", "platlib"))
-    return module.partition(".")[0] not in (
-        "langsmith",
-        "safe_langsmith",
-    ) and not code.co_filename.startswith((*installed, "<frozen"))
-
-
-def _place(code: CodeType, shell: Any) -> str:
-    """The cell's name as IPython writes it, or the file's."""
-    # Colab's IPython is older than this method, and gives cells a name that tells.
-    name_of_cell = getattr(shell.compile, "format_code_name", lambda _: None)
-    label = name_of_cell(code.co_filename)
-    return " ".join(label) if label else code.co_filename
+    if module.partition(".")[0] in ("langsmith", "safe_langsmith"):
+        return False
+    return not code.co_filename.startswith((*installed, "<frozen"))

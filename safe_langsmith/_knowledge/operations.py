@@ -44,17 +44,15 @@ _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("GET", r"/workspaces|/orgs/current(/.*)?", "organization:read"),
     ("POST|PATCH|DELETE", r"/workspaces(/.*)?|/orgs/current/.*", "organization:manage"),
 )
-# More of the same document, which no request of the SDK needs.
-_MORE_PERMISSIONS = frozenset(
-    {
-        "datasets:download",
-        "organization:pats:create",
-        "projects:decrease-trace-tier",
-        "projects:increase-trace-tier",
-        "prompts:share",
-        "prompts:tag",
-    }
-)
+_DOCUMENTED = {permission for _, _, permission in _PERMISSIONS} | {
+    # More of the same document, which no request of the SDK needs.
+    "datasets:download",
+    "organization:pats:create",
+    "projects:decrease-trace-tier",
+    "projects:increase-trace-tier",
+    "prompts:share",
+    "prompts:tag",
+}
 # LangSmith's documentation, "Manage your organization using the API": these need the
 # session of a user and refuse service keys.
 _PERSONAL_ONLY = re.compile(
@@ -68,7 +66,7 @@ _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
 # The server deduplicates what these bring by its id, so a batch may come twice.
-_RUN_BATCHES = re.compile(r"/runs/(batch|multipart)")
+_RUN_BATCHES = ("/runs/batch", "/runs/multipart")
 _LONGEST_PATH = 2_000
 
 
@@ -94,16 +92,16 @@ def permission_for(method: str, path: str) -> str | None:
 
 def is_documented(permission: str) -> bool:
     """Whether LangSmith documents this permission."""
-    return permission in {name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS
+    return permission in _DOCUMENTED
 
 
 def check_permission(permission: str) -> None:
     """Raise a ValueError if LangSmith documents no such permission, with the nearest."""
-    known = sorted({name for _, _, name in _PERMISSIONS} | _MORE_PERMISSIONS)
     if is_documented(permission):
         return
     import difflib
 
+    known = sorted(_DOCUMENTED)
     near = difflib.get_close_matches(permission, known, 1)
     hint = f"; did you mean {near[0]}?" if near else f"; these are: {', '.join(known)}"
     raise ValueError(f"LangSmith has no permission {permission!r}{hint}")
@@ -116,14 +114,13 @@ def needs_personal_key(path: str) -> bool:
 
 def is_read(method: str, path: str) -> bool:
     """Whether a request is known to change nothing."""
-    return method in ("GET", "HEAD") or bool(
-        method == "POST" and _QUESTIONS.fullmatch(route(path))
-    )
+    asks = method == "POST" and _QUESTIONS.fullmatch(route(path))
+    return method in ("GET", "HEAD") or bool(asks)
 
 
 def is_run_batch(method: str, path: str) -> bool:
     """Whether a request brings runs in a batch, as the tracing threads send them."""
-    return method == "POST" and bool(_RUN_BATCHES.fullmatch(route(path)))
+    return method == "POST" and route(path) in _RUN_BATCHES
 
 
 def is_organization_wide(method: str, path: str) -> bool:

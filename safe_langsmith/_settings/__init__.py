@@ -5,18 +5,16 @@ exception is `construction`, which notes a few variables when a client is made: 
 tell a value that came from the environment from one that was passed. Others use
 `reading`, the words in `sources`, and `construction`. Each module uses only those above it.
 
-    releases       which release of langsmith is installed, and which one advice needs
     python_dotenv  python-dotenv, and whether the program uses it
-    machine        Python, langsmith, the system
+    machine        Python, langsmith, the system; which release an advice needs
     construction   the names, and what is noted when a client is made
     unread         names that nobody reads, and what they mean
     sources        the words: a value, its source, a setup
-    environment    variables, in the SDK's order of names
+    environment    variables, in the SDK's order of names, and the SDK's memory of them
     tracing        the project, the switch and the destinations of tracing
     colab          the secrets of a Colab notebook
     conflicts      what disagrees
     dotenv_file    the `.env`, line by line, and what goes wrong in it
-    sdk_cache      what the SDK remembers of the environment
     profile_file   the profile of LangSmith's CLI
     reading        all of them together
 """

@@ -15,8 +15,15 @@ from safe_langsmith._knowledge.access import Access
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
 NAMESPACES = ("LANGSMITH", "LANGCHAIN")
+
+
+def variables(*names: str) -> tuple[str, ...]:
+    """The variables of these names, in the SDK's order: LANGSMITH_ before LANGCHAIN_."""
+    return tuple(f"{space}_{name}" for name in names for space in NAMESPACES)
+
+
 # Each of the variables that the SDK's client reads.
-_VARIABLES = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
+READ_BY_CLIENT = variables(*NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,6 @@ def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstructio
     Reads six variables and no file, so that it costs next to nothing.
     """
     given = frozenset(n for n, value in arguments.items() if value is not None)
-    environ = tuple((n, v) for n in _VARIABLES if (v := os.environ.get(n)))
+    environ = tuple((n, v) for n in READ_BY_CLIENT if (v := os.environ.get(n)))
     chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
     return AtConstruction(held, given, environ, chosen)

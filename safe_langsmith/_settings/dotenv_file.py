@@ -13,17 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from safe_langsmith._diagnosis import Finding
+from safe_langsmith._diagnosis import Finding, State
+from safe_langsmith._settings import python_dotenv
 from safe_langsmith._settings.construction import NAMES
-from safe_langsmith._settings.environment import settings_in
-from safe_langsmith._settings.python_dotenv import (
-    Binding,
-    Original,
-    find_dotenv,
-    parse_stream,
-    program_uses_it,
-)
-from safe_langsmith._settings.sources import Settings, part
+from safe_langsmith._settings.environment import environ_now, settings_in
+from safe_langsmith._settings.python_dotenv import Binding
+from safe_langsmith._settings.sources import Settings, noted
 from safe_langsmith._settings.unread import Mention, meaning_of_line, meant_by
 
 Choice = str | os.PathLike[str] | Literal[False] | None
@@ -84,36 +79,35 @@ def read_dotenv(choice: Choice) -> Dotenv:
     if choice is False:
         return Dotenv()
     try:
-        here = Path(find_dotenv(usecwd=True) if choice is None else choice)
+        here = Path(python_dotenv.find_dotenv(usecwd=True) if choice is None else choice)
     except OSError as error:  # the working directory is gone
         why = error.strerror or "cannot be found"
-        return Dotenv(File(), notes=(_unreadable(".env", why),))
-    if choice is not None:
+        return Dotenv(notes=noted(f".env could not be read: {why}"))
+    if choice is None:
+        dotenv = _as_load_dotenv_finds(here)
+    else:
         found, notes = read_file(here)
-        return _unless_disabled(Dotenv(found, counts=True, notes=notes))
-    script = _folders_of_script()
-    path = here if script is None else _in_one_of(script)
-    found, notes = read_file(path) if path != Path() else (File(), ())
-    other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
-    counts = program_uses_it()
-    if not counts and ours(found.values):
-        text = f"{found.known_as} is not used: this program does not import python-dotenv"
-        notes = (*notes, Finding("settings", "unknown", text))
-    notes = (*notes, *_elsewhere(found, other))
-    return _unless_disabled(Dotenv(found, counts, other, notes))
-
-
-def _unless_disabled(dotenv: Dotenv) -> Dotenv:
-    """Take nothing from the file where its loading is switched off."""
-    found = dotenv.found
-    if not switched_off() or not ours(found.values):
+        dotenv = Dotenv(found, counts=True, notes=notes)
+    if not switched_off() or not ours(dotenv.found.values):
         return dotenv
     text = (
         f"{_SWITCH} is set: load_dotenv() of python-dotenv 1.2 or newer loads nothing, and "
-        f"{found.known_as} is not used"
+        f"{dotenv.found.known_as} is not used"
     )
-    notes = (*dotenv.notes, Finding("settings", "bad", text))
+    notes = (*dotenv.notes, *noted(text, state="bad"))
     return dotenv._replace(counts=False, notes=notes)
+
+
+def _as_load_dotenv_finds(here: Path) -> Dotenv:
+    """The `.env` that load_dotenv() finds; ``here`` is the working directory's."""
+    path = _from_script_upwards(here)
+    found, notes = read_file(path) if path != Path() else (File(), ())
+    other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
+    counts = python_dotenv.program_uses_it()
+    if not counts and ours(found.values):
+        text = f"{found.known_as} is not used: this program does not import python-dotenv"
+        notes = (*notes, *noted(text))
+    return Dotenv(found, counts, other, (*notes, *_elsewhere(found, other)))
 
 
 def switched_off() -> bool:
@@ -124,33 +118,31 @@ def switched_off() -> bool:
 def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
     """Name the settings of the working directory's `.env` that are in force nowhere."""
     for name in NAMES:
-        other = part(here.settings, name)
-        now = part(settings_in(os.environ, "environment"), name)
-        if other.value in (None, now.value, part(found.settings, name).value):
+        other, now = here.settings[name], environ_now()[name]
+        if other.value in (None, now.value, found.settings[name].value):
             continue
         finds = f"it finds {found.known_as}" if found.known_as else "it finds none there"
         text = (
             f"{other.source.place} sets {other.source.name}, and is not used: "
             f"load_dotenv() looks from the script's folder upwards, and {finds}"
         )
-        return (Finding("settings", "unknown", text),)
+        return noted(text)
     return ()
 
 
-def _folders_of_script() -> list[Path] | None:
-    """The folder of the script that runs, and those above it; None if there is none."""
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
+def _from_script_upwards(here: Path) -> Path:
+    """The first `.env` from the script's folder upwards; an empty path if there is none.
+
+    ``here`` where load_dotenv() begins at the working directory.
+    """
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(file, str):  # a notebook, or a prompt
-        return None
+        return here
     folders = list(Path(file).absolute().parents)
     kinds = ("scripts", "purelib", "platlib", "stdlib")
     of_a_command = {Path(sysconfig.get_path(kind)) for kind in kinds}
-    return None if {*of_a_command, Path(__file__).parent.parent} & {*folders} else folders
-
-
-def _in_one_of(folders: Iterable[Path]) -> Path:
-    """The first `.env` in these folders; an empty path if there is none."""
+    if {*of_a_command, Path(__file__).parent.parent} & {*folders}:
+        return here
     try:
         return next((f / ".env" for f in folders if (f / ".env").is_file()), Path())
     except OSError:  # a folder above that may not be looked into
@@ -159,20 +151,20 @@ def _in_one_of(folders: Iterable[Path]) -> Path:
 
 def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
     """Read one file, bounded, whatever is in it."""
-    known_as = short(path)
+    known_as, text = short(path), ""
     raw, why = read_bytes(path, LARGEST_FILE)
-    # Nobody knows what it says, so it may name an endpoint.
-    nothing = File(mentions=(Mention("ENDPOINT", known_as),))
-    if why:
-        return nothing, (_unreadable(known_as, why),)
+    state: State = "unknown"
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         utf_16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
         line = raw[: error.start].count(b"\n") + 1
         what = "it is UTF-16" if utf_16 else f"line {line} is not UTF-8"
-        why = f"{what}; save it as UTF-8"
-        return nothing, (_unreadable(known_as, why, "bad"),)
+        why, state = f"{what}; save it as UTF-8", "bad"
+    if why:
+        # Nobody knows what it says, so it may name an endpoint.
+        nothing = File(mentions=(Mention("ENDPOINT", known_as),))
+        return nothing, noted(f"{known_as} could not be read: {why}", state=state)
     file, notes = _parse(text, known_as)
     return file, (*_byte_order_mark(raw, known_as), *notes)
 
@@ -199,28 +191,34 @@ def _byte_order_mark(raw: bytes, known_as: str) -> tuple[Finding, ...]:
     """Older releases of python-dotenv take it for a part of the first name."""
     if not raw.startswith(b"\xef\xbb\xbf"):
         return ()
-    (first, *_) = parse_stream(io.StringIO("\ufeffNAME="))
+    (first, *_) = python_dotenv.parse_stream(io.StringIO("\ufeffNAME="))
     harmless = first.key == "NAME"
     told = "reads past it" if harmless else "takes it for a part of the first name"
-    text = (
-        f"{known_as}, line 1: the file begins with a byte order mark; the python-dotenv "
-        f"that is installed {told}"
-    )
-    return (Finding("settings", "good" if harmless else "bad", text),)
+    installed = f"the python-dotenv that is installed {told}"
+    text = f"{known_as}, line 1: the file begins with a byte order mark; {installed}"
+    return noted(text, state="good" if harmless else "bad")
 
 
 def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
-    bindings = list(parse_stream(io.StringIO(_LONG_RUN.sub(r"\1", text))))
-    broken = [b for b in bindings if b.error]
-    named = [b for b in bindings if b.key and not b.error]
-    place = {str(b.key): f"{known_as}, line {_line(b.original)}" for b in named}
-    referring = [b for b in named if _refers(b)]
+    text = _LONG_RUN.sub(r"\1", text)
+    bindings = [_at_its_line(b) for b in python_dotenv.parse_stream(io.StringIO(text))]
+    named = [b for b in bindings if b.key]
+    place = {str(b.key): f"{known_as}, line {b.original.line}" for b in named}
     # The last line of a name counts, so what it says is all that counts.
     values = {str(b.key): None if _refers(b) else b.value for b in named}
-    mentions = tuple(_mentions(bindings, values, known_as))
-    file = File(values, place, known_as, mentions)
-    notes = (*_unparsed(broken, known_as), *_traps(named, known_as))
-    return file, (*notes, *_references(referring, known_as))
+    file = File(values, place, known_as, tuple(_mentions(bindings, values, known_as)))
+    broken = [b for b in bindings if b.error]
+    of_ours = [b for b in named if ours([str(b.key)])]
+    unparsed = noted(*_unparsed(broken, known_as), state="bad")
+    return file, (*unparsed, *_traps(of_ours, known_as), *_references(of_ours, known_as))
+
+
+def _at_its_line(binding: Binding) -> Binding:
+    """With the line of its name. The parser counts the blank lines before it to it."""
+    text, line = binding.original
+    blank = text[: len(text) - len(text.lstrip())]
+    line += len(re.findall(r"\r\n|\n|\r", blank))
+    return binding._replace(original=binding.original._replace(line=line))
 
 
 def _refers(binding: Binding) -> bool:
@@ -237,82 +235,53 @@ def _mentions(
 ) -> Iterable[Mention]:
     """What lines mean and do not set."""
     for binding in bindings:
-        name, text = str(binding.key or ""), binding.original.string
+        name, (text, line) = str(binding.key or ""), binding.original
         value = values.get(name)
-        setting = meaning_of_line(name, value, text)
-        if setting:
-            place = f"{known_as}, line {_line(binding.original)}"
-            yield Mention(setting, place, name if value else "")
+        if setting := meaning_of_line(name, value, text):
+            yield Mention(setting, f"{known_as}, line {line}", name if value else "")
 
 
-def _references(referring: list[Binding], known_as: str) -> list[Finding]:
-    texts = [
-        f"{known_as}, line {_line(b.original)}: {b.key} refers to a variable, so its "
-        "value is not looked up and not used"
-        for b in referring
-        if str(b.key).startswith(_OURS)
-    ]
-    return [Finding("settings", "unknown", text) for text in texts[:_MOST_LINES]]
+def _references(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
+    told = "refers to a variable, so its value is not looked up and not used"
+    found = [b for b in bindings if _refers(b)][:_MOST_LINES]
+    return noted(*(f"{known_as}, line {b.original.line}: {b.key} {told}" for b in found))
 
 
-def _unparsed(broken: list[Binding], known_as: str) -> list[Finding]:
+def _unparsed(broken: list[Binding], known_as: str) -> Iterable[str]:
     """Name the lines that python-dotenv skips, those about LangSmith first."""
-    meant = {_line(b.original): meant_by(b.original.string) for b in broken}
-    lines = sorted(sorted(meant, key=lambda line: meant[line] is None)[:_MOST_LINES])
-    told = [
-        f"{known_as}, line {n}: cannot be parsed, so it sets nothing"
-        + (f"; was it meant to set LANGSMITH_{meant[n]}?" if meant[n] else "")
-        for n in lines
-    ]
+    meant = {b.original.line: meant_by(b.original.string) for b in broken}
+    for line in sorted(sorted(meant, key=lambda n: meant[n] is None)[:_MOST_LINES]):
+        told = f"; was it meant to set LANGSMITH_{meant[line]}?" if meant[line] else ""
+        yield f"{known_as}, line {line}: cannot be parsed, so it sets nothing{told}"
     if len(broken) > _MOST_LINES:
-        more = len(broken) - _MOST_LINES
-        told.append(f"{known_as}: {more} more lines cannot be parsed")
-    return [Finding("settings", "bad", text) for text in told]
+        yield f"{known_as}: {len(broken) - _MOST_LINES} more lines cannot be parsed"
 
 
-def _traps(bindings: list[Binding], known_as: str) -> list[Finding]:
+def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
     """What python-dotenv reads in another way than people mean it."""
     found = []
     lines: dict[str, list[int]] = {}
     for binding in bindings:
-        name, value = str(binding.key), binding.value
-        if not name.startswith(_OURS):
-            continue
-        line = _line(binding.original)
-        lines.setdefault(name, []).append(line)
+        name, value, (text, line), _ = binding
+        lines.setdefault(str(name), []).append(line)
         if value is None:
             found.append((line, f"{name} has no = behind it, so it sets nothing"))
         elif value[:1] in [*_CURLY] or value[-1:] in [*_CURLY]:
             found.append((line, f"{name} has curly quotes, which count as its value"))
-        elif "#" in value and _UNQUOTED.search(binding.original.string):
-            found.append(
-                (line, f"{name} has a # in its value: a comment needs a space before it")
-            )
+        elif "#" in value and _UNQUOTED.search(text):
+            told = f"{name} has a # in its value: a comment needs a space before it"
+            found.append((line, told))
     for name, (*before, last) in lines.items():
         if before:
             numbers = ", ".join(map(str, before[-3:]))
-            told = f"{name} stands on line {numbers} too; this one counts"
-            found.append((last, told))
+            found.append((last, f"{name} stands on line {numbers} too; this one counts"))
     texts = [f"{known_as}, line {line}: {text}" for line, text in sorted(found)]
-    return [Finding("settings", "unknown", text) for text in texts[: 2 * _MOST_LINES]]
+    return noted(*texts[: 2 * _MOST_LINES])
 
 
 def ours(names: Iterable[str]) -> bool:
     """Whether a setting of LangSmith is among these variables."""
     return any(name.startswith(_OURS) for name in names)
-
-
-def _line(original: Original) -> int:
-    """The line of a binding. The parser counts the blank lines before it to it."""
-    text = original.string
-    blank = text[: len(text) - len(text.lstrip())]
-    return original.line + len(re.findall(r"\r\n|\n|\r", blank))
-
-
-def _unreadable(
-    known_as: str, why: str, state: Literal["bad", "unknown"] = "unknown"
-) -> Finding:
-    return Finding("settings", state, f"{known_as} could not be read: {why}")
 
 
 def short(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The variables that the SDK's client reads, in its order of names."""
+"""The variables that the SDK's client reads, and what the SDK remembers of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._knowledge.keys import can_be_sent, clean
-from safe_langsmith._settings.construction import NAMESPACES, Name
+from safe_langsmith._sdk.modules import remembered_variable
+from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.sources import Setting, Settings, Source
 
 logger = logging.getLogger("safe_langsmith")
@@ -20,7 +22,7 @@ def sendable_key(arguments: Mapping[str, Any]) -> str | None:
     None where nothing is to be taken off, or nothing that can be sent is left.
     """
     given = arguments.get("api_key")
-    key = settings_in(os.environ, "environment").key.value if given is None else given
+    key = environ_now().key.value if given is None else given
     if not key or can_be_sent(key) or not can_be_sent(clean(key)):
         return None
     logger.warning(
@@ -31,23 +33,20 @@ def sendable_key(arguments: Mapping[str, Any]) -> str | None:
 
 
 def settings_in(
-    variables: Mapping[str, str | None],
+    values: Mapping[str, str | None],
     kind: Literal["environment", "dotenv"],
     place: Mapping[str, str] | None = None,
 ) -> Settings:
     """Pick key, endpoint and workspace out of variables, in the SDK's order of names."""
 
     def pick(name: Name) -> Setting:
-        for space in NAMESPACES:
-            variable = f"{space}_{name}"
-            value = as_read(name, variables.get(variable))
-            if value:
-                return Setting(
-                    value, Source(kind, variable, (place or {}).get(variable, ""))
-                )
+        for variable in variables(name):
+            if value := as_read(name, values.get(variable)):
+                source = Source(kind, variable, (place or {}).get(variable, ""))
+                return Setting(value, source)
         return Setting()
 
-    return Settings(pick("API_KEY"), pick("ENDPOINT"), pick("WORKSPACE_ID"))
+    return Settings(*map(pick, NAMES))
 
 
 def as_read(name: Name, text: str | None) -> str:
@@ -59,3 +58,14 @@ def as_read(name: Name, text: str | None) -> str:
 def environ_now() -> Settings:
     """What the environment says now."""
     return settings_in(os.environ, "environment")
+
+
+def read_cache() -> Settings:
+    """What the SDK's cached reader of the environment answers."""
+
+    def cached(name: Name) -> Setting:
+        default = DEFAULT_ENDPOINT if name == "ENDPOINT" else None
+        value = as_read(name, remembered_variable(name, default)) or None
+        return Setting(value, Source("cache", f"LANGSMITH_{name}"))
+
+    return Settings(*map(cached, NAMES))

@@ -1,12 +1,13 @@
-"""What this runs on: what a maintainer asks first."""
+"""What this runs on, which a maintainer asks first; and whether an advice fits it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 from typing import NamedTuple
 
-from safe_langsmith._settings.releases import installed
+import langsmith
 
 
 class Machine(NamedTuple):
@@ -21,11 +22,18 @@ class Machine(NamedTuple):
 def read_machine() -> Machine:
     """Look at the machine. No name of a computer, a user or a folder is read."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    return Machine(platform.python_version(), installed(), system, _notebook())
+    # What started this process, also by `!safe-langsmith doctor`.
+    notebook = "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
+    notebook = "Colab" if "COLAB_RELEASE_TAG" in os.environ else notebook
+    return Machine(platform.python_version(), langsmith.__version__, system, notebook)
 
 
-def _notebook() -> str:
-    """The kind of notebook that started this process, also by `!safe-langsmith doctor`."""
-    if "COLAB_RELEASE_TAG" in os.environ:
-        return "Colab"
-    return "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
+def advice(text: str, since: str, release: str) -> str:
+    """An advice; and the release it needs, where the installed one is older."""
+    if _numbers(release) >= _numbers(since):
+        return text
+    return f"{text} (needs langsmith {since} or newer; {release} is installed)"
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", release)[:3])

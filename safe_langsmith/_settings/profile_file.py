@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import langsmith
 
 from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._sdk.modules import expiry_of, load_profile, profile_path
 from safe_langsmith._settings.dotenv_file import read_bytes, short
-from safe_langsmith._settings.releases import advice, installed
-from safe_langsmith._settings.sources import Login, Setting, Settings, Source
+from safe_langsmith._settings.machine import advice
+from safe_langsmith._settings.sources import Login, Place, Setting, Settings, Source, noted
 from safe_langsmith._settings.unread import Mention
 
 _LARGEST_FILE = 1_000_000
@@ -27,19 +29,7 @@ _ELSEWHERE = {
 }
 
 
-class Profile(NamedTuple):
-    """What the profile sets, the login session in it, and what was odd.
-
-    ``mentions``: a file of profiles of which none can be read may name an endpoint.
-    """
-
-    settings: Settings = Settings()
-    login: Login | None = None
-    notes: tuple[Finding, ...] = ()
-    mentions: tuple[Mention, ...] = ()
-
-
-def read_profile(name: str | None, config_path: str | None) -> Profile:
+def read_profile(name: str | None, config_path: str | None) -> Place:
     """Read the profile that a client uses. ``name`` and path: the client's arguments."""
     # The floor's loader takes no arguments, and its client no profile.
     place = {} if config_path is None else {"config_path": config_path}
@@ -50,37 +40,37 @@ def read_profile(name: str | None, config_path: str | None) -> Profile:
             return _missing(path, config_path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its path is not one"
-        return _noted("the profile file", f"the profile file could not be read: {why}")
+        return _unread("the profile file", f"the profile file could not be read: {why}")
     known_as = short(path)
     data, why = _json_in(path, known_as)
     if why:
-        return _noted(known_as, why, "bad")
+        return _unread(known_as, why, "bad")
     try:
         found = load_profile(**chosen)
         state = getattr(found, "profile_state", None)
         if state is None:
             return _without_profile(data, name, known_as)
-        return _as_profile(found, state.profile_name, known_as, data["profiles"])
+        name = state.profile_name
+        return _as_profile(found, name, known_as, data["profiles"][name])
     except Exception as error:  # the SDK's loader trusts the shape of the file
         text = f"{known_as}: the SDK cannot read this profile ({type(error).__name__})"
-        return _noted(known_as, text, "bad")
+        return _unread(known_as, text, "bad")
 
 
-def _noted(place: str, text: str, state: State = "unknown") -> Profile:
+def _unread(place: str, text: str, state: State = "unknown") -> Place:
     """Nothing is read from there, and nobody knows what it says."""
-    notes = (Finding("settings", state, text),)
-    return Profile(notes=notes, mentions=(Mention("ENDPOINT", place),))
+    return Place(notes=noted(text, state=state), mentions=(Mention("ENDPOINT", place),))
 
 
-def _missing(path: Path | None, config_path: str | None) -> Profile:
+def _missing(path: Path | None, config_path: str | None) -> Place:
     """No file. That is odd only where somebody named one."""
     who = "LANGSMITH_CONFIG_FILE"
     if config_path is not None:
         who = "the profile_config_path argument"
     elif not os.environ.get(who):
-        return Profile()
+        return Place()
     named = short(path) if path else "a file"
-    return _noted(named, f"{who} names {named}, which is not there")
+    return _unread(named, f"{who} names {named}, which is not there")
 
 
 def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
@@ -102,29 +92,23 @@ def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
     return data, ""
 
 
-def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -> Profile:
+def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -> Place:
     """The file is good, and the SDK takes no profile of it."""
     names = [str(n) for n in data["profiles"]]
     if not names:
-        return Profile()
+        return Place()
     has = ", ".join(map(repr, names[:_MOST_NAMES]))
     variable = os.environ.get("LANGSMITH_PROFILE")
     if name or variable:
         who = "the profile argument" if name else "LANGSMITH_PROFILE"
         text = f"{who} names profile {name or variable!r}; {known_as} has {has}"
-        return _noted(known_as, text, "bad")
+        return _unread(known_as, text, "bad")
     text = f"{known_as} names no current_profile, so none is used; it has {has}"
-    return _noted(known_as, text)
+    return _unread(known_as, text)
 
 
-def _as_profile(
-    found: Any,
-    name: str,
-    known_as: str,
-    profiles: Mapping[str, Any],
-) -> Profile:
+def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) -> Place:
     source = Source("profile", f"profile {name!r}", known_as)
-    raw = profiles[name]
 
     def setting(value: object) -> Setting:
         text = value.strip() if isinstance(value, str) else ""
@@ -145,7 +129,7 @@ def _as_profile(
         login = Login(name, known_as, _is_over(found.oauth_expires_at))
     settings = Settings(key, endpoint, setting(found.workspace_id))
     notes = () if key.value or login else _keyless(raw, source)
-    return Profile(settings, login, notes)
+    return Place(settings, login, notes)
 
 
 def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
@@ -154,17 +138,13 @@ def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
     if variable:
         unset = "" if os.environ.get(variable) else ", which is not set"
         text = f"{source} takes its key from the variable {variable}{unset}"
-        text = advice(text, "0.14.17", installed())
-        return (Finding("settings", "unknown", text),)
-    places = [place for name, place in _ELSEWHERE.items() if raw.get(name)]
-    told = " and ".join(places)
-    text = f"{source} takes its key from {told}, which the Python SDK cannot read"
-    return (Finding("settings", "bad", text),) if places else ()
+        return noted(advice(text, "0.14.17", langsmith.__version__))
+    places = " and ".join(place for name, place in _ELSEWHERE.items() if raw.get(name))
+    text = f"{source} takes its key from {places}, which the Python SDK cannot read"
+    return noted(text, state="bad") if places else ()
 
 
 def _is_over(expires_at: object) -> bool:
     """Whether this time has passed; False where it is none."""
-    parsed = None
-    if isinstance(expires_at, str):
-        parsed = expiry_of(expires_at)
-    return bool(parsed is not None and parsed <= datetime.now(timezone.utc))
+    parsed = expiry_of(expires_at) if isinstance(expires_at, str) else None
+    return parsed is not None and bool(parsed <= datetime.now(timezone.utc))

@@ -1,36 +1,24 @@
 """python-dotenv, imported so that it does not show: does the program itself use it?
 
 A `.env` may drive a repair only if the program uses such files. That it has imported
-python-dotenv shows it, so our own import must leave no trace.
+python-dotenv shows it, so our own import must leave no trace. Others take what they need
+of python-dotenv from here.
 """
 
 from __future__ import annotations
 
 import sys
 import sysconfig
+from collections.abc import Iterator
 from types import ModuleType
 
 NAME = "dotenv"
 _is_new = NAME not in sys.modules
 
 from dotenv import find_dotenv  # noqa: E402  # the line above must come first
-from dotenv.parser import (  # noqa: E402  # the same
-    Binding,
-    Original,
-    Reader,
-    parse_stream,
-    parse_value,
-)
+from dotenv.parser import Binding, Reader, parse_stream, parse_value  # noqa: E402  # the same
 
-__all__ = [
-    "Binding",
-    "Original",
-    "Reader",
-    "find_dotenv",
-    "parse_stream",
-    "parse_value",
-    "program_uses_it",
-]
+__all__ = ["Binding", "Reader", "find_dotenv", "parse_stream", "parse_value"]
 
 if _is_new:  # pragma: no cover  (in another process, but tested)
     for _name in [n for n in sys.modules if n.partition(".")[0] == NAME]:
@@ -48,31 +36,22 @@ def program_uses_it() -> bool:
     return NAME in sys.modules and any(map(_names_it, _modules_of_the_program()))
 
 
-def _modules_of_the_program() -> list[ModuleType]:
+def _modules_of_the_program() -> Iterator[ModuleType]:
     """The modules that no installer has put where they are."""
-    installed = tuple(
-        sysconfig.get_path(kind) for kind in ("purelib", "platlib", "stdlib", "platstdlib")
-    )
-    return [
-        module
-        for name, module in list(sys.modules.items())
-        if name == "__main__"
-        or (_file_of(module) and not name.startswith("safe_langsmith"))
-        if not _file_of(module).startswith(installed)
-    ]
-
-
-def _file_of(module: object) -> str:
-    file = getattr(module, "__file__", None)
-    return file if isinstance(file, str) else ""
+    kinds = ("purelib", "platlib", "stdlib", "platstdlib")
+    installed = tuple(sysconfig.get_path(kind) for kind in kinds)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        file = file if isinstance(file, str) else ""
+        of_others = file and not name.startswith("safe_langsmith")
+        if (of_others or name == "__main__") and not file.startswith(installed):
+            yield module
 
 
 def _names_it(module: ModuleType) -> bool:
     """Whether python-dotenv, or something of it, has a name in a module."""
-    return any(
-        str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).partition(
-            "."
-        )[0]
-        == NAME
-        for value in list(vars(module).values())
-    )
+    for value in list(vars(module).values()):
+        name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+        if str(name).partition(".")[0] == NAME:
+            return True
+    return False

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
+import langsmith
+
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._knowledge.keys import clean
@@ -14,27 +16,18 @@ from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
 from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
-from safe_langsmith._settings.environment import environ_now, settings_in
-from safe_langsmith._settings.profile_file import Profile, read_profile
-from safe_langsmith._settings.releases import installed
-from safe_langsmith._settings.sdk_cache import read_cache
-from safe_langsmith._settings.sources import (
-    ARGUMENTS,
-    Setting,
-    Settings,
-    Setup,
-    Source,
-    part,
-)
+from safe_langsmith._settings.environment import environ_now, read_cache, settings_in
+from safe_langsmith._settings.profile_file import read_profile
+from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
 from safe_langsmith._settings.tracing import read_project, read_switch
 from safe_langsmith._settings.unread import Mention, mentions_in
 
+# Which argument of a client sets what.
+_ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
+
 
 def read(
-    client_values: Access,
-    born: AtConstruction,
-    repaired: Settings | None,
-    dotenv: Choice,
+    client_values: Access, born: AtConstruction, repaired: Settings | None, dotenv: Choice
 ) -> Setup:
     """Read what is configured now, and trace each value of a client to its source.
 
@@ -47,38 +40,38 @@ def read(
         repaired: What the last repair of this client set, if any.
         dotenv: As in `Policy`.
     """
+    setup = _read_now(client_values.session, born, dotenv)
+    traced = (_trace(name, client_values, setup, born, repaired) for name in NAMES)
+    setup = replace(setup, held=Settings(*traced))
+    others = (*passed_over(setup), *setup.passed_over)
+    return replace(setup, notes=(*setup.notes, *conflicts(setup)), passed_over=others)
+
+
+def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
+    """What is configured now, wherever the client's own values are from."""
     files, secrets = read_dotenv(dotenv), read_secrets()
-    counts = files.counts and files.found.is_clear
     profile = read_profile(*born.profile)
+    used = files.found if files.counts and files.found.is_clear else File()
     project, other_projects = read_project()
     tracing, other_switches, odd_switch = read_switch()
-    setup = Setup(
+    return Setup(
         held=Settings(),
         environ=environ_now(),
-        dotenv=files.found.settings if counts else Settings(),
+        dotenv=used.settings,
         in_file=files.found.settings,
         colab=secrets.settings,
         profile=profile.settings,
         cached=read_cache(),
-        aliases=_aliases(files.found if counts else File()),
-        mentions=_mentions(files, profile),
+        aliases=_aliases(used),
+        mentions=_mentions(files, profile.mentions),
         login=profile.login,
         project=project,
         tracing=tracing,
-        session=client_values.session,
-        langsmith=installed(),
+        session=session,
+        langsmith=langsmith.__version__,
+        passed_over=(*other_projects, *other_switches),
+        notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
     )
-    values = (client_values.key, client_values.endpoint, client_values.workspace)
-    held = Settings(
-        *(
-            _trace(name, value, setup, born, repaired)
-            for name, value in zip(ARGUMENTS, values, strict=True)
-        )
-    )
-    setup = replace(setup, held=held)
-    notes = (*files.notes, *secrets.notes, *profile.notes, *odd_switch, *conflicts(setup))
-    others = (*passed_over(setup), *other_projects, *other_switches)
-    return replace(setup, notes=notes, passed_over=others)
 
 
 def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
@@ -121,77 +114,59 @@ def _of_a_destination(sent: Access, setup: Setup) -> Setup:
 
 
 def _trace(
-    name: Name,
-    value: str | None,
-    setup: Setup,
-    born: AtConstruction,
-    repaired: Settings | None,
+    name: Name, held: Access, setup: Setup, born: AtConstruction, repaired: Settings | None
 ) -> Setting:
     """Find where the value that a client holds came from."""
-    argument = ARGUMENTS[name]
-    if repaired is not None and value == part(repaired, name).value:
-        return part(repaired, name)
-    if repaired is not None or value != _initial(name, born.held):
+    field, argument = FIELDS[name], _ARGUMENTS[name]
+    value: str | None = getattr(held, field)
+    if repaired is not None and value == repaired[name].value:
+        return repaired[name]
+    if repaired is not None or value != getattr(born.held, field):
         return Setting(value, Source("assigned", argument))
     if "api_urls" in born.arguments and name != "WORKSPACE_ID":
         return Setting(value, Source("argument", "api_urls"))
     if argument in born.arguments:
         return Setting(value, Source("argument", argument))
-    at_birth = part(settings_in(dict(born.environ), "environment"), name)
+    at_birth = settings_in(dict(born.environ), "environment")[name]
     # httpx quotes what no address may hold.
     same = value is not None and unquote(value) == at_birth.value
     if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
-        return _loaded_from(replace(at_birth, value=value), part(setup.dotenv, name))
+        # The line of the `.env` that it was loaded from, where that says the same.
+        in_file = setup.dotenv[name]
+        place = in_file.source.place if in_file.value == value else ""
+        return Setting(value, replace(at_birth.source, place=place))
     if value is None and name == "API_KEY" and setup.session and setup.login:
         login = setup.login
-        source = Source("profile", f"profile {login.profile!r}", login.place)
-        return Setting(None, source)
+        return Setting(None, Source("profile", f"profile {login.profile!r}", login.place))
     if value is None:
         return Setting()
     if value == DEFAULT_ENDPOINT and name == "ENDPOINT":
         return Setting(value, Source("default", "default"))
-    if value == part(setup.profile, name).value:
-        return part(setup.profile, name)
+    if value == setup.profile[name].value:
+        return setup.profile[name]
     # Neither passed nor in the environment at birth: the profile, edited since, or the
     # SDK's cache.
     return Setting(value, Source("cache", f"LANGSMITH_{name}"))
 
 
-def _initial(name: Name, held: Access) -> str | None:
-    initial = {"API_KEY": held.key, "ENDPOINT": held.endpoint}
-    return initial.get(name, held.workspace)
-
-
-def _loaded_from(variable: Setting, in_file: Setting) -> Setting:
-    """Say which line of the `.env` a variable was loaded from, where it is the same."""
-    if variable.value != in_file.value:
-        return variable
-    return replace(variable, source=replace(variable.source, place=in_file.source.place))
-
-
-def _mentions(files: Dotenv, profile: Profile) -> tuple[Mention, ...]:
+def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, ...]:
     """Settings that are named anywhere, and not where the SDK's client reads them.
 
     A `.env` that is not used names its settings so, too.
     """
-    found = [*mentions_in(os.environ), *files.found.mentions, *files.here.mentions]
-    found += profile.mentions
-    unused = [files.here] if files.counts else [files.here, files.found]
-    for file in unused:
-        found += [
-            Mention(name, setting.source.place)
-            for name in NAMES
-            if (setting := part(file.settings, name)).value
-        ]
-    return tuple(found)
+    unused = (files.here,) if files.counts else (files.here, files.found)
+    settings = ((name, file.settings[name]) for file in unused for name in NAMES)
+    set_there = (Mention(name, s.source.place) for name, s in settings if s.value)
+    in_files = (*files.found.mentions, *files.here.mentions, *in_profile)
+    return (*mentions_in(os.environ), *in_files, *set_there)
 
 
 def _aliases(in_file: File) -> tuple[Setting, ...]:
     """LANGSMITH_TENANT_ID, which LangSmith's CLI reads and the SDK's client does not."""
     name = "LANGSMITH_TENANT_ID"
-    found = []
-    if value := os.environ.get(name, "").strip():
-        found.append(Setting(value, Source("environment", name)))
-    if value := (in_file.values.get(name) or "").strip():
-        found.append(Setting(value, Source("dotenv", name, in_file.place[name])))
-    return tuple(found)
+    sources = {
+        Source("environment", name): os.environ.get(name),
+        Source("dotenv", name, in_file.place.get(name, "")): in_file.values.get(name),
+    }
+    found = (((text or "").strip(), source) for source, text in sources.items())
+    return tuple(Setting(value, source) for value, source in found if value)

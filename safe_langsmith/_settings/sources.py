@@ -6,35 +6,19 @@ Plain data: nothing is read here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
+from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._knowledge.keys import mask
 from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.unread import Mention
 
-if TYPE_CHECKING:
-    from safe_langsmith._diagnosis import Finding
-    from safe_langsmith._settings.unread import Mention
-
-SourceKind = Literal[
-    "argument",
-    "assigned",
-    "request",
-    "environment",
-    "dotenv",
-    "colab",
-    "profile",
-    "cache",
-    "repair",
-    "default",
-    "none",
-]
-ARGUMENTS: dict[Name, str] = {
-    "API_KEY": "api_key",
-    "ENDPOINT": "api_url",
-    "WORKSPACE_ID": "workspace_id",
-}
+# What a person wrote into the code, what is read from elsewhere, and the rest.
+InCode = Literal["argument", "assigned", "request"]
+Configured = Literal["environment", "dotenv", "colab", "profile", "cache"]
+SourceKind = Literal[InCode, Configured, "repair", "default", "none"]
+# What each setting is called in `Settings` and in `Access`.
+FIELDS = {"API_KEY": "key", "ENDPOINT": "endpoint", "WORKSPACE_ID": "workspace"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +32,7 @@ class Source:
     @property
     def is_explicit(self) -> bool:
         """Whether a person wrote this value into the code: it is never replaced."""
-        return self.kind in ("argument", "assigned", "request")
+        return self.kind in get_args(InCode)
 
     def __str__(self) -> str:
         return {
@@ -87,6 +71,10 @@ class Settings:
     endpoint: Setting = Setting()
     workspace: Setting = Setting()
 
+    def __getitem__(self, name: Name) -> Setting:
+        setting: Setting = getattr(self, FIELDS[name])
+        return setting
+
     @property
     def was_found_by_asking(self) -> bool:
         """Whether nobody configured this endpoint, and one region knows the key."""
@@ -114,6 +102,18 @@ class PassedOver(NamedTuple):
 
     setting: str
     text: str
+
+
+class Place(NamedTuple):
+    """What one place says: Colab's secrets, or the profile; and what was odd there.
+
+    ``mentions``: a file that nobody can read may name an endpoint.
+    """
+
+    settings: Settings = Settings()
+    login: Login | None = None
+    notes: tuple[Finding, ...] = ()
+    mentions: tuple[Mention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +164,6 @@ class Setup:
         return tuple({s.key.value for s in everywhere if s.key.value})
 
 
-def part(settings: Settings, name: Name) -> Setting:
-    """The setting of this name."""
-    parts = {
-        "API_KEY": settings.key,
-        "ENDPOINT": settings.endpoint,
-        "WORKSPACE_ID": settings.workspace,
-    }
-    return parts[name]
-
-
-def as_shown(name: Name, value: str | None) -> str:
-    """A value as people may see it: a key masked, an address without its password."""
-    show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
-    return show(value or "") or "none"
+def noted(*texts: str, state: State = "unknown") -> tuple[Finding, ...]:
+    """Notes about the settings: what was odd while reading them."""
+    return tuple(Finding("settings", state, text) for text in texts)

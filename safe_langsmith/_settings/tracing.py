@@ -3,51 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._sdk.modules import (
-    destinations_in_environment,
-    remembered_project,
-    remembered_variable,
-    tracing_forced,
-)
-from safe_langsmith._settings.sources import PassedOver, Setting, Source
+from safe_langsmith._sdk import modules
+from safe_langsmith._settings.construction import variables
+from safe_langsmith._settings.sources import PassedOver, Setting, Source, noted
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
-_PROJECT = (
-    "LANGSMITH_PROJECT",
-    "LANGCHAIN_PROJECT",
-    "LANGSMITH_SESSION",
-    "LANGCHAIN_SESSION",
-)
-_SWITCH = (
-    "LANGSMITH_TRACING_V2",
-    "LANGCHAIN_TRACING_V2",
-    "LANGSMITH_TRACING",
-    "LANGCHAIN_TRACING",
-)
+_PROJECT = variables("PROJECT", "SESSION")
+_SWITCH = variables("TRACING_V2", "TRACING")
 
 
 def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
     """The project in force, its source, and the names that were passed over."""
-    names = (_HOSTED, *_PROJECT) if _HOSTED in os.environ else _PROJECT
-    found = [(n, os.environ[n]) for n in names if n == _HOSTED or _is_set(n)]
-    project = Setting("default", Source("default", "default"))
+    hosted = os.environ.get(_HOSTED)
+    found = [*([] if hosted is None else [(_HOSTED, hosted)]), *_set_among(_PROJECT)]
+    project, others = Setting("default", Source("default", "default")), found[1:]
     if found:
         project = Setting(found[0][1], Source("environment", found[0][0]))
-    remembered = remembered_project()
+    remembered = modules.remembered_project()
     if remembered not in (None, project.value):
-        project = Setting(remembered, Source("cache", "LANGSMITH_PROJECT"))
-        return project, _passed_over("project", found)
-    return project, _passed_over("project", found[1:])
+        project, others = Setting(remembered, Source("cache", "LANGSMITH_PROJECT")), found
+    return project, _passed_over("project", others)
 
 
 def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]:
     """Whether tracing is on, why, what was passed over, and what is odd about it."""
-    found = [(n, os.environ[n]) for n in _SWITCH if _is_set(n)]
-    forced = tracing_forced()
+    found = _set_among(_SWITCH)
+    forced = modules.tracing_forced()
     if forced is not None:
         state = forced if isinstance(forced, str) else "on" if forced else "off"
         source = Source("environment", "langsmith.configure(enabled=...)")
@@ -56,7 +42,8 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
         return Setting("off", Source("default", "default")), (), ()
     (name, value), *others = found
     switch = Setting("on" if value == "true" else "off", Source("environment", name))
-    return switch, _passed_over("tracing", others), _oddities(name, value, others)
+    notes = noted(*_oddities(name, value, others))
+    return switch, _passed_over("tracing", others), notes
 
 
 def read_destinations() -> tuple[str, ...]:
@@ -66,30 +53,26 @@ def read_destinations() -> tuple[str, ...]:
         ValueError: If it is set, and the SDK makes nothing of it.
         LangSmithUserError: If it cannot stand beside an endpoint.
     """
-    replicas = destinations_in_environment()
-    if not replicas and remembered_variable("RUNS_ENDPOINTS", None):
+    replicas = modules.destinations_in_environment()
+    if not replicas and modules.remembered_variable("RUNS_ENDPOINTS", None):
         raise ValueError("it is set, and the SDK finds no destination in it")
     found = (replica.get("api_url") for replica in replicas)
     return tuple(shown(url) for url in found if url)
 
 
-def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> tuple[Finding, ...]:
-    texts = []
+def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[str]:
+    so = f"{name} is {value[:20]!r}, so"
     if value not in ("true", "false"):
-        texts.append(
-            f"{name} is {value[:20]!r}, so tracing is off: it must be the word true, in "
-            "small letters and nothing around it"
-        )
-    texts += [
-        f"{name} is {value[:20]!r}, so {other} is not looked at, which is {text[:20]!r}"
-        for other, text in others
-        if (text == "true") != (value == "true")
-    ]
-    return tuple(Finding("settings", "unknown", text) for text in texts)
+        must = "it must be the word true, in small letters and nothing around it"
+        yield f"{so} tracing is off: {must}"
+    unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
+    for other, text in unlike:
+        yield f"{so} {other} is not looked at, which is {text[:20]!r}"
 
 
-def _is_set(name: str) -> bool:
-    return bool(os.environ.get(name, "").strip())
+def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Those that are set and not blank, with their values."""
+    return [(n, value) for n in names if (value := os.environ.get(n, "")).strip()]
 
 
 def _passed_over(setting: str, found: list[tuple[str, str]]) -> tuple[PassedOver, ...]:

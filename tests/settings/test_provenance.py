@@ -29,8 +29,8 @@ from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._settings.conflicts import disagreements
 from safe_langsmith._settings.construction import at_construction
+from safe_langsmith._settings.machine import advice
 from safe_langsmith._settings.reading import read
-from safe_langsmith._settings.releases import advice
 from safe_langsmith._settings.sources import Login, Setup
 from safe_langsmith.testing import SimulatedLangSmith
 
