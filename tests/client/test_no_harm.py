@@ -551,6 +551,7 @@ def test_whether_the_program_itself_imports_python_dotenv(
     assert ended.stdout.strip() == says
 
 
+@pytest.mark.slow
 def test_a_script_below_the_prefix_of_python(
     server: SimulatedLangSmith, tmp_path: Path
 ) -> None:

@@ -314,6 +314,7 @@ def test_without_colours(server: SimulatedLangSmith, environ: dict[str, str]) ->
     assert bool(beside) == ("NO_COLOR" in environ)
 
 
+@pytest.mark.slow
 def test_a_terminal_that_was_never_told_its_size(server: SimulatedLangSmith) -> None:
     shown, _, _ = on_a_terminal(0, **without_a_workspace(server))
     assert max(map(columns, COLOUR.sub("", shown).splitlines())) <= 80

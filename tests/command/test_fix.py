@@ -124,6 +124,7 @@ def server(request: pytest.FixtureRequest) -> object:
         yield simulated
 
 
+@pytest.mark.slow
 def test_a_name_in_place_of_the_id(server: SimulatedLangSmith, lines: str) -> None:
     """The line is changed where it stands; its comment is kept, and not shown."""
     secret = "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"
