@@ -25,11 +25,16 @@ UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # Patterns are compiled when they are used: not when a program starts.
 _OWNER = rf"^[^?#]*/o/({UUID})\b"
 DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
-# Each region, and how the names of its hosts begin.
-_BEGINNINGS = {"US": "", "EU": "eu.", "APAC": "apac.", "AWS US": "aws."}
-REGIONS = tuple(
-    Region(name, f"https://{at}api.smith.langchain.com", f"https://{at}smith.langchain.com")
-    for name, at in _BEGINNINGS.items()
+# Written out, so that every host a key may be sent to can be found by searching for it.
+REGIONS = (
+    Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),
+    Region("EU", "https://eu.api.smith.langchain.com", "https://eu.smith.langchain.com"),
+    Region(
+        "APAC", "https://apac.api.smith.langchain.com", "https://apac.smith.langchain.com"
+    ),
+    Region(
+        "AWS US", "https://aws.api.smith.langchain.com", "https://aws.smith.langchain.com"
+    ),
 )
 
 
