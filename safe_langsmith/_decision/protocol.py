@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from safe_langsmith._knowledge.access import HIDDEN_BY_A_PAGE, Access
 from safe_langsmith._knowledge.hosts import region_of_web
-from safe_langsmith._knowledge.operations import is_read, is_run_batch
+from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
 
 T = TypeVar("T")
 
@@ -92,6 +92,11 @@ class Reply:
         return _words(self.data(), depth=3) or ("" if self.is_html else self.body.strip())
 
     @property
+    def wants_workspace(self) -> bool:
+        """Whether the server says, in either wording, that the key needs a workspace."""
+        return any(wording in self.body for wording in ORG_KEY_WORDINGS)
+
+    @property
     def is_refusal(self) -> bool:
         """Whether this is a 403 or one of its neighbours (see `neighbour`)."""
         return self.status in (401, 403) or neighbour(self)
@@ -109,6 +114,23 @@ class Unreachable:
 
 
 Answer = Reply | Unreachable
+
+
+def data_of(answer: Answer) -> Any:
+    """The JSON that an answer with status 200 brings, or None."""
+    return answer.data() if isinstance(answer, Reply) and answer.status == 200 else None
+
+
+def object_of(answer: Answer) -> dict[str, Any] | None:
+    """The same where it is a JSON object."""
+    data = data_of(answer)
+    return data if isinstance(data, dict) else None
+
+
+def text_of(fields: dict[str, Any], name: str) -> str:
+    """The text of this name in a JSON object; empty where it holds none."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def neighbour(reply: Reply) -> bool:
@@ -172,9 +194,9 @@ class Refusal:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def generic(self) -> bool:
-        """Whether the body leaves the cause open, as LangSmith's plain Forbidden does."""
-        return not any(wording in self.reply.body for wording in ORG_KEY_WORDINGS)
+    def operation(self) -> str:
+        """The request as people may call it, such as ``GET /sessions/{id}``."""
+        return operation(self.method, self.path)
 
     @property
     def may_be_repeated(self) -> bool:
