@@ -7,24 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from safe_langsmith._decision.protocol import (
-    Answer,
-    Probe,
-    ProbeAll,
-    Refusal,
-    Reply,
-    Steps,
-    data_of,
-    object_of,
-    text_of,
-)
+from safe_langsmith._decision.answers import Listed, Standing, judge, probe, standing_in
+from safe_langsmith._decision.protocol import Answer, Probe, ProbeAll, Refusal, Steps
 from safe_langsmith._diagnosis import Code, Finding, State
 from safe_langsmith._knowledge import hosts
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.operations import is_uuid
-from safe_langsmith._settings.sources import Setting, Settings, Setup, Source
+from safe_langsmith._settings.sources import Setting, Settings, Setup
 from safe_langsmith._settings.unread import Mention
 
 
@@ -69,43 +58,8 @@ class Cause:
     right: Settings | None = None
 
 
-_MOST_PERMISSIONS = 1_000
 # What a check returns to end the search where nothing was refused.
 NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A workspace as the server lists it for a key. No permissions: not known."""
-
-    id: str
-    name: str = ""
-    organization: str | None = None
-    role: str = ""
-    permissions: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the server thinks of a key. ``workspaces`` is None where it lists none."""
-
-    state: State
-    workspaces: tuple[Listed, ...] | None = None
-    home: str | None = None
-    organization: str | None = None
-
-    def lists(self, workspace: str) -> Listed | None:
-        """The listed workspace with this id."""
-        same = workspace.lower()
-        return next((w for w in self.workspaces or () if w.id.lower() == same), None)
-
-    @property
-    def only_workspace(self) -> Setting | None:
-        """The workspace of a key that can use exactly one."""
-        if self.workspaces is None or len(self.workspaces) != 1:
-            return None
-        source = Source("repair", "the only workspace of the key")
-        return Setting(self.workspaces[0].id, source)
 
 
 @dataclass(slots=True)
@@ -156,7 +110,7 @@ class Case:
 
     @property
     def region(self) -> hosts.Region | None:
-        """The region of LangSmith that the request went to."""
+        """The region whose API the request went to. None: it is no official one."""
         return hosts.region_of(self.sent.endpoint)
 
     @property
@@ -181,9 +135,8 @@ class Case:
         """The endpoints that a newer reading gives, whether a repair may use them."""
         setup = self.setup
         places = (setup.environ, setup.in_file, setup.colab, setup.profile)
-        return [
-            p.endpoint.value for p in places if p.endpoint.value and not p.endpoint.implied
-        ]
+        endpoints = [place.endpoint for place in places]
+        return [e.value for e in endpoints if e.value and not e.implied]
 
     @property
     def names_another_host(self) -> bool:
@@ -225,19 +178,17 @@ class Case:
         region = hosts.region_of(there)
         if region and self.may_move(region.api):
             return replace(place, endpoint=replace(endpoint, value=region.api))
-        text = (
-            f"{endpoint.source} names {hosts.shown(there)}, and a repair does not go there"
-        )
-        self.note("settings", "unknown", text)
+        names = f"{endpoint.source} names {hosts.shown(there)}"
+        self.note("settings", "unknown", f"{names}, and a repair does not go there")
         return Settings()
 
     # Questions to the server.
 
-    def ask(self, probe: Probe) -> Steps[Answer]:
+    def ask(self, question: Probe) -> Steps[Answer]:
         """Ask the server, once for each question."""
-        if probe not in self.answers:
-            self.answers[probe] = yield probe
-        return self.answers[probe]
+        if question not in self.answers:
+            self.answers[question] = yield question
+        return self.answers[question]
 
     def ask_all(self, probes: Iterable[Probe]) -> Steps[tuple[Answer, ...]]:
         """Ask several questions at the same time, each once."""
@@ -259,19 +210,10 @@ class Case:
         """Find out whether the server knows a key, without regard to a workspace."""
         anywhere = replace(access, workspace=None)
         listing = yield from self.ask(probe(anywhere, "/workspaces"))
-        rows = listed_in(listing)
-        if rows is not None:
-            owner = next((w.organization for w in rows if w.organization), None)
-            return Standing("good", rows, organization=owner)
-        who = yield from self.ask_who(anywhere)
-        told = object_of(who)
-        if told is not None and judge(who, access) == "good":
-            home, owner = text_of(told, "tenant_id"), text_of(told, "organization_id")
-            return Standing("good", None, home if is_uuid(home) else None, owner or None)
-        if says_org_scoped(who):
-            return Standing("good")
-        refused = judge(listing, access) == "bad" and judge(who, access) == "bad"
-        return Standing("bad" if refused else "unknown")
+        standing = standing_in(access, listing)
+        if standing.workspaces is None:
+            standing = standing_in(access, listing, (yield from self.ask_who(anywhere)))
+        return standing
 
     def admits(self, access: Access) -> Steps[State]:
         """Find out whether the server lets this key into this workspace (or its own)."""
@@ -287,58 +229,5 @@ class Case:
         return (yield from self.admits(access))
 
 
-Check = Callable[[Case], Steps[Cause | None]]
-
-
-def probe(access: Access, path: str, *, alone: bool = False) -> Probe:
-    """A question to the API that this access belongs to."""
-    url = f"{hosts.base_of(access.endpoint)}/api/v1{path}"
-    return Probe(url, access.key, access.workspace, access.session, alone)
-
-
-def judge(answer: Answer, access: Access) -> State:
-    """Whether a probe was let in. Only LangSmith's own refusal, in JSON, is a no.
-
-    A 401 says that no key arrived, so it says nothing about a key that was sent.
-    """
-    if not isinstance(answer, Reply) or answer.is_html:
-        return "unknown"
-    if answer.status == 200 and answer.data() is not None:
-        return "good"
-    means_no = answer.status == 403 or (answer.status == 401 and not access.key)
-    return "bad" if means_no and answer.is_langsmiths else "unknown"
-
-
-def says_org_scoped(answer: Answer) -> bool:
-    """Whether the server knows the key and wants a workspace."""
-    return isinstance(answer, Reply) and answer.status == 403 and answer.wants_workspace
-
-
-def is_langsmith(info: Answer) -> bool:
-    """Whether `Case.ask_info` was answered as LangSmith does."""
-    return "version" in (object_of(info) or {})
-
-
-def listed_in(answer: Answer) -> tuple[Listed, ...] | None:
-    """The workspaces in an answer to ``GET /workspaces``, or None if it is none."""
-    data = data_of(answer)
-    if isinstance(data, dict):
-        names = ("workspaces", "items", "results")
-        data = next((data[n] for n in names if isinstance(data.get(n), list)), None)
-    if not isinstance(data, list):
-        return None
-    rows = [row for row in data if isinstance(row, dict) and not row.get("is_deleted")]
-    return tuple(_listed(row) for row in rows if is_uuid(text_of(row, "id")))
-
-
-def _listed(row: dict[str, Any]) -> Listed:
-    may = row.get("permissions")
-    listed = may[:_MOST_PERMISSIONS] if isinstance(may, list) else []
-    permissions = frozenset(name for name in listed if name and isinstance(name, str))
-    return Listed(
-        text_of(row, "id"),
-        text_of(row, "display_name"),
-        text_of(row, "organization_id") or None,
-        text_of(row, "role_name"),
-        permissions or None,
-    )
+# A check that asks the server is a generator.
+Check = Callable[[Case], Steps[Cause | None] | Cause | None]

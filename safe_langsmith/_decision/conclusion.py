@@ -7,21 +7,12 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from safe_langsmith._decision.case import (
-    Case,
-    Cause,
-    Listed,
-    Repair,
-    Standing,
-    judge,
-    listed_in,
-    probe,
-)
-from safe_langsmith._decision.protocol import Unreachable, object_of, text_of
+from safe_langsmith._decision.answers import UNASKED, probe, sender_in
+from safe_langsmith._decision.case import Case, Cause, Repair
 from safe_langsmith._diagnosis import Diagnosis, Fix, Identity, SettingInfo, WorkspaceInfo
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import region_of, shown
-from safe_langsmith._knowledge.keys import KeyKind, clean, kind_of, mask, scrub
+from safe_langsmith._knowledge.keys import clean, kind_of, mask, scrub
 from safe_langsmith._settings.sources import Setup
 
 _LONGEST_MESSAGE = 300
@@ -32,8 +23,8 @@ _OURS = frozenset(
 )
 # The same text within quotes and without, in any `.env` and any shell.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
-# A variable of that name is corrected. A profile is not overruled by one: it is put
-# right where it stands.
+# A variable that is set is put right under its own name. A profile is not overruled by a
+# variable: it is put right where it stands.
 _NAMED = ("environment", "dotenv")
 _WRITABLE = (*_NAMED, "default", "none")
 
@@ -60,7 +51,7 @@ def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosi
         status_code=None if refusal.reply.came_as_get else refusal.reply.status or None,
         server_message=refusal.reply.message,
         key=mask(access.key),
-        key_kind=_kind(access),
+        key_kind="oauth" if access.session else kind_of(access.key),
         key_source=str(held.key.source),
         endpoint=shown(access.endpoint),
         endpoint_source=str(held.endpoint.source),
@@ -92,31 +83,12 @@ def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
     return replace(value, **{n: _made_safe(getattr(value, n), safe) for n in names})
 
 
-def _kind(access: Access) -> KeyKind:
-    return "oauth" if access.session else kind_of(access.key)
-
-
 def _sender(case: Case, access: Access) -> Identity | None:
     """Who the server takes the sender for, out of what it was asked already."""
-    unasked = Unreachable("this was not asked")
     anywhere = replace(access, workspace=None)
-    rows = listed_in(case.answers.get(probe(anywhere, "/workspaces"), unasked))
-    who = case.answers.get(probe(access, "/auth/public"), unasked)
-    told = (object_of(who) if judge(who, access) == "good" else None) or {}
-    if rows is None and not told:
-        return None
-    workspace = text_of(told, "tenant_id") or access.workspace
-    here = Standing("good", rows).lists(workspace or "") or Listed("")
-    owners = (text_of(told, "organization_id"), *(w.organization for w in rows or ()))
-    return Identity(
-        kind=_kind(access),
-        organization_id=next(filter(None, owners), None),
-        user_id=text_of(told, "ls_user_id") or text_of(told, "user_id") or None,
-        workspace_id=workspace if here.id or told else None,
-        workspace_name=here.name,
-        role=here.role,
-        permissions=tuple(sorted(here.permissions)) if here.permissions else None,
-    )
+    listing = case.answers.get(probe(anywhere, "/workspaces"), UNASKED)
+    who = case.answers.get(probe(access, "/auth/public"), UNASKED)
+    return sender_in(access, listing, who)
 
 
 def _settings_of(

@@ -5,22 +5,15 @@ Every decision ends here. A generator without I/O; see `protocol`.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
+from safe_langsmith._decision.answers import data_of
 from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair
 from safe_langsmith._decision.checks import CHECKS
 from safe_langsmith._decision.checks.endpoint import not_an_api
 from safe_langsmith._decision.conclusion import conclude
-from safe_langsmith._decision.protocol import (
-    Answer,
-    Probe,
-    Refusal,
-    Reply,
-    Resend,
-    Steps,
-    Unreachable,
-    data_of,
-)
+from safe_langsmith._decision.protocol import Answer, Probe, Refusal, Reply, Resend, Steps
 from safe_langsmith._diagnosis import Code, Diagnosis, Finding
 from safe_langsmith._knowledge.hosts import origin, region_of, region_of_web, shown
 from safe_langsmith._knowledge.keys import can_be_sent
@@ -108,7 +101,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
             steps = (f"call it again: {repair.how}", *cause.next_steps)
             return Verdict(conclude(case, replace(cause, next_steps=steps)), repair)
         reply = yield Resend(repair.access, cause.waits)
-        if isinstance(reply, Unreachable):
+        if not isinstance(reply, Reply):
             case.note("server", "unknown", reply.reason)
             return Verdict(conclude(case, otherwise))
         if not reply.is_refusal:
@@ -122,7 +115,9 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
 def decide(case: Case) -> Steps[Cause]:
     """Run the checks in their order until one shows its cause."""
     for check in CHECKS:
-        cause = yield from check(case)
+        cause = check(case)
+        if isinstance(cause, Generator):
+            cause = yield from cause
         if cause is not None:
             return cause
     raise AssertionError("the last check always names a cause")  # pragma: no cover
@@ -145,8 +140,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     server gave no answer that tells.
     """
     access = setup.access
-    unsendable = _cannot_be_sent(setup)
-    if unsendable is not None:
+    if unsendable := _cannot_be_sent(setup):
         return unsendable
     url = f"{access.endpoint}/sessions?limit=1"
     answer = yield Probe(url, access.key, access.workspace, access.session)
@@ -170,23 +164,18 @@ def _let_in(case: Case) -> Steps[Cause]:
 
 
 def _unknown(case: Case, answer: Answer) -> Steps[Cause]:
-    unknown = Cause(
-        "unknown",
-        "LangSmith gave no answer that tells.",
-        ("look at your connection and at LANGSMITH_ENDPOINT, then try again",),
-    )
-    if isinstance(answer, Unreachable):
+    step = "look at your connection and at LANGSMITH_ENDPOINT, then try again"
+    unknown = Cause("unknown", "LangSmith gave no answer that tells.", (step,))
+    if not isinstance(answer, Reply):
         case.note("server", "unknown", answer.reason)
         return unknown
-    text = f"GET /sessions was answered with {answer.status}"
-    case.note("server", "unknown", text)
+    case.note("server", "unknown", f"GET /sessions was answered with {answer.status}")
     return (yield from not_an_api(case)) or unknown
 
 
 def offline(setup: Setup) -> Diagnosis:
     """Say what can be told without asking the server: "unknown", in most cases."""
-    unsendable = _cannot_be_sent(setup)
-    if unsendable is not None:
+    if unsendable := _cannot_be_sent(setup):
         return unsendable
     step = "to have LangSmith asked: safe-langsmith doctor"
     cause = Cause("unknown", "LangSmith was not asked: this is offline.", (step,))
@@ -196,9 +185,9 @@ def offline(setup: Setup) -> Diagnosis:
 
 def _unrefused(method: str, path: str, setup: Setup, *findings: Finding) -> Case:
     """A request that was not refused: it was not sent, or let in."""
-    refusal = Refusal(method, path, Reply(0), setup.access)
-    noted = [*setup.notes, *findings]
-    return Case(refusal, setup, setup.access.endpoint, findings=noted)
+    refusal = Refusal(method, path, Reply(0), setup.access)  # 0: there is no status
+    endpoint = setup.access.endpoint
+    return Case(refusal, setup, endpoint, findings=[*setup.notes, *findings])
 
 
 def _cannot_be_sent(setup: Setup) -> Diagnosis | None:

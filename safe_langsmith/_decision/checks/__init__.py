@@ -1,7 +1,7 @@
 """The decision: why a request was refused, one check for each cause.
 
-A check is a generator: it may ask the server (`yield` a `Probe`) and returns a `Cause`,
-or None where its cause could not be shown. `CHECKS` is the order of decision: the first
+A check returns a `Cause`, or None where its cause could not be shown. One that asks the
+server is a generator: it yields a `Probe`. `CHECKS` is the order of decision: the first
 cause that is shown wins. Nothing here reads, waits or sends.
 """
 
@@ -14,7 +14,6 @@ from safe_langsmith._decision.checks.settings import stale_setting
 CHECKS: tuple[Check, ...] = (
     endpoint.wrong_endpoint,
     endpoint.blocked_by_proxy,
-    endpoint.page_by_chance,
     key.foreign_credential,
     key.other_login,
     key.key_missing,

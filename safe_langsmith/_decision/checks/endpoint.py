@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair, is_langsmith
+from safe_langsmith._decision.answers import is_langsmith
+from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair
 from safe_langsmith._decision.protocol import Answer, Probe, Reply, Steps
-from safe_langsmith._knowledge.hosts import (
-    base_of,
-    is_official,
-    region_of_web,
-    same_origin,
-    shown,
-)
+from safe_langsmith._knowledge.hosts import base_of, region_of_web, same_origin, shown
 from safe_langsmith._settings.sources import Setting, Source
 
 PROXY_WAITS = (0.5, 1.0, 2.0)
+STRANGERS_REFUSED = "a request without a key, to /info, was refused as well"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
@@ -24,7 +20,7 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     An official host is one, whatever comes from there.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
-    if is_official(here) or not (reply.is_html or reply.redirected_to):
+    if case.region or not (reply.is_html or reply.redirected_to):
         return None
     if reply.redirected_to and not region_of_web(here):
         return _redirected(case, reply.redirected_to)
@@ -43,17 +39,15 @@ def _redirected(case: Case, there: str) -> Cause:
     secure = here.replace("http://", "https://", 1)
     step = set_endpoint(case, shown(secure))
     if secure == here or not same_origin(secure, there):
-        step = (
-            f"this may be a login page: ask who runs {case.host} for the address of "
-            "LangSmith's API"
-        )
+        ask = f"ask who runs {case.host} for the address of LangSmith's API"
+        step = f"this may be a login page: {ask}"
     return Cause("wrong-endpoint", summary, (step,))
 
 
 def not_an_api(case: Case) -> Steps[Cause | None]:
     """Is the endpoint shown to be no LangSmith API? Where is the API, then?"""
     endpoint, held = case.sent.endpoint, case.held
-    if is_official(endpoint):
+    if case.region:
         return None
     region = region_of_web(endpoint)
     if region:
@@ -77,6 +71,7 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
+    """The web app was given for the API: use that, if the rule lets the request move."""
     cause = Cause("wrong-endpoint", summary, (set_endpoint(case, api),))
     # What was redirected may have lost its body on the way.
     if case.held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
@@ -102,20 +97,13 @@ def why_not_moved(case: Case) -> tuple[str, ...]:
     return (f"it was not sent there: {tied} belongs to this host",) if tied else ()
 
 
-def page_by_chance(case: Case) -> Steps[Cause | None]:
-    """A page from an endpoint that is the API: no refusal, whatever it is."""
-    yield from ()
-    reply = case.refusal.reply
-    return NO_REFUSAL if reply.is_html and reply.status not in (401, 403) else None
-
-
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     """LangSmith refuses in JSON; a page comes from something in between.
 
     Any other odd body proves nothing. Then it is asked whether a stranger is refused, too.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
-    there, official = reply.redirected_to, is_official(here)
+    there, official = reply.redirected_to, case.region
     if there and official and not same_origin(here, there):
         text = (
             f"the request was redirected to {shown(there)}; LangSmith's API does not do so"
@@ -124,7 +112,10 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     if reply.is_html and (reply.status in (401, 403) or (official and reply.status == 200)):
         text = "the answer is a web page, and LangSmith's API has none"
         return _proxy_refused(case, text)
-    if reply.status not in (401, 403) or reply.is_langsmiths:
+    if reply.status not in (401, 403):
+        # Another page from an endpoint that is the API is no refusal, whatever it is.
+        return NO_REFUSAL if reply.is_html else None
+    if reply.is_langsmiths:
         return None
     text = "the answer does not have the form of LangSmith's own"
     if reply.is_cut:
@@ -133,9 +124,6 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     if is_in_the_way((yield from case.ask_info(here))):
         return _proxy_refused(case, STRANGERS_REFUSED)
     return None
-
-
-STRANGERS_REFUSED = "a request without a key, to /info, was refused as well"
 
 
 def refuses_strangers(info: Answer) -> bool:
@@ -150,16 +138,10 @@ def is_in_the_way(info: Answer) -> bool:
 
 def _proxy_refused(case: Case, shown_by: str) -> Cause:
     case.note("proxy", "bad", shown_by)
-    return Cause(
-        "blocked-by-proxy",
-        "a proxy or firewall on the way to LangSmith refused it.",
-        (
-            f"ask who runs your network to let {case.host} through",
-            "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
-        ),
-        sent_unchanged(case),
-        waits=PROXY_WAITS,
-    )
+    summary = "a proxy or firewall on the way to LangSmith refused it."
+    ask = f"ask who runs your network to let {case.host} through"
+    steps = (ask, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+    return Cause("blocked-by-proxy", summary, steps, sent_unchanged(case), PROXY_WAITS)
 
 
 def sent_unchanged(case: Case) -> Repair:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
-from safe_langsmith._decision.case import Case, Cause, is_langsmith, judge
+from safe_langsmith._decision import answers
+from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks import endpoint
 from safe_langsmith._decision.checks.settings import newer_settings, replaced, unused
 from safe_langsmith._decision.protocol import Answer, Reply, Steps
-from safe_langsmith._knowledge.hosts import is_official, shown
+from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import clean, is_code, kind_of, oddity
 from safe_langsmith._settings.sources import Setting
 
@@ -21,13 +22,12 @@ _UNLOADED = {
 }
 
 
-def foreign_credential(case: Case) -> Steps[Cause | None]:
+def foreign_credential(case: Case) -> Cause | None:
     """Is it something else than a key of LangSmith that authenticates the request?
 
     A service key, a token or a cookie belongs to one destination of traces; what it may
     do cannot be asked for.
     """
-    yield from ()
     if not case.sent.foreign:
         return None
     what = "service key, token or cookie"
@@ -47,12 +47,11 @@ def other_login(case: Case) -> Steps[Cause | None]:
     if not isinstance(together, Reply) or together.status not in (401, 403):
         return None
     alone = yield from case.ask_who(case.sent, alone=True)
-    if judge(alone, case.sent) != "good":
+    if answers.judge(alone, case.sent) != "good":
         return None
     summary = f"the login from {place} was refused; the key alone is let in."
-    return Cause(
-        "access-denied", summary, (f"take the login for {case.host} out of {place}",)
-    )
+    step = f"take the login for {case.host} out of {place}"
+    return Cause("access-denied", summary, (step,))
 
 
 def key_missing(case: Case) -> Steps[Cause | None]:
@@ -86,9 +85,8 @@ def _log_in_again(case: Case) -> str:
     return f"log in again: langsmith auth login{name}"
 
 
-def legacy_key(case: Case) -> Steps[Cause | None]:
+def legacy_key(case: Case) -> Cause | None:
     """The server itself says that the key is a legacy one."""
-    yield from ()
     is_legacy = "legacy api key" in case.refusal.reply.message.lower()
     return _legacy(case) if is_legacy else None
 
@@ -98,19 +96,18 @@ def _legacy(case: Case) -> Cause:
     return Cause("key-legacy", summary, (_new_key(case),))
 
 
-def stripped_key(case: Case) -> Steps[Cause | None]:
+def stripped_key(case: Case) -> Cause | None:
     """A key was sent, and the answer is the one to no key at all. Did it get lost?
 
     LangSmith answers 403 to a key that it does not know.
     """
-    yield from ()
     if case.refusal.reply.status != 401 or not case.sent.key:
         return None
     text = (
         "it answers as if no key had arrived (401): a proxy may remove the header x-api-key"
     )
     case.note("proxy", "unknown", text)
-    if not is_official(case.sent.endpoint):
+    if not case.region:
         return None
     summary = "a key was sent, and LangSmith answers as if none had arrived (401)."
     return Cause("blocked-by-proxy", summary, (_HEADER_LOST,))
@@ -120,10 +117,9 @@ def soiled_key(case: Case) -> Steps[Cause | None]:
     """Is there more in the text than the key, and does the key alone work?"""
     key, held = case.sent.key or "", case.held
     alone = clean(key)
-    if (
-        alone in ("", key)
-        or (yield from case.works(replace(case.sent, key=alone))) != "good"
-    ):
+    if alone in ("", key):
+        return None
+    if (yield from case.works(replace(case.sent, key=alone))) != "good":
         return None
     step = f"correct {held.key.source}: it should hold the key alone"
     cause = Cause("key-malformed", "there is more around the key than the key.", (step,))
@@ -159,7 +155,7 @@ def refused_key(case: Case) -> Steps[Cause | None]:
 
 def _is_of_another_api(info: Answer) -> bool:
     """Whether an API answers here, and not as LangSmith does. A page may be a portal's."""
-    if not isinstance(info, Reply) or info.is_html or is_langsmith(info):
+    if not isinstance(info, Reply) or info.is_html or answers.is_langsmith(info):
         return False
     return info.status in (200, 404)
 
@@ -182,9 +178,8 @@ def _rejected(case: Case) -> Cause:
                 ": %env and .env take text and run no code; in a notebook, write "
                 "os.environ[...] = userdata.get(...)"
             )
-        return Cause(
-            "key-malformed", f"the key is refused, and {odd}.", (step, _new_key(case))
-        )
+        summary = f"the key is refused, and {odd}."
+        return Cause("key-malformed", summary, (step, _new_key(case)))
     summary, steps = f"{shown(case.sent.endpoint)} does not know this key.", unused(case)
     if held.endpoint.source.kind == "profile" and held.key.source.kind != "profile":
         # The key may be good, and the endpoint that a profile joined to it another one's.

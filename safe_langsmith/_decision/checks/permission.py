@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from safe_langsmith._decision.case import Case, Cause, Listed, Standing
+from safe_langsmith._decision.answers import Listed, Standing, object_of, text_of
+from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks.endpoint import sent_unchanged
-from safe_langsmith._decision.protocol import Steps, object_of, text_of
+from safe_langsmith._decision.protocol import Steps
+from safe_langsmith._knowledge import operations
 from safe_langsmith._knowledge.keys import describe, kind_of
-from safe_langsmith._knowledge.operations import (
-    is_documented,
-    is_organization_wide,
-    needs_personal_key,
-    permission_for,
-)
 
 # How long to wait before a credential that worked is tried once more. LangSmith
 # remembers how it judged a key for about a minute; a diagnosis has less time than that.
@@ -42,9 +38,8 @@ def _said(case: Case) -> str:
     return case.refusal.reply.message[:_LONGEST]
 
 
-def feature_unavailable(case: Case) -> Steps[Cause | None]:
+def feature_unavailable(case: Case) -> Cause | None:
     """The server says that a feature or plan is missing."""
-    yield from ()
     if not _FEATURE.search(_said(case)):
         return None
     summary = "the organization's plan or settings do not include this."
@@ -56,11 +51,11 @@ def personal_only(case: Case) -> Steps[Cause | None]:
     """A good service key, on a path that takes only a personal or wider one."""
     if kind_of(case.sent.key) != "service":
         return None
-    if needs_personal_key(case.refusal.path):
+    if operations.needs_personal_key(case.refusal.path):
         summary = "LangSmith takes only a personal key (lsv2_pt_) for this call."
         step = f"use a personal key for it; it is made at {case.keys_page}"
         return Cause("service-key-scope", summary, (step,))
-    if not is_organization_wide(case.refusal.method, case.refusal.path):
+    if not operations.is_organization_wide(case.refusal.method, case.refusal.path):
         return None
     # LangSmith lets a key of the organization in only together with a workspace.
     if (yield from case.admits(replace(case.sent, workspace=None))) != "good":
@@ -76,8 +71,8 @@ def personal_only(case: Case) -> Steps[Cause | None]:
 def permission_missing(case: Case) -> Steps[Cause | None]:
     """The key is good and in the right workspace. Does its role allow the call?"""
     found = _PERMISSION.search(_said(case))
-    named = found.group(1) if found and is_documented(found.group(1)) else None
-    needed = named or permission_for(case.refusal.method, case.refusal.path)
+    named = found.group(1) if found and operations.is_documented(found.group(1)) else None
+    needed = named or operations.permission_for(case.refusal.method, case.refusal.path)
     if not needed:
         return None
     standing = yield from case.identify(case.sent)
@@ -113,25 +108,21 @@ def transient_refusal(case: Case) -> Steps[Cause | None]:
     if not case.refusal.worked or (yield from case.admits(case.sent)) != "good":
         return None
     case.note("server", "good", "the same key worked before, and a probe was let in again")
-    return Cause(
-        "transient-refusal",
-        "LangSmith refused for a moment what it allowed before and allows again.",
-        ("if it happens often, tell LangSmith's support",),
-        sent_unchanged(case),
-        waits=(TRANSIENT_WAIT,),
-        otherwise=_denied(case, "try again in a minute: LangSmith remembers a refusal"),
-    )
+    summary = "LangSmith refused for a moment what it allowed before and allows again."
+    steps = ("if it happens often, tell LangSmith's support",)
+    cause = Cause("transient-refusal", summary, steps, sent_unchanged(case))
+    otherwise = _denied(case, "try again in a minute: LangSmith remembers a refusal")
+    return replace(cause, waits=(TRANSIENT_WAIT,), otherwise=otherwise)
 
 
-def access_denied(case: Case) -> Steps[Cause | None]:
+def access_denied(case: Case) -> Cause | None:
     """Nothing above could be shown: say what is known."""
-    yield from ()
     return _denied(case)
 
 
 def _denied(case: Case, *first: str) -> Cause:
     kind = describe(case.sent.key, "oauth" if case.sent.session else None)
-    needed = permission_for(case.refusal.method, case.refusal.path)
+    needed = operations.permission_for(case.refusal.method, case.refusal.path)
     summary = f"the server knows the {kind}, and does not say why it refused."
     ask = f"ask an admin of your organization whether this key may do {needed or 'this'}"
     return Cause("access-denied", summary, (*first, ask), required_permission=needed)

@@ -8,14 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safe_langsmith._decision.case import (
-    Case,
-    Cause,
-    Standing,
-    is_langsmith,
-    listed_in,
-    probe,
-)
+from safe_langsmith._decision.answers import Standing, is_langsmith, listed_in, probe
+from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks.endpoint import set_endpoint, why_not_moved
 from safe_langsmith._decision.checks.workspace import named_workspaces
 from safe_langsmith._decision.protocol import Steps, Unreachable
@@ -84,8 +78,8 @@ def _endpoint_is_open(case: Case) -> bool:
 def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
     """What each region thinks of a key; they are asked at the same time."""
     there = [Access(region.api, key) for region in regions]
-    answers = yield from case.ask_all(probe(access, "/workspaces") for access in there)
-    pairs = list(zip(there, answers, strict=True))
+    lists = yield from case.ask_all(probe(access, "/workspaces") for access in there)
+    pairs = list(zip(there, lists, strict=True))
     unlisted = [access for access, said in pairs if listed_in(said) is None]
     yield from case.ask_all(probe(access, "/auth/public") for access in unlisted)
     found = {}

@@ -54,17 +54,14 @@ def _removed_workspace(case: Case) -> Steps[Cause | None]:
     return replaced(case, "stale-setting", summary, replace(held, workspace=only))
 
 
-def _parts(settings: Settings) -> dict[str, Setting]:
-    return {
-        "key": settings.key,
-        "endpoint": settings.endpoint,
-        "workspace": settings.workspace,
-    }
+def _parts(place: Settings) -> dict[str, Setting]:
+    return {"key": place.key, "endpoint": place.endpoint, "workspace": place.workspace}
 
 
 def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
-    old, new = _parts(held), _parts(fresh)
-    return {name: new[name].source for name in new if new[name].value != old[name].value}
+    """The settings that another reading has in another way, and where it has them from."""
+    old, news = _parts(held), _parts(fresh).items()
+    return {n: new.source for n, new in news if new.value not in (None, old[n].value)}
 
 
 def newer_settings(case: Case) -> list[Settings]:
@@ -121,12 +118,7 @@ def _not_loaded(case: Case) -> list[str]:
     in_file = case.setup.in_file
     if case.setup.dotenv_counts and case.usable(in_file) is in_file:
         return []
-    held = _parts(case.held)
-    lines = [
-        new.source.place
-        for name, new in _parts(in_file).items()
-        if new.value not in (None, held[name].value)
-    ]
+    lines = [source.place for source in _changes(case.held, in_file).values()]
     if not lines:
         return []
     where = " and ".join([lines[0], *(line.rpartition(", ")[2] for line in lines[1:])])

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safe_langsmith._decision.case import (
-    NO_REFUSAL,
-    Case,
-    Cause,
-    Listed,
-    Standing,
-    probe,
-    says_org_scoped,
-)
-from safe_langsmith._decision.protocol import Reply, Steps, object_of, text_of
+from safe_langsmith._decision import answers
+from safe_langsmith._decision.answers import Listed, Standing
+from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause
+from safe_langsmith._decision.protocol import Reply, Steps
 from safe_langsmith._knowledge.hosts import WebAddress, web_address
 from safe_langsmith._knowledge.keys import clean, kind_of
 from safe_langsmith._knowledge.operations import is_uuid
@@ -95,6 +89,7 @@ def _name_it(case: Case, workspace: str, step: str) -> str:
 
 
 def _pick_workspace(case: Case) -> str:
+    """The step for whoever has to choose."""
     example = case.workspaces[0].id if case.workspaces else "..."
     where = "" if case.workspaces else "; its id is in the web app, below Settings"
     step = f'pass workspace_id="{example}", or set LANGSMITH_WORKSPACE_ID{where}'
@@ -161,6 +156,7 @@ def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cau
 def _meant(
     case: Case, workspace: str, summary: str, step: str = "", *, may_repair: bool
 ) -> Cause:
+    """The id was shown to be right. ``step``: how to put it right, if not by naming it."""
     held = case.held.workspace
     right = replace(case.held, workspace=Setting(workspace, held.source))
     name = f'pass workspace_id="{workspace}", or set LANGSMITH_WORKSPACE_ID={workspace}'
@@ -185,9 +181,8 @@ def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cau
     return Cause("workspace-mismatch", summary, (step,))
 
 
-def address_as_workspace(case: Case) -> Steps[Cause | None]:
+def address_as_workspace(case: Case) -> Cause | None:
     """Does a web address that was given as workspace tell another region? A finding."""
-    yield from ()
     address, here = web_address(case.sent.workspace or ""), case.region
     if address and address.region and here and address.region != here:
         text = (
@@ -206,18 +201,17 @@ def _what_is(case: Case, workspace: str, standing: Standing) -> Steps[str]:
     if owner is None and standing.workspaces is None:
         who = yield from case.ask_who(replace(case.sent, workspace=None))
         data = who.data() if isinstance(who, Reply) else None
-        owner = text_of(data, "organization_id") if isinstance(data, dict) else None
+        owner = answers.text_of(data, "organization_id") if isinstance(data, dict) else None
     if workspace == owner:
         return f"{workspace} is the id of your organization, not of a workspace"
     within = case.workspaces[0].id if len(case.workspaces) == 1 else None
     access = replace(case.sent, workspace=within)
-    project = (
-        object_of((yield from case.ask(probe(access, f"/sessions/{workspace}")))) or {}
-    )
-    if project.get("id") == workspace:
-        name = text_of(project, "name")
-        return f"{workspace} is the id of the project {name!r}, not of a workspace"
-    return ""
+    found = yield from case.ask(answers.probe(access, f"/sessions/{workspace}"))
+    project = answers.object_of(found) or {}
+    if project.get("id") != workspace:
+        return ""
+    name = answers.text_of(project, "name")
+    return f"{workspace} is the id of the project {name!r}, not of a workspace"
 
 
 def refused_home(case: Case) -> Steps[Cause | None]:
@@ -227,7 +221,7 @@ def refused_home(case: Case) -> Steps[Cause | None]:
     standing = yield from case.identify(case.sent)
     if not standing.workspaces or (yield from case.admits(case.sent)) != "bad":
         return None
-    if says_org_scoped((yield from case.ask_who(case.sent))):
+    if answers.says_org_scoped((yield from case.ask_who(case.sent))):
         return (yield from _required(case, standing, _NONE_SENT))
     states = []
     for workspace in standing.workspaces[:_MOST_WORKSPACES_TRIED]:
@@ -239,7 +233,6 @@ def refused_home(case: Case) -> Steps[Cause | None]:
     return (yield from _required(case, standing, summary))
 
 
-def prompt_of_nobody(case: Case) -> Steps[Cause | None]:
+def prompt_of_nobody(case: Case) -> Cause | None:
     """A prompt call that failed for another reason than the key: no refusal."""
-    yield from ()
     return None if case.refusal.reply.status in (401, 403) else NO_REFUSAL
