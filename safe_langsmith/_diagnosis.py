@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -180,18 +181,17 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
-        return "\n".join(
-            [self.headline, *self._settings(), *self._found(), *self._advice()]
-        )
+        return "\n".join([self.headline, *_lines(self._settings()), *self._advice()])
 
     def report(self) -> str:
         """The text, and every setting that `str` leaves out."""
-        settings = [*self._settings(), *self._more_settings()]
-        return "\n".join([self.headline, *settings, *self._found(), *self._advice()])
+        settings = _lines(self._settings() + self._more_settings())
+        unused = [f"{name}: {text}" for name, text in self._passed_over()]
+        blocks = [*settings, *_block("not used", unused), *self._advice()]
+        return "\n".join([self.headline, *blocks])
 
     @property
     def headline(self) -> str:
@@ -203,56 +203,43 @@ class Diagnosis:
         verb += " at first" if self.resolved else ""
         return f"{self.operation} {verb} ({self.status_code}): {self.summary}"
 
-    def _settings(self) -> list[str]:
+    def _settings(self) -> list[tuple[str, str]]:
         key = KIND_NAMES[self.key_kind]
         if self.key_kind != "missing":
             mask = "" if self.key_kind == "oauth" else f" {self.key}"
             key = f"{key}{mask}, from {self.key_source}"
         region = f", region {self.region}" if self.region else ""
-        workspace = self.workspace_id or "none"
-        if self.workspace_id:
-            workspace += f" ({self.workspace_source})"
+        workspace = f"{self.workspace_id} ({self.workspace_source})"
         return [
-            f"  key:       {key}",
-            f"  endpoint:  {self.endpoint} ({self.endpoint_source}){region}",
-            f"  workspace: {workspace}",
+            ("key", key),
+            ("endpoint", f"{self.endpoint} ({self.endpoint_source}){region}"),
+            ("workspace", workspace if self.workspace_id else "none"),
         ]
 
-    def _more_settings(self) -> list[str]:
-        """Project and tracing, and what was passed over."""
-        more = [s for s in self.settings if s.name in ("project", "tracing")]
-        lines = [f"  {s.name + ':':<10} {s}" for s in more]
-        others = [f"{s.name}: {text}" for s in self.settings for text in s.passed_over]
-        return [*lines, *_block("not used", others)]
+    def _more_settings(self) -> list[tuple[str, str]]:
+        return [(s.name, str(s)) for s in self.settings if s.name in ("project", "tracing")]
 
-    def _found(self) -> list[str]:
-        lines = []
-        if self.workspaces:
-            lines = _listing(self.workspaces)
-        lines += [f.text for f in self.findings if f.state != "good"]
-        more = len(lines) - _SHOWN_LINES
-        if more > 0:
-            told = f"and {more + 1} more, in error.diagnosis.findings"
-            lines = [*lines[: _SHOWN_LINES - 1], told]
-        return _block("found", lines)
+    def _passed_over(self) -> list[tuple[str, str]]:
+        return [(s.name, text) for s in self.settings for text in s.passed_over]
 
     def _advice(self) -> list[str]:
-        lines = _block("fix", self.next_steps)
-        if self.code not in ("ok", "unknown"):
-            lines.append(f"  more:      {explain_command(self.code)}")
-        return lines
+        """What was found, what to do, and where more is said of it."""
+        found = _listing(self.workspaces) if self.workspaces else []
+        found += [f.text for f in self.findings if f.state != "good"]
+        more = len(found) - _SHOWN_LINES
+        if more > 0:
+            told = f"and {more + 1} more, in error.diagnosis.findings"
+            found = [*found[: _SHOWN_LINES - 1], told]
+        is_cause = self.code not in ("ok", "unknown")
+        explain = _lines([("more", explain_command(self.code))] if is_cause else [])
+        return [*_block("found", found), *_block("fix", self.next_steps), *explain]
 
     def _repr_html_(self) -> str:
         """Show the diagnosis as a table in a notebook; every text in it is escaped."""
         cells = [("diagnosis", self.headline), ("code", self.code)]
-        cells += [
-            (name.strip(), value.strip())
-            for name, _, value in (line.partition(":") for line in self._settings())
-        ]
-        more = (s for s in self.settings if s.name in ("project", "tracing"))
-        cells += [(s.name, str(s)) for s in more]
-        others = ((s.name, text) for s in self.settings for text in s.passed_over)
-        cells += [(f"{name}, not used", text) for name, text in others]
+        cells += [(name, value.strip()) for name, value in self._settings()]
+        cells += self._more_settings()
+        cells += [(f"{name}, not used", text) for name, text in self._passed_over()]
         cells += [("found", str(f)) for f in self.findings]
         cells += [("workspace you can use", str(w)) for w in self.workspaces]
         cells += [("fix", step) for step in self.next_steps]
@@ -291,6 +278,11 @@ def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:
     return lines
 
 
-def _block(name: str, lines: tuple[str, ...] | list[str]) -> list[str]:
-    heads = [f"{name}:", *[""] * len(lines)]
-    return [f"  {head:<10} {line}" for head, line in zip(heads, lines, strict=False)]
+def _lines(rows: list[tuple[str, str]]) -> list[str]:
+    return [f"  {name + ':':<10} {value}" for name, value in rows]
+
+
+def _block(name: str, texts: Sequence[str]) -> list[str]:
+    """One line for each text, of which the first has the name."""
+    heads = [f"{name}:", *[""] * len(texts)]
+    return [f"  {head:<10} {text}" for head, text in zip(heads, texts, strict=False)]

@@ -142,24 +142,10 @@ class BlockedByProxyError(AccessDeniedError):
     code = "blocked-by-proxy"
 
 
+# Every class above, by its code.
 ERRORS: dict[Code, type[AccessDeniedError]] = {
-    error.code: error
-    for error in (
-        AccessDeniedError,
-        WorkspaceRequiredError,
-        WorkspaceMismatchError,
-        ServiceKeyScopeError,
-        StaleSettingError,
-        WrongRegionError,
-        WrongEndpointError,
-        KeyMissingError,
-        KeyMalformedError,
-        LegacyKeyError,
-        KeyRejectedError,
-        PermissionMissingError,
-        FeatureUnavailableError,
-        BlockedByProxyError,
-    )
+    AccessDeniedError.code: AccessDeniedError,
+    **{error.code: error for error in AccessDeniedError.__subclasses__()},
 }
 
 # What the SDK raises for these statuses, whatever the cause: who catches that today

@@ -8,6 +8,7 @@ transport can drive it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Generator
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from safe_langsmith._knowledge.access import HIDDEN_BY_A_PAGE, Access
 from safe_langsmith._knowledge.hosts import region_of_web
-from safe_langsmith._knowledge.operations import is_read, is_run_batch
+from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
 
 T = TypeVar("T")
 
@@ -92,9 +93,24 @@ class Reply:
         return _words(self.data(), depth=3) or ("" if self.is_html else self.body.strip())
 
     @property
+    def wants_workspace(self) -> bool:
+        """Whether the server says, in either wording, that the key needs a workspace."""
+        return any(wording in self.body for wording in ORG_KEY_WORDINGS)
+
+    @property
     def is_refusal(self) -> bool:
-        """Whether this is a 403 or one of its neighbours (see `neighbour`)."""
-        return self.status in (401, 403) or neighbour(self)
+        """Whether this is a 403, a 401, or another answer that may hide one.
+
+        A page where the API answers JSON comes from a wrong endpoint. A prompt call with
+        a key that is not known degrades to that of a stranger, who owns no prompts.
+        """
+        no_owner = self.status in (400, 404, 422) and NO_PROMPT_OWNER in self.body
+        # A redirect is never followed with a repaired request. One that the SDK followed
+        # may have turned POST into GET: whatever comes back then, nothing was written.
+        stopped = self.status == 405 or 300 <= self.status < 400
+        was_lost = bool(self.redirected_to) and (stopped or self.came_as_get)
+        is_page = self.status in HIDDEN_BY_A_PAGE and self.is_html
+        return self.status in (401, 403) or no_owner or was_lost or is_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +127,10 @@ class Unreachable:
 Answer = Reply | Unreachable
 
 
-def neighbour(reply: Reply) -> bool:
-    """Whether an answer other than 401 and 403 may hide a refusal.
-
-    A page where the API answers JSON comes from a wrong endpoint. A prompt call with
-    a key that is not known degrades to that of a stranger, who owns no prompts.
-    """
-    if reply.status in (400, 404, 422) and NO_PROMPT_OWNER in reply.body:
-        return True
-    # A redirect is never followed with a repaired request. One that the SDK followed may
-    # have turned POST into GET: whatever comes back then, nothing was written.
-    stopped = reply.status == 405 or 300 <= reply.status < 400
-    if reply.redirected_to and (stopped or reply.came_as_get):
-        return True
-    return reply.status in HIDDEN_BY_A_PAGE and reply.is_html
-
-
 def _is_deep(text: str) -> bool:
     """Whether brackets are nested more deeply than in any answer of the API."""
-    depth = 0
-    for bracket in _BRACKETS.finditer(text):
-        depth += 1 if bracket[0] in "[{" else -1
-        if depth > _DEEPEST:
-            return True
-    return False
+    steps = (1 if bracket[0] in "[{" else -1 for bracket in _BRACKETS.finditer(text))
+    return any(depth > _DEEPEST for depth in itertools.accumulate(steps))
 
 
 def _words(data: Any, depth: int) -> str:
@@ -172,9 +168,9 @@ class Refusal:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def generic(self) -> bool:
-        """Whether the body leaves the cause open, as LangSmith's plain Forbidden does."""
-        return not any(wording in self.reply.body for wording in ORG_KEY_WORDINGS)
+    def operation(self) -> str:
+        """The request as people may call it, such as ``GET /sessions/{id}``."""
+        return operation(self.method, self.path)
 
     @property
     def may_be_repeated(self) -> bool:

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safe_langsmith._decision.case import (
-    NO_REFUSAL,
-    Case,
-    Cause,
-    Repair,
-    info_of,
-    is_further_destination,
-    is_langsmith,
-    may_move,
-)
-from safe_langsmith._decision.protocol import (
-    Answer,
-    Probe,
-    Reply,
-    Steps,
-)
-from safe_langsmith._knowledge.hosts import (
-    base_of,
-    is_official,
-    origin,
-    region_of_web,
-    same_origin,
-    shown,
-)
-from safe_langsmith._knowledge.operations import operation
+from safe_langsmith._decision.answers import is_langsmith
+from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair
+from safe_langsmith._decision.protocol import Answer, Probe, Reply, Steps
+from safe_langsmith._knowledge.hosts import base_of, region_of_web, same_origin, shown
 from safe_langsmith._settings.sources import Setting, Source
 
 PROXY_WAITS = (0.5, 1.0, 2.0)
+STRANGERS_REFUSED = "a request without a key, to /info, was refused as well"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
@@ -39,10 +19,10 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
 
     An official host is one, whatever comes from there.
     """
-    reply = case.refusal.reply
-    if is_official(case.sent.endpoint) or not (reply.is_html or reply.redirected_to):
+    reply, here = case.refusal.reply, case.sent.endpoint
+    if case.region or not (reply.is_html or reply.redirected_to):
         return None
-    if reply.redirected_to and not region_of_web(case.sent.endpoint):
+    if reply.redirected_to and not region_of_web(here):
         return _redirected(case, reply.redirected_to)
     return (yield from not_an_api(case))
 
@@ -52,25 +32,22 @@ def _redirected(case: Case, there: str) -> Cause:
     here = case.sent.endpoint
     summary = f"{shown(here)} redirects to {shown(there)}."
     if case.refusal.reply.came_as_get:
-        asked = operation(case.refusal.method, case.refusal.path)
         summary = (
-            f"{asked} was redirected from {shown(here)} to {shown(there)} and came there "
-            "as a GET, so nothing was written."
+            f"{case.refusal.operation} was redirected from {shown(here)} to {shown(there)} "
+            "and came there as a GET, so nothing was written."
         )
     secure = here.replace("http://", "https://", 1)
-    if secure != here and same_origin(secure, there):
-        return Cause("wrong-endpoint", summary, (set_endpoint(case, shown(secure)),))
-    step = (
-        "this may be a login page: ask who runs "
-        f"{shown(origin(here))} for the address of LangSmith's API"
-    )
+    step = set_endpoint(case, shown(secure))
+    if secure == here or not same_origin(secure, there):
+        ask = f"ask who runs {case.host} for the address of LangSmith's API"
+        step = f"this may be a login page: {ask}"
     return Cause("wrong-endpoint", summary, (step,))
 
 
 def not_an_api(case: Case) -> Steps[Cause | None]:
     """Is the endpoint shown to be no LangSmith API? Where is the API, then?"""
-    endpoint = case.sent.endpoint
-    if is_official(endpoint):
+    endpoint, held = case.sent.endpoint, case.held
+    if case.region:
         return None
     region = region_of_web(endpoint)
     if region:
@@ -81,40 +58,35 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
         return None
     if as_configured.status in (401, 403, 429) or as_configured.status >= 500:
         return None
-    below = f"{base_of(endpoint)}/api/v1"
-    api = yield from case.ask(info_of(endpoint))
-    if is_langsmith(api):
+    if is_langsmith((yield from case.ask_info(endpoint))):
+        below = f"{base_of(endpoint)}/api/v1"
         summary = f"{shown(endpoint)} serves the web app; the API is at {shown(below)}."
         step = set_endpoint(case, shown(below))
-        held = case.setup.held
         right = replace(held, endpoint=replace(held.endpoint, value=below))
         return Cause("wrong-endpoint", summary, (step,), right=right)
     summary = f"{shown(endpoint)} does not answer like a LangSmith API."
-    where = case.setup.held.endpoint.source
+    where = held.endpoint.source
     step = f"correct {where}: it should hold the address of LangSmith's API"
     return Cause("wrong-endpoint", summary, (step,))
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
-    held = case.setup.held
-    step = set_endpoint(case, api)
+    """The web app was given for the API: use that, if the rule lets the request move."""
+    cause = Cause("wrong-endpoint", summary, (set_endpoint(case, api),))
     # What was redirected may have lost its body on the way.
-    if held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
-        return Cause("wrong-endpoint", summary, (step,))
-    if not may_move(case, api):
-        return Cause("wrong-endpoint", summary, (step, *why_not_moved(case)))
+    if case.held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
+        return cause
+    if not case.may_move(api):
+        return replace(cause, next_steps=(*cause.next_steps, *why_not_moved(case)))
     endpoint = Setting(api, Source("repair", "the API of that web app"))
-    repair = Repair(
-        replace(held, endpoint=endpoint), case.sent.session, f"used {api}", step
-    )
-    return Cause("wrong-endpoint", summary, (step,), repair)
+    return case.repaired(cause, replace(case.held, endpoint=endpoint), f"used {api}")
 
 
 def set_endpoint(case: Case, address: str) -> str:
     """The step that gives this request another endpoint."""
-    if is_further_destination(case):
+    if case.is_further_destination:
         return f"use {address} for this destination"
-    if case.setup.held.endpoint.source.kind == "argument":
+    if case.held.endpoint.source.kind == "argument":
         return f'pass api_url="{address}"'
     return f"set LANGSMITH_ENDPOINT={address}"
 
@@ -125,46 +97,37 @@ def why_not_moved(case: Case) -> tuple[str, ...]:
     return (f"it was not sent there: {tied} belongs to this host",) if tied else ()
 
 
-def page_by_chance(case: Case) -> Steps[Cause | None]:
-    """A page from an endpoint that is the API: no refusal, whatever it is."""
-    yield from ()
-    reply = case.refusal.reply
-    if reply.status in (401, 403) or not reply.is_html:
-        return None
-    return NO_REFUSAL
-
-
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     """LangSmith refuses in JSON; a page comes from something in between.
 
     Any other odd body proves nothing. Then it is asked whether a stranger is refused, too.
     """
-    reply, official = case.refusal.reply, is_official(case.sent.endpoint)
-    there = reply.redirected_to
-    if there and official and not same_origin(case.sent.endpoint, there):
+    reply, here = case.refusal.reply, case.sent.endpoint
+    there, official = reply.redirected_to, case.region
+    if there and official and not same_origin(here, there):
         text = (
             f"the request was redirected to {shown(there)}; LangSmith's API does not do so"
         )
-        return replace(proxy_refused(case, text), repair=None)
+        return replace(_proxy_refused(case, text), repair=None)
     if reply.is_html and (reply.status in (401, 403) or (official and reply.status == 200)):
-        return proxy_refused(case, "the answer is a web page, and LangSmith's API has none")
-    if reply.status not in (401, 403) or reply.is_langsmiths:
+        text = "the answer is a web page, and LangSmith's API has none"
+        return _proxy_refused(case, text)
+    if reply.status not in (401, 403):
+        # Another page from an endpoint that is the API is no refusal, whatever it is.
+        return NO_REFUSAL if reply.is_html else None
+    if reply.is_langsmiths:
         return None
+    text = "the answer does not have the form of LangSmith's own"
     if reply.is_cut:
         text = "the answer was too long, or too slow, to be read to its end"
-        case.note("proxy", "unknown", text)
-    else:
-        text = "the answer does not have the form of LangSmith's own"
-        case.note("proxy", "unknown", text)
-    info = yield from case.ask(info_of(case.sent.endpoint))
-    if is_in_the_way(info):
-        text = "a request without a key, to /info, was refused as well"
-        return proxy_refused(case, text)
+    case.note("proxy", "unknown", text)
+    if is_in_the_way((yield from case.ask_info(here))):
+        return _proxy_refused(case, STRANGERS_REFUSED)
     return None
 
 
 def refuses_strangers(info: Answer) -> bool:
-    """Whether the anonymous question `info_of` was refused, which LangSmith never does."""
+    """Whether `Case.ask_info`, without a key, was refused, which LangSmith never does."""
     return isinstance(info, Reply) and info.status in (401, 403)
 
 
@@ -173,21 +136,15 @@ def is_in_the_way(info: Answer) -> bool:
     return refuses_strangers(info) and isinstance(info, Reply) and not info.is_langsmiths
 
 
-def proxy_refused(case: Case, shown_by: str) -> Cause:
+def _proxy_refused(case: Case, shown_by: str) -> Cause:
     case.note("proxy", "bad", shown_by)
-    host = shown(origin(case.sent.endpoint))
-    return Cause(
-        "blocked-by-proxy",
-        "a proxy or firewall on the way to LangSmith refused it.",
-        (
-            f"ask who runs your network to let {host} through",
-            "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
-        ),
-        sent_unchanged(case),
-        waits=PROXY_WAITS,
-    )
+    summary = "a proxy or firewall on the way to LangSmith refused it."
+    ask = f"ask who runs your network to let {case.host} through"
+    steps = (ask, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+    return Cause("blocked-by-proxy", summary, steps, sent_unchanged(case), PROXY_WAITS)
 
 
 def sent_unchanged(case: Case) -> Repair:
+    """The repair of what passes by itself."""
     how = "sent the request again after a pause"
-    return Repair(case.setup.held, case.sent.session, how)
+    return Repair(case.held, case.sent.session, how)

@@ -1,26 +1,16 @@
 """Was a setting changed since the client was made, and does the newer one work?
 
-Here stands what may replace what; which hosts a request may go to is in `_case.may_move`.
+Here stands what may replace what; which hosts a request may go to is in `Case.may_move`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from safe_langsmith._decision.case import (
-    Case,
-    Cause,
-    Repair,
-    admits,
-    endpoint_mentions,
-    identify,
-    usable,
-    works,
-)
+from safe_langsmith._decision.case import Case, Cause, Repair
 from safe_langsmith._decision.checks.workspace import named_workspaces
 from safe_langsmith._decision.protocol import Steps
 from safe_langsmith._diagnosis import Code
-from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import same_origin, shown
 from safe_langsmith._knowledge.keys import can_be_sent, clean, kind_of
 from safe_langsmith._settings.conflicts import disagreements
@@ -31,12 +21,13 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
     """Was a setting changed since the client was made, and does the newer one work?"""
     for finding in disagreements(case.setup):
         case.note(finding.subject, finding.state, finding.text)
-    held = case.setup.held
     for fresh in newer_settings(case):
-        changed = _changes(held, fresh)
-        if (yield from _is_good(case, changed)):
+        changed = _changes(case.held, fresh)
+        # A good key that lacks a permission is not stale, and is not replaced.
+        good = case.works if set(changed) == {"workspace"} else case.admits
+        if (yield from good(case.sent)) != "bad":
             return None
-        outcome = yield from works(case, _access(case, fresh))
+        outcome = yield from case.works(Repair(fresh, case.sent.session).access)
         names = " and ".join(changed)
         if outcome == "good":
             summary = f"the client still uses an old {names}."
@@ -47,52 +38,42 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
     return (yield from _removed_workspace(case))
 
 
-def _is_good(case: Case, changed: dict[str, Source]) -> Steps[bool]:
-    """Whether what the client holds is not shown to be bad, and so not stale.
-
-    A good key that lacks a permission is not stale, and is not replaced.
-    """
-    if set(changed) == {"workspace"}:
-        return (yield from works(case, case.sent)) != "bad"
-    return (yield from admits(case, case.sent)) != "bad"
-
-
 def _removed_workspace(case: Case) -> Steps[Cause | None]:
     """A workspace that was taken out of the environment and lives on in the client."""
-    held = case.setup.held
+    held = case.held
     if held.workspace.source.kind not in ("environment", "cache"):
         return None
-    if named_workspaces(case) or (yield from works(case, case.sent)) != "bad":
+    if named_workspaces(case) or (yield from case.works(case.sent)) != "bad":
         return None
-    identity = yield from identify(case, case.sent)
-    if len(identity.workspaces or ()) != 1:
+    standing = yield from case.identify(case.sent)
+    only = standing.only_workspace
+    if only is None:
         return None
-    case.workspaces = identity.workspaces or ()
-    source = Source("repair", "the only workspace of the key")
-    fresh = replace(held, workspace=Setting(case.workspaces[0].id, source))
+    case.workspaces = standing.workspaces or ()
     summary = "the client still uses a workspace that was taken out of the environment."
-    return replaced(case, "stale-setting", summary, fresh)
+    return replaced(case, "stale-setting", summary, replace(held, workspace=only))
+
+
+def _parts(place: Settings) -> dict[str, Setting]:
+    return {"key": place.key, "endpoint": place.endpoint, "workspace": place.workspace}
 
 
 def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
-    pairs = {
-        "key": (held.key, fresh.key),
-        "endpoint": (held.endpoint, fresh.endpoint),
-        "workspace": (held.workspace, fresh.workspace),
-    }
-    return {n: new.source for n, (old, new) in pairs.items() if old.value != new.value}
+    """The settings that another reading has in another way, and where it has them from."""
+    old, news = _parts(held), _parts(fresh).items()
+    return {n: new.source for n, new in news if new.value not in (None, old[n].value)}
 
 
 def newer_settings(case: Case) -> list[Settings]:
     """The settings that a newer reading gives, where the rule lets them be used."""
     found: list[Settings] = []
-    setup = case.setup
+    setup, held = case.setup, case.held
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
-        newer = usable(case, place)
-        if newer.key.value != setup.held.key.value:
+        newer = case.usable(place)
+        if newer.key.value != held.key.value:
             newer = _cleaned(newer)
-        fresh = _merge(setup.held, newer)
-        if fresh.access == setup.held.access or fresh in found:
+        fresh = _merge(held, newer)
+        if fresh.access == held.access or fresh in found:
             continue
         if _is_of_this_host(case, newer, fresh):
             found.append(fresh)
@@ -119,14 +100,13 @@ def unused(case: Case) -> tuple[str, ...]:
     setup, steps = case.setup, []
     for place in (setup.environ, setup.colab, setup.profile):
         source, there = place.endpoint.source, shown(place.endpoint.value or "")
-        if usable(case, place) is not place and not place.endpoint.implied:
+        if case.usable(place) is not place and not place.endpoint.implied:
             steps.append(f"if {there}, from {source}, is right, make a client that uses it")
     steps += _not_loaded(case)
-    for mention in endpoint_mentions(case):
+    for mention in case.endpoint_mentions:
         if mention.name:
-            steps.append(
-                f"if {mention.name} is the address to use, name it LANGSMITH_ENDPOINT"
-            )
+            step = f"if {mention.name} is the address to use, name it LANGSMITH_ENDPOINT"
+            steps.append(step)
         elif mention.place not in " ".join(steps):
             what = "LANGSMITH_ENDPOINT=https://..."
             steps.append(f"if {mention.place} is to name the endpoint, write {what} there")
@@ -135,24 +115,16 @@ def unused(case: Case) -> tuple[str, ...]:
 
 def _not_loaded(case: Case) -> list[str]:
     """The step for settings in a `.env` that are not those in force."""
-    setup, in_file = case.setup, case.setup.in_file
-    if setup.dotenv_counts and usable(case, in_file) is in_file:
+    in_file = case.setup.in_file
+    if case.setup.dotenv_counts and case.usable(in_file) is in_file:
         return []
-    pairs = {
-        in_file.key: setup.held.key,
-        in_file.endpoint: setup.held.endpoint,
-        in_file.workspace: setup.held.workspace,
-    }
-    lines = [
-        new.source.place for new, old in pairs.items() if new.value not in (None, old.value)
-    ]
+    lines = [source.place for source in _changes(case.held, in_file).values()]
     if not lines:
         return []
     where = " and ".join([lines[0], *(line.rpartition(", ")[2] for line in lines[1:])])
     right = "is right" if len(lines) == 1 else "are right"
-    return [
-        f"if {where} {right}, call load_dotenv(override=True) before the client is made"
-    ]
+    step = f"if {where} {right}, call load_dotenv(override=True)"
+    return [f"{step} before the client is made"]
 
 
 def _cleaned(newer: Settings) -> Settings:
@@ -165,35 +137,26 @@ def _cleaned(newer: Settings) -> Settings:
     return replace(newer, key=left)
 
 
-def _access(case: Case, fresh: Settings) -> Access:
-    """What a request with newer settings shows; a login session goes on without a key."""
-    return replace(fresh.access, session=case.sent.session and not fresh.key.value)
-
-
 def _merge(held: Settings, newer: Settings) -> Settings:
     """The held settings with what is newer; an explicit choice is never overridden."""
-
-    def merged(old: Setting, new: Setting) -> Setting:
-        return old if old.source.is_explicit or not new.value else new
-
+    new = _parts(newer)
     return Settings(
-        merged(held.key, newer.key),
-        merged(held.endpoint, newer.endpoint),
-        merged(held.workspace, newer.workspace),
+        **{
+            name: old if old.source.is_explicit or not new[name].value else new[name]
+            for name, old in _parts(held).items()
+        }
     )
 
 
 def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
-    changed = _changes(case.setup.held, fresh)
+    """The cause of a value that a newer one replaces, with that repair."""
+    changed = _changes(case.held, fresh)
     news = ", ".join(f"{name} from {source}" for name, source in changed.items())
+    step = "make the client after its settings are set (or make it anew)"
+    if any(source.kind == "dotenv" for source in changed.values()):
+        step = "call load_dotenv(override=True) before the client is made"
     secret = next((s.name for s in changed.values() if s.kind == "colab"), "")
     if secret:
         value = f'userdata.get("{secret}")'
         step = f'set os.environ["{secret}"] = {value} before the client is made'
-    elif any(source.kind == "dotenv" for source in changed.values()):
-        step = "call load_dotenv(override=True) before the client is made"
-    else:
-        step = "make the client after its settings are set (or make it anew)"
-    session = _access(case, fresh).session
-    repair = Repair(fresh, session, f"used the newer {news}", step)
-    return Cause(code, summary, (step,), repair)
+    return case.repaired(Cause(code, summary, (step,)), fresh, f"used the newer {news}")

@@ -1,0 +1,142 @@
+"""From a cause to its `Diagnosis`: everything that people may see, free of secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from safe_langsmith._decision.answers import UNASKED, probe, sender_in
+from safe_langsmith._decision.case import Case, Cause, Repair
+from safe_langsmith._diagnosis import Diagnosis, Fix, Identity, SettingInfo, WorkspaceInfo
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import region_of, shown
+from safe_langsmith._knowledge.keys import clean, kind_of, mask, scrub
+from safe_langsmith._settings.sources import Setup
+
+_LONGEST_MESSAGE = 300
+_LONGEST_TEXT = 500
+# Fields in words of our own. The texts of all others may come from outside.
+_OURS = frozenset(
+    {"code", "key", "key_kind", "kind", "region", "required_permission", "state", "subject"}
+)
+# The same text within quotes and without, in any `.env` and any shell.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
+# A variable that is set is put right under its own name. A profile is not overruled by a
+# variable: it is put right where it stands.
+_NAMED = ("environment", "dotenv")
+_WRITABLE = (*_NAMED, "default", "none")
+
+
+def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosis:
+    """Write the diagnosis. With a ``repair``, the request was answered in the end."""
+    refusal = case.refusal
+    held = repair.settings if repair else case.held
+    access = repair.access if repair else case.sent
+    secrets = (*case.setup.secrets, case.sent.key or "", access.key or "", *refusal.secrets)
+
+    def safe(text: str) -> str:
+        # A cut before the keys are struck out could leave a part of one.
+        return _cut(scrub(text, secrets), _LONGEST_TEXT)
+
+    region = region_of(access.endpoint)
+    raw = Diagnosis(
+        code=cause.code,
+        resolved=repair is not None,
+        summary=cause.summary,
+        next_steps=cause.next_steps,
+        findings=tuple(case.findings),
+        operation=refusal.operation,
+        status_code=None if refusal.reply.came_as_get else refusal.reply.status or None,
+        server_message=refusal.reply.message,
+        key=mask(access.key),
+        key_kind="oauth" if access.session else kind_of(access.key),
+        key_source=str(held.key.source),
+        endpoint=shown(access.endpoint),
+        endpoint_source=str(held.endpoint.source),
+        region=region.name if region else None,
+        workspace_id=access.workspace or None,
+        workspace_source=str(held.workspace.source),
+        workspaces=tuple(WorkspaceInfo(w.id, w.name) for w in case.workspaces),
+        required_permission=cause.required_permission,
+        identity=_sender(case, access),
+    )
+    told: Diagnosis = _made_safe(raw, safe)
+    return replace(
+        told,
+        server_message=_cut(" ".join(told.server_message.split()), _LONGEST_MESSAGE),
+        settings=_settings_of(told, case.setup, safe),
+        fixes=tuple(f for f in _fixes(case, cause) if safe(f.value) == f.value),
+    )
+
+
+def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
+    """The same with each text in it made safe, but for those that are ours."""
+    if isinstance(value, str):
+        return safe(value)
+    if isinstance(value, tuple):
+        return tuple(_made_safe(item, safe) for item in value)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    names = [f.name for f in fields(value) if f.name not in _OURS]
+    return replace(value, **{n: _made_safe(getattr(value, n), safe) for n in names})
+
+
+def _sender(case: Case, access: Access) -> Identity | None:
+    """Who the server takes the sender for, out of what it was asked already."""
+    anywhere = replace(access, workspace=None)
+    listing = case.answers.get(probe(anywhere, "/workspaces"), UNASKED)
+    who = case.answers.get(probe(access, "/auth/public"), UNASKED)
+    return sender_in(access, listing, who)
+
+
+def _settings_of(
+    told: Diagnosis, setup: Setup, safe: Callable[[str], str]
+) -> tuple[SettingInfo, ...]:
+    """Each setting in force, where it came from, and what was passed over."""
+    key = "a login session" if told.key_kind == "oauth" and setup.login else told.key
+    project, tracing = setup.project, setup.tracing
+    rows = (
+        ("key", key, told.key_source),
+        ("endpoint", told.endpoint, told.endpoint_source),
+        ("workspace", told.workspace_id or "none", told.workspace_source),
+        ("project", project.value or "none", str(project.source)),
+        ("tracing", tracing.value or "none", str(tracing.source)),
+    )
+    infos = []
+    for name, value, source in rows:
+        others = [other.text for other in setup.passed_over if other.setting == name]
+        # A repair may have taken since what was passed over at first.
+        left = tuple(safe(text) for text in others if not text.startswith(f"{source} ("))
+        infos.append(SettingInfo(name, safe(value), safe(source), left))
+    return tuple(infos)
+
+
+def _fixes(case: Case, cause: Cause) -> list[Fix]:
+    """The endpoint and the workspace that were shown to be right, and are not held.
+
+    None with another key: they may be right for that one alone. And none that was found
+    for reads alone: a write could land in a workspace that nobody named.
+    """
+    held, repair = case.held, cause.repair
+    right = repair.settings if repair else cause.right
+    if right is None or (repair and repair.for_reads):
+        return []
+    if clean(right.key.value or "") != clean(held.key.value or ""):
+        return []
+    rows = (
+        ("LANGSMITH_ENDPOINT", held.endpoint, right.endpoint.value or ""),
+        ("LANGSMITH_WORKSPACE_ID", held.workspace, right.workspace.value or ""),
+    )
+    return [
+        Fix(old.source.name if old.source.kind in _NAMED else name, new)
+        for name, old, new in rows
+        if new != (old.value or "")
+        and old.source.kind in _WRITABLE
+        and _PLAIN.fullmatch(new)
+    ]
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}\u2026"
