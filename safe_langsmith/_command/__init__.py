@@ -6,5 +6,6 @@ demo          each cause, with the plain client and with ours
 fix           writes what was shown to be right into the `.env`
 doctor        the report, as data
 report        the report, as text
-cli           the commands
+asking        the commands that ask LangSmith about the settings
+cli           all commands, and what can be said to each
 """
