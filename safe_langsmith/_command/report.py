@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from safe_langsmith._command.doctor import Line, Mark, Report
+from safe_langsmith._command.doctor import Report
+from safe_langsmith._command.sections import Line, Mark
 from safe_langsmith._command.terminal import Look, columns, wrapped
 
 _MARKS: dict[Mark, str] = {
