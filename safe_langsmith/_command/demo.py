@@ -12,7 +12,8 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +98,9 @@ def _legacy(server: SimulatedLangSmith) -> Names:
 # --- the rows -------------------------------------------------------------------------
 
 
-def _list_projects(client: langsmith.Client) -> object:
-    return [project.name for project in client.list_projects()]
-
-
-def _create_project(client: langsmith.Client) -> object:
-    return client.create_project("new").name
-
-
 _CALLS: Mapping[str, Callable[[langsmith.Client], object]] = {
-    "list_projects()": _list_projects,
-    'create_project("new")': _create_project,
+    "list_projects()": lambda client: [project.name for project in client.list_projects()],
+    'create_project("new")': lambda client: client.create_project("new").name,
 }
 
 
@@ -115,15 +108,16 @@ _CALLS: Mapping[str, Callable[[langsmith.Client], object]] = {
 class Row:
     """One refusal: what exists, what is set, and the call.
 
-    ``environ`` is set when the client is made, and ``dotenv`` is written after that.
-    Both are templates: ``{key}`` and the like come from the world. With
+    ``key`` and ``workspace`` are set when the client is made, and ``dotenv`` is written
+    after that. They are templates: ``{key}`` and the like come from the world. With
     ``works_at_first`` the call is let in once, and then refused once.
     """
 
     code: Code
     title: str
     world: World = _one_workspace
-    environ: Names = field(default_factory=lambda: {"LANGSMITH_API_KEY": "{key}"})
+    key: str = "{key}"
+    workspace: str = ""
     dotenv: str = ""
     works_at_first: bool = False
     self_hosted: bool = False
@@ -136,29 +130,25 @@ ROWS: tuple[Row, ...] = (
         "an organization-wide key, and one workspace",
         _organization_key,
     ),
-    Row(
-        "workspace-required",
-        "the same key, and two workspaces",
-        _organization_key_of_two,
-    ),
+    Row("workspace-required", "the same key, and two workspaces", _organization_key_of_two),
     Row(
         "stale-setting",
         "a notebook; the key in .env was changed",
-        environ={"LANGSMITH_API_KEY": "{old}"},
+        key="{old}",
         dotenv="LANGSMITH_API_KEY={key}\n",
     ),
     Row(
         "workspace-mismatch",
         "the organization's id as workspace",
-        environ={"LANGSMITH_API_KEY": "{key}", "LANGSMITH_WORKSPACE_ID": "{organization}"},
+        workspace="{organization}",
     ),
-    Row("key-missing", "no key is set anywhere", environ={}),
+    Row("key-missing", "no key is set anywhere", key=""),
     Row(
         "key-malformed",
         "the name and quotes are in the variable",
-        environ={"LANGSMITH_API_KEY": 'LANGSMITH_API_KEY="{key}"'},
+        key='LANGSMITH_API_KEY="{key}"',
     ),
-    Row("key-rejected", "a key that was revoked", environ={"LANGSMITH_API_KEY": "{old}"}),
+    Row("key-rejected", "a key that was revoked", key="{old}"),
     Row(
         "permission-missing",
         "the role may only read",
@@ -169,17 +159,13 @@ ROWS: tuple[Row, ...] = (
         "service-key-scope",
         "a service key of another workspace",
         _key_of_another_workspace,
-        environ={"LANGSMITH_API_KEY": "{key}", "LANGSMITH_WORKSPACE_ID": "{other}"},
+        workspace="{other}",
     ),
     Row("feature-unavailable", "the plan lacks projects", _small_plan),
     Row("blocked-by-proxy", "a proxy refuses for a moment", _nervous_proxy),
     Row("wrong-endpoint", "the endpoint lacks /api/v1", self_hosted=True),
     Row("key-legacy", "a key that begins with ls__", _legacy),
-    Row(
-        "transient-refusal",
-        "LangSmith refuses once what it allowed",
-        works_at_first=True,
-    ),
+    Row("transient-refusal", "LangSmith refuses once what it allowed", works_at_first=True),
 )
 
 
@@ -215,7 +201,9 @@ def _refused(
         names = row.world(server)
         _forget_settings()
         os.environ["LANGSMITH_ENDPOINT"] = server.url
-        os.environ.update({n: v.format_map(names) for n, v in row.environ.items()})
+        for name, value in (("API_KEY", row.key), ("WORKSPACE_ID", row.workspace)):
+            if value:
+                os.environ[f"LANGSMITH_{name}"] = value.format_map(names)
         dotenv.write_text("", encoding="utf-8")
         client = make(auto_batch_tracing=False, **arguments)
         dotenv.write_text(row.dotenv.format_map(names), encoding="utf-8")
@@ -231,12 +219,13 @@ def _refused(
 def _show(name: str, row: Row, client: langsmith.Client) -> bool:
     """Make the call, show what comes of it, and tell whether it was answered."""
     print(f"{_INDENT}{name}().{row.call}")
-    with _LogLines() as logged:
+    with _logged() as records:
         try:
             answer = _CALLS[row.call](client)
         except (LangSmithError, requests.RequestException) as error:
             _print_wrapped(f"{type(error).__name__}: {error}")
             return False
+    logged = [f"{record.levelname} {record.getMessage()}" for record in records]
     _print_wrapped("\n".join([*logged, repr(answer)]))
     return True
 
@@ -285,25 +274,18 @@ def _forget_settings() -> None:
     clear_caches()
 
 
-class _LogLines(logging.Handler):
-    """What safe_langsmith logs while this is entered, in place of its usual handlers."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-        self._logger = logging.getLogger("safe_langsmith")
-        self._before = self._logger.propagate, self._logger.level
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.levelname} {record.getMessage()}")
-
-    def __enter__(self) -> list[str]:
-        self._logger.propagate = False
-        self._logger.setLevel(logging.WARNING)
-        self._logger.addHandler(self)
-        return self.lines
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.removeHandler(self)
-        self._logger.propagate, level = self._before
-        self._logger.setLevel(level)
+@contextmanager
+def _logged() -> Iterator[list[logging.LogRecord]]:
+    """What safe_langsmith logs meanwhile, in place of its usual handlers."""
+    logger = logging.getLogger("safe_langsmith")
+    propagate, level = logger.propagate, logger.level
+    handler = BufferingHandler(capacity=1000)
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield handler.buffer
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+        logger.setLevel(level)

@@ -31,10 +31,9 @@ class Explanation:
             ("What is repaired", self.repair),
             ("What is sent, and where", self.sent),
         ]
-        blocks: list[str] = [self.code]
-        blocks += [f"{head}\n{_wrap(text)}" for head, text in parts]
+        blocks = [f"{head}\n{_wrap(text)}" for head, text in parts]
         fix = "\n".join(_wrap(step, "  - ", "    ") for step in self.fix)
-        return "\n\n".join([*blocks, f"How to fix it\n{fix}"])
+        return "\n\n".join([self.code, *blocks, f"How to fix it\n{fix}"])
 
 
 def _wrap(text: str, first: str = "  ", rest: str = "  ") -> str:

@@ -22,24 +22,10 @@ from safe_langsmith._knowledge.hosts import is_official, region_of_web, shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.construction import NAMES, NAMESPACES
-from safe_langsmith._settings.dotenv_file import (
-    LARGEST_FILE,
-    File,
-    ours,
-    read_bytes,
-    read_file,
-    short,
-    switched_off,
-)
+from safe_langsmith._settings.dotenv_file import File, short
 from safe_langsmith._settings.environment import settings_in
-from safe_langsmith._settings.python_dotenv import (
-    Binding,
-    Reader,
-    find_dotenv,
-    parse_stream,
-    parse_value,
-)
 
 # A right endpoint may bring to light that a workspace is needed.
 _MOST_CHANGES = 3
@@ -104,15 +90,16 @@ def _change(
 
 
 def _nearest() -> Path | None:
-    try:
-        found = find_dotenv(usecwd=True)
-    except OSError:  # the working directory is gone
-        return None
-    return Path(found) if found else None
+    with suppress(OSError):  # the working directory is gone
+        if found := python_dotenv.find_dotenv(usecwd=True):
+            return Path(found)
+    return None
 
 
 def _look(policy: Policy, path: Path | None, say: Callable[[str], None]) -> Diagnosis:
-    file, _ = read_file(path) if path and not switched_off() else (File(), ())
+    file = File()
+    if path and not dotenv_file.switched_off():
+        file, _ = dotenv_file.read_file(path)
     with _loaded(file, say):
         # This file is what such a program uses, wherever python-dotenv is imported.
         diagnosis = diagnose(policy=replace(policy, dotenv=path or False))
@@ -128,21 +115,18 @@ def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
     what it refers to (``${NAME}``) is not looked up.
     """
     names = [f"{space}_{name}" for name in NAMES for space in NAMESPACES]
-    in_file = {
-        n: v for n in names if (v := file.values.get(n)) is not None and "\0" not in v
-    }
-    of_file = in_file.keys() - os.environ.keys()
-    settings = settings_in({**in_file, **os.environ}, "environment")
+    absent = {n: file.values.get(n) for n in names if n not in os.environ}
+    new = {n: v for n, v in absent.items() if v is not None and "\0" not in v}
+    settings = settings_in({**os.environ, **new}, "environment")
     source, address = settings.endpoint.source, settings.endpoint.value or ""
     web = address.startswith("https://") and region_of_web(address) is not None
     official = is_official(address) or web
-    if source.name in of_file and settings.key.source.name not in of_file and not official:
+    if source.name in new and settings.key.source.name not in new and not official:
         say(
             f"{source.name} in {file.known_as} names {shown(address)}, but the key is not "
             "from that file: it is not sent there.\n"
         )
-        in_file = {n: v for n, v in in_file.items() if not n.endswith("_ENDPOINT")}
-    new = {n: v for n, v in in_file.items() if n not in os.environ}
+        new = {n: v for n, v in new.items() if not n.endswith("_ENDPOINT")}
     os.environ.update(new)
     clear_caches()
     try:
@@ -161,12 +145,12 @@ def _writable(path: Path | None, *, named: bool, fixes: tuple[Fix, ...]) -> Path
             f": there is no .env, from this folder upwards. Set {lines} where your other "
             "settings are"
         )
-    if switched_off():
+    if dotenv_file.switched_off():
         raise UnwrittenError(f": {short(path)} is not loaded: unset PYTHON_DOTENV_DISABLED")
-    file, notes = read_file(path)
+    file, notes = dotenv_file.read_file(path)
     if not file.known_as:
         raise UnwrittenError(f": {notes[0].text}")
-    if not named and not ours(file.values):
+    if not named and not dotenv_file.ours(file.values):
         raise UnwrittenError(
             f": {file.known_as} has no setting of LangSmith. Set {lines} where your other "
             f"settings are, or run this with --env-file {file.known_as}"
@@ -182,7 +166,7 @@ def _writable(path: Path | None, *, named: bool, fixes: tuple[Fix, ...]) -> Path
 
 def _shown(path: Path, fixes: tuple[Fix, ...]) -> str:
     """The change, with no line of the file: there may be a key in any."""
-    file, _ = read_file(path)
+    file, _ = dotenv_file.read_file(path)
     keys = [v for n, v in file.values.items() if v and "KEY" in n]
     text = [f"\nChange in {short(path)}:"]
     for fix in fixes:
@@ -211,7 +195,7 @@ def changed(content: bytes, fixes: tuple[Fix, ...]) -> bytes:
 
 
 def _with(text: str, fix: Fix) -> str:
-    bindings = list(parse_stream(io.StringIO(text, newline="")))
+    bindings = list(python_dotenv.parse_stream(io.StringIO(text, newline="")))
     parts = [binding.original.string for binding in bindings]
     mark = text[: len(text) - sum(map(len, parts))]  # the parser drops a byte order mark
     named = [n for n, b in enumerate(bindings) if b.key == fix.variable]
@@ -225,7 +209,7 @@ def _with(text: str, fix: Fix) -> str:
     return f"{text}{fix}{newline}"
 
 
-def _rewritten(binding: Binding, fix: Fix) -> str:
+def _rewritten(binding: python_dotenv.Binding, fix: Fix) -> str:
     """The line, or lines, of one variable with another value."""
     text = binding.original.string
     if binding.value is None:  # the name alone
@@ -237,8 +221,8 @@ def _rewritten(binding: Binding, fix: Fix) -> str:
     blanks = _BLANKS.match(rest).group()  # type: ignore[union-attr]  # it matches anything
     old = rest[len(blanks) :]
     if old[:1] in ("'", '"'):
-        reader = Reader(io.StringIO(old, newline=""))
-        parse_value(reader)
+        reader = python_dotenv.Reader(io.StringIO(old, newline=""))
+        python_dotenv.parse_value(reader)
         quote, end = old[0], reader.position.chars
         return f"{head}={blanks}{quote}{fix.value}{quote}{old[end:]}"
     if not binding.value or (blanks and old.startswith("#")):  # a comment may follow
@@ -250,7 +234,7 @@ def _rewritten(binding: Binding, fix: Fix) -> str:
 
 
 def _content(path: Path) -> bytes:
-    content, why = read_bytes(path, LARGEST_FILE)
+    content, why = dotenv_file.read_bytes(path, dotenv_file.LARGEST_FILE)
     if why:
         raise UnwrittenError(f": {short(path)} could not be read: {why}")
     return content

@@ -1,14 +1,16 @@
-"""The terminal: how wide it is, what it can show, and what is shown while one waits."""
+"""The terminal: how wide it is, what it shows and takes, and what is shown meanwhile."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 import time
 import unicodedata
-from types import TracebackType
 from typing import NamedTuple, TextIO
+
+from safe_langsmith._settings.machine import Machine
 
 _NARROWEST, _NO_TERMINAL = 40, 80
 _BEAT_S = 0.1
@@ -59,6 +61,16 @@ def _shows_colours() -> bool:
     return sys.platform != "win32" or "WT_SESSION" in os.environ
 
 
+def assignment(name: str, value: str, machine: Machine) -> str:
+    """The line that sets a variable in the shell, or the notebook, that is at work."""
+    if machine.notebook:
+        return f"%env {name}={value}"
+    if machine.system.startswith("Windows"):
+        quoted = value.replace("'", "''")
+        return f"$env:{name} = '{quoted}'"
+    return f"export {name}={shlex.quote(value)}"
+
+
 def columns(text: str) -> int:
     """How many columns a text takes: a Chinese letter two, an accent of its own none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
@@ -99,18 +111,12 @@ class Progress:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         if self._longest:
-            self._stream.write(f"\r{' ' * self._longest}\r")
-            self._stream.flush()
+            print(f"\r{' ' * self._longest}\r", end="", file=self._stream, flush=True)
 
     def _run(self) -> None:
         look, began = Look.of(self._stream), time.monotonic()
@@ -118,7 +124,6 @@ class Progress:
             text = f"{self._text} ({time.monotonic() - began:.0f} s)"
             line = look.shown(text)[: look.width - 1]
             self._longest = max(self._longest, columns(line))
-            self._stream.write(f"\r{line}")
-            self._stream.flush()
+            print(f"\r{line}", end="", file=self._stream, flush=True)
             if self._over.wait(_BEAT_S):
                 return

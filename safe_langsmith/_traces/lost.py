@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn
 
 from langsmith.utils import LangSmithError, LangSmithExceptionGroup
@@ -98,24 +98,23 @@ def addressed(owner: Owner, headers: Mapping[str, str], url: str) -> dict[str, s
 _here = threading.local()
 
 
-@contextmanager
-def as_refused() -> Iterator[None]:
+def as_refused() -> AbstractContextManager[None]:
     """Within, the SDK saves a batch whose refusal was said already."""
-    _here.refused = True
-    try:
-        yield
-    finally:
-        _here.refused = False
+    return _marked("refused")
+
+
+def replaying() -> AbstractContextManager[None]:
+    """Within, rejected batches of this thread are neither logged nor saved."""
+    return _marked("replaying")
 
 
 @contextmanager
-def replaying() -> Iterator[None]:
-    """Within, rejected batches of this thread are neither logged nor saved."""
-    _here.replaying = True
+def _marked(name: str) -> Iterator[None]:
+    setattr(_here, name, True)
     try:
         yield
     finally:
-        _here.replaying = False
+        setattr(_here, name, False)
 
 
 def _quiet_the_sdk() -> None:

@@ -6,14 +6,13 @@ stopped at this file, or the answer was lost: LangSmith is asked whether it took
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,8 @@ from typing import Any
 import langsmith
 import requests
 import urllib3
-from langsmith.utils import (
-    LangSmithConflictError,
-    LangSmithConnectionError,
-    LangSmithError,
-    LangSmithNotFoundError,
-)
+from langsmith import utils as sdk
 from requests.adapters import BaseAdapter, HTTPAdapter
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_result,
-    stop_after_attempt,
-    wait_fixed,
-)
 
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
@@ -43,7 +29,6 @@ from safe_langsmith._sdk.clients import destinations_of
 from safe_langsmith._sdk.modules import retries_by_itself
 from safe_langsmith._traces.lost import replaying
 from safe_langsmith._traces.saved import Batch, UnsentError, read
-from safe_langsmith._transport.budget import last_answer
 from safe_langsmith._transport.messages import reply_of
 from safe_langsmith.errors import AccessDeniedError
 
@@ -87,27 +72,18 @@ def replay(
     with _alone(folder), _sent_once(client.session), replaying():
         # Their names begin with the time, so the oldest comes first.
         files = sorted(f for f in folder.iterdir() if _NAME.fullmatch(f.name))
-        return _send_files(client, files, on_progress)
-
-
-def _send_files(
-    client: langsmith.Client,
-    files: list[Path],
-    on_progress: Callable[[int, int], object] | None,
-) -> Replay:
-    sent = 0
-    left: dict[str, str] = {}
-    hopeless: set[str] = set()
-    error = None
-    for number, file in enumerate(files, 1):
-        try:
-            _send_file(client, file, hopeless)
-            sent += 1
-        except UnsentError as unsent:
-            left[_name_now(file)] = str(unsent)
-            error = error or unsent.error
-        if on_progress is not None:
-            on_progress(number, len(files))
+        sent, error = 0, None
+        left: dict[str, str] = {}
+        hopeless: set[str] = set()
+        for number, file in enumerate(files, 1):
+            try:
+                _send_file(client, file, hopeless)
+                sent += 1
+            except UnsentError as unsent:
+                left[_name_now(file)] = str(unsent)
+                error = error or unsent.error
+            if on_progress is not None:
+                on_progress(number, len(files))
     return Replay(sent, left, error)
 
 
@@ -124,7 +100,8 @@ def _send_file(client: langsmith.Client, file: Path, hopeless: set[str]) -> None
         raise UnsentError("not tried, since the one before could not be sent")
     if file == waiting or not _was_taken(client, batch, file):
         with _moving():
-            _touch(file)  # from now on it may be there
+            # From now on it may be there. A link is marked itself, not where it leads to.
+            os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
             file.rename(under_way)
         try:
             _send(client, batch)
@@ -137,11 +114,6 @@ def _send_file(client: langsmith.Client, file: Path, hopeless: set[str]) -> None
             raise
     with _moving():
         under_way.unlink()
-
-
-def _touch(file: Path) -> None:
-    """Take down the time; of the file itself, not of one that a link leads to."""
-    os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
 
 @contextmanager
@@ -165,9 +137,9 @@ def _send(client: langsmith.Client, batch: Batch) -> None:
     """Send a batch."""
     try:
         _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
-    except LangSmithConflictError:
+    except sdk.LangSmithConflictError:
         return  # it has these runs already
-    except LangSmithNotFoundError as error:  # no batches are taken at this address
+    except sdk.LangSmithNotFoundError as error:  # no batches are taken at this address
         raise _reason(error) from None
 
 
@@ -176,24 +148,18 @@ def _was_taken(client: langsmith.Client, batch: Batch, file: Path) -> bool:
 
     It takes all of one or nothing, so the first record stands for the whole.
     """
-
-    def is_over(state: RetryCallState) -> bool:
-        late = time.time() - file.stat().st_mtime > _SHOWN_WITHIN_S
-        # The clock may have been put back since.
-        return late or state.attempt_number >= _ASKED_AT_MOST
-
-    ask = Retrying(
-        retry=retry_if_result(lambda found: not found),
-        wait=wait_fixed(_ASKED_EVERY_S),
-        stop=is_over,
-        retry_error_callback=last_answer,
-    )
+    times_left = _ASKED_AT_MOST  # the clock may have been put back since
     try:
-        return bool(ask(_is_there, client, batch))
+        while not _is_there(client, batch):
+            times_left -= 1
+            if not times_left or time.time() - file.stat().st_mtime > _SHOWN_WITHIN_S:
+                return False
+            time.sleep(_ASKED_EVERY_S)
     except UnsentError as unsent:
         why = f"it may have been sent, and LangSmith cannot be asked for it: {unsent}"
         hint = "; to send it again, let its name end in .json"
         raise UnsentError(why + hint, error=unsent.error) from None
+    return True
 
 
 def _is_there(client: langsmith.Client, batch: Batch) -> bool:
@@ -202,7 +168,7 @@ def _is_there(client: langsmith.Client, batch: Batch) -> bool:
     path = f"{'feedback' if kind == 'feedback' else 'runs'}/{record_id}"
     try:
         found = _request(client, "GET", batch, path, {}).json()
-    except LangSmithNotFoundError:
+    except sdk.LangSmithNotFoundError:
         return False
     except ValueError:
         raise UnsentError("its answer is not JSON") from None
@@ -221,25 +187,24 @@ def _request(
     """Make a request where a batch belongs; what fails in passing is tried again."""
     url, credential = _place(client, batch.destination)
 
-    def once() -> requests.Response:
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             return client.request_with_retries(
                 method,
                 f"{url}/{path}",
                 request_kwargs={**request, "headers": {**credential, **headers}},
             )
-        except (LangSmithConflictError, LangSmithNotFoundError):
+        except (sdk.LangSmithConflictError, sdk.LangSmithNotFoundError):
             raise
-        except (LangSmithError, requests.RequestException) as error:
-            raise _reason(error) from None
-
-    again = Retrying(
-        retry=retry_if_exception(lambda e: getattr(e, "again_in", None) is not None),
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=_pause,
-        reraise=True,
-    )
-    return again(once)
+        except (sdk.LangSmithError, requests.RequestException) as error:
+            unsent = _reason(error)
+        if unsent.again_in is None:
+            break
+        if attempt < _ATTEMPTS:
+            # A little longer each time, or as long as LangSmith asks for.
+            pause = max(unsent.again_in, 0.25 * 2**attempt)
+            time.sleep(min(_LONGEST_PAUSE_S, pause))
+    raise unsent
 
 
 def _place(client: langsmith.Client, destination: str) -> tuple[str, dict[str, str]]:
@@ -263,7 +228,7 @@ def _reason(error: Exception) -> UnsentError:
         return _unusual(response)
     if _never_arrived(cause):
         return UnsentError("LangSmith was not reached", for_all=True, again_in=0)
-    if isinstance(error, (LangSmithConnectionError, requests.RequestException)):
+    if isinstance(error, (sdk.LangSmithConnectionError, requests.RequestException)):
         why = "no answer came; the next time LangSmith is asked whether it took it"
         return UnsentError(why, for_all=True, in_doubt=True)
     return UnsentError(_short(str(error)), for_all=True)
@@ -292,13 +257,6 @@ def _never_arrived(cause: BaseException | None) -> bool:
     reason = getattr(cause.args[0] if cause and cause.args else None, "reason", None)
     never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return isinstance(reason, never)
-
-
-def _pause(state: RetryCallState) -> float:
-    """A little longer each time, or as long as LangSmith asks for."""
-    unsent = state.outcome.exception() if state.outcome else None
-    named = getattr(unsent, "again_in", 0.0)
-    return float(min(_LONGEST_PAUSE_S, max(named, 0.25 * 2**state.attempt_number)))
 
 
 # --- once, and one at a time --------------------------------------------------------------
@@ -332,7 +290,7 @@ def _sent_once(session: requests.Session) -> Iterator[None]:
     server may have taken it.
     """
     before = session.adapters
-    with contextlib.closing(HTTPAdapter(max_retries=0)) as once:
+    with closing(HTTPAdapter(max_retries=0)) as once:
         session.adapters = OrderedDict(
             (prefix, _Once(a, once) if retries_by_itself(a) else a)
             for prefix, a in before.items()

@@ -23,6 +23,8 @@ _LARGEST = 500_000_000
 _BEGINNING = 100_000
 _FORM = re.compile(r"multipart/form-data; boundary=([!-~]{1,100})")
 _FIRST_PART = re.compile(rb'[^\n]*\bname="(post|patch|feedback)\.([0-9a-fA-F-]{36})"')
+# What may come of JSON that is anything.
+_OF_ANY_JSON = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _NO_BATCH = "it is no batch that the SDK has saved"
 
 
@@ -80,7 +82,7 @@ def read(file: Path) -> Batch:
         body = base64.b64decode(content["body_base64"], validate=True)
     except OSError as error:
         raise UnsentError(f"it cannot be read: {error.strerror}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except _OF_ANY_JSON:
         raise UnsentError(_NO_BATCH) from None
     # A file may come from anywhere, so no other header of it is sent.
     kept = {n: headers[n] for n in ("Content-Type", "Content-Encoding") if n in headers}
@@ -97,8 +99,7 @@ def read(file: Path) -> Batch:
 
 
 def _first_in_json(body: bytes) -> Record | None:
-    errors = (ValueError, RecursionError, LookupError, TypeError, AttributeError)
-    with contextlib.suppress(*errors):
+    with contextlib.suppress(*_OF_ANY_JSON):
         content: Any = json.loads(body)
         kind = "post" if content.get("post") else "patch"
         return Record(kind, str(content[kind][0]["id"]))

@@ -1,0 +1,270 @@
+"""The sections of the doctor's report: one for each question that a maintainer asks.
+
+Plain data, made of a diagnosis, the settings and the machine; nothing is sent here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from safe_langsmith import __version__
+from safe_langsmith._diagnosis import Diagnosis, WorkspaceInfo
+from safe_langsmith._knowledge.keys import KIND_NAMES, oddity, scrub
+from safe_langsmith._knowledge.operations import permission_for
+from safe_langsmith._settings.conflicts import remembered
+from safe_langsmith._settings.machine import Machine
+from safe_langsmith._settings.sources import Setup
+
+Mark = Literal["good", "warning", "bad", "unknown", "info"]
+
+SHOWN_WORKSPACES = 10
+# What people come for, and the request that each of them makes.
+_JOBS = (
+    ("list projects", "GET", "/sessions"),
+    ("read runs", "POST", "/runs/query"),
+    ("trace", "POST", "/runs/batch"),
+    ("create a project, as evaluate does", "POST", "/sessions"),
+    ("read datasets", "GET", "/datasets"),
+    ("create datasets", "POST", "/datasets"),
+    ("give feedback", "POST", "/feedback"),
+    ("pull prompts", "GET", "/commits/-/name/latest"),
+    ("push new prompts", "POST", "/repos"),
+)
+TO_TRACE = str(permission_for("POST", "/runs/batch"))
+# The codes of errors and the subjects of findings that belong to each section.
+_BELONGS = {
+    "settings": "stale-setting settings",
+    "key": "key-missing key-malformed key-legacy key-rejected key",
+    "endpoint": "wrong-region wrong-endpoint blocked-by-proxy transient-refusal unknown "
+    "endpoint region proxy server",
+    "workspaces": "workspace-required workspace-mismatch workspace",
+    "permissions": "service-key-scope permission-missing feature-unavailable "
+    "access-denied permission",
+}
+_PLACE = {word: section for section, words in _BELONGS.items() for word in words.split()}
+
+
+class Line(NamedTuple):
+    """One line: whether it is good, its name, and what was seen."""
+
+    state: Mark
+    name: str
+    text: str
+
+
+class Section(NamedTuple):
+    """The answer to one question."""
+
+    name: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a report is made of."""
+
+    diagnosis: Diagnosis
+    setup: Setup
+    machine: Machine
+    destinations: tuple[str, ...] | Exception = ()
+    rate: float | None = None
+    saves_traces: bool = False
+    offline: bool = False
+
+    @property
+    def not_known(self) -> str:
+        """Why something is not known."""
+        return "not asked: offline" if self.offline else "LangSmith does not say"
+
+    def line(self, state: Mark, name: str, value: str | None) -> Line:
+        """A line that says so if there is no value."""
+        return Line(state, name, value) if value else Line("unknown", name, self.not_known)
+
+    def may(self, permission: str) -> bool | None:
+        """Whether the key's role has a permission; None where that is not known."""
+        who = self.diagnosis.identity
+        return who.may(permission) if who else None
+
+    @property
+    def loses_traces(self) -> bool:
+        """Whether traces are wanted, for the client's own endpoint, and refused."""
+        wanted = self.setup.tracing.value not in ("off", "local") and self.rate != 0
+        elsewhere = self.destinations not in ((), (self.diagnosis.endpoint,))
+        return wanted and not elsewhere and self.may(TO_TRACE) is False
+
+
+def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
+    """The lines of a section, without secrets."""
+    try:
+        lines = [*_of_the_verdict(name, facts), *SECTIONS[name](facts)]
+        lines = lines or [Line("unknown", "not known", facts.not_known)]
+    except Exception as error:  # one section that breaks must not cost the others
+        lines = [Line("unknown", "not known", f"this check broke: {type(error).__name__}")]
+    return tuple(x._replace(text=scrub(x.text, facts.setup.secrets)) for x in lines)
+
+
+def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
+    """The cause and the findings that belong to a section."""
+    diagnosis, lines = facts.diagnosis, []
+    if _PLACE.get(diagnosis.code) == name:
+        unknown = diagnosis.code == "unknown"
+        state: tuple[Mark, str] = ("unknown", "answers") if unknown else ("bad", "cause")
+        lines.append(Line(*state, diagnosis.summary))
+    switch = facts.setup.tracing.source.name
+    for finding in diagnosis.findings:
+        of_switch = switch and finding.text.startswith(f"{switch} is ")
+        if name == ("tracing" if of_switch else _PLACE[finding.subject]):
+            # What is odd about settings is seen, though not shown to be the cause.
+            odd = finding.subject == "settings" and finding.state == "unknown"
+            lines.append(Line("warning" if odd else finding.state, "found", finding.text))
+    return lines
+
+
+# --- the sections ---------------------------------------------------------------------
+
+
+def _environment(facts: Facts) -> list[Line]:
+    machine = facts.machine
+    return [
+        Line("info", "Python", machine.python),
+        Line("info", "langsmith", machine.langsmith),
+        Line("info", "safe-langsmith", __version__),
+        Line("info", "platform", machine.system),
+        Line("info", "notebook", machine.notebook or "no"),
+    ]
+
+
+def _settings(facts: Facts) -> list[Line]:
+    lines = []
+    for setting in facts.diagnosis.settings:
+        lines.append(Line("info", setting.name, str(setting)))
+        others = setting.passed_over
+        lines += [Line("info", "", f"not used: {text}") for text in others]
+    return lines
+
+
+def _key(facts: Facts) -> list[Line]:
+    diagnosis, held = facts.diagnosis, facts.setup.held.key.value
+    if diagnosis.key_kind == "missing":
+        return [Line("warning", "kind", "there is no key")]
+    if not held:
+        return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
+    odd = oddity(held)
+    return [
+        Line("info", "kind", f"{KIND_NAMES[diagnosis.key_kind]} {diagnosis.key}"),
+        Line("warning" if odd else "good", "shape", odd or "that of a LangSmith key"),
+    ]
+
+
+def _endpoint(facts: Facts) -> list[Line]:
+    diagnosis = facts.diagnosis
+    region = diagnosis.region or "none of LangSmith's own, such as a self-hosted one"
+    lines = [
+        Line("info", "address", f"{diagnosis.endpoint} ({diagnosis.endpoint_source})"),
+        Line("info", "region", region),
+    ]
+    if diagnosis.code == "ok" or diagnosis.identity:
+        lines.append(Line("good", "answers", "LangSmith answers there"))
+    return lines
+
+
+def _identity(facts: Facts) -> list[Line]:
+    who = facts.diagnosis.identity
+    if who is None:
+        return [Line("unknown", "who", facts.not_known)]
+    sender = f"user {who.user_id}" if who.user_id else f"a {KIND_NAMES[who.kind]}"
+    return [
+        Line("good", "who", sender),
+        facts.line("info", "organization", who.organization_id),
+        facts.line("info", "role", who.role),
+    ]
+
+
+def _workspaces(facts: Facts) -> list[Line]:
+    diagnosis = facts.diagnosis
+    who, sent, usable = diagnosis.identity, diagnosis.workspace_id, diagnosis.workspaces
+    in_force = None
+    if who and who.workspace_id:
+        in_force = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
+    text = f"{sent} ({diagnosis.workspace_source})" if sent else "none is configured"
+    shown_ones, more = usable[:SHOWN_WORKSPACES], len(usable) - SHOWN_WORKSPACES
+    lines = [
+        Line("info", "sent", text),
+        facts.line("good", "in force", in_force),
+        facts.line("good", "usable", str(len(usable) or "")),
+        *(Line("info", "", str(workspace)) for workspace in shown_ones),
+    ]
+    if more > 0:
+        lines.append(Line("info", "", f"and {more} more: safe-langsmith doctor --json"))
+    return lines
+
+
+def _permissions(facts: Facts) -> list[Line]:
+    outcome = {True: "", False: ": not allowed", None: f": {facts.not_known}"}
+    lines = []
+    for name, method, path in _JOBS:
+        permission = str(permission_for(method, path))
+        may = facts.may(permission)
+        # The refused one is the verdict; others only may fail.
+        refused = permission == facts.diagnosis.required_permission
+        state = _state(may, refused=refused)
+        lines.append(Line(state, permission, f"{name}{outcome[may]}"))
+    return lines
+
+
+def _state(may: bool | None, *, refused: bool) -> Mark:
+    if may is None:
+        return "unknown"
+    no: Mark = "bad" if refused else "warning"
+    return "good" if may else no
+
+
+def _tracing(facts: Facts) -> list[Line]:
+    switch, project = facts.setup.tracing, facts.setup.project
+    lines = [
+        Line("info", "switch", f"{switch.value} ({switch.source})"),
+        Line("info", "project", f"{project.value} ({project.source})"),
+    ]
+    if facts.rate is not None:
+        state: Mark = "info" if facts.rate else "warning"
+        lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
+    if isinstance(facts.destinations, Exception):
+        why = " ".join(str(facts.destinations).split())
+        lines.append(Line("warning", "destinations", f"LANGSMITH_RUNS_ENDPOINTS: {why}"))
+    else:
+        places = facts.destinations or (facts.diagnosis.endpoint,)
+        lines += [Line("info", "destination", place) for place in places]
+    outcome = {
+        True: "would be accepted",
+        False: f"would be refused: the role lacks {TO_TRACE}",
+        None: f"needs {TO_TRACE}: {facts.not_known}",
+    }
+    may = facts.may(TO_TRACE)
+    lines.append(Line(_state(may, refused=facts.loses_traces), "a batch", outcome[may]))
+    text = "lost: LANGSMITH_FAILED_TRACES_DIR is not set"
+    if facts.saves_traces:
+        text = "saved in LANGSMITH_FAILED_TRACES_DIR"
+    return [*lines, Line("info", "if refused", text)]
+
+
+def _caches(facts: Facts) -> list[Line]:
+    texts, project = [*remembered(facts.setup)], facts.setup.project
+    if project.source.kind == "cache":
+        texts.append(f"the SDK has settled on project {project.value!r}")
+    lines = [Line("warning", "differs", text) for text in texts]
+    return lines or [Line("good", "agree", "what the SDK remembers is what is set")]
+
+
+SECTIONS: dict[str, Callable[[Facts], list[Line]]] = {
+    "environment": _environment,
+    "settings": _settings,
+    "key": _key,
+    "endpoint": _endpoint,
+    "identity": _identity,
+    "workspaces": _workspaces,
+    "permissions": _permissions,
+    "tracing": _tracing,
+    "caches": _caches,
+}
