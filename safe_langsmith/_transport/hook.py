@@ -77,10 +77,9 @@ class Hook:
         owner: Any = self.owner()
         if request.headers.get("User-Agent") != headers_of(owner).get("User-Agent"):
             return False
-        hooks = [h for h in owner.session.hooks["response"] if isinstance(h, Hook)]
-        owners = [other for h in hooks if (other := h.owner()) is not None]
+        owners = [o for h in _hooks_on(owner.session) if (o := h.owner()) is not None]
         key = request.headers.get("x-api-key")
-        return next((o for o in owners if key_of(o) == key), owners[0]) is owner
+        return next((o for o in owners if key_of(o) == key), owner) is owner
 
 
 def attach(owner: Any) -> None:
@@ -96,6 +95,12 @@ def attach(owner: Any) -> None:
     weakref.finalize(owner, _detach, owner.session, hook).atexit = False
 
 
+def _hooks_on(session: requests.Session) -> list[Hook]:
+    """Ours, of all clients that share a session. Somebody may have put others there."""
+    present: Any = session.hooks["response"]
+    return [h for h in present if isinstance(h, Hook)] if isinstance(present, list) else []
+
+
 def _detach(session: requests.Session, hook: Hook) -> None:
-    if hook in session.hooks["response"]:
+    if hook in _hooks_on(session):
         session.hooks["response"].remove(hook)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _MOST_LOST = 1000
 
 
+# The arguments that say where a setting came from.
+_TOLD_BY = {"api_key", "api_url", "api_urls", "workspace_id"}
+
+
 @dataclass(eq=False)
 class State:
     """What is kept for one client.
@@ -101,7 +105,7 @@ def sender(owner: Owner) -> tuple[object, ...]:
     return (
         replace(policy, dotenv=str(policy.dotenv), on_diagnosis=None),
         id(policy.on_diagnosis),
-        state.born,
+        replace(state.born, arguments=state.born.arguments & _TOLD_BY),
         state.repaired,
         tuple(sorted(given_headers(owner).items())),
         id(state.session),

@@ -90,7 +90,7 @@ async def aended(step: Any) -> Any:
 
 
 async def _names(client: Any) -> list[str]:
-    return sorted([p.name async for p in client.list_projects()])
+    return sorted([d.name async for d in client.list_datasets()])
 
 
 async def _runs(client: Any, project: str) -> int:
