@@ -43,6 +43,7 @@ SPEAK_HTTP = {
     "_transport",
     "_client",
     "_async_client",
+    "_translate",
     "_traces",
     "_command.demo",
 }
