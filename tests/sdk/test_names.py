@@ -18,6 +18,7 @@ import pytest
 from safe_langsmith._sdk.names import NAMES, Name
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = pytest.mark.slow
 PROGRAM = Path(__file__).with_name("short_program.py")
 SDK = Path(langsmith.__file__).parent
 EXPECTED = [name for name in NAMES if name.is_expected]
