@@ -707,6 +707,7 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
         return len((await client._arequest_with_retries("GET", "/sessions")).json())
 
     assert run(client, call) == 3
+    FLIGHTS.forget()
     sync = sync_client_for(server, api_key=org_key, policy=Policy(budget_s=0.5))
     place = FLIGHTS.join((access_of(sync), sender(sync)), lambda: None)
     assert not isinstance(place, (Access, Repaired))

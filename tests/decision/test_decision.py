@@ -667,11 +667,13 @@ def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None
 
 @every_trial
 def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
+    """Nor does a request without a key go anywhere else, before it has got one."""
     sent = trial.refusal.access
-    if trial.refusal.tied_by or not sent.key:
-        home = origin_on_the_wire(sent.endpoint)
-        for step in trial.story.resends:
-            assert origin_on_the_wire(step.access.endpoint) == home
+    home = origin_on_the_wire(sent.endpoint)
+    for step in trial.story.resends:
+        if origin_on_the_wire(step.access.endpoint) != home:
+            assert step.access.key
+            assert not (trial.refusal.tied_by or sent.session or sent.foreign)
 
 
 def texts(value: Any) -> Iterator[str]:
