@@ -593,7 +593,8 @@ def origin_on_the_wire(url: str) -> str | None:
     """
     try:
         parts = parse_url(url)
-    except urllib3.exceptions.LocationParseError:
+        (parts.host or "").encode("idna")  # so does urllib3, which refuses `a..b`
+    except (urllib3.exceptions.LocationParseError, UnicodeError):
         return None
     if parts.scheme not in ("http", "https") or not parts.host:
         return None
