@@ -11,7 +11,7 @@ from langsmith.utils import LangSmithConnectionError, LangSmithError
 
 from safe_langsmith._client import OWN
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import access_of, http_of, use
+from safe_langsmith._sdk.clients import access_of, generated_of, http_of, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
@@ -100,7 +100,7 @@ class SafeAsyncClient(WatchedAsyncClient):
             return
         state = State(policy, at_construction(access_of(self), given))
         http.auth = RejectionAuth(self, http, generated=False)
-        watch(getattr(self, "_langsmith_api", None), ResourceWatcher(self))
+        watch(generated_of(self), ResourceWatcher(self))
         self._safe = state
 
     @property

@@ -7,38 +7,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import langsmith
 import requests
-from langsmith.utils import LangSmithError
 
-from safe_langsmith._knowledge.hosts import origin
 from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import (
-    access_of,
-    endpoint_of,
-    follow,
-    use,
-    without_key,
-)
+from safe_langsmith._sdk.clients import access_of, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
-from safe_langsmith._sdk.overrides import WatchedClient, step_back
-from safe_langsmith._sdk.resources import watch
+from safe_langsmith._sdk.overrides import step_back
 from safe_langsmith._sdk.warn import call_as_caller
 from safe_langsmith._settings.construction import at_construction
-from safe_langsmith._transport.auth import ResourceWatcher
+from safe_langsmith._translate import TranslatingClient
 from safe_langsmith._transport.hook import attach
-from safe_langsmith._transport.owner import FAILURE, Failure, State, before_asking, state_of
-from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
-from safe_langsmith.errors import error_for, identity_in
+from safe_langsmith._transport.owner import State, state_of
+from safe_langsmith.errors import identity_in
 
 if TYPE_CHECKING:
     import os
@@ -57,11 +45,9 @@ OWN = (
     *("policy", "last_diagnosis", "diagnose", "whoami", "can_i"),
     *("raise_for_tracing_errors", "replay_failed_traces"),
 )
-# Headers by which a replica of the SDK authenticates itself without a key of LangSmith.
-_FOREIGN = {"X-Service-Key", "Authorization", "Cookie"}
 
 
-class SafeClient(WatchedClient):
+class SafeClient(TranslatingClient):
     """The SDK's client; a refused call is diagnosed, repaired and answered, or explained.
 
     Every argument of ``langsmith.Client``, and ``policy``. Nothing changes until
@@ -81,8 +67,6 @@ class SafeClient(WatchedClient):
         AccessDeniedError: By every method, or one of its subclasses, in place of the
             SDK's bare error for a refusal.
     """
-
-    _safe: State | None = None
 
     if TYPE_CHECKING:
 
@@ -217,29 +201,6 @@ class SafeClient(WatchedClient):
         """
         return self.whoami().may(permission)
 
-    @property
-    def api_key(self) -> str | None:
-        """The key in use. An assignment reaches the threads that send traces, too."""
-        return langsmith.Client.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
-
-    @api_key.setter
-    def api_key(self, value: str | None) -> None:
-        # The SDK's constructor assigns as well; then nothing has a copy yet.
-        old = None
-        with Guard("follow a new key"):
-            old = access_of(self) if self._safe is not None else None
-        langsmith.Client.api_key.fset(self, value)  # type: ignore[attr-defined]
-        with Guard("follow a new key"):
-            if self._safe is None or old is None or old == access_of(self):
-                return
-            home = before_asking(self)
-            if home is not None:
-                use(self, home, keep_info="info" in self._safe.born.arguments)
-                return
-            follow(self, old)
-            if value:
-                self._safe.repairs[old] = access_of(self)
-
     def raise_for_tracing_errors(self) -> None:
         """Raise what the tracing path met since the last call, or do nothing.
 
@@ -291,121 +252,6 @@ class SafeClient(WatchedClient):
             from safe_langsmith._traces.replay import replay
 
         return replay(self, directory, on_progress)
-
-    def request_with_retries(
-        self,
-        /,
-        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
-        pathname: str,
-        **kwargs: Any,
-    ) -> requests.Response:
-        """As the SDK's; a rejection is repaired and answered, or raises the typed error."""
-        if self._safe is None:
-            return super().request_with_retries(method, pathname, **kwargs)
-        before, found = sys.exc_info()[1], None
-        client: langsmith.Client = self
-        if pathname.startswith("http"):
-            with Guard("keep the key from another host"):
-                client = self._safe_sender(pathname, kwargs)
-        try:
-            send = langsmith.Client.request_with_retries
-            return send(client, method, pathname, **kwargs)
-        except Exception as error:
-            with Guard("explain a rejected request"):
-                found = self._safe_explain(error, before, (method, pathname), kwargs)
-            if found is None:
-                raise
-        if isinstance(found, requests.Response):
-            return found
-        try:
-            raise found from None
-        finally:
-            del found  # its traceback holds this frame, and so the client
-
-    def _safe_explain(
-        self,
-        error: Exception,
-        before: BaseException | None,
-        asked: tuple[str, str],
-        kwargs: Mapping[str, Any],
-    ) -> Exception | requests.Response | None:
-        """The typed error behind one of the SDK's; a response after all; or None."""
-        response = response_behind(error, before)
-        FAILURE.set(Failure(asked[1], None))
-        if response is None:
-            # A key, an address or a proxy that the request never got past.
-            trouble = (UnicodeError, requests.RequestException)
-            if isinstance(error.__cause__, trouble) or not origin(endpoint_of(self)):
-                return self._safe_found(error, None, asked, kwargs)
-            return None
-        if FOUND in vars(response) or is_suspect(response):
-            return self._safe_found(error, response, asked, kwargs)
-        return None
-
-    def _safe_found(
-        self,
-        error: Exception,
-        response: requests.Response | None,
-        asked: tuple[str, str],
-        kwargs: Mapping[str, Any],
-    ) -> Exception | requests.Response | None:
-        with no_fork:
-            from safe_langsmith._traces.lost import note_rejected
-            from safe_langsmith._transport.requests_driver import explain
-
-        request = kwargs.get("request_kwargs") or {}
-        found = explain(self, error, response, asked, {**request, **kwargs})
-        if isinstance(found, Exception):
-            FAILURE.set(Failure(asked[1], found.diagnosis))
-            note_rejected(self, found, asked, request)
-        return found
-
-    def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> langsmith.Client:
-        """Keep this client's key from another host that has a credential of its own.
-
-        The SDK would add it to what it sends to a replica with a service key, a token
-        or a cookie.
-        """
-        headers = (kwargs.get("request_kwargs") or {}).get("headers") or {}
-        if origin(url) == origin(endpoint_of(self)) or not _FOREIGN & headers.keys():
-            return self
-        sender: langsmith.Client = without_key(self)
-        return sender
-
-    def _safe_watch(self, generated: Any) -> None:
-        """Watch the generated client behind ``client.runs`` and its neighbors."""
-        if self._safe is not None:
-            watch(generated, ResourceWatcher(self))
-
-    def _safe_lost(self, error: Exception) -> None:
-        """Keep an error of the tracing threads for `raise_for_tracing_errors`."""
-        if self._safe is not None:
-            with no_fork:
-                from safe_langsmith._traces.lost import bare
-
-            self._safe.lost.extend(bare(error))
-
-    def _safe_saving(
-        self, headers: dict[str, str]
-    ) -> tuple[dict[str, str], AbstractContextManager[None]]:
-        """Name the destination in the file of a batch, if it was another one."""
-        failure = FAILURE.get()
-        if failure is None or self._safe is None:
-            return headers, nullcontext()
-        with no_fork:
-            from safe_langsmith._traces.lost import addressed, as_refused
-
-        quiet = as_refused() if failure.diagnosis else nullcontext()
-        return addressed(self, headers, failure.url), quiet
-
-    def _safe_failure(self) -> Failure | None:
-        return FAILURE.get()
-
-    def _safe_swallowed(self, error: LangSmithError) -> Exception | None:
-        failure = FAILURE.get()
-        if failure is None or failure.diagnosis is None:
-            return None
-        return error_for(failure.diagnosis, instead_of=error)
 
 
 _PLAIN_ARGUMENTS = inspect.signature(langsmith.Client.__init__).parameters

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import safe_langsmith
+from safe_langsmith._sdk.names import NAMES
 
 PACKAGE = Path(safe_langsmith.__file__).parent
 # A package or a module at the top uses only what stands below it.
@@ -22,6 +23,7 @@ ORDER = (
     "_diagnose",
     "_async_client",
     "_client",
+    "_translate",
     "_traces",
     "_transport",
     "errors",
@@ -41,6 +43,7 @@ SPEAK_HTTP = {
     "_transport",
     "_client",
     "_async_client",
+    "_translate",
     "_traces",
     "_command.demo",
 }
@@ -295,3 +298,42 @@ def test_a_name_that_is_not_there() -> None:
         AttributeError, match="module 'safe_langsmith' has no attribute 'Safe'"
     ):
         _ = safe_langsmith.Safe
+
+
+# Private names of requests and httpx, and what is put on the SDK's clients.
+ALSO_OURS = {"_settings"}
+FOREIGN = {
+    "_safe",
+    "_replace",
+    "_asdict",
+    "_body_position",
+    "_content",
+    "_content_consumed",
+}
+
+
+def is_self(node: ast.Attribute) -> bool:
+    return ast.unparse(node.value) in ("self", "cls")
+
+
+@modules
+def test_only_sdk_uses_private_names_of_the_sdk(module: str) -> None:
+    if module.startswith("_sdk"):
+        return
+    tree = tree_of(module)
+    used = {name for name in imported(ast.walk(tree)) if name.startswith("langsmith.")}
+    assert not {name for name in used if "._" in name}
+    words = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    words |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}  # type: ignore[misc]
+    private = {n.name.rpartition(".")[2] for n in NAMES} - {"AsyncClient", "SyncClient"}
+    assert words & private <= ALSO_OURS
+    own = {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    own |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and is_self(n)}
+    foreign = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_[a-z]", node.attr)
+        and not is_self(node)
+    }
+    assert not {n for n in foreign - own - FOREIGN if not n.startswith("_safe_")}

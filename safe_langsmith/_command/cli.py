@@ -29,6 +29,7 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._command import asking
 from safe_langsmith._command.explanations import EXPLANATIONS, explain
 from safe_langsmith._policy import Policy
+from safe_langsmith._sdk.clients import failed_traces_folder
 
 _LONGEST = 600
 
@@ -148,7 +149,7 @@ def _replay(options: argparse.Namespace) -> int:
         client = SafeClient(auto_batch_tracing=False, policy=policy)
     except (LangSmithError, ValueError) as error:
         return asking.no_client(error)
-    folder = options.folder or client._failed_traces_dir
+    folder = options.folder or failed_traces_folder(client)[0]
     if not folder:
         return asking.complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
     try:

@@ -19,6 +19,7 @@ from safe_langsmith._command.sections import (
 from safe_langsmith._command.terminal import assignment
 from safe_langsmith._diagnosis import Code, Diagnosis, explain_command
 from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._sdk.clients import destinations_of, failed_traces_folder
 from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.sources import Setting, Settings, Setup
 from safe_langsmith._settings.tracing import read_destinations
@@ -80,7 +81,7 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
         diagnosis = replace(diagnosis, code="unknown", summary=why)
     destinations: tuple[str, ...] | Exception
     try:
-        destinations = (*map(shown, client._write_api_urls), *read_destinations())
+        destinations = (*map(shown, destinations_of(client)), *read_destinations())
     except Exception as error:  # whatever the SDK makes of what it cannot read
         destinations = error
     return Facts(
@@ -89,7 +90,7 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
         machine=read_machine(),
         destinations=destinations,
         rate=client.tracing_sample_rate,
-        saves_traces=bool(client._failed_traces_dir),
+        saves_traces=bool(failed_traces_folder(client)[0]),
         offline=offline,
     )
 

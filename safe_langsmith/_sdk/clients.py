@@ -29,6 +29,11 @@ def http_of(client: Any) -> Any:
     return getattr(client, "_client", None)
 
 
+def generated_of(client: Any) -> Any:
+    """The generated client behind an async client's v2 resources; None if unknown."""
+    return getattr(client, "_langsmith_api", None)
+
+
 def key_of(client: Any) -> str | None:
     """The key that a client sends."""
     kind = _kind(client)

@@ -35,6 +35,12 @@ class Name(NamedTuple):
     without: str
 
     @property
+    def shown(self) -> str:
+        """The name with its owner."""
+        owner = " and ".join(self.owners) if isinstance(self.owners, tuple) else self.owners
+        return f"{owner}: {self.name}"
+
+    @property
     def is_expected(self) -> bool:
         """Whether the installed release is new enough to have it."""
         return _numbers(langsmith.__version__) >= _numbers(self.since)

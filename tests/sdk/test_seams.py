@@ -1,12 +1,10 @@
-"""Each seam in docs/seams.md is in the installed SDK as it is written there.
+"""What we take the SDK to be, beyond its documentation: names, and known shapes.
 
-A row without a check here fails, and so does a check without a row. What a seam does for
-us is tested where it is used; this names the one that a new release of the SDK has moved.
+What happens when a name is gone is in `test_names`.
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import inspect
 import io
@@ -20,7 +18,7 @@ from typing import Any
 import langsmith
 import pytest
 import requests
-from langsmith import _base_client, _exceptions, run_helpers, run_trees, utils
+from langsmith import _base_client, run_helpers, run_trees, utils
 from langsmith import client as client_module
 from langsmith._httpx import httpx
 from langsmith._internal import (
@@ -33,7 +31,7 @@ from langsmith._internal import (
 )
 from pages import DOCS
 
-import safe_langsmith
+from safe_langsmith._sdk.names import NAMES
 from safe_langsmith.testing import SimulatedLangSmith
 
 NOWHERE = "http://127.0.0.1:9"
@@ -71,15 +69,6 @@ def headers() -> None:
     sent = plain(workspace_id="w")._headers
     assert (sent["x-api-key"], sent["X-Tenant-Id"]) == ("made-up", "w")
     assert sent["User-Agent"].startswith("langsmith-py/")
-
-
-def timeout() -> None:
-    assert plain(timeout_ms=(1000, 2000))._timeout == (1.0, 2.0)
-
-
-def custom_headers() -> None:
-    for client in (plain(headers={"X-Mine": "1"}), plain_async(headers={"X-Mine": "1"})):
-        assert client._custom_headers == {"X-Mine": "1"}
 
 
 def certificates() -> None:
@@ -174,11 +163,6 @@ def sdk_environment() -> None:
         assert utils.get_env_var("SEAM") == "1"
 
 
-def chosen_httpx() -> None:
-    names = ("Auth", "Client", "AsyncClient", "Request", "Response", "URL", "Timeout")
-    assert all(hasattr(httpx, name) for name in names)
-
-
 def rewindable_form() -> None:
     form = _multipart.RewindableMultipartBody(
         [("post.1", (None, b"{}", "application/json", {}))], "boundary"
@@ -189,25 +173,10 @@ def rewindable_form() -> None:
     assert form.read() == first
 
 
-def batch_context() -> None:
-    assert "_context" in parameters(langsmith.Client.request_with_retries)
-    source = inspect.getsource(client_module)
-    assert len(re.findall(r"\n +_context=_context,\n", source)) >= 3
-
-
 def saved_where() -> None:
     client = plain()
     assert not client._failed_traces_dir
     assert isinstance(client._failed_traces_max_bytes, int)
-
-
-def generated_errors() -> None:
-    names = {"AuthenticationError": 401, "PermissionDeniedError": 403}
-    for name, status in names.items():
-        response = httpx.Response(status, request=httpx.Request("GET", NOWHERE))
-        error = getattr(_exceptions, name)("text", response=response, body=None)
-        assert error.status_code == status
-        assert error.response is response
 
 
 def body_position() -> None:
@@ -235,13 +204,6 @@ def set_access() -> None:
     sync = plain()
     sync.api_url = "http://127.0.0.1:10"
     assert sync.api_url == "http://127.0.0.1:10"
-
-
-def set_with_headers() -> None:
-    client = plain()
-    client._set_header_affecting_attr("_api_key", "other")
-    assert client.api_key == "other"
-    assert client._headers["x-api-key"] == "other"
 
 
 def set_destinations() -> None:
@@ -289,13 +251,6 @@ def wrapped_errors() -> None:
     assert caught.value.__cause__ is error
 
 
-def key_property() -> None:
-    for kind in (langsmith.Client, langsmith.AsyncClient):
-        found = inspect.getattr_static(kind, "api_key")
-        assert isinstance(found, property)
-        assert found.fset is not None
-
-
 def error_callback() -> None:
     told: list[Exception] = []
     client = plain(tracing_error_callback=told.append)
@@ -338,12 +293,6 @@ def prepared_request() -> None:
 def validated_headers() -> None:
     for kind in GENERATED:
         assert parameters(kind._validate_headers) == ["self", "headers", "custom_headers"]
-
-
-def package_folder() -> None:
-    # Earlier releases warned with another line, and had no such name.
-    if "_PACKAGE_DIR" in inspect.getsource(_profiles):
-        assert "startswith(_PACKAGE_DIR)" in inspect.getsource(_profiles)
 
 
 # --- what is known by its shape ---------------------------------------------------------
@@ -420,139 +369,53 @@ def raised_by_the_response() -> None:
     assert "response.raise_for_status()" in inspect.getsource(_base_client)
 
 
-CHECKS: dict[str, Callable[[], None]] = {
-    "`client._api_key`": access,
-    "`client._headers`": headers,
-    "`client._timeout`": timeout,
-    "`client._custom_headers`": custom_headers,
-    "`http._transport_for_url(...)`": certificates,
-    "`AsyncClient._client`": httpx_client,
-    "`client._langsmith_api`": generated_clients,
-    "`langsmith.client._LangSmithHttpAdapter`": adapter,
-    "`_LangSmithHttpAdapter` in `client.session.adapters`": mounted_adapter,
-    "`langsmith._internal._profiles`": profiles,
-    "`langsmith._internal._context._GLOBAL_TRACING_ENABLED`": tracing_switch,
-    "`langsmith.run_trees._get_write_replicas_from_env`": destinations_in_the_environment,
-    "`client._write_api_urls`, `client.tracing_sample_rate`": destinations,
-    "`get_tracer_project.cache_info()`": settled_project,
-    "`langsmith.utils.get_env_var`": sdk_environment,
-    "`langsmith._httpx`": chosen_httpx,
-    "`langsmith._internal._multipart.RewindableMultipartBody`": rewindable_form,
-    "`_context=`": batch_context,
-    "`client._failed_traces_dir`": saved_where,
-    "`langsmith._exceptions`": generated_errors,
-    "`request._body_position`": body_position,
-    "`langsmith.run_trees._CLIENT`": client_in_use,
-    "`client._workspace_id`, `client.api_key`, `client.api_url`": set_access,
-    "`client._set_header_affecting_attr(...)`": set_with_headers,
-    "`client._write_api_urls`, `client.compressed_traces.destinations`": set_destinations,
-    "`client._settings`": remembered_answers,
-    "`get_env_var.cache_clear()`": caches,
-    "`client.request_with_retries`": wrapped_errors,
-    "`client.api_key`": key_property,
-    "`client._invoke_tracing_error_callback`": error_callback,
-    "`client._dump_failed_trace`": dumped_trace,
-    "`client._write_trace_to_fallback_dir`": written_trace,
-    "`client._get_langsmith_api`": getters,
-    "`langsmith._internal._openapi_auth`": custom_auth,
-    "`_prepare_request`": prepared_request,
-    "`AsyncClient.api_key`": key_property,
-    "`_validate_headers`": validated_headers,
-    "`langsmith._internal._profiles._PACKAGE_DIR`": package_folder,
-    "`langsmith._internal._background_thread.LANGSMITH_CLIENT_THREAD_POOL`": thread_pool,
-    "The SDK's log lines about lost traces": log_lines,
-    "The files of `LANGSMITH_FAILED_TRACES_DIR`": saved_files,
-    "`delete_examples(hard_delete=True)`": hard_delete,
-    "`LANGSMITH_*` is read before `LANGCHAIN_*`": names_of_settings,
-    "On the httpx clients a refused response": raised_by_the_response,
-}
+CHECKS = (
+    access,
+    headers,
+    certificates,
+    httpx_client,
+    generated_clients,
+    adapter,
+    mounted_adapter,
+    profiles,
+    tracing_switch,
+    destinations_in_the_environment,
+    destinations,
+    settled_project,
+    sdk_environment,
+    rewindable_form,
+    saved_where,
+    body_position,
+    client_in_use,
+    set_access,
+    set_destinations,
+    remembered_answers,
+    caches,
+    wrapped_errors,
+    error_callback,
+    dumped_trace,
+    written_trace,
+    getters,
+    custom_auth,
+    prepared_request,
+    validated_headers,
+    thread_pool,
+    log_lines,
+    saved_files,
+    hard_delete,
+    names_of_settings,
+    raised_by_the_response,
+)
 
 
-def rows() -> list[str]:
-    """Each row of the tables, and each shape, in one line."""
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: str(check.__name__))
+def test_the_sdk_is_as_we_take_it_to_be(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    """Run docs/make_seams.py again after a change of `_sdk/names.py`."""
     page = (DOCS / "seams.md").read_text(encoding="utf-8")
-    cells = re.findall(r"^\| (?!name \|)(.+?) \|$", page, re.MULTILINE)
-    shapes = page.partition("## Known by their shape")[2].partition("\n## ")[0]
-    return cells + [" ".join(one.split()) for one in shapes.split("\n- ")[1:]]
-
-
-def name_of(row: str) -> str:
-    """The longest beginning that has a check; a row without one is its own."""
-    return max((name for name in CHECKS if row.startswith(name)), key=len, default=row)
-
-
-def users_of(row: str) -> list[str]:
-    """The files of the package that use a name of a row."""
-    shown = re.findall(r"`([^`]+)`", row.partition(" | ")[0])
-    names = {re.findall(r"\w+", one.partition("(")[0])[-1] for one in shown}
-    package = Path(safe_langsmith.__file__).parent
-    return sorted(
-        path.relative_to(package).as_posix()
-        for path in package.rglob("*.py")
-        if any(re.search(rf"\b{n}\b", path.read_text(encoding="utf-8")) for n in names)
-    )
-
-
-def test_each_row_has_its_check_and_each_check_its_row() -> None:
-    assert len(rows()) > 30
-    assert [name_of(row) for row in rows()] == list(CHECKS)
-
-
-@pytest.mark.parametrize("row", rows(), ids=name_of)
-def test_the_seam_is_as_it_was(row: str) -> None:
-    try:
-        CHECKS[name_of(row)]()
-    except Exception as moved:
-        users = ", ".join(users_of(row)) or "the package"
-        raise AssertionError(
-            f"langsmith {langsmith.__version__} has changed a seam: {row}. See {users}."
-        ) from moved
-
-
-def test_a_row_tells_where_it_is_used() -> None:
-    """A name that nothing uses any more has no place in the tables."""
-    tables = [row for row in rows() if " | " in row]
-    assert [row for row in tables if not users_of(row)] == []
-    assert users_of("`langsmith.run_trees._CLIENT` | why") == ["_install.py"]
-
-
-def private_names(tree: ast.Module) -> set[str]:
-    """The private names that a module imports from langsmith, or uses of any object."""
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("langsmith"):
-            names |= {
-                *(alias.name for alias in node.names),
-                *(node.module or "").split("."),
-            }
-    return {name for name in names if re.match(r"_[a-zA-Z]", name)}
-
-
-def own_names(tree: ast.Module) -> set[str]:
-    """The names that a module gives to what is its own."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    nodes = list(ast.walk(tree))
-    stored = (ast.Attribute, ast.Name)
-    return {node.name for node in nodes if isinstance(node, kinds)} | {
-        node.attr if isinstance(node, ast.Attribute) else node.id
-        for node in nodes
-        if isinstance(node, stored) and isinstance(node.ctx, ast.Store)
-    }
-
-
-def test_each_private_name_that_is_used_has_its_row() -> None:
-    files = Path(safe_langsmith.__file__).parent.rglob("*.py")
-    trees = [ast.parse(p.read_text()) for p in files if "testing" not in p.parts]
-    used, own = (set().union(*map(of, trees)) for of in (private_names, own_names))
-    assert {"_timeout", "_openapi_auth", "_internal"} <= used
-    page = (DOCS / "seams.md").read_text(encoding="utf-8")
-    documented = {"_asdict", "_replace"}  # by Python, of named tuples
-    listed = set(re.findall(r"\b_[a-zA-Z_]+", page))
-    assert sorted(used - own - documented - listed) == []
-
-
-def test_a_seam_that_has_moved_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(run_trees, "_CLIENT")
-    (row,) = (row for row in rows() if "run_trees._CLIENT" in row)
-    with pytest.raises(AssertionError, match=r"_CLIENT.*put it back.*See _install\.py"):
-        test_the_seam_is_as_it_was(row)
+    for name in NAMES:
+        (row,) = [r for r in page.splitlines() if r.startswith(f"| `{name.shown}` |")]
+        assert all(text in row for text in (name.since, name.use, name.without))

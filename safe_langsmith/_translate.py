@@ -1,0 +1,180 @@
+"""What the SDK raises for a rejection becomes the typed error.
+
+The methods of the SDK's client that ours overrides. Each does what the SDK does; only what
+it raises, keeps or saves after a rejection is another thing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import langsmith
+import requests
+from langsmith.utils import LangSmithError
+
+from safe_langsmith._knowledge.hosts import origin
+from safe_langsmith._sdk.clients import (
+    access_of,
+    endpoint_of,
+    follow,
+    use,
+    without_key,
+)
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.guard import Guard
+from safe_langsmith._sdk.overrides import WatchedClient
+from safe_langsmith._sdk.resources import watch
+from safe_langsmith._transport.auth import ResourceWatcher
+from safe_langsmith._transport.owner import FAILURE, Failure, State, before_asking
+from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
+from safe_langsmith.errors import error_for
+
+# Headers by which a replica of the SDK authenticates itself without a key of LangSmith.
+_FOREIGN = {"X-Service-Key", "Authorization", "Cookie"}
+
+
+class TranslatingClient(WatchedClient):
+    """The overridden methods of `SafeClient`."""
+
+    _safe: State | None = None
+
+    @property
+    def api_key(self) -> str | None:
+        """The key in use. An assignment reaches the threads that send traces, too."""
+        return langsmith.Client.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
+
+    @api_key.setter
+    def api_key(self, value: str | None) -> None:
+        # The SDK's constructor assigns as well; then nothing has a copy yet.
+        old = None
+        with Guard("follow a new key"):
+            old = access_of(self) if self._safe is not None else None
+        langsmith.Client.api_key.fset(self, value)  # type: ignore[attr-defined]
+        with Guard("follow a new key"):
+            if self._safe is None or old is None or old == access_of(self):
+                return
+            home = before_asking(self)
+            if home is not None:
+                use(self, home, keep_info="info" in self._safe.born.arguments)
+                return
+            follow(self, old)
+            if value:
+                self._safe.repairs[old] = access_of(self)
+
+    def request_with_retries(
+        self,
+        /,
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
+        pathname: str,
+        **kwargs: Any,
+    ) -> requests.Response:
+        """As the SDK's; a rejection is repaired and answered, or raises the typed error."""
+        if self._safe is None:
+            return super().request_with_retries(method, pathname, **kwargs)
+        before, found = sys.exc_info()[1], None
+        client: langsmith.Client = self
+        if pathname.startswith("http"):
+            with Guard("keep the key from another host"):
+                client = self._safe_sender(pathname, kwargs)
+        try:
+            send = langsmith.Client.request_with_retries
+            return send(client, method, pathname, **kwargs)
+        except Exception as error:
+            with Guard("explain a rejected request"):
+                found = self._safe_explain(error, before, (method, pathname), kwargs)
+            if found is None:
+                raise
+        if isinstance(found, requests.Response):
+            return found
+        try:
+            raise found from None
+        finally:
+            del found  # its traceback holds this frame, and so the client
+
+    def _safe_explain(
+        self,
+        error: Exception,
+        before: BaseException | None,
+        asked: tuple[str, str],
+        kwargs: Mapping[str, Any],
+    ) -> Exception | requests.Response | None:
+        """The typed error behind one of the SDK's; a response after all; or None."""
+        response = response_behind(error, before)
+        FAILURE.set(Failure(asked[1], None))
+        if response is None:
+            # A key, an address or a proxy that the request never got past.
+            trouble = (UnicodeError, requests.RequestException)
+            if isinstance(error.__cause__, trouble) or not origin(endpoint_of(self)):
+                return self._safe_found(error, None, asked, kwargs)
+            return None
+        if FOUND in vars(response) or is_suspect(response):
+            return self._safe_found(error, response, asked, kwargs)
+        return None
+
+    def _safe_found(
+        self,
+        error: Exception,
+        response: requests.Response | None,
+        asked: tuple[str, str],
+        kwargs: Mapping[str, Any],
+    ) -> Exception | requests.Response | None:
+        with no_fork:
+            from safe_langsmith._traces.lost import note_rejected
+            from safe_langsmith._transport.requests_driver import explain
+
+        request = kwargs.get("request_kwargs") or {}
+        found = explain(self, error, response, asked, {**request, **kwargs})
+        if isinstance(found, Exception):
+            FAILURE.set(Failure(asked[1], found.diagnosis))
+            note_rejected(self, found, asked, request)
+        return found
+
+    def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> langsmith.Client:
+        """Keep this client's key from another host that has a credential of its own.
+
+        The SDK would add it to what it sends to a replica with a service key, a token
+        or a cookie.
+        """
+        headers = (kwargs.get("request_kwargs") or {}).get("headers") or {}
+        if origin(url) == origin(endpoint_of(self)) or not _FOREIGN & headers.keys():
+            return self
+        sender: langsmith.Client = without_key(self)
+        return sender
+
+    def _safe_watch(self, generated: Any) -> None:
+        """Watch the generated client behind ``client.runs`` and its neighbors."""
+        if self._safe is not None:
+            watch(generated, ResourceWatcher(self))
+
+    def _safe_lost(self, error: Exception) -> None:
+        """Keep an error of the tracing threads for `raise_for_tracing_errors`."""
+        if self._safe is not None:
+            with no_fork:
+                from safe_langsmith._traces.lost import bare
+
+            self._safe.lost.extend(bare(error))
+
+    def _safe_saving(
+        self, headers: dict[str, str]
+    ) -> tuple[dict[str, str], AbstractContextManager[None]]:
+        """Name the destination in the file of a batch, if it was another one."""
+        failure = FAILURE.get()
+        if failure is None or self._safe is None:
+            return headers, nullcontext()
+        with no_fork:
+            from safe_langsmith._traces.lost import addressed, as_refused
+
+        quiet = as_refused() if failure.diagnosis else nullcontext()
+        return addressed(self, headers, failure.url), quiet
+
+    def _safe_failure(self) -> Failure | None:
+        return FAILURE.get()
+
+    def _safe_swallowed(self, error: LangSmithError) -> Exception | None:
+        failure = FAILURE.get()
+        if failure is None or failure.diagnosis is None:
+            return None
+        return error_for(failure.diagnosis, instead_of=error)
