@@ -26,8 +26,8 @@ SBOM = ROOT / "build" / "sbom.json"
 OURS = "safe-langsmith"
 DEPENDENCIES = ("langsmith", "python-dotenv", "tenacity")
 DATA = (
-    "completion/bash",
-    "completion/zsh",
+    "_command/completion/bash",
+    "_command/completion/zsh",
     "doctor.schema.json",
     "py.typed",
     "testing/__init__.py",

@@ -587,15 +587,19 @@ def an_explicit_choice_is_never_replaced(trial: Trial) -> None:
 
 
 def origin_on_the_wire(url: str) -> str | None:
-    """Where urllib3 would send a request to this address, or None if nowhere."""
+    """Where urllib3 would send a request to this address, or None if nowhere.
+
+    A name with a dot at its end leads to the same host as without.
+    """
     try:
         parts = parse_url(url)
-    except urllib3.exceptions.LocationParseError:
+        (parts.host or "").encode("idna")  # so does urllib3, which refuses `a..b`
+    except (urllib3.exceptions.LocationParseError, UnicodeError):
         return None
     if parts.scheme not in ("http", "https") or not parts.host:
         return None
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{parts.host}:{port}"
+    return f"{parts.scheme}://{parts.host.removesuffix('.')}:{port}"
 
 
 OFFICIAL = {origin_on_the_wire(region.api) for region in REGIONS}
