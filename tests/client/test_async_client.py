@@ -22,7 +22,6 @@ import langsmith
 import pytest
 import requests
 from conftest import QUICK, Serve
-from langsmith._httpx import httpx
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
 from scenarios import GONE, HTML_403
 from stage import closing
@@ -39,6 +38,7 @@ from safe_langsmith import (
 )
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.flights import FLIGHTS, Repaired
 from safe_langsmith._transport.owner import sender
 from safe_langsmith.testing import SimulatedLangSmith

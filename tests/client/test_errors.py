@@ -13,7 +13,6 @@ from typing import Any, get_args
 
 import pytest
 import requests
-from langsmith._httpx import httpx
 from langsmith.utils import (
     LangSmithAuthError,
     LangSmithError,
@@ -31,6 +30,7 @@ from safe_langsmith import (
     errors,
 )
 from safe_langsmith._diagnosis import Code
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith.errors import ERRORS, error_for, resource_error_for
 
 NEVER_RAISED = {"ok", "unknown", "transient-refusal"}

@@ -22,7 +22,6 @@ import pytest
 import requests
 from langsmith import _base_client, _exceptions, run_helpers, run_trees, utils
 from langsmith import client as client_module
-from langsmith._httpx import httpx
 from langsmith._internal import (
     _background_thread,
     _compressed_traces,
@@ -34,6 +33,7 @@ from langsmith._internal import (
 from pages import DOCS
 
 import safe_langsmith
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith.testing import SimulatedLangSmith
 
 NOWHERE = "http://127.0.0.1:9"

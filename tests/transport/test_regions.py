@@ -21,7 +21,6 @@ import pytest
 import requests
 import tls
 from conftest import QUICK, Serve
-from langsmith._httpx import httpx
 from requests.adapters import HTTPAdapter
 from scenarios import GONE
 
@@ -38,6 +37,7 @@ from safe_langsmith import (
 )
 from safe_langsmith._decision.protocol import Probe, Reply
 from safe_langsmith._sdk.clients import access_of, checks_certificates
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.budget import Clock, ask_all
 from safe_langsmith.testing import SimulatedLangSmith
 

@@ -12,7 +12,6 @@ import anyio
 import langsmith
 import pytest
 import requests
-from langsmith._httpx import httpx
 from proxy import Proxy, dripping_body
 from scenarios import GONE, PAGE
 
@@ -28,6 +27,7 @@ from safe_langsmith._command import cli
 from safe_langsmith._decision.protocol import Reply, Resend, Unreachable
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.auth import RejectionAuth
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.flights import FLIGHTS, Flight, Repaired
