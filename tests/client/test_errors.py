@@ -19,6 +19,7 @@ from langsmith.utils import (
     LangSmithNotFoundError,
     LangSmithUserError,
 )
+from releases import needs_v2
 
 import safe_langsmith
 from safe_langsmith import (
@@ -166,6 +167,7 @@ def test_an_error_survives_every_copy(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
 @pytest.mark.parametrize("code", CODES)
+@needs_v2
 def test_an_error_of_the_resources_leaves_its_response_out_of_copies(
     code: Code, status: int
 ) -> None:

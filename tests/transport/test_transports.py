@@ -13,6 +13,7 @@ import langsmith
 import pytest
 import requests
 from proxy import Proxy, dripping_body
+from releases import needs_v2
 from scenarios import GONE, PAGE
 
 import safe_langsmith.__main__
@@ -198,6 +199,7 @@ def test_an_answer_that_outlasts_the_budget(
 
 
 @pytest.mark.slow
+@needs_v2
 def test_a_sync_resource_that_is_no_refusal_or_stays_one(
     server: SimulatedLangSmith,
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_sync_resource_that_is_no_refusal_or_stays_one(
     generated.close()
 
 
+@needs_v2
 def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
     """The SDK's own error, before anything is sent."""
     generated: Any
