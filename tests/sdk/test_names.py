@@ -90,11 +90,10 @@ def worse(
     plain: tuple[dict[str, Any], bool], safe: tuple[dict[str, Any], bool]
 ) -> dict[str, Any]:
     """Which steps ended worse with ours, each with both ends."""
-    ends = [{**steps, "arrived": arrived} for steps, arrived in (plain, safe)]
-    assert (ends[0].pop("said"), ends[1].pop("said") is None) == ([], False)
-    assert ends[0].keys() == ends[1].keys()
-    pairs = {step: tuple(end[step] for end in ends) for step in ends[0]}
-    return {step: pair for step, pair in pairs.items() if not no_worse(*pair)}
+    before, now = ({**steps, "arrived": arrived} for steps, arrived in (plain, safe))
+    assert (before.pop("said"), now.keys() - before.keys()) == ([], {"said"})
+    ends = {step: (before[step], now[step]) for step in before}
+    return {step: pair for step, pair in ends.items() if not no_worse(*pair)}
 
 
 def test_every_name_is_there() -> None:
