@@ -44,9 +44,15 @@ OURS_ALONE = (
 # These take minutes, or need more than Python. They have sessions of their own.
 APART = ("tests/slow", "tests/middleboxes")
 PROJECT = nox.project.load_toml("pyproject.toml")
-FLOOR = "0.14.12"
-# The floor, the newest of its minor release, and the first of the newest one.
-EACH_MINOR = (FLOOR, "0.14.17", "0.15.0")
+FLOOR = "0.10.0"
+# The lowest versions that are allowed, of langsmith (FLOOR) and of the other two.
+LOWEST = [one.replace(">=", "==") for one in PROJECT["project"]["dependencies"]]
+# The first in which the v2 resources are watched, so that all tests run.
+WHOLE = "0.14.12"
+# The floor, the newest of each minor release, and the first of the last one; the newest of
+# all is with `tests`. Those before WHOLE run all tests but the slow ones.
+OLDER = (FLOOR, "0.10.18", "0.11.2", "0.12.6", "0.13.0")
+EACH_MINOR = (*OLDER, WHOLE, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
 
 
@@ -110,14 +116,14 @@ def dist(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"], tags=["full"])
-@nox.parametrize("langsmith", ["newest", FLOOR])
-def tests(session: nox.Session, langsmith: str) -> None:
-    """All tests on the wheel: with the newest langsmith, and coverage; with the oldest."""
-    if langsmith == "newest":
+@nox.parametrize("versions", ["newest", "lowest"])
+def tests(session: nox.Session, versions: str) -> None:
+    """All tests on the wheel: with the newest langsmith, and coverage; with the lowest."""
+    if versions == "newest":
         install_wheel(session, "langsmith", *groups("slow"))
         run_tests(session, "--cov", "--cov-report=term")
     else:
-        install_wheel(session, f"langsmith=={langsmith}", *groups("slow"))
+        install_wheel(session, *LOWEST, *groups("slow"))
         run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
 
 
@@ -147,9 +153,11 @@ def dev(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 @nox.parametrize("langsmith", EACH_MINOR)
 def matrix(session: nox.Session, langsmith: str) -> None:
-    """All tests with each minor release of langsmith, from the floor on: nightly."""
-    install_wheel(session, f"langsmith=={langsmith}", *groups("slow"))
-    run_tests(session)
+    """The tests with each minor release of langsmith, from the floor on: nightly."""
+    older = langsmith in OLDER
+    needed = groups("tests" if older else "slow")
+    install_wheel(session, f"langsmith=={langsmith}", *needed)
+    run_tests(session, *(("-m", "not slow") if older else ()))
 
 
 @nox.session(requires=["build"])

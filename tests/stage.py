@@ -21,6 +21,7 @@ import pytest
 import tls
 from conftest import PORTS
 from langsmith import AsyncClient
+from releases import WATCHES_V2
 from scenarios import (
     Scenario,
     World,
@@ -83,9 +84,10 @@ async def call_sync(client: Client, row: Scenario) -> Any:
 TRANSPORTS: dict[str, tuple[type[Any], Callable[[Client, Scenario], Any]]] = {
     "sync client": (SafeClient, call_sync),
     "async client": (SafeAsyncClient, call_async),
-    "async client's resources": (SafeAsyncClient, call_resource),
-    "sync client's resources": (SafeClient, call_resource),
 }
+if WATCHES_V2:
+    TRANSPORTS["async client's resources"] = (SafeAsyncClient, call_resource)
+    TRANSPORTS["sync client's resources"] = (SafeClient, call_resource)
 
 
 async def closing(client: Client, call: Callable[[], Any]) -> Any:

@@ -15,6 +15,7 @@ import langsmith
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import base_of
 from safe_langsmith._sdk.modules import httpx
+from safe_langsmith._sdk.names import at_least
 
 
 def endpoint_of(client: Any) -> str:
@@ -109,7 +110,9 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
             client.api_url = access.endpoint
         else:
             http_of(client).base_url = httpx.URL(access.endpoint)
-        for name in ("_langsmith_api", "_langsmith_api_sync"):
+        # Older ones keep the key that they were made with, and so their address.
+        follow_key = at_least("0.14.12")
+        for name in ("_langsmith_api", "_langsmith_api_sync") if follow_key else ():
             generated = getattr(client, name, None)
             if generated is not None:
                 generated.base_url = base_of(access.endpoint)

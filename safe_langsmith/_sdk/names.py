@@ -43,7 +43,7 @@ class Name(NamedTuple):
     @property
     def is_expected(self) -> bool:
         """Whether the installed release is new enough to have it."""
-        return _numbers(langsmith.__version__) >= _numbers(self.since)
+        return at_least(self.since)
 
     def is_there(self, client: Any) -> bool | None:
         """Whether it is there; None: this is not a client to tell."""
@@ -184,6 +184,11 @@ def report_missing(client: Any) -> None:
         effects = "; ".join(dict.fromkeys(n.without for n in missing))
         text = f"langsmith {langsmith.__version__} has no {names}: {effects}"
         warn_once(names, f"safe_langsmith: {text}. Please report this line.")
+
+
+def at_least(release: str) -> bool:
+    """Whether the installed langsmith is this release or a newer one."""
+    return _numbers(langsmith.__version__) >= _numbers(release)
 
 
 def _numbers(release: str) -> tuple[int, ...]:

@@ -223,9 +223,11 @@ def _reason(error: Exception) -> UnsentError:
     if isinstance(error, AccessDeniedError):
         return UnsentError(error.diagnosis.headline, for_all=True, error=error)
     cause = error.__cause__ or error.__context__
-    response = getattr(cause, "response", None)
-    if isinstance(response, requests.Response):
-        return _unusual(response)
+    # Before langsmith 0.14.2 only the cause of the SDK's own HTTPError has the response.
+    for one in (cause, cause and cause.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, requests.Response):
+            return _unusual(response)
     if _never_arrived(cause):
         return UnsentError("LangSmith was not reached", for_all=True, again_in=0)
     if isinstance(error, (sdk.LangSmithConnectionError, requests.RequestException)):

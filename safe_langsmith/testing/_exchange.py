@@ -69,8 +69,11 @@ def log(request: Request, path: str, body: bytes, status: int) -> Exchange:
 
 
 def headers(request: Request) -> dict[str, str]:
-    """The headers by lower-case name; what came several times is joined."""
+    """The headers by lower-case name; different values of one name are joined.
+
+    Before langsmith 0.14.12 the v2 resources send the same key twice.
+    """
     found: dict[str, str] = {}
-    for name, value in request.headers.items():
+    for name, value in dict.fromkeys(request.headers.items()):
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found

@@ -22,8 +22,8 @@ import langsmith
 import pytest
 import requests
 from conftest import QUICK, Serve
-from langsmith._httpx import httpx
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
+from releases import RESOURCES, WATCHES_V2, needs_v2
 from scenarios import GONE, HTML_403
 from stage import closing
 
@@ -39,6 +39,7 @@ from safe_langsmith import (
 )
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.flights import FLIGHTS, Repaired
 from safe_langsmith._transport.owner import sender
 from safe_langsmith.testing import SimulatedLangSmith
@@ -117,7 +118,7 @@ def test_positional_arguments_count_as_arguments(server: SimulatedLangSmith) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 422, 429, 500, 503])
-@pytest.mark.parametrize("way", ["client", "resources"])
+@pytest.mark.parametrize("way", ["client", RESOURCES])
 def test_what_is_no_refusal_passes(
     server: SimulatedLangSmith, status: int, way: str
 ) -> None:
@@ -141,7 +142,7 @@ def test_what_is_no_refusal_passes(
     assert seen[0] == seen[1]
 
 
-@pytest.mark.parametrize("way", ["client", "resources"])
+@pytest.mark.parametrize("way", ["client", RESOURCES])
 def test_a_connection_error_passes(way: str) -> None:
     seen = []
     for make in (langsmith.AsyncClient, SafeAsyncClient):
@@ -291,6 +292,7 @@ def test_a_key_that_cannot_be_sent(server: SimulatedLangSmith) -> None:
         client_for(server, api_key="ключ")
 
 
+@needs_v2
 def test_the_web_app_s_address_is_corrected(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -312,6 +314,7 @@ def test_the_web_app_s_address_is_corrected(
     assert (len(web.exchanges), len(api.exchanges)) == (1, 2)
 
 
+@needs_v2
 def test_a_login_session(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +350,7 @@ def test_a_login_session(
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("make", [client_for, sync_client_for])
+@needs_v2
 def test_runs_query_across_a_repair(
     server: SimulatedLangSmith, org_key: str, make: Callable[..., Any], backend: str
 ) -> None:
@@ -364,6 +368,7 @@ def test_runs_query_across_a_repair(
     assert [e.path for e in refused] == ["/v2/runs/query"]
 
 
+@needs_v2
 def test_a_refusal_on_the_resources(server: SimulatedLangSmith) -> None:
     """It is the SDK's error too, after one request, and the key is struck out."""
     client = client_for(server, api_key=GONE)
@@ -383,6 +388,7 @@ def test_a_refusal_on_the_resources(server: SimulatedLangSmith) -> None:
     assert paths(server).count("GET /sessions 403") == 1
 
 
+@needs_v2
 def test_no_key_on_the_resources(server: SimulatedLangSmith) -> None:
     """The plain client raises a TypeError about an authentication method."""
     client = client_for(server)
@@ -391,6 +397,7 @@ def test_no_key_on_the_resources(server: SimulatedLangSmith) -> None:
     assert isinstance(caught.value, KeyMissingError)
 
 
+@needs_v2
 def test_a_page_in_place_of_the_resources(server: SimulatedLangSmith) -> None:
     """A proxy's page stays the body of the error, as text."""
     server.answer("*", status=403, body=HTML_403)
@@ -403,6 +410,7 @@ def test_a_page_in_place_of_the_resources(server: SimulatedLangSmith) -> None:
 
 
 @pytest.mark.parametrize("make", [client_for, sync_client_for])
+@needs_v2
 def test_raw_streamed_and_changed_ways(
     server: SimulatedLangSmith, org_key: str, make: Callable[..., Any]
 ) -> None:
@@ -439,6 +447,7 @@ def test_raw_streamed_and_changed_ways(
         ]
 
 
+@needs_v2
 def test_a_copy_with_an_http_client_of_its_own(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -455,6 +464,7 @@ def test_a_copy_with_an_http_client_of_its_own(
     assert {e.headers.get("x-gateway") for e in server.exchanges} == {"let me in"}
 
 
+@needs_v2
 def test_a_copy_with_a_key_of_its_own(server: SimulatedLangSmith, org_key: str) -> None:
     """Its refusal is its own affair: the client keeps its settings."""
     client = client_for(server, api_key=org_key)
@@ -469,6 +479,7 @@ def test_a_copy_with_a_key_of_its_own(server: SimulatedLangSmith, org_key: str) 
     assert client.api_key == org_key
 
 
+@needs_v2
 def test_the_sync_resource(server: SimulatedLangSmith, org_key: str) -> None:
     """`agents` of the sync client is served by a sync generated client."""
     client = sync_client_for(server, api_key=org_key)
@@ -501,6 +512,7 @@ def test_the_sync_resource_waits_and_gives_up(server: SimulatedLangSmith) -> Non
     generated.close()
 
 
+@needs_v2
 def test_probes_of_the_sync_resource_that_fail(server: SimulatedLangSmith) -> None:
     client = sync_client_for(server, api_key=GONE, policy=Policy(budget_s=0.5))
     generated = client._get_langsmith_api_sync()
@@ -516,6 +528,7 @@ def test_probes_of_the_sync_resource_that_fail(server: SimulatedLangSmith) -> No
 # --- a repair reaches every path ------------------------------------------------------
 
 
+@needs_v2
 def test_a_repair_of_the_sync_client_reaches_its_resources(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -526,6 +539,7 @@ def test_a_repair_of_the_sync_client_reaches_its_resources(
     assert paths(server) == ["GET /sessions 200"]
 
 
+@needs_v2
 def test_a_repair_of_the_resources_reaches_the_sync_client(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -536,6 +550,7 @@ def test_a_repair_of_the_resources_reaches_the_sync_client(
     assert paths(server) == ["GET /sessions 200"]
 
 
+@needs_v2
 def test_a_repair_reaches_both_ways_of_the_async_client(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -567,7 +582,7 @@ def test_many_tasks_refused_together(server: SimulatedLangSmith, org_key: str) -
     )
 
     async def one(number: int) -> Any:
-        if number % 2:
+        if number % 2 and WATCHES_V2:
             return await client._langsmith_api.get("/sessions", cast_to=object)
         return (await client._arequest_with_retries("GET", "/sessions")).json()
 
@@ -603,6 +618,7 @@ def test_many_tasks_get_the_same_error(server: SimulatedLangSmith, backend: str)
     assert len(diagnoses) == 1
 
 
+@needs_v2
 def test_loops_in_threads_and_a_thread_without_one(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -634,6 +650,7 @@ def test_loops_in_threads_and_a_thread_without_one(
     anyio.run(client._get_langsmith_api().close)
 
 
+@needs_v2
 def test_a_sync_call_in_the_loop_that_leads(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -692,6 +709,7 @@ def test_a_timeout_of_the_caller_ends_promptly(
     server.clear_answers()
 
 
+@needs_v2
 def test_a_leader_that_never_ends_is_not_waited_for_forever(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
@@ -753,7 +771,10 @@ def test_a_second_refusal_within_the_cooldown_asks_nothing(
             with pytest.raises(KeyRejectedError):
                 await client.read_project(project_name="x")
         with pytest.raises(KeyRejectedError, match="GET /datasets was refused"):
-            await client._langsmith_api.get("/datasets", cast_to=object)
+            await client._arequest_with_retries("GET", "/datasets")
+        if WATCHES_V2:
+            with pytest.raises(KeyRejectedError, match="GET /datasets was refused"):
+                await client._langsmith_api.get("/datasets", cast_to=object)
 
     run(client, call)
     assert paths(server).count("GET /workspaces 403") == 1
@@ -762,6 +783,7 @@ def test_a_second_refusal_within_the_cooldown_asks_nothing(
 # --- the caller's settings ------------------------------------------------------------
 
 
+@needs_v2
 def test_a_session_s_certificates_hold_for_the_resources(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -824,7 +846,7 @@ def proxy(server: SimulatedLangSmith) -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-@pytest.mark.parametrize("way", ["client", "resources"])
+@pytest.mark.parametrize("way", ["client", RESOURCES])
 def test_a_session_s_proxy_holds_for_probes_and_resends(
     server: SimulatedLangSmith, org_key: str, proxy: tuple[str, list[str]], way: str
 ) -> None:
@@ -867,6 +889,7 @@ def test_answers_that_are_too_large_or_odd(server: SimulatedLangSmith) -> None:
     assert caught.value.code == "access-denied"
 
 
+@needs_v2
 def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
     """The generated client may outlive its owner; then it is the SDK's own."""
     client = client_for(server, api_key=GONE)

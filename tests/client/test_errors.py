@@ -13,13 +13,13 @@ from typing import Any, get_args
 
 import pytest
 import requests
-from langsmith._httpx import httpx
 from langsmith.utils import (
     LangSmithAuthError,
     LangSmithError,
     LangSmithNotFoundError,
     LangSmithUserError,
 )
+from releases import needs_v2
 
 import safe_langsmith
 from safe_langsmith import (
@@ -31,6 +31,7 @@ from safe_langsmith import (
     errors,
 )
 from safe_langsmith._diagnosis import Code
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith.errors import ERRORS, error_for, resource_error_for
 
 NEVER_RAISED = {"ok", "unknown", "transient-refusal"}
@@ -166,6 +167,7 @@ def test_an_error_survives_every_copy(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
 @pytest.mark.parametrize("code", CODES)
+@needs_v2
 def test_an_error_of_the_resources_leaves_its_response_out_of_copies(
     code: Code, status: int
 ) -> None:

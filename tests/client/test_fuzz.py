@@ -20,13 +20,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
-import httpx
 import hypothesis
 import langsmith
 import pytest
 import requests
 from hypothesis import strategies as st
-from langsmith._exceptions import APIError
 from langsmith.utils import LangSmithError
 from scenarios import GONE
 from stage import assert_no_secret, closing
@@ -39,7 +37,7 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
 )
-from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._sdk.modules import clear_caches, httpx
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = pytest.mark.slow
@@ -215,7 +213,7 @@ def resource_call(url: str, **arguments: Any) -> tuple[Any, Any]:
     generated.max_retries = 0
     try:
         return client, generated.get("/sessions", cast_to=object)
-    except (LangSmithError, APIError, ValueError) as error:
+    except (LangSmithError, langsmith.APIError, ValueError) as error:
         return client, error
     finally:
         generated.close()

@@ -32,6 +32,7 @@ from langsmith.utils import (
     LangSmithRateLimitError,
     LangSmithUserError,
 )
+from releases import needs_v2
 from scenarios import GONE, HTML_403
 from urllib3.util import Retry
 
@@ -1018,6 +1019,7 @@ def test_the_key_changes_once_more_during_a_diagnosis(
     assert client.api_key == keys[2].secret
 
 
+@needs_v2
 def test_no_time_for_a_question(server: SimulatedLangSmith) -> None:
     """On each way nothing is asked, and the error says so."""
     hurried = Policy(budget_s=1e-6)

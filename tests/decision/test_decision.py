@@ -677,7 +677,7 @@ def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
     for step in trial.story.resends:
         if origin_on_the_wire(step.access.endpoint) != home:
             assert step.access.key
-            assert not (trial.refusal.tied_by or sent.session or sent.foreign)
+            assert not any((trial.refusal.tied_by, sent.session, sent.foreign))
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ import yaml
 from conftest import ALL_SLOW
 from pages import ROOT
 
+RELEASES = ROOT / "tests" / "releases.py"
 WORKFLOWS = ROOT / ".github" / "workflows"
 
 
@@ -91,9 +92,10 @@ def test_each_session_exists_and_runs_somewhere() -> None:
     assert set(sessions()) == run
 
 
-def test_only_the_quick_check_leaves_out_slow_tests() -> None:
+def test_only_the_quick_check_and_older_releases_leave_out_slow_tests() -> None:
     assert [n for n, node in sessions().items() if "not slow" in ast.unparse(node)] == [
-        "check"
+        "check",
+        "matrix",
     ]
 
 
@@ -134,12 +136,23 @@ def test_a_workflow_may_only_read(name: str) -> None:
 def test_the_floor_is_told_once() -> None:
     texts = {
         name: (ROOT / name).read_text(encoding="utf-8")
-        for name in ("noxfile.py", "pyproject.toml", "README.md", "docs/seams.md")
+        for name in ("noxfile.py", "pyproject.toml", "README.md", "docs/releases.md")
     }
     (floor,) = re.findall(r'^FLOOR = "(.+)"$', texts["noxfile.py"], re.MULTILINE)
     assert f'"langsmith>={floor}"' in texts["pyproject.toml"]
     assert f"langsmith {floor} or newer" in " ".join(texts["README.md"].split())
-    assert f"The oldest is {floor}," in texts["docs/seams.md"]
+    assert f"langsmith {floor} or newer" in texts["docs/releases.md"]
+
+
+def test_older_releases_are_those_that_lack_something() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    (whole,) = re.findall(r'^WHOLE = "(.+)"$', text, re.MULTILINE)
+    assert f'WATCHES_V2 = at_least("{whole}")' in RELEASES.read_text(encoding="utf-8")
+    (older,) = re.findall(r"^OLDER = \((.+)\)$", text, re.MULTILINE)
+    numbers = [
+        tuple(map(int, one.split("."))) for one in [*re.findall(r'"(.+?)"', older), whole]
+    ]
+    assert numbers == sorted(numbers)
 
 
 # --- the audit --------------------------------------------------------------------------

@@ -18,21 +18,26 @@ from typing import Any
 import langsmith
 import pytest
 import requests
-from langsmith import _base_client, run_helpers, run_trees, utils
 from langsmith import client as client_module
-from langsmith._httpx import httpx
+from langsmith import run_helpers, run_trees, utils
 from langsmith._internal import (
     _background_thread,
     _compressed_traces,
     _context,
     _multipart,
-    _openapi_auth,
     _profiles,
 )
 from pages import DOCS
+from releases import module_of
 
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._sdk.names import NAMES
 from safe_langsmith.testing import SimulatedLangSmith
+
+# docs/seams.md is about the releases that have these.
+_openapi_auth = module_of("langsmith._internal._openapi_auth", "0.14.12")
+_base_client = module_of("langsmith._base_client", "0.14.10")
+_exceptions = module_of("langsmith._exceptions", "0.14.10")
 
 NOWHERE = "http://127.0.0.1:9"
 CACHED: Any = utils.get_env_var

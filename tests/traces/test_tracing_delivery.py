@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tracing
 from conftest import QUICK
+from releases import needs_rewindable_bodies
 
 from safe_langsmith import SafeClient
 from safe_langsmith._sdk.clients import access_of
@@ -93,6 +94,7 @@ def test_attachments_arrive(
     client.cleanup()
 
 
+@needs_rewindable_bodies
 @pytest.mark.parametrize("way", tracing.BACKGROUND)
 def test_large_bodies_arrive(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str

@@ -21,7 +21,7 @@ import pytest
 import requests
 import tls
 from conftest import QUICK, Serve
-from langsmith._httpx import httpx
+from releases import needs_v2
 from requests.adapters import HTTPAdapter
 from scenarios import GONE
 
@@ -38,6 +38,7 @@ from safe_langsmith import (
 )
 from safe_langsmith._decision.protocol import Probe, Reply
 from safe_langsmith._sdk.clients import access_of, checks_certificates
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.budget import Clock, ask_all
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -125,6 +126,7 @@ def test_a_query_by_post_is_a_read(of_two: dict[str, SimulatedLangSmith]) -> Non
     assert writes(of_two["EU"]) == ["POST /runs/query"]
 
 
+@needs_v2
 def test_the_async_client_writes_nothing_either(
     of_two: dict[str, SimulatedLangSmith],
 ) -> None:
@@ -201,6 +203,7 @@ def test_a_key_that_is_assigned_later_does_not_stay_in_the_region_of_the_old_one
     assert not regions["EU"].saw(new)
 
 
+@needs_v2
 def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) -> None:
     own = regions["US"].add_workspace("Here", projects=1)
     new = regions["US"].add_personal_key(workspaces=[own]).secret
@@ -220,6 +223,7 @@ def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) 
     assert not regions["EU"].saw(new)
 
 
+@needs_v2
 def test_the_generated_sync_client(regions: dict[str, SimulatedLangSmith]) -> None:
     """Behind `client.agents`."""
     generated = made()._get_langsmith_api_sync()
@@ -228,6 +232,7 @@ def test_the_generated_sync_client(regions: dict[str, SimulatedLangSmith]) -> No
     generated.close()
 
 
+@needs_v2
 def test_the_generated_sync_client_with_an_address_that_is_none() -> None:
     generated = made(api_url="production", api_key=GONE)._get_langsmith_api_sync()
     with pytest.raises(WrongEndpointError, match="is no web address") as caught:
@@ -258,6 +263,7 @@ def test_a_session_that_checks_no_certificates_asks_nobody_else(
     session.close()
 
 
+@needs_v2
 def test_nor_do_its_resources(
     regions: dict[str, SimulatedLangSmith], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +449,7 @@ def test_diagnose_without_a_client(regions: dict[str, SimulatedLangSmith]) -> No
     assert f"set LANGSMITH_ENDPOINT={EU}" in diagnosis.next_steps
 
 
+@needs_v2
 def test_after_a_repair_the_whole_client_is_there(
     regions: dict[str, SimulatedLangSmith],
 ) -> None:

@@ -12,8 +12,8 @@ import anyio
 import langsmith
 import pytest
 import requests
-from langsmith._httpx import httpx
 from proxy import Proxy, dripping_body
+from releases import needs_v2
 from scenarios import GONE, PAGE
 
 import safe_langsmith.__main__
@@ -28,6 +28,7 @@ from safe_langsmith._command import cli
 from safe_langsmith._decision.protocol import Reply, Resend, Unreachable
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.auth import RejectionAuth
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.flights import FLIGHTS, Flight, Repaired
@@ -198,6 +199,7 @@ def test_an_answer_that_outlasts_the_budget(
 
 
 @pytest.mark.slow
+@needs_v2
 def test_a_sync_resource_that_is_no_refusal_or_stays_one(
     server: SimulatedLangSmith,
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_sync_resource_that_is_no_refusal_or_stays_one(
     generated.close()
 
 
+@needs_v2
 def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
     """The SDK's own error, before anything is sent."""
     generated: Any

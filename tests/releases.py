@@ -1,0 +1,32 @@
+"""What a release of langsmith must have for a test; else the test is skipped, and says so.
+
+docs/releases.md has the same for those who use safe_langsmith.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import langsmith
+import pytest
+
+from safe_langsmith._sdk.names import at_least
+
+
+def needs(release: str, what: str) -> pytest.MarkDecorator:
+    """Skip a test with a langsmith that is older than what it tests."""
+    text = f"needs langsmith {release}: {what}; this is {langsmith.__version__}"
+    return pytest.mark.skipif(not at_least(release), reason=text)
+
+
+def module_of(name: str, release: str) -> Any:
+    """A module of langsmith; without it the whole file is skipped."""
+    text = f"needs langsmith {release}: {name}; this is {langsmith.__version__}"
+    return pytest.importorskip(name, reason=text, exc_type=ImportError)
+
+
+WATCHES_V2 = at_least("0.14.12")
+needs_v2 = needs("0.14.12", "the v2 resources ask the client for its key")
+# One of the ways that a test goes.
+RESOURCES = pytest.param("resources", marks=needs_v2)
+needs_rewindable_bodies = needs("0.12.3", "a body above 20 MB can be sent twice")
