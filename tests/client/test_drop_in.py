@@ -67,6 +67,7 @@ def test_warnings_of_the_constructor_name_the_caller_s_line(
     assert ours == plain
 
 
+@pytest.mark.slow
 def test_python_s_default_filter_shows_them() -> None:
     """A DeprecationWarning is shown only if it names a line of the program itself."""
     program = (
@@ -91,6 +92,7 @@ def test_a_subclass_s_own_line() -> None:
     assert {line for *_, line in said} == {Mine.__init__.__code__.co_firstlineno + 1}
 
 
+@pytest.mark.slow
 def test_importing_twice_leaves_the_plain_client_alone() -> None:
     code = """
 import importlib, sys, langsmith
@@ -160,6 +162,7 @@ assert names.count("policy") == names.count("verify") == 1
 """
 
 
+@pytest.mark.slow
 def test_names_that_the_sdk_gains_are_its_own() -> None:
     done = subprocess.run(
         [sys.executable, "-c", GAINED], capture_output=True, text=True, check=False
