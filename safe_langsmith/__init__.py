@@ -1,5 +1,6 @@
 """LangSmith's client, which finds out why it was refused, and repairs what it may."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
@@ -73,28 +74,27 @@ __all__ = [
     "install",
 ]
 
-_OF_A_DIAGNOSIS = {
-    *("Diagnosis", "Finding", "Fix", "Identity", "SettingInfo", "WorkspaceInfo")
+# Imported when they are asked for, as the SDK does with its own.
+_LATE = {
+    "AsyncClient": "_async_client",
+    "SafeAsyncClient": "_async_client",
+    "Installation": "_install",
+    "install": "_install",
+    "Replay": "_traces.replay",
+    **dict.fromkeys(("Diagnosis", "Finding", "Fix", "Identity"), "_diagnosis"),
+    **dict.fromkeys(("SettingInfo", "WorkspaceInfo"), "_diagnosis"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import the rest when it is asked for: the SDK does the same with its own."""
+    """Import what is not needed by every program."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _no_fork:
-        if name in ("SafeAsyncClient", "AsyncClient"):
-            from safe_langsmith._async_client import SafeAsyncClient
+        module = _import_module(f"{__name__}.{_LATE[name]}")
+    return getattr(module, f"Safe{name}" if name == "AsyncClient" else name)
 
-            return SafeAsyncClient
-        if name in ("install", "Installation"):
-            from safe_langsmith import _install
 
-            return getattr(_install, name)
-        if name == "Replay":
-            from safe_langsmith._traces.replay import Replay
-
-            return Replay
-        if name in _OF_A_DIAGNOSIS:
-            from safe_langsmith import _diagnosis
-
-            return getattr(_diagnosis, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    """All public names, also those that are not imported yet."""
+    return sorted({*globals(), *__all__})

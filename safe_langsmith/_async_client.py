@@ -76,6 +76,10 @@ class SafeAsyncClient(WatchedAsyncClient):
     else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
+            """And those of safe_langsmith:
+
+            policy: What may be done unasked after a rejection. See `safe_langsmith.Policy`.
+            """
             policy = take_policy(kwargs, langsmith.AsyncClient.__init__)
             given = kwargs | dict(zip(_POSITIONAL, args, strict=False))
             try:

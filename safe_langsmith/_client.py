@@ -50,7 +50,7 @@ OWN = (
 class SafeClient(TranslatingClient):
     """The SDK's client; a refused call is diagnosed, repaired and answered, or explained.
 
-    Every argument of ``langsmith.Client``, and ``policy``. Nothing changes until
+    Every argument of ``langsmith.Client``, ``policy`` and ``verify``. Nothing changes until
     LangSmith refuses a request. Then the environment, the SDK's caches, the `.env` and
     the profile file are read, LangSmith is asked with read-only requests, and by the
     rule of repair the request is sent again, or a typed error is raised.
@@ -113,9 +113,15 @@ class SafeClient(TranslatingClient):
     else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            policy, verify = take_policy(kwargs, langsmith.Client.__init__), None
-            if "verify" not in _PLAIN_ARGUMENTS:
-                verify = kwargs.pop("verify", None)
+            """And those of safe_langsmith:
+
+            policy: What may be done unasked after a rejection. See `safe_langsmith.Policy`.
+            verify: Ask LangSmith once, now, whether it accepts the key: "raise" raises the
+                typed error, "warn" logs one line. None asks nothing.
+            """
+            policy = take_policy(kwargs, langsmith.Client.__init__)
+            is_sdks = "verify" in _PLAIN_ARGUMENTS
+            verify = None if is_sdks else kwargs.pop("verify", None)
             if verify not in (None, "warn", "raise"):
                 text = f'verify must be "warn", "raise" or None, not {verify!r}'
                 raise ValueError(text)

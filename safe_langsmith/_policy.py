@@ -9,6 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import langsmith
+
+from safe_langsmith._sdk.guard import warn_once
+
 if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
 
@@ -86,9 +90,16 @@ def looks_like(
     init: Callable[..., None], plain: Callable[..., None], **ours: Any
 ) -> Callable[..., None]:
     """Give our constructor the SDK's signature, with our arguments at the end."""
+    more = init.__doc__
     functools.update_wrapper(init, plain)
+    init.__doc__ = f"{plain.__doc__}\n\n{more}"
     signature, keyword = inspect.signature(plain), inspect.Parameter.KEYWORD_ONLY
     new = {n: kind for n, kind in ours.items() if n not in signature.parameters}
+    for name in ours.keys() - new.keys():
+        text = (
+            f"safe_langsmith: langsmith {langsmith.__version__} has an argument {name} of"
+        )
+        warn_once(name, f"{text} its own, so ours steps back. Please report this line.")
     added = [
         inspect.Parameter(name, keyword, default=None, annotation=kind)
         for name, kind in new.items()

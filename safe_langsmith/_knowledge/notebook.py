@@ -57,6 +57,5 @@ def _is_user_s(code: CodeType, module: str) -> bool:
         return True
     places = sysconfig.get_paths()
     installed = tuple(places[name] for name in ("stdlib", "purelib", "platlib"))
-    if module.partition(".")[0] in ("langsmith", "safe_langsmith"):
-        return False
-    return not code.co_filename.startswith((*installed, "<frozen"))
+    is_ours = module.partition(".")[0] in ("langsmith", "safe_langsmith")
+    return not is_ours and not code.co_filename.startswith((*installed, "<frozen"))

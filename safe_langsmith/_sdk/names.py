@@ -116,7 +116,7 @@ NAMES = (
         "a proxy that refuses to connect is a plain connection error",
     ),
     Name(SYNC, "_get_langsmith_api", "0.9.3", "overridden: watches client.runs", _V2),
-    Name(SYNC, "_get_langsmith_api_sync", "0.10.10", "overridden: client.agents", _V2),
+    Name(SYNC, "_get_langsmith_api_sync", "0.10.10", "overridden: the same", _V2),
     Name(BOTH, "_langsmith_api", "0.9.2", "the v2 resources, moved by a repair", _V2),
     Name(SYNC, "_langsmith_api_sync", "0.10.10", "the same", _V2),
     Name("_internal._openapi_auth", "AsyncClient", "0.14.12", "the v2 resources", _V2),

@@ -1,6 +1,6 @@
 """What is configured, and where each value came from.
 
-The only package that reads the environment and the disk, and only after a rejection. The
+The only package that reads settings, and only after a rejection. The
 exception is `construction`, which notes a few variables when a client is made: later they
 tell a value that came from the environment from one that was passed. Others use
 `reading`, the words in `sources`, and `construction`. Each module uses only those above it.

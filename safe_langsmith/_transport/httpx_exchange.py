@@ -23,7 +23,7 @@ from safe_langsmith._transport.messages import (
     tie,
 )
 from safe_langsmith._transport.owner import Owner
-from safe_langsmith.errors import error_for, resource_error_for
+from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
 
 # Marks a request that was sent again, and the address that it was redirected to.
 RESENT, LOCATION = "safe_langsmith.resent", "safe_langsmith.location"
@@ -113,11 +113,17 @@ class HttpxExchange:
             return
         response = self.response
         told = retold(diagnosis, self.operation, response.status_code)
-        body = self._struck() if generated else None
+        error: AccessDeniedError
+        if generated:
+            error = resource_error_for(told, response, self._struck())
+        else:
+            error = error_for(told)
+        held = [error]
 
         def refuse() -> None:
-            # Made anew: an error that is kept here would hold itself by its traceback.
-            raise resource_error_for(told, response, body) if generated else error_for(told)
+            # Raised once: an error that is kept here holds itself, by its traceback.
+            del vars(response)["raise_for_status"]
+            raise held.pop()
 
         # Raised inside the flow, an error would count as a failed connection, and the
         # generated clients would try twice more.

@@ -169,7 +169,7 @@ def test_names_that_the_sdk_gains_are_its_own() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "has a Client.whoami of its own, so ours steps back" in done.stderr
-    assert done.stderr.count("steps back") == 1
+    assert done.stderr.count("steps back") == 3  # the method and both arguments
 
 
 # --- identity -----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ import pytest
 import requests
 import tls
 from conftest import QUICK, Serve
-from releases import needs_v2
+from releases import WATCHES_V2, needs_v2
 from requests.adapters import HTTPAdapter
 from scenarios import GONE
 
@@ -447,6 +447,17 @@ def test_diagnose_without_a_client(regions: dict[str, SimulatedLangSmith]) -> No
     diagnosis = diagnose(policy=QUICK)
     assert (diagnosis.code, diagnosis.region) == ("wrong-region", "US")
     assert f"set LANGSMITH_ENDPOINT={EU}" in diagnosis.next_steps
+
+
+def test_resources_move_if_they_take_the_new_key_along(
+    regions: dict[str, SimulatedLangSmith],
+) -> None:
+    """Older ones keep the key that they were made with, and so their address."""
+    client = SafeAsyncClient(policy=QUICK)
+    before = str(client._langsmith_api.base_url)
+    run(client, lambda: client._arequest_with_retries("GET", "/sessions"))
+    assert access_of(client).endpoint == EU
+    assert (str(client._langsmith_api.base_url) != before) == WATCHES_V2
 
 
 @needs_v2
