@@ -11,7 +11,7 @@ from langsmith.utils import LangSmithConnectionError, LangSmithError
 
 from safe_langsmith._client import OWN
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import access_of, generated_of, http_of, use
+from safe_langsmith._sdk.clients import access_of, generated_of, http_of, set_key, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
@@ -124,14 +124,14 @@ class SafeAsyncClient(WatchedAsyncClient):
     @property
     def api_key(self) -> str | None:
         """The key in use."""
-        return langsmith.AsyncClient.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
+        return super().api_key
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
         old = None
         with Guard("follow a new key"):
             old = access_of(self) if self._safe is not None else None
-        langsmith.AsyncClient.api_key.fset(self, value)  # type: ignore[attr-defined]
+        set_key(self, value)
         with Guard("follow a new key"):
             home = before_asking(self) if old and old != access_of(self) else None
             if home is not None:
