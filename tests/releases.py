@@ -21,7 +21,7 @@ def needs(release: str, what: str) -> pytest.MarkDecorator:
 
 
 def module_of(name: str, release: str) -> Any:
-    """A module that needs a release of langsmith; without that the whole file is skipped."""
+    """A module that needs a release of langsmith: without that, the file is skipped."""
     if not at_least(release):
         text = f"needs langsmith {release}: {name}; this is {langsmith.__version__}"
         pytest.skip(text, allow_module_level=True)
