@@ -710,7 +710,6 @@ def test_a_timeout_of_the_caller_ends_promptly(
     server.clear_answers()
 
 
-@needs_v2
 def test_a_leader_that_never_ends_is_not_waited_for_forever(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
