@@ -33,9 +33,9 @@ class State:
 
     ``session``: the one that the SDK made, or None if the caller passed one. ``worked``:
     hashes of keys and workspaces that the server has accepted; no `repr` shows a key.
-    ``repaired``: what the last repair set. ``repairs``: what replaced each rejected access. ``for_reads``:
-    settings that only requests that change nothing may use. ``of_traces``: what the
-    tracing path found, by access and operation.
+    ``repaired``: what the last repair set. ``repairs``: what replaced each rejected
+    access. ``for_reads``: settings that only requests that change nothing may use.
+    ``of_traces``: what the tracing path found, by access and operation.
     """
 
     policy: Policy
