@@ -11,7 +11,7 @@ from langsmith.utils import LangSmithConnectionError, LangSmithError
 
 from safe_langsmith._client import OWN
 from safe_langsmith._policy import Policy, looks_like, take_policy
-from safe_langsmith._sdk.clients import access_of, generated_of, http_of, set_key, use
+from safe_langsmith._sdk.clients import access_of, generated_of, http_of, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.names import report_missing
@@ -131,7 +131,7 @@ class SafeAsyncClient(WatchedAsyncClient):
         old = None
         with Guard("follow a new key"):
             old = access_of(self) if self._safe is not None else None
-        set_key(self, value)
+        self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
             home = before_asking(self) if old and old != access_of(self) else None
             if home is not None:

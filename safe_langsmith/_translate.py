@@ -19,7 +19,6 @@ from safe_langsmith._sdk.clients import (
     access_of,
     endpoint_of,
     follow,
-    set_key,
     use,
     without_key,
 )
@@ -58,7 +57,7 @@ class TranslatingClient(WatchedClient):
         old = None
         with Guard("follow a new key"):
             old = access_of(self) if self._safe is not None else None
-        set_key(self, value)
+        self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
             if self._safe is None or old is None or old == access_of(self):
                 return
