@@ -124,14 +124,14 @@ class SafeAsyncClient(WatchedAsyncClient):
     @property
     def api_key(self) -> str | None:
         """The key in use."""
-        return langsmith.AsyncClient.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
+        return super().api_key
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
         old = None
         with Guard("follow a new key"):
             old = access_of(self) if self._safe is not None else None
-        langsmith.AsyncClient.api_key.fset(self, value)  # type: ignore[attr-defined]
+        self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
             home = before_asking(self) if old and old != access_of(self) else None
             if home is not None:

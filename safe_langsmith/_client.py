@@ -146,7 +146,8 @@ class SafeClient(TranslatingClient):
 
             access = replace(access, key=sendable_key(given) or access.key)
             use(self, access)
-        state = State(policy, at_construction(access, given), given.get("session"))
+        own = self.session if given.get("session") is None else None
+        state = State(policy, at_construction(access, given), own)
         attach(self)
         self._safe = state
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-import langsmith
 import requests
 from langsmith.utils import LangSmithError
 
@@ -28,7 +27,13 @@ from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.overrides import WatchedClient
 from safe_langsmith._sdk.resources import watch
 from safe_langsmith._transport.auth import ResourceWatcher
-from safe_langsmith._transport.owner import FAILURE, Failure, State, before_asking
+from safe_langsmith._transport.owner import (
+    FAILURE,
+    SENDING,
+    Failure,
+    State,
+    before_asking,
+)
 from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
 from safe_langsmith.errors import error_for
 
@@ -44,7 +49,7 @@ class TranslatingClient(WatchedClient):
     @property
     def api_key(self) -> str | None:
         """The key in use. An assignment reaches the threads that send traces, too."""
-        return langsmith.Client.api_key.fget(self)  # type: ignore[attr-defined,no-any-return]
+        return super().api_key
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
@@ -52,7 +57,7 @@ class TranslatingClient(WatchedClient):
         old = None
         with Guard("follow a new key"):
             old = access_of(self) if self._safe is not None else None
-        langsmith.Client.api_key.fset(self, value)  # type: ignore[attr-defined]
+        self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
             if self._safe is None or old is None or old == access_of(self):
                 return
@@ -75,18 +80,23 @@ class TranslatingClient(WatchedClient):
         if self._safe is None:
             return super().request_with_retries(method, pathname, **kwargs)
         before, found = sys.exc_info()[1], None
-        client: langsmith.Client = self
+        client = self
+        sending = SENDING.set(self)
         if pathname.startswith("http"):
             with Guard("keep the key from another host"):
                 client = self._safe_sender(pathname, kwargs)
         try:
-            send = langsmith.Client.request_with_retries
-            return send(client, method, pathname, **kwargs)
+            send = super(TranslatingClient, client).request_with_retries
+            return send(method, pathname, **kwargs)
         except Exception as error:
+            if kwargs.get("handle_response") and not isinstance(error, LangSmithError):
+                raise  # it may be of the caller's own
             with Guard("explain a rejected request"):
                 found = self._safe_explain(error, before, (method, pathname), kwargs)
             if found is None:
                 raise
+        finally:
+            SENDING.reset(sending)
         if isinstance(found, requests.Response):
             return found
         try:
@@ -132,7 +142,7 @@ class TranslatingClient(WatchedClient):
             note_rejected(self, found, asked, request)
         return found
 
-    def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> langsmith.Client:
+    def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> TranslatingClient:
         """Keep this client's key from another host that has a credential of its own.
 
         The SDK would add it to what it sends to a replica with a service key, a token
@@ -141,7 +151,7 @@ class TranslatingClient(WatchedClient):
         headers = (kwargs.get("request_kwargs") or {}).get("headers") or {}
         if origin(url) == origin(endpoint_of(self)) or not _FOREIGN & headers.keys():
             return self
-        sender: langsmith.Client = without_key(self)
+        sender: TranslatingClient = without_key(self)
         return sender
 
     def _safe_watch(self, generated: Any) -> None:

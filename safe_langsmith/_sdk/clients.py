@@ -17,11 +17,20 @@ from safe_langsmith._knowledge.hosts import base_of
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._sdk.names import at_least
 
+# Looked up once: a test may put another class there, and it costs time for each request.
+_Sync = langsmith.Client
+
+
+def is_sync(client: Any) -> bool:
+    """Whether a client is the sync one."""
+    return isinstance(client, _Sync)
+
 
 def endpoint_of(client: Any) -> str:
     """The address that a client sends its requests to, without a slash at its end."""
-    if isinstance(client, langsmith.Client):
-        return client.api_url
+    if is_sync(client):
+        endpoint: str = client.api_url
+        return endpoint
     return str(http_of(client).base_url).rstrip("/")
 
 
@@ -37,8 +46,7 @@ def generated_of(client: Any) -> Any:
 
 def key_of(client: Any) -> str | None:
     """The key that a client sends."""
-    kind = _kind(client)
-    key: str | None = kind.api_key.fget(client)
+    key: str | None = client.api_key
     return key
 
 
@@ -106,7 +114,7 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
     """
     old = access_of(client)
     if access.endpoint != old.endpoint:
-        if isinstance(client, langsmith.Client):
+        if is_sync(client):
             client.api_url = access.endpoint
         else:
             http_of(client).base_url = httpx.URL(access.endpoint)
@@ -162,14 +170,8 @@ def without_key(client: Any) -> Any:
 
 
 def set_key(client: Any, key: str | None) -> None:
-    """Set the key as the SDK's own property does."""
-    _kind(client).api_key.fset(client, key)
-
-
-def _kind(client: Any) -> Any:
-    """The SDK's own class, whose properties ours override."""
-    is_sync = isinstance(client, langsmith.Client)
-    return langsmith.Client if is_sync else langsmith.AsyncClient
+    """Set the key as the SDK's own property does, past ours."""
+    client._safe_plain.api_key.__set__(client, key)
 
 
 def checks_certificates(http: Any, url: str) -> bool:

@@ -49,12 +49,11 @@ class Name(NamedTuple):
         """Whether it is there; None: this is not a client to tell."""
         if isinstance(self.owners, str):
             return part_of(self.owners, self.name, _NOWHERE) is not _NOWHERE
-        kind = BOTH[not isinstance(client, langsmith.Client)]
+        kind = client._safe_plain.__name__
         if kind not in self.owners:
             return None
         # Not on the client's class: ours overrides some of them.
-        plain = getattr(langsmith, kind)
-        return hasattr(plain, self.name) or self.name in vars(client)
+        return hasattr(client._safe_plain, self.name) or self.name in vars(client)
 
 
 _CONNECTION = "the connection is not watched, so rejected requests are not explained"

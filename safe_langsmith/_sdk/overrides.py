@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import langsmith
 from langsmith.utils import LangSmithError
@@ -18,6 +18,9 @@ from safe_langsmith._sdk.guard import Guard, warn_once
 
 class WatchedClient(langsmith.Client):
     """`langsmith.Client`, and what ours does at its private methods."""
+
+    # Kept: a test may put another class in place of the name, and a lookup costs time.
+    _safe_plain: ClassVar[Any] = langsmith.Client
 
     def _safe_watch(self, generated: Any) -> None:
         """Watch the generated client behind ``client.runs`` and its neighbors."""
@@ -82,6 +85,8 @@ class WatchedClient(langsmith.Client):
 
 class WatchedAsyncClient(langsmith.AsyncClient):
     """`langsmith.AsyncClient`, and what ours does at its private methods."""
+
+    _safe_plain: ClassVar[Any] = langsmith.AsyncClient
 
     async def _safe_explained(
         self, method: str, path: str, error: LangSmithError

@@ -23,7 +23,7 @@ def variables(*names: str) -> tuple[str, ...]:
 
 
 # Each of the variables that the SDK's client reads.
-READ_BY_CLIENT = variables(*NAMES)
+READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,15 @@ class Repaired(NamedTuple):
     settings: Settings
     until: float
 
+    def serves(self, *, is_write: bool) -> bool:
+        """Whether another client's request may use it.
+
+        A workspace that nobody named may not be the only one anymore: before a write,
+        LangSmith is asked again.
+        """
+        was_filled_in = self.settings.workspace.source.kind == "repair"
+        return time.monotonic() < self.until and not (is_write and was_filled_in)
+
 
 class Flight:
     """One diagnosis under way. Whoever meets the same rejection waits for its end.
@@ -100,7 +109,11 @@ class Flights:
         self._said: dict[Hashable, float] = {}
 
     def join(
-        self, question: Question, known: Callable[[], Access | None]
+        self,
+        question: Question,
+        known: Callable[[], Access | None],
+        *,
+        is_write: bool = False,
     ) -> Access | Repaired | tuple[Flight, bool]:
         """What the client uses instead by now, as ``known`` says.
 
@@ -112,7 +125,7 @@ class Flights:
             if instead is not None:
                 return instead
             repaired = self._repairs.get(question)
-            if repaired is not None and time.monotonic() < repaired.until:
+            if repaired is not None and repaired.serves(is_write=is_write):
                 return repaired
             flight = self._flights.get(question)
             # A flight that began before a fork has nobody in this process to end it.

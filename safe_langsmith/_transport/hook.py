@@ -11,11 +11,11 @@ from typing import Any
 import requests
 
 from safe_langsmith._knowledge.access import lets_in
-from safe_langsmith._sdk.clients import headers_of, key_of, workspace_of
+from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import PassedOn, step_aside
-from safe_langsmith._transport.owner import Owner
-from safe_langsmith._transport.responses import REDIRECTED, is_suspect
+from safe_langsmith._transport.owner import SENDING, Owner
+from safe_langsmith._transport.responses import REDIRECTED, is_hard_delete, is_suspect
 
 
 class Hook:
@@ -26,8 +26,12 @@ class Hook:
 
     __slots__ = ("owner",)
 
-    def __init__(self, owner: Owner) -> None:
-        self.owner = weakref.ref(owner)
+    def __init__(self, owner: Owner | None) -> None:
+        self.owner: Any = (lambda: None) if owner is None else weakref.ref(owner)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in a pickle or of `dill` looks at nothing: it belongs to no client."""
+        return Hook, (None,)
 
     def __call__(
         self, response: requests.Response, **kwargs: Any
@@ -68,18 +72,16 @@ class Hook:
         return None
 
     def _is_ours(self, request: requests.PreparedRequest) -> bool:
-        """Whether the SDK made this request with this client.
+        """Whether the SDK makes this request with this client.
 
-        A caller's session may serve other hosts and other clients. The SDK marks its
-        requests with its User-Agent; and of several clients on one session, the one that
-        holds the key comes first.
+        A caller's session may serve other hosts and other clients. A hard delete goes
+        around the method that tells; there the key tells.
         """
-        owner: Any = self.owner()
-        if request.headers.get("User-Agent") != headers_of(owner).get("User-Agent"):
-            return False
-        owners = [o for h in _hooks_on(owner.session) if (o := h.owner()) is not None]
-        key = request.headers.get("x-api-key")
-        return next((o for o in owners if key_of(o) == key), owner) is owner
+        owner, sending = self.owner(), SENDING.get()
+        if sending is not None:
+            return sending is owner
+        is_known = request.headers.get("x-api-key") == key_of(owner)
+        return is_known and is_hard_delete(request.url or "")
 
 
 def attach(owner: Any) -> None:
@@ -97,7 +99,8 @@ def attach(owner: Any) -> None:
 
 def _hooks_on(session: requests.Session) -> list[Hook]:
     """Ours, of all clients that share a session. Somebody may have put others there."""
-    present: Any = session.hooks["response"]
+    hooks: Any = getattr(session, "hooks", None)
+    present = hooks.get("response") if isinstance(hooks, dict) else None
     return [h for h in present if isinstance(h, Hook)] if isinstance(present, list) else []
 
 

@@ -111,42 +111,42 @@ def answer(
     watched: Watched, request: httpx.Request, response: httpx.Response
 ) -> Generator[httpx.Request, httpx.Response, None]:
     """See a request of a sync client to its end, if it was rejected."""
-    steps = _steps(watched, SyncWire, request, response)
     done: Any = None
-    while (next_one := _next(steps, done)) is not None:
-        wire, step = next_one
-        if isinstance(step, httpx.Request):
-            done = yield step
-        elif isinstance(step, Sleep):
-            time.sleep(step.seconds)
-        elif isinstance(step, Load):
-            done = _load(step.message, wire.owner)
-        else:
-            with Guard(_TASK):
-                done = wire.do(step.work)
-                continue
-            return
+    with contextlib.closing(_steps(watched, SyncWire, request, response)) as steps:
+        while (next_one := _next(steps, done)) is not None:
+            wire, step = next_one
+            if isinstance(step, httpx.Request):
+                done = yield step
+            elif isinstance(step, Sleep):
+                time.sleep(step.seconds)
+            elif isinstance(step, Load):
+                done = _load(step.message, wire.owner)
+            else:
+                with Guard(_TASK):
+                    done = wire.do(step.work)
+                    continue
+                return
 
 
 async def async_answer(
     watched: Watched, request: httpx.Request, response: httpx.Response
 ) -> AsyncGenerator[httpx.Request, httpx.Response]:
     """See a request of an async client to its end, if it was rejected."""
-    steps = _steps(watched, AsyncWire, request, response)
     done: Any = None
-    while (next_one := _next(steps, done)) is not None:
-        wire, step = next_one
-        if isinstance(step, httpx.Request):
-            done = yield step
-        elif isinstance(step, Sleep):
-            await anyio.sleep(step.seconds)
-        elif isinstance(step, Load):
-            done = await _aload(step.message, wire.owner)
-        else:
-            with Guard(_TASK):
-                done = await wire.do(step.work)
-                continue
-            return
+    with contextlib.closing(_steps(watched, AsyncWire, request, response)) as steps:
+        while (next_one := _next(steps, done)) is not None:
+            wire, step = next_one
+            if isinstance(step, httpx.Request):
+                done = yield step
+            elif isinstance(step, Sleep):
+                await anyio.sleep(step.seconds)
+            elif isinstance(step, Load):
+                done = await _aload(step.message, wire.owner)
+            else:
+                with Guard(_TASK):
+                    done = await wire.do(step.work)
+                    continue
+                return
 
 
 def _next(steps: Generator[tuple[Wire, Step], Any, None], done: Any) -> Any:

@@ -10,14 +10,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-import langsmith
 from requests.utils import default_headers
 
 from safe_langsmith._decision.protocol import Probe, Reply
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import base_of, origin, same_origin
 from safe_langsmith._sdk.clients import access_of as own_access
-from safe_langsmith._sdk.clients import given_headers, headers_of, http_of
+from safe_langsmith._sdk.clients import given_headers, headers_of, http_of, is_sync
 from safe_langsmith._transport.owner import Owner
 
 BODY_LIMIT = 1_000_000
@@ -133,12 +132,12 @@ def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
 
 def tied_by(owner: Owner) -> str:
     """What of a client's own belongs to its host alone, besides the key; or ""."""
-    if not isinstance(owner, langsmith.Client):
+    if not is_sync(owner):
         http = http_of(owner)
         if http.params:
             return "a parameter of your client"
         return "a cookie of your client" if _has_own_cookie(http.cookies.jar) else ""
-    session: Any = owner.session
+    session: Any = owner.session  # type: ignore[attr-defined]  # it is a sync one
     for name, what in (("cert", "certificate"), ("auth", "login"), ("params", "parameter")):
         if getattr(session, name, None):
             return f"the {what} of your session"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.clients import access_of, given_headers
+from safe_langsmith._sdk.modules import retries_by_itself
 from safe_langsmith._settings.construction import AtConstruction
 
 if TYPE_CHECKING:
@@ -29,11 +31,11 @@ _TOLD_BY = {"api_key", "api_url", "api_urls", "workspace_id"}
 class State:
     """What is kept for one client.
 
-    ``session``: the session it was given, if any. ``worked``: hashes of the keys and
-    workspaces that the server has accepted; no `repr` shows a key. ``repaired``: what the
-    last repair set. ``repairs``: what replaced each rejected access. ``for_reads``:
-    settings that only requests that change nothing may use. ``of_traces``: what the
-    tracing path found, by access and operation.
+    ``session``: the one that the SDK made, or None if the caller passed one. ``worked``:
+    hashes of keys and workspaces that the server has accepted; no `repr` shows a key.
+    ``repaired``: what the last repair set. ``repairs``: what replaced each rejected
+    access. ``for_reads``: settings that only requests that change nothing may use.
+    ``of_traces``: what the tracing path found, by access and operation.
     """
 
     policy: Policy
@@ -82,6 +84,10 @@ class Failure(NamedTuple):
 FAILURE: ContextVar[Failure | None] = ContextVar("safe_langsmith_failure", default=None)
 
 
+# The client whose request this thread is sending through the SDK's own method.
+SENDING: ContextVar[object] = ContextVar("safe_langsmith_sending", default=None)
+
+
 class Owner(Protocol):
     """A client of ours, for a transport: a client of the SDK that has a `State`."""
 
@@ -104,25 +110,68 @@ def sender(owner: Owner) -> tuple[object, ...]:
     policy = state.policy
     return (
         replace(policy, dotenv=str(policy.dotenv), on_diagnosis=None),
-        id(policy.on_diagnosis),
+        _Same(policy.on_diagnosis),
         replace(state.born, arguments=state.born.arguments & _TOLD_BY),
         state.repaired,
         tuple(sorted(given_headers(owner).items())),
-        id(state.session),
+        *_way_out(owner),
     )
+
+
+class _Same:
+    """An object as a part of a key: equal to itself alone. It is kept alive."""
+
+    def __init__(self, kept: object) -> None:
+        self.kept = kept
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.kept is other.kept
+
+    def __hash__(self) -> int:
+        return id(self.kept)
+
+
+def _reference(kept: object) -> object:
+    try:
+        return weakref.ref(kept)
+    except TypeError:
+        return _Same(kept)
+
+
+def _way_out(owner: Owner) -> tuple[object, ...]:
+    """What of a sync client's session may change what becomes of a request."""
+    session: Any = getattr(owner, "session", None)
+    if session is None:
+        return ()
+    # One that the caller passed, or put there later, may do anything.
+    own = None if session is state_of(owner).session else _reference(session)
+    names = ("proxies", "verify", "cert", "trust_env")
+    settings = tuple(str(getattr(session, name, None)) for name in names)
+    adapters = getattr(session, "adapters", {}).items()
+    is_untouched = own is None and settings == ("{}", "True", "None", "True")
+    if is_untouched and all(retries_by_itself(adapter) for _, adapter in adapters):
+        return ()  # as that of an async client
+    return (own, *settings, *((prefix, type(one)) for prefix, one in adapters))
 
 
 def before_asking(owner: Owner) -> Access | None:
     """What a client goes back to when it gets another key, or None.
 
-    An endpoint that was found by asking, and a workspace there, belong to the key that
-    they were found for.
+    What a repair filled in belongs to the key that it was found for: a region that was
+    found by asking, and a workspace that nobody named.
     """
     state, now = state_of(owner), access_of(owner)
-    repaired = state.repaired
-    if repaired is None or not repaired.was_found_by_asking:
+    repaired, held = state.repaired, state.born.held
+    if repaired is None:
         return None
-    state.repaired, held = None, state.born.held
-    found = now.workspace == repaired.workspace.value
-    workspace = held.workspace if found else now.workspace
-    return replace(now, endpoint=held.endpoint, workspace=workspace)
+    was_asked = repaired.was_found_by_asking
+    endpoint = held.endpoint if was_asked else now.endpoint
+    filled_in = was_asked or repaired.workspace.source.kind == "repair"
+    is_that = filled_in and now.workspace == repaired.workspace.value
+    home = replace(
+        now, endpoint=endpoint, workspace=held.workspace if is_that else now.workspace
+    )
+    if home == now:
+        return None
+    state.repaired = None
+    return home

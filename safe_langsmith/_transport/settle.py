@@ -82,7 +82,8 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     state, who, sent = state_of(owner), sender(owner), exchange.access
     for _ in range(_MOST_ROUNDS):
         question = (sent, who)
-        place = FLIGHTS.join(question, partial(_known, owner, question, exchange.is_read))
+        known = partial(_known, owner, question, exchange.is_read)
+        place = FLIGHTS.join(question, known, is_write=not exchange.is_read)
         if isinstance(place, (Access, Repaired)):
             access = place if isinstance(place, Access) else place.access
             answer = (yield Resend(access)) if _may_resend(exchange, access) else None
@@ -101,16 +102,22 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
         if not leads and not (yield Wait(flight)):
             flight, leads = Flight(question), True
         if leads:
-            try:
-                flight.found = yield from _lead(owner, exchange, question)
-            finally:
-                FLIGHTS.leave(flight)
-            return flight.found and flight.found.diagnosis
+            return (yield from _fly(owner, exchange, flight))
         if flight.found is not None and flight.found.answers(exchange.operation):
             state.last_diagnosis = flight.found.diagnosis
             return flight.found.diagnosis
-    found = yield from _lead(owner, exchange, (sent, who))
-    return found and found.diagnosis
+    return (yield from _fly(owner, exchange, Flight((sent, who))))
+
+
+def _fly(owner: Owner, exchange: Exchange, flight: Flight) -> Works[Diagnosis | None]:
+    """Lead a diagnosis; None: the request was answered in the end."""
+    try:
+        flight.found, made = yield from _lead(owner, exchange, flight.question)
+    finally:
+        FLIGHTS.leave(flight)
+    # Not before: the caller's hook may use this client.
+    _tell(owner, made)
+    return flight.found and flight.found.diagnosis
 
 
 def _known(owner: Owner, question: Question, is_read: bool) -> Access | None:
@@ -148,8 +155,13 @@ def _may_resend(exchange: Exchange, place: Access) -> bool:
     return refusal.may_be_repeated and refusal.replayable and (stays or not refusal.tied_by)
 
 
-def _lead(owner: Owner, exchange: Exchange, question: Question) -> Works[Found | None]:
-    """Make the diagnosis of a rejected request; None if it was answered in the end.
+def _lead(
+    owner: Owner, exchange: Exchange, question: Question
+) -> Works[tuple[Found | None, Diagnosis | None]]:
+    """Make the diagnosis of a rejected request.
+
+    Gives what was found, or None if the request was answered in the end; and the
+    diagnosis, if a new one was made.
 
     What was found of settings that changed meanwhile is no answer: it is made again, for
     what was sent at first, since what a repair sent was nobody's choice.
@@ -159,9 +171,9 @@ def _lead(owner: Owner, exchange: Exchange, question: Question) -> Works[Found |
     for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it settles long before
         setup = _as_refused(owner, sent, read)
         known = FLIGHTS.recall(question, exchange.operation, setup)
-        if known is not None:
+        if known is not None and not _is_disproven(known, exchange.reply()):
             state.last_diagnosis = known.diagnosis
-            return known
+            return known, None
         worked = hash((sent.key, sent.workspace)) in state.worked
         refusal = replace(exchange.refusal(worked=worked), access=sent)
         steps = resolve(refusal, setup, state.policy)
@@ -172,19 +184,28 @@ def _lead(owner: Owner, exchange: Exchange, question: Question) -> Works[Found |
         if read == before:
             break
     if verdict is None:
-        return None
+        return None, None
     _keep(owner, question, verdict)
-    record(owner, verdict.diagnosis)
-    cooldown = state.policy.cooldown_s
+    state.last_diagnosis = verdict.diagnosis
     if verdict.diagnosis.resolved:
-        # What a repair changed is said once; what went by may come again and again.
-        is_kept = verdict.repair is not None and verdict.repair.access != sent
-        if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
-            logger.warning("%s", verdict.log_line)
-        return None
+        _log(owner, sent, verdict)
+        return None, verdict.diagnosis
     found = Found(verdict.diagnosis, verdict.scope)
-    FLIGHTS.remember(question, setup, found, cooldown)
-    return found
+    FLIGHTS.remember(question, setup, found, state.policy.cooldown_s)
+    return found, verdict.diagnosis
+
+
+def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
+    """Log a repair once; what went by may come again and again."""
+    is_kept = verdict.repair is not None and verdict.repair.access != sent
+    cooldown = state_of(owner).policy.cooldown_s
+    if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
+        logger.warning("%s", verdict.log_line)
+
+
+def _is_disproven(found: Found, reply: Reply) -> bool:
+    """Whether LangSmith itself answers now, where a proxy was found before."""
+    return found.diagnosis.code == "blocked-by-proxy" and reply.is_langsmiths
 
 
 def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
@@ -259,11 +280,16 @@ def read_settings(owner: Owner) -> Setup:
 
 def record(owner: Owner, diagnosis: Diagnosis) -> None:
     """Keep a new diagnosis, and show it to the caller's hook."""
-    state = state_of(owner)
-    state.last_diagnosis = diagnosis
-    if state.policy.on_diagnosis is None:
+    state_of(owner).last_diagnosis = diagnosis
+    _tell(owner, diagnosis)
+
+
+def _tell(owner: Owner, diagnosis: Diagnosis | None) -> None:
+    """Show a new diagnosis to the caller's hook."""
+    hook = state_of(owner).policy.on_diagnosis
+    if diagnosis is None or hook is None:
         return
     try:
-        state.policy.on_diagnosis(diagnosis)
+        hook(diagnosis)
     except Exception:  # the caller's code, which must not cost the caller an answer
         logger.exception("Policy.on_diagnosis raised")

@@ -496,6 +496,7 @@ def test_the_sync_resource(server: SimulatedLangSmith, org_key: str) -> None:
 
 
 @pytest.mark.slow
+@needs_v2
 def test_the_sync_resource_waits_and_gives_up(server: SimulatedLangSmith) -> None:
     """A refusal that passes, and one for whose pause there is no time."""
     own = server.add_workspace("Research", projects=1)
@@ -709,7 +710,6 @@ def test_a_timeout_of_the_caller_ends_promptly(
     server.clear_answers()
 
 
-@needs_v2
 def test_a_leader_that_never_ends_is_not_waited_for_forever(
     server: SimulatedLangSmith, org_key: str
 ) -> None:

@@ -129,6 +129,10 @@ def test_an_async_client_goes_when_the_plain_one_does(
         # Nobody can refer weakly to the plain one; its httpx client goes with it.
         gone = weakref.ref(client._client)
         del client
+        # The thread that read the files may hold it for a moment.
+        until = time.monotonic() + 0.5
+        while gone() is not None and time.monotonic() < until:
+            time.sleep(0.01)
         return gone() is None
 
     with counting_alone():

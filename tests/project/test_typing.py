@@ -8,13 +8,14 @@ import anyio
 import langsmith
 import openai
 import pytest
-import typed_use
+from releases import module_of
 from stage import closing
 
 from safe_langsmith import SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = pytest.mark.slow
+typed_use = module_of("typed_use", "0.14.12")  # reads the v2 resources
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ PACKAGE = Path(safe_langsmith.__file__).parent
 # These stand outside of any guard: they are the guard, or look at what the caller passed.
 OUTSIDE = {"__init__", "__main__", "_policy", "_sdk.guard", "_sdk.fork", "_sdk.warn"}
 # Of these, only what runs within one. What is public is asked for, and may fail.
-PARTLY = {"_client", "_async_client", "_sdk.overrides"}
+PARTLY = {"_client", "_async_client", "_translate", "_sdk.overrides"}
 NOT_OF_CLIENTS = ("testing", "_command", "_install", "_diagnose")
 
 
@@ -105,4 +105,4 @@ def assert_no_worse(plain: dict[str, object], package: Path) -> None:
     assert not worse
     assert arrived
     assert all("stepped aside" in line and "injected" not in line for line in said)
-    assert len(said) == len(set(said)) <= 4
+    assert len(said) == len(set(said)) <= 6  # one for each place

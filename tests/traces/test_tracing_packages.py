@@ -27,6 +27,7 @@ from langchain_core.tracers import LangChainTracer
 from langgraph.graph import END, START, StateGraph
 from langsmith import RunTree
 from langsmith.utils import LangSmithError
+from releases import needs_steady_plugin
 
 import safe_langsmith
 from safe_langsmith import SafeClient
@@ -309,6 +310,7 @@ def run_suite(folder: Path, key: Callable[[SimulatedLangSmith], str], conftest: 
     return server, done
 
 
+@needs_steady_plugin
 def test_langsmith_s_plugin_for_pytest(tmp_path: Path) -> None:
     plain, done = run_suite(tmp_path / "plain", healthy, "")
     assert done.returncode == 0, done.stdout
