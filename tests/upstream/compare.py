@@ -269,7 +269,7 @@ def run(root: Path, clients: Clients, tests: Iterable[str], limit: float) -> Out
         except subprocess.TimeoutExpired as over:
             said = str(over)
         ends = read(outcomes)
-        if not ends:
+        if not ends and clients == "plain":  # with the safe ones that is a difference
             raise Unavailable(f"the SDK's tests do not run here: {said[-1000:]}")
         return ends
 
