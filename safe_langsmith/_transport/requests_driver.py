@@ -188,6 +188,7 @@ def _never_sent(
     cause, endpoint = error.__cause__, endpoint_of(owner)
     status = tunnel_refusal(cause) if isinstance(cause, requests.ConnectionError) else ""
     unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
+    own_values = [value for value in (key_of(owner), workspace_of(owner)) if value]
     # A full address is that of some destination, which may be another one.
     own = path.startswith((endpoint, "/"))
     if status:
@@ -198,7 +199,7 @@ def _never_sent(
         diagnosis = no_tunnel(method, path, setup, status)
     elif own and not origin(endpoint):
         diagnosis = no_address(method, path, read_settings(owner))
-    elif unsendable and not can_be_sent(key_of(owner) or ""):
+    elif unsendable and not all(map(can_be_sent, own_values)):
         diagnosis = never_sendable(method, path, read_settings(owner))
     else:
         return None
