@@ -126,7 +126,11 @@ def decide(case: Case) -> Steps[Cause]:
 def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     """The same request, refused once more with the repaired settings."""
     case.note("settings", "unknown", f"{repair.how}; it was refused all the same")
-    refusal = replace(case.refusal, reply=reply, access=repair.access, worked=False)
+    # The server may say back what was sent first.
+    secrets = (*case.refusal.secrets, case.sent.key or "")
+    refusal = replace(
+        case.refusal, reply=reply, access=repair.access, worked=False, secrets=secrets
+    )
     setup = replace(case.setup, held=repair.settings, session=repair.access.session)
     region = region_of_web(case.home)  # who wrote the web app's address meant its API
     home = region.api if region else case.home

@@ -27,7 +27,7 @@ def part_of(module: str, name: str, default: Any = None) -> Any:
         return default
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch
     # The httpx that the SDK has chosen: httpx2 since 0.12.0.
     httpx = utils.httpx
 

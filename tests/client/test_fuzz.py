@@ -213,7 +213,7 @@ def resource_call(url: str, **arguments: Any) -> tuple[Any, Any]:
     generated.max_retries = 0
     try:
         return client, generated.get("/sessions", cast_to=object)
-    except (LangSmithError, langsmith.APIError, ValueError) as error:
+    except (LangSmithError, langsmith.APIError, ValueError, RecursionError) as error:
         return client, error
     finally:
         generated.close()

@@ -22,11 +22,11 @@ from releases import needs
 import safe_langsmith
 from safe_langsmith import AccessDeniedError, Policy, SafeAsyncClient, SafeClient
 from safe_langsmith._command.cli import main
-from safe_langsmith._policy import take_policy
+from safe_langsmith._policy import looks_like, take_policy
 from safe_langsmith._sdk import clients, modules, names, overrides
 from safe_langsmith._sdk.guard import Guard, PassedOn
 from safe_langsmith._settings import python_dotenv
-from safe_langsmith._transport import verify
+from safe_langsmith._transport import owner, verify
 from safe_langsmith._transport.auth import ResourceWatcher
 from safe_langsmith._transport.budget import Clock, pauses
 from safe_langsmith._transport.flights import Flights
@@ -330,3 +330,56 @@ def test_can_i_with_a_rejected_key(
 def test_every_public_name_is_listed() -> None:
     assert set(safe_langsmith.__all__) <= set(dir(safe_langsmith))
     assert "verify: Ask LangSmith once" in (SafeClient.__init__.__doc__ or "")
+
+
+@needs("0.14.12", "resources that are watched")
+def test_a_generated_client_without_its_watcher(
+    server: SimulatedLangSmith, stepped_aside: list[str]
+) -> None:
+    client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
+    generated: Any = client._get_langsmith_api_sync()
+    generated._safe_watcher = SimpleNamespace()
+    assert generated.custom_auth is None
+    generated.close()
+    client.session.close()
+    assert stepped_aside
+    stepped_aside.clear()
+
+
+def test_what_a_client_does_that_is_not_watched(server: SimulatedLangSmith) -> None:
+    """Each override has nothing to do then."""
+    owner.FAILURE.set(None)
+    client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
+    client._safe = None
+    client._safe_watch(object())
+    client._safe_lost(ValueError())
+    assert client._safe_saving({"a": "b"})[0] == {"a": "b"}
+    assert client._safe_swallowed(LangSmithError()) is None
+    client.session.close()
+    later: Any = SafeAsyncClient(server.url, api_key=GONE)
+    later.policy = Policy(repair=False)
+    auth, later._safe = later._client.auth, None
+    request = httpx.Request("GET", server.url)
+    assert auth._driver_for(request, httpx.Response(403, request=request)) is None
+    anyio.run(later.aclose)
+
+
+def test_an_argument_that_the_sdk_gains_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    def plain(policy: object = None) -> None: ...
+
+    def ours() -> None:
+        """Ours."""
+
+    with caplog.at_level(logging.WARNING, "safe_langsmith"):
+        looks_like(ours, plain, policy=Policy)
+    assert "has an argument policy of its own" in caplog.text
+
+
+def test_a_session_that_cannot_be_referred_to_weakly() -> None:
+    class Slotted:
+        __slots__ = ()
+
+    one, other = Slotted(), Slotted()
+    assert owner._reference(one) == owner._reference(one)
+    assert owner._reference(one) != owner._reference(other)
+    assert hash(owner._reference(one)) == hash(owner._reference(one))
