@@ -80,7 +80,7 @@ class SafeAsyncClient(WatchedAsyncClient):
 
             policy: What may be done unasked after a rejection. See `safe_langsmith.Policy`.
             """
-            policy = take_policy(kwargs, langsmith.AsyncClient.__init__)
+            policy = take_policy(kwargs, self._safe_plain.__init__)
             given = kwargs | dict(zip(_POSITIONAL, args, strict=False))
             try:
                 call_as_caller(super().__init__, *args, **kwargs)

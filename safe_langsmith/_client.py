@@ -6,7 +6,6 @@ Nothing that only a rejection needs is imported before one.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +14,7 @@ import langsmith
 import requests
 
 from safe_langsmith._knowledge.keys import can_be_sent
-from safe_langsmith._policy import Policy, looks_like, take_policy
+from safe_langsmith._policy import Policy, arguments_of, looks_like, take_policy
 from safe_langsmith._sdk.clients import access_of, use
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
@@ -119,8 +118,8 @@ class SafeClient(TranslatingClient):
             verify: Ask LangSmith once, now, whether it accepts the key: "raise" raises the
                 typed error, "warn" logs one line. None asks nothing.
             """
-            policy = take_policy(kwargs, langsmith.Client.__init__)
-            is_sdks = "verify" in _PLAIN_ARGUMENTS
+            policy = take_policy(kwargs, self._safe_plain.__init__)
+            is_sdks = "verify" in arguments_of(self._safe_plain.__init__)
             verify = None if is_sdks else kwargs.pop("verify", None)
             if verify not in (None, "warn", "raise"):
                 text = f'verify must be "warn", "raise" or None, not {verify!r}'
@@ -261,7 +260,6 @@ class SafeClient(TranslatingClient):
         return replay(self, directory, on_progress)
 
 
-_PLAIN_ARGUMENTS = inspect.signature(langsmith.Client.__init__).parameters
 looks_like(
     SafeClient.__init__,
     langsmith.Client.__init__,

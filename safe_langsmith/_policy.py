@@ -78,9 +78,15 @@ def checked(policy: object) -> Policy:
     return policy
 
 
+@functools.cache
+def arguments_of(plain: Callable[..., None]) -> frozenset[str]:
+    """The names of the arguments of one of the SDK's constructors. Looked at once."""
+    return frozenset(inspect.signature(plain).parameters)
+
+
 def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
     """Take our argument out of those of a client; if the SDK has one, it gets its own."""
-    is_sdks = "policy" in inspect.signature(plain).parameters
+    is_sdks = "policy" in arguments_of(plain)
     if is_sdks and not isinstance(kwargs.get("policy"), Policy):
         return _DEFAULT
     return checked(kwargs.pop("policy", None))

@@ -20,9 +20,16 @@ class PassedOn(Exception):  # noqa: N818  # it carries an error and is none itse
 
 def warn_once(key: str, text: str) -> None:
     """Log one WARNING for each key in the life of this process."""
-    if key not in _said:
-        _said.add(key)
+    if is_first(key):
         logger.warning("%s", text)
+
+
+def is_first(key: str) -> bool:
+    """Whether this is asked for the first time in the life of this process."""
+    if key in _said:
+        return False
+    _said.add(key)
+    return True
 
 
 def step_aside(task: str, error: BaseException) -> None:

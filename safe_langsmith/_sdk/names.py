@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import langsmith
 
-from safe_langsmith._sdk.guard import warn_once
+from safe_langsmith._sdk.guard import is_first, warn_once
 from safe_langsmith._sdk.modules import part_of
 
 BOTH = ("Client", "AsyncClient")
@@ -177,6 +177,9 @@ NAMES = (
 
 def report_missing(client: Any) -> None:
     """Log one line that names what this langsmith should have and has not."""
+    # Once for each kind: it costs more than all else that is done for a new client.
+    if not is_first(f"names of {client._safe_plain.__name__}"):
+        return
     missing = [n for n in NAMES if n.is_expected and n.is_there(client) is False]
     if missing:
         names = ", ".join(dict.fromkeys(n.name for n in missing))

@@ -43,7 +43,10 @@ class Hook:
         except Exception as ours:
             step_aside("look at a response", ours)
             return None
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame, and so the response
 
     def _look(
         self, response: requests.Response, kwargs: dict[str, Any]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -102,13 +103,16 @@ def answer(
         raise PassedOn(_with_response(found, response))
     vars(response)[FOUND] = found
     if response.status_code < 400:
-        vars(response)["raise_for_status"] = partial(_raise_for, response)
+        vars(response)["raise_for_status"] = partial(_raise_for, weakref.ref(response))
     return None
 
 
-def _raise_for(response: requests.Response) -> None:
-    """Have the SDK take for an error what is none by its status, such as a login page."""
-    raise requests.HTTPError("not an answer of the LangSmith API", response=response)
+def _raise_for(ref: weakref.ref[requests.Response]) -> None:
+    """Have the SDK take for an error what is none by its status, such as a login page.
+
+    A response that held itself would keep its socket until garbage is collected.
+    """
+    raise requests.HTTPError("not an answer of the LangSmith API", response=ref())
 
 
 def _with_response(found: Diagnosis, response: requests.Response) -> AccessDeniedError:
@@ -145,8 +149,8 @@ def explain(
         kwargs["timeout"] = settings.get("timeout", timeouts_of(owner))
         try:
             answered = answer(owner, response, kwargs)
-        except PassedOn as passed:  # pragma: no cover  (a hard delete without a hook)
-            return passed.error if isinstance(passed.error, AccessDeniedError) else None
+        except PassedOn:  # pragma: no cover  (it was sent again, and no answer came)
+            return None
         if answered is not None:
             return answered if answered.ok else None
     found = vars(response).get(FOUND)
