@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -165,7 +166,7 @@ def _read_refusal(response: requests.Response, clock: Clock) -> None:
 def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
     """A body in pieces, at most so much of it and only while there is time."""
     # A read waits for as long as single bytes come; only its socket can end it.
-    end = threading.Timer(clock.left, _shut, (response,))
+    end = threading.Timer(clock.left, _shut, (weakref.ref(response),))
     end.daemon = True
     with contextlib.suppress(RuntimeError):  # when the interpreter shuts down
         end.start()
@@ -187,10 +188,10 @@ def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
         end.cancel()
 
 
-def _shut(response: requests.Response) -> None:
+def _shut(ref: weakref.ref[requests.Response]) -> None:
     """End a read of this body on another thread, where urllib3 knows how."""
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
-        response.raw.shutdown()
+        ref().raw.shutdown()  # type: ignore[union-attr]  # it may be gone
 
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:
