@@ -52,15 +52,8 @@ class Load:
     message: httpx.Request | httpx.Response
 
 
-@dataclass(frozen=True, slots=True)
-class Do:
-    """Do a piece of work with this wire; never a `Resend`."""
-
-    work: Work
-
-
-# A request is sent, and answered with its response.
-Step = Sleep | Load | Do | httpx.Request
+# A request is sent, and answered with its response. Of the work there is never a `Resend`.
+Step = Sleep | Load | Work | httpx.Request
 
 
 def _steps(
@@ -81,7 +74,7 @@ def _steps(
             if isinstance(work, Resend):
                 done = yield from _resend(work, exchange, wire)
             else:
-                done = yield wire, Do(work)
+                done = yield wire, work
             work = works.send(done)
     except StopIteration as stop:
         found: Diagnosis | None = stop.value
@@ -123,7 +116,7 @@ def answer(
                 done = _load(step.message, wire.owner)
             else:
                 with Guard(_TASK):
-                    done = wire.do(step.work)
+                    done = wire.do(step)
                     continue
                 return  # pragma: no cover  (in other processes: tests/sdk/test_guard.py)
 
@@ -144,7 +137,7 @@ async def async_answer(
                 done = await _aload(step.message, wire.owner)
             else:
                 with Guard(_TASK):
-                    done = await wire.do(step.work)
+                    done = await wire.do(step)
                     continue
                 return  # pragma: no cover  (in other processes: tests/sdk/test_guard.py)
 
