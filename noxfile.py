@@ -1,5 +1,6 @@
 """``nox`` checks in two minutes what matters most; ``nox -t full`` checks all the rest."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,9 @@ nox.options.sessions = ["check"]
 nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
+
+# Hundreds of tests start programs, and each would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What these test is the same with every langsmith, or takes long and depends little on it.
 # In CI they run once, with the newest; each night with all.
@@ -34,6 +38,7 @@ OURS_ALONE = (
     "tests/project/test_pictures.py",
     "tests/project/test_readme.py",
     "tests/project/test_threats.py",
+    "tests/sdk/test_guard.py",
     "tests/settings/test_provenance.py",
     "tests/test_layout.py",
     "tests/testing/test_simulated_langsmith.py",

@@ -51,8 +51,7 @@ class Faulty(ast.NodeTransformer):
 
 def copy_with_a_fault(module: str, folder: Path, *, at_import: bool) -> bool:
     """A copy of the package with a fault in one module; False if there is nothing in it."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PACKAGE, folder / "safe_langsmith", ignore=ignored)
+    shutil.copytree(PACKAGE, folder / "safe_langsmith")
     file = folder.joinpath("safe_langsmith", *module.split("."))
     file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
