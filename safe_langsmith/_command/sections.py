@@ -110,17 +110,18 @@ class Facts:
         own, places = self.diagnosis, self.tracing.destinations
         rejected = [place for place in places if place.state == "bad"]
         if self.needs_no_key:
-            place = places[0]
-            says = "No LangSmith key is set, and tracing needs none: OpenTelemetry sends to"
+            place, said = places[0], "No LangSmith key is set, and none is needed:"
+            said += f" only OpenTelemetry sends traces, to {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
         elif own.code == "ok" and self.wants_traces and rejected:
             place, code = rejected[0], rejected[0].code
-            says = "LangSmith accepts these settings, but not all traces arrive:"
+            what = f"traces do not reach {place.place} ({place.text})"
+            what = place.text if place.is_own else what
+            said = f"LangSmith accepts these settings, but {what}."
         else:
             return own
-        summary = f"{says} {place.place}: {place.text}."
-        steps = place.steps
-        return replace(own, code=code, summary=summary, next_steps=steps, workspaces=())
+        verdict = replace(own, code=code, summary=said, next_steps=place.steps)
+        return replace(verdict, status_code=None, workspaces=())
 
     def is_of_switch(self, finding: Finding) -> bool:
         """Whether a finding is about the switch of tracing."""

@@ -198,6 +198,8 @@ def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> De
         text = f"a usage limit is reached ({limit}), so traces are rejected with 429"
         step = "raise the usage limit in LangSmith's settings, or wait until it resets"
         return place.judged("bad", text, "feature-unavailable", step)
+    if who is None:
+        return place.judged("unknown", "", diagnosis.code)
     if may is None:
         text = f"the key's permissions are not listed, and traces need {TO_TRACE}"
         return place.judged("unknown", f"not known: {text}", "ok")
@@ -205,4 +207,6 @@ def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> De
         told = limits.status if isinstance(limits, Reply) else limits.reason
         text = f"the usage limit, which only a trace would show (GET {_LIMITS}: {told})"
         return place.judged("unknown", f"not checked: {text}", "ok")
-    return place.judged("good", "would accept a batch", "ok")
+    by_export = place.by == "OpenTelemetry"
+    text = "accepts traces with this key" if by_export else "would accept a batch"
+    return place.judged("good", text, "ok")

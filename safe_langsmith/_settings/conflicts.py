@@ -142,7 +142,7 @@ def _others(name: Name, setup: Setup) -> Iterator[str]:
         yield str(setup.login)
     for mention in setup.mentions:
         is_variable = mention.name == mention.place and mention.setting == name
-        if is_variable and not mention.name.endswith(_TOLD_ELSEWHERE):
+        if is_variable and not mention.name.endswith("RUNS_ENDPOINTS"):
             yield f"{mention.place} (the client does not read it)"
 
 
