@@ -172,10 +172,7 @@ def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
         if name == ("tracing" if facts.is_of_switch(finding) else _PLACE[finding.subject]):
             # What is odd about settings is seen, though not shown to be the cause.
             odd = finding.subject == "settings" and finding.state == "unknown"
-            state_of: Mark = "warning" if odd else finding.state
-            if facts.needs_no_key and state_of == "bad":
-                state_of = "info"
-            lines.append(Line(state_of, "found", finding.text))
+            lines.append(Line("warning" if odd else finding.state, "found", finding.text))
     return lines
 
 
