@@ -198,7 +198,7 @@ def _settings(facts: Facts) -> list[Line]:
         lines += [Line("info", "", f"not used: {text}") for text in others]
     told = [finding.text for finding in facts.diagnosis.findings]
     unread = [text for text in facts.setup.unread if text not in told]
-    return [*lines, *(Line("warning", "not read", text) for text in unread)]
+    return [*lines, *(Line("warning", "found", text) for text in unread)]
 
 
 def _key(facts: Facts) -> list[Line]:
