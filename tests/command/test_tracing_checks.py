@@ -652,7 +652,8 @@ def test_a_line_of_the_dotenv_that_nobody_reads(
     main(["doctor", "--json", "--offline"])
     data = json.loads(capsys.readouterr().out)
     lines = next(s["lines"] for s in data["sections"] if s["name"] == "settings")
-    (line,) = [x for x in lines if x["state"] == "warning"]
+    (line,) = [x for x in lines if "nothing reads it" in x["text"]]
+    assert (line["state"], line["name"]) == ("warning", "found")
     assert line["text"].endswith(
         ".env, line 2 sets LANGSMITH_TRACING_ENABLED, but nothing reads it. "
         "Did you mean LANGSMITH_TRACING?"
