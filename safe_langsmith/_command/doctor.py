@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,19 +11,17 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._command.sections import (
     SECTIONS,
     SHOWN_WORKSPACES,
-    TO_TRACE,
     Facts,
     Line,
     Section,
     lines_of,
 )
 from safe_langsmith._command.terminal import assignment
+from safe_langsmith._command.tracing_checks import Tracing, look_at_tracing
 from safe_langsmith._diagnosis import Code, Diagnosis, explain_command
-from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._sdk.clients import destinations_of, failed_traces_folder
+from safe_langsmith._sdk.clients import failed_traces_folder
 from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.sources import Setting, Settings, Setup
-from safe_langsmith._settings.tracing import read_destinations
 from safe_langsmith._transport.settle import read_settings, unasked
 
 # What a report is made of, for those who read one.
@@ -71,6 +70,7 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     """Gather the facts about a client: by asking LangSmith, if that is allowed."""
     setup = Setup(held=Settings(Setting(client.api_key)))
     diagnosis = Diagnosis("unknown", resolved=False, summary="")
+    until = None if offline else time.monotonic() + client.policy.budget_s
     try:
         setup = read_settings(client)
         diagnosis = unasked(client)
@@ -79,16 +79,15 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     except Exception as error:  # a fault of ours must not cost what is known already
         why = f"the check broke: {type(error).__name__}."
         diagnosis = replace(diagnosis, code="unknown", summary=why)
-    destinations: tuple[str, ...] | Exception
     try:
-        destinations = (*map(shown, destinations_of(client)), *read_destinations())
+        tracing = look_at_tracing(client, diagnosis, setup, until)
     except Exception as error:  # whatever the SDK makes of what it cannot read
-        destinations = error
+        tracing = Tracing(notes=(" ".join(str(error).split()),))
     return Facts(
         diagnosis=diagnosis,
         setup=setup,
         machine=read_machine(),
-        destinations=destinations,
+        tracing=tracing,
         rate=client.tracing_sample_rate,
         saves_traces=bool(failed_traces_folder(client)[0]),
         offline=offline,
@@ -98,16 +97,7 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
 def report(facts: Facts) -> Report:
     """Make the report: every section, the verdict, and the commands to run."""
     sections = tuple(Section(name, lines_of(name, facts)) for name in SECTIONS)
-    verdict = facts.diagnosis
-    if verdict.code == "ok" and facts.loses_traces:
-        lacks = f"the key's role lacks {TO_TRACE}, so traces are refused."
-        step = f"ask an admin for a role with {TO_TRACE}, or switch tracing off"
-        verdict = replace(
-            verdict,
-            code="permission-missing",
-            summary=f"LangSmith accepts these settings, but {lacks}",
-            next_steps=(step,),
-        )
+    verdict = facts.verdict
     text, commands = verdict.headline, _commands(verdict, facts)
     return Report(verdict.code, text, verdict.next_steps, commands, sections, facts)
 

@@ -5,17 +5,19 @@ Plain data, made of a diagnosis, the settings and the machine; nothing is sent h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from safe_langsmith import __version__
-from safe_langsmith._diagnosis import Diagnosis, WorkspaceInfo
+from safe_langsmith._command.tracing_checks import Destination, Tracing
+from safe_langsmith._diagnosis import Diagnosis, Finding, WorkspaceInfo
 from safe_langsmith._knowledge.keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Setup
+from safe_langsmith._settings.tracing import Mode, odd_project
 
 Mark = Literal["good", "warning", "bad", "unknown", "info"]
 
@@ -32,7 +34,12 @@ _JOBS = (
     ("pull prompts", "GET", "/commits/-/name/latest"),
     ("push new prompts", "POST", "/repos"),
 )
-TO_TRACE = str(permission_for("POST", "/runs/batch"))
+_WAYS: dict[Mode, str] = {
+    "langsmith": "background threads",
+    "hybrid": "background threads and OpenTelemetry",
+    "otel": "OpenTelemetry alone",
+    "pyo3": "langsmith_pyo3",
+}
 # The codes of errors and the subjects of findings that belong to each section.
 _BELONGS = {
     "settings": "stale-setting settings",
@@ -68,7 +75,7 @@ class Facts:
     diagnosis: Diagnosis
     setup: Setup
     machine: Machine
-    destinations: tuple[str, ...] | Exception = ()
+    tracing: Tracing = field(default_factory=Tracing)
     rate: float | None = None
     saves_traces: bool = False
     offline: bool = False
@@ -76,7 +83,12 @@ class Facts:
     @property
     def not_known(self) -> str:
         """Why something is not known."""
-        return "not asked: offline" if self.offline else "LangSmith does not say"
+        if self.offline:
+            return "not checked: --offline"
+        code = self.diagnosis.code
+        if self.diagnosis.identity or code == "ok":
+            return "LangSmith does not say"
+        return "not known: no answer" if code == "unknown" else f"not known: {code}"
 
     def line(self, state: Mark, name: str, value: str | None) -> Line:
         """A line that says so if there is no value."""
@@ -88,11 +100,41 @@ class Facts:
         return who.may(permission) if who else None
 
     @property
-    def loses_traces(self) -> bool:
-        """Whether traces are wanted, for the client's own endpoint, and refused."""
-        wanted = self.setup.tracing.value not in ("off", "local") and self.rate != 0
-        elsewhere = self.destinations not in ((), (self.diagnosis.endpoint,))
-        return wanted and not elsewhere and self.may(TO_TRACE) is False
+    def wants_traces(self) -> bool:
+        """Whether traces are to be sent."""
+        return self.setup.tracing.value not in ("off", "local") and self.rate != 0
+
+    @property
+    def verdict(self) -> Diagnosis:
+        """The diagnosis of the client, unless that is no trouble, and traces have one."""
+        own, places = self.diagnosis, self.tracing.destinations
+        rejected = [place for place in places if place.state == "bad"]
+        if self.needs_no_key:
+            place, said = places[0], "No LangSmith key is set, and none is needed:"
+            said += f" only OpenTelemetry sends traces, to {place.place} ({place.text})."
+            code = "unknown" if place.state == "unknown" else place.code
+        elif own.code == "ok" and self.wants_traces and rejected:
+            place, code = rejected[0], rejected[0].code
+            what = f"traces do not reach {place.place} ({place.text})"
+            what = place.text if place.is_own else what
+            said = f"LangSmith accepts these settings, but {what}."
+        else:
+            return own
+        verdict = replace(own, code=code, summary=said, next_steps=place.steps)
+        return replace(verdict, status_code=None, workspaces=())
+
+    def is_of_switch(self, finding: Finding) -> bool:
+        """Whether a finding is about the switch of tracing."""
+        switch = self.setup.tracing.source.name
+        return bool(switch) and finding.text.startswith((f"{switch} is ", f"{switch}="))
+
+    @property
+    def needs_no_key(self) -> bool:
+        """Whether only OpenTelemetry sends traces, and not with the key that is missing."""
+        is_missing = self.diagnosis.code == "key-missing"
+        codes = [place.code for place in self.tracing.destinations]
+        alone = self.tracing.way.mode == "otel"
+        return is_missing and alone and "key-missing" not in codes
 
 
 def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
@@ -102,7 +144,20 @@ def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
         lines = lines or [Line("unknown", "not known", facts.not_known)]
     except Exception as error:  # one section that breaks must not cost the others
         lines = [Line("unknown", "not known", f"this check broke: {type(error).__name__}")]
-    return tuple(x._replace(text=scrub(x.text, facts.setup.secrets)) for x in lines)
+    clean = (x._replace(text=scrub(x.text, facts.setup.secrets)) for x in lines)
+    return tuple(_reasons_once(clean, facts.not_known))
+
+
+def _reasons_once(lines: Iterable[Line], why: str) -> Iterator[Line]:
+    """The same, with the reason why something is not known at the first such line."""
+    told = False
+    for line in lines:
+        if line.state == "unknown" and line.text.endswith(why):
+            short = line.text.removesuffix(why).removesuffix(": ") or "unknown"
+            yield line._replace(text=short) if told else line
+            told = True
+        else:
+            yield line
 
 
 def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
@@ -111,11 +166,10 @@ def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
     if _PLACE.get(diagnosis.code) == name:
         unknown = diagnosis.code == "unknown"
         state: tuple[Mark, str] = ("unknown", "answers") if unknown else ("bad", "cause")
+        state = ("info", "not needed") if facts.needs_no_key else state
         lines.append(Line(*state, diagnosis.summary))
-    switch = facts.setup.tracing.source.name
     for finding in diagnosis.findings:
-        of_switch = switch and finding.text.startswith(f"{switch} is ")
-        if name == ("tracing" if of_switch else _PLACE[finding.subject]):
+        if name == ("tracing" if facts.is_of_switch(finding) else _PLACE[finding.subject]):
             # What is odd about settings is seen, though not shown to be the cause.
             odd = finding.subject == "settings" and finding.state == "unknown"
             lines.append(Line("warning" if odd else finding.state, "found", finding.text))
@@ -142,13 +196,16 @@ def _settings(facts: Facts) -> list[Line]:
         lines.append(Line("info", setting.name, str(setting)))
         others = setting.passed_over
         lines += [Line("info", "", f"not used: {text}") for text in others]
-    return lines
+    told = [finding.text for finding in facts.diagnosis.findings]
+    unread = [text for text in facts.setup.unread if text not in told]
+    return [*lines, *(Line("warning", "found", text) for text in unread)]
 
 
 def _key(facts: Facts) -> list[Line]:
     diagnosis, held = facts.diagnosis, facts.setup.held.key.value
     if diagnosis.key_kind == "missing":
-        return [Line("warning", "kind", "there is no key")]
+        state: Mark = "info" if facts.needs_no_key else "warning"
+        return [Line(state, "kind", "there is no key")]
     if not held:
         return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
     odd = oddity(held)
@@ -223,30 +280,38 @@ def _state(may: bool | None, *, refused: bool) -> Mark:
 
 def _tracing(facts: Facts) -> list[Line]:
     switch, project = facts.setup.tracing, facts.setup.project
+    text = f"{switch.value} ({switch.source})"
+    if switch.source.kind == "default":
+        text += ": set LANGSMITH_TRACING=true"
+    told = any(map(facts.is_of_switch, facts.diagnosis.findings))
+    is_off = switch.value == "off" and not told
     lines = [
-        Line("info", "switch", f"{switch.value} ({switch.source})"),
+        Line("warning" if is_off else "info", "switch", text),
         Line("info", "project", f"{project.value} ({project.source})"),
     ]
+    if odd := odd_project(project):
+        lines[-1] = Line("warning", "project", odd)
     if facts.rate is not None:
         state: Mark = "info" if facts.rate else "warning"
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
-    if isinstance(facts.destinations, Exception):
-        why = " ".join(str(facts.destinations).split())
-        lines.append(Line("warning", "destinations", f"LANGSMITH_RUNS_ENDPOINTS: {why}"))
-    else:
-        places = facts.destinations or (facts.diagnosis.endpoint,)
-        lines += [Line("info", "destination", place) for place in places]
-    outcome = {
-        True: "would be accepted",
-        False: f"would be refused: the role lacks {TO_TRACE}",
-        None: f"needs {TO_TRACE}: {facts.not_known}",
-    }
-    may = facts.may(TO_TRACE)
-    lines.append(Line(_state(may, refused=facts.loses_traces), "a batch", outcome[may]))
-    text = "lost: LANGSMITH_FAILED_TRACES_DIR is not set"
+    mode, variable, _ = facts.tracing.way
+    sent = f"{_WAYS[mode]} ({variable or 'default'})"
+    lines.append(Line("info", "sent by", sent))
+    lines += [Line("warning", "ignored", note) for note in facts.tracing.notes]
+    lines += [_destination(place, facts) for place in facts.tracing.destinations]
+    text = "traces are dropped: LANGSMITH_FAILED_TRACES_DIR is not set"
     if facts.saves_traces:
-        text = "saved in LANGSMITH_FAILED_TRACES_DIR"
-    return [*lines, Line("info", "if refused", text)]
+        text = "traces are saved in LANGSMITH_FAILED_TRACES_DIR"
+    return [*lines, Line("info", "on failure", text)]
+
+
+def _destination(place: Destination, facts: Facts) -> Line:
+    """A cross where traces are lost; what nobody wants to send is not lost."""
+    state: Mark = place.state
+    if place.state == "bad" and not facts.wants_traces:
+        # The client's own trouble is told already.
+        state = "info" if facts.diagnosis.code == place.code else "warning"
+    return Line(state, place.by, f"{place.place}: {place.text or facts.not_known}")
 
 
 def _caches(facts: Facts) -> list[Line]:

@@ -13,6 +13,7 @@ from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.machine import advice
 from safe_langsmith._settings.sources import FIELDS, PassedOver, Setting, Setup, noted
+from safe_langsmith._settings.unread import near_miss, unread
 
 # The SDK reads these names, if not its client; what they say is told elsewhere.
 _TOLD_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
@@ -65,11 +66,13 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
         held = setup.held[mention.setting]
         is_set = held.value and held.source.kind != "default"
         if mention.name and not is_set and not mention.name.endswith(_TOLD_ELSEWHERE):
-            is_line = mention.place != mention.name
-            sets = f" sets {mention.name}" if is_line else " is set"
+            place = "" if mention.place == mention.name else mention.place
+            if meant := near_miss(mention.name):
+                texts.append(unread(mention.name, meant, place))
+                continue
+            sets = f"{place} sets {mention.name}" if place else f"{mention.name} is set"
             reads = f"it reads LANGSMITH_{mention.setting}"
-            not_read = f"the SDK's client does not read it: {reads}"
-            texts.append(f"{mention.place}{sets}, and {not_read}")
+            texts.append(f"{sets}, and the SDK's client does not read it: {reads}")
     return noted(*texts, *_joined(setup))
 
 
@@ -138,7 +141,8 @@ def _others(name: Name, setup: Setup) -> Iterator[str]:
     if name == "API_KEY" and setup.login and not setup.session:
         yield str(setup.login)
     for mention in setup.mentions:
-        if mention.name == mention.place and mention.setting == name:
+        is_variable = mention.name == mention.place and mention.setting == name
+        if is_variable and not mention.name.endswith("RUNS_ENDPOINTS"):
             yield f"{mention.place} (the client does not read it)"
 
 

@@ -20,7 +20,7 @@ from safe_langsmith._settings.environment import environ_now, read_cache, settin
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
 from safe_langsmith._settings.tracing import read_project, read_switch
-from safe_langsmith._settings.unread import Mention, mentions_in
+from safe_langsmith._settings.unread import Mention, mentions_in, near_misses
 
 # Which argument of a client sets what.
 _ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
@@ -71,6 +71,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         langsmith=langsmith.__version__,
         passed_over=(*other_projects, *other_switches),
         notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
+        unread=tuple(near_misses(os.environ, files.found.values, files.found.place)),
     )
 
 

@@ -124,8 +124,8 @@ class Setup:
     the `.env` says; ``dotenv`` is the same where that may drive a repair, else nothing.
     ``aliases`` are variables that people set for the workspace and that the SDK's client
     does not read. ``mentions`` are settings that are named where nobody reads them.
-    ``notes`` say what was odd while reading. ``cached`` is what the SDK's cache answers.
-    ``langsmith`` is the installed release.
+    ``notes`` say what was odd while reading, ``unread`` which names nobody reads.
+    ``cached`` is what the SDK's cache answers. ``langsmith`` is the installed release.
     """
 
     held: Settings
@@ -145,6 +145,7 @@ class Setup:
     # What is only told; two setups with the same values are the same.
     passed_over: tuple[PassedOver, ...] = field(default=(), compare=False)
     notes: tuple[Finding, ...] = field(default=(), compare=False)
+    unread: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def access(self) -> Access:

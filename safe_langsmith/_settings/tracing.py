@@ -1,20 +1,56 @@
-"""The project that traces go to, and the switch of tracing."""
+"""How traces are sent, and where: the switch, the project, every destination."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from safe_langsmith._diagnosis import Finding
-from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import (
+    DEFAULT_ENDPOINT,
+    is_official,
+    same_origin,
+    shown,
+)
 from safe_langsmith._sdk import modules
+from safe_langsmith._sdk.names import at_least
 from safe_langsmith._settings.construction import variables
-from safe_langsmith._settings.sources import PassedOver, Setting, Source, noted
+from safe_langsmith._settings.environment import environ_now
+from safe_langsmith._settings.sources import PassedOver, Setting, Settings, Source, noted
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
+DESTINATIONS = "LANGSMITH_RUNS_ENDPOINTS"
+# What the SDK takes for a yes, in any case of letters; the switch of tracing is stricter.
+_YES = ("true", "1")
+_EXPORT_TO = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+EXPORT_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+
+Mode = Literal["langsmith", "hybrid", "otel", "pyo3"]
+
+
+class Way(NamedTuple):
+    """How traces are sent, and the variable that says so; empty: the default.
+
+    ``note``: a variable that is set, and has no effect.
+    """
+
+    mode: Mode = "langsmith"
+    variable: str = ""
+    note: str = ""
+
+
+class Export(NamedTuple):
+    """Where OpenTelemetry sends traces. ``settings``: None if that is not LangSmith."""
+
+    address: str
+    settings: Settings | None = None
 
 
 def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
@@ -28,6 +64,17 @@ def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
     if remembered not in (None, project.value):
         project, others = Setting(remembered, Source("cache", "LANGSMITH_PROJECT")), found
     return project, _passed_over("project", others)
+
+
+def odd_project(project: Setting) -> str | None:
+    """What is odd about a project's name, which the SDK sends as it is; None: nothing."""
+    name = (project.value or "").strip(" \t\r\n\ufeff")
+    if name[:1] in ("'", '"') and name[-1:] == name[:1]:
+        name = name.strip("'\" \t")
+    if name == project.value:
+        return None
+    meant = f"; did you mean {name[:80]!r}?" if name else ""
+    return f"{project.source.name} is {(project.value or '')[:80]!r}{meant}"
 
 
 def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]:
@@ -46,28 +93,100 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     return switch, _passed_over("tracing", others), notes
 
 
-def read_destinations() -> tuple[str, ...]:
-    """The addresses in LANGSMITH_RUNS_ENDPOINTS, as the SDK reads them; never a key.
+def read_way(mode: str) -> Way:
+    """How a client sends traces; ``mode`` is what it says itself."""
+    asked: list[tuple[str, str]] = [
+        *((name, value.lower()) for name, value in _set_among(variables("TRACING_MODE"))),
+        *((name, "otel") for name in _said_yes("OTEL_ONLY")),
+        *((name, "hybrid") for name in _said_yes("OTEL_ENABLED")),
+    ]
+    name, wanted = asked[0] if asked else ("", "langsmith")
+    if wanted != mode == "langsmith":
+        without = "OpenTelemetry is not installed here: pip install 'langsmith[otel]'"
+        return Way(note=f"{name} has no effect: {without}")
+    if mode != "langsmith":
+        return Way("otel" if mode == "otel" else "hybrid", name)
+    native = next((name for name, _ in _set_among(variables("USE_PYO3_CLIENT"))), "")
+    if native and importlib.util.find_spec("langsmith_pyo3"):
+        return Way("pyo3", native)
+    without = f"{native} has no effect: langsmith_pyo3 is not installed here"
+    return Way("langsmith", name, without if native else "")
+
+
+def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
+    """What the SDK shows each destination in LANGSMITH_RUNS_ENDPOINTS; and what it ignores.
 
     Raises:
-        ValueError: If it is set, and the SDK makes nothing of it.
         LangSmithUserError: If it cannot stand beside an endpoint.
     """
-    replicas = modules.destinations_in_environment()
-    if not replicas and modules.remembered_variable("RUNS_ENDPOINTS", None):
-        raise ValueError("it is set, and the SDK finds no destination in it")
-    found = (replica.get("api_url") for replica in replicas)
-    return tuple(shown(url) for url in found if url)
+    text = modules.remembered_variable("RUNS_ENDPOINTS", None)
+    replicas = [r for r in modules.destinations_in_environment() if r.get("api_url")]
+    note = ""
+    if text and not replicas:
+        note = f"langsmith finds no destination in {DESTINATIONS}, and ignores it"
+    elif text and (ignored := len(json.loads(text)) - len(replicas)):
+        each = "each needs an api_url and an api_key, both strings"
+        note = f"langsmith ignores {ignored} of the entries in {DESTINATIONS}: {each}"
+    return tuple(_of_replica(replica, own) for replica in replicas), note
+
+
+def _of_replica(replica: Mapping[str, Any], own: Access) -> Settings:
+    shows = replica.get("auth") or replica
+    return as_destination(
+        str(replica["api_url"]),
+        shows.get("api_key"),
+        own,
+        Source("request", DESTINATIONS),
+        shows.get("tenant_id"),
+    )
+
+
+def as_destination(
+    url: str, key: str | None, own: Access, source: Source, workspace: str | None = None
+) -> Settings:
+    """What the SDK shows a further destination: some get the client's workspace, too."""
+    inherits = key == own.key or same_origin(url, own.endpoint) or not at_least("0.14.16")
+    workspace = workspace or (own.workspace if inherits else None)
+    return Settings(Setting(key, source), Setting(url, source), Setting(workspace, source))
+
+
+def read_export(own: Access) -> Export:
+    """Where the exporter that the SDK makes for OpenTelemetry sends traces.
+
+    It takes key and endpoint from the environment alone, and it sends no workspace but
+    the one in OTEL_EXPORTER_OTLP_HEADERS.
+    """
+    now = environ_now()
+    url = now.endpoint.value or DEFAULT_ENDPOINT
+    source = now.endpoint.source
+    variable = next((name for name in _EXPORT_TO if os.environ.get(name)), None)
+    if variable:
+        given, source = os.environ[variable], Source("environment", variable)
+        url = given.rstrip("/").removesuffix("/v1/traces").removesuffix("/otel")
+        if not (is_official(url) or same_origin(url, own.endpoint)):
+            return Export(shown(given))
+    key, workspace = now.key, Setting()
+    if text := os.environ.get(EXPORT_HEADERS):
+        pairs = (pair.partition("=") for pair in text.split(","))
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        of_header = Source("environment", EXPORT_HEADERS)
+        key = Setting(headers.get("x-api-key"), of_header)
+        workspace = Setting(headers.get("x-tenant-id"), of_header)
+    return Export(shown(url), Settings(key, Setting(url, source), workspace))
 
 
 def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[str]:
-    so = f"{name} is {value[:20]!r}, so"
     if value not in ("true", "false"):
-        must = "it must be the word true, in small letters and nothing around it"
-        yield f"{so} tracing is off: {must}"
+        yield f"{name} is {value[:20]!r}, so tracing is off: it must be exactly 'true'"
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
     for other, text in unlike:
-        yield f"{so} {other} is not looked at, which is {text[:20]!r}"
+        yield f"{name}={value[:20]} overrides {other}={text[:20]}"
+
+
+def _said_yes(name: str) -> list[str]:
+    """The variable of this name, if the SDK takes it for a yes."""
+    first = _set_among(variables(name))[:1]
+    return [variable for variable, value in first if value.lower() in _YES]
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:

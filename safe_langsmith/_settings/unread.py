@@ -9,10 +9,16 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from safe_langsmith._settings.construction import NAMES, NAMESPACES, READ_BY_CLIENT, Name
+from safe_langsmith._settings.construction import (
+    NAMES,
+    NAMESPACES,
+    READ_BY_CLIENT,
+    Name,
+    variables,
+)
 
 _LONGEST = 500
 # Letters alone; behind LANGSMITH or LANGCHAIN.
@@ -28,6 +34,41 @@ _MEANINGS: dict[str, Name] = {
     for form in forms.split()
     for space in NAMESPACES
 }
+# The same for what the client itself does not read, and langsmith does.
+_MORE_FORMS = {
+    "TRACING": "TRACING TRACINGENABLED ENABLETRACING TRACINGON TRACES TRACE",
+    "PROJECT": "PROJECT PROJECTNAME PROJECTID DEFAULTPROJECT SESSIONNAME",
+    "TRACING_MODE": "TRACINGMODE",
+    "OTEL_ENABLED": "OTELENABLED OTELENABLE ENABLEOTEL OTEL",
+    "OTEL_ONLY": "OTELONLY",
+    "TRACING_SAMPLING_RATE": "TRACINGSAMPLINGRATE SAMPLINGRATE SAMPLERATE",
+    "FAILED_TRACES_DIR": "FAILEDTRACESDIR",
+}
+_MORE_MEANINGS = {
+    f"{space}{form}": f"LANGSMITH_{name}"
+    for name, forms in _MORE_FORMS.items()
+    for form in forms.split()
+    for space in NAMESPACES
+}
+# Behind LANGSMITH_ or LANGCHAIN_: what langsmith reads in releases since 0.10.0.
+_READ = frozenset(
+    variables(
+        *NAMES,
+        *_MORE_FORMS,
+        *("TRACING_V2", "SESSION", "RUNS_ENDPOINTS", "AGENT_ID", "AGENT_ENVIRONMENT"),
+        *("HIDE_INPUTS", "HIDE_OUTPUTS", "HIDE_METADATA", "TRACING_QUEUE_MAX_SIZE"),
+        *("USE_PYO3_CLIENT", "USE_DAEMON", "FAILED_TRACES_MAX_MB", "OTEL_SPAN_TTL_SECONDS"),
+        *("TEST_CACHE", "TEST_SUITE", "TEST_TRACKING", "EXPERIMENT", "EXPERIMENT_METADATA"),
+        *("BATCH_INGEST_SIZE_LIMIT", "MAX_INGEST_MEMORY_BYTES", "DISABLE_RUN_COMPRESSION"),
+        *("RUN_COMPRESSION_LEVEL", "RUN_COMPRESSION_THREADS", "EXCLUDE_INPUTS_ON_PATCH"),
+        *("ALLOW_UNPROCESSED_PAYLOADS", "BAGGAGE_ALLOWED_UPDATE_FIELDS"),
+        *("EXPERIMENTAL_FEATURES", "SANDBOX_SSE_TIMEOUT_READ", "REVISION_ID"),
+        # The generated client, the CLI, LangChain, LangGraph and the JavaScript SDK.
+        *("PROFILE", "CONFIG_FILE", "TENANT_ID", "CUSTOM_HEADERS", "LOG", "HANDLER"),
+        *("HOST_PROJECT_ID", "HOST_PROJECT_NAME", "HOST_REVISION_ID", "LICENSE_KEY"),
+        *("AUTH_ENDPOINT", "TRACING_BACKGROUND", "CONTROL_PLANE_API_KEY"),
+    )
+) | {"LANGCHAIN_BASE_URL"}
 # A name in a line, in any form that people give one; the first few are looked at.
 _NAME = re.compile(r"[A-Za-z][\w.\-]{0,60}")
 _MOST_NAMES = 8
@@ -53,15 +94,51 @@ def meaning_of_line(name: str, value: str | None, text: str) -> Name | None:
 
 def meaning(name: str, value: str = "") -> Name | None:
     """The setting that is meant by a name that the SDK does not read; None if none is."""
-    letters = re.sub(r"[^A-Z]", "", name[:_LONGEST].upper())
-    # Comparing is slow, and an environment may have a thousand names.
-    if name in READ_BY_CLIENT or not (letters.startswith("LAN") or "SMITH" in letters):
+    letters = _letters(name)
+    if name in READ_BY_CLIENT or not letters:
         return None
     near = difflib.get_close_matches(letters, _MEANINGS, n=1, cutoff=0.9)
     if near:
         return _MEANINGS[near[0]]
     of_langsmith = letters.startswith(NAMESPACES)
     return "ENDPOINT" if of_langsmith and "://" in value[:_LONGEST] else None
+
+
+def near_miss(name: str) -> str | None:
+    """The variable that is meant by a name which nobody reads; None if none is."""
+    letters = _letters(name)
+    if name in _READ or not letters:
+        return None
+    if setting := meaning(name):
+        return f"LANGSMITH_{setting}"
+    near = difflib.get_close_matches(letters, _MORE_MEANINGS, n=1, cutoff=0.9)
+    return _MORE_MEANINGS[near[0]] if near else None
+
+
+def near_misses(
+    variables: Mapping[str, str],
+    in_file: Mapping[str, str | None],
+    place: Mapping[str, str],
+) -> Iterator[str]:
+    """Say which variables, and which lines of a `.env`, set what nobody reads."""
+    for name, value in {**in_file, **variables}.items():
+        if value and (meant := near_miss(name)):
+            yield unread(name, meant, "" if name in variables else place[name])
+
+
+def unread(name: str, meant: str, place: str = "") -> str:
+    """Say that nobody reads a variable. ``place``: the line of a file that sets it."""
+    is_set = f"{place} sets {name}" if place else f"{name} is set"
+    return f"{is_set}, but nothing reads it. Did you mean {meant}?"
+
+
+def _letters(name: str) -> str:
+    """The letters of a name that may be LangSmith's, else nothing.
+
+    Comparing is slow, and an environment may have a thousand names.
+    """
+    letters = re.sub(r"[^A-Z]", "", name[:_LONGEST].upper())
+    return letters if letters.startswith("LAN") or "SMITH" in letters else ""
 
 
 def mentions_in(variables: Mapping[str, str]) -> tuple[Mention, ...]:

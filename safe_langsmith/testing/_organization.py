@@ -46,6 +46,11 @@ def _settings(call: Call) -> Reply:
     )
 
 
+def _usage_limits(_: Call) -> Reply:
+    """``TenantUsageLimitInfo`` in LangSmith's OpenAPI document: nothing is rejected."""
+    return Reply({"in_reject_set": False, "usage_limit_type": None, "tenant_limit": None})
+
+
 def _list_workspaces(call: Call) -> Reply:
     deleted = call.query.get("include_deleted", "").lower() == "true"
     reached = call.world.reached_by(call.sender, deleted)
@@ -126,6 +131,13 @@ ENDPOINTS = (
     Endpoint("GET", "/auth/public", "workspace", None, _who_am_i),
     Endpoint("GET", "/settings", "workspace", None, _settings),
     Endpoint("GET", "/workspaces", "key", None, _list_workspaces),
+    Endpoint(
+        "GET",
+        "/workspaces/current/usage_limits",
+        "workspace",
+        "workspaces:read",
+        _usage_limits,
+    ),
     Endpoint("GET", "/orgs/current", "organization", None, _current_organization),
     Endpoint("GET", "/orgs/current/info", "organization", None, _current_organization),
     Endpoint(

@@ -67,7 +67,7 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
         f"address {server.url} (LANGSMITH_ENDPOINT)",
         f"✓ in force {settings_workspace(server)} Research",
         "✓ runs:create trace",
-        "switch off (default)",
+        "! switch off (default): set LANGSMITH_TRACING=true",
     ):
         assert line in shown
 

@@ -209,13 +209,13 @@ def test_a_project_that_the_sdk_remembers(set_variable: SetVariable) -> None:
             {"LANGSMITH_TRACING": "True"},
             "off",
             "LANGSMITH_TRACING",
-            "LANGSMITH_TRACING is 'True', so tracing is off: it must be the word true",
+            "LANGSMITH_TRACING is 'True', so tracing is off: it must be exactly 'true'",
         ),
         (
             {"LANGSMITH_TRACING": "true", "LANGCHAIN_TRACING_V2": "false"},
             "off",
             "LANGCHAIN_TRACING_V2",
-            "LANGCHAIN_TRACING_V2 is 'false', so LANGSMITH_TRACING is not looked at",
+            "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true",
         ),
     ],
 )
