@@ -11,6 +11,7 @@ only those above it.
     owner              what is kept for one client
     messages           from HTTP to plain data and back
     settle             one rejected request, from start to end, without I/O
+    unreachable        why there was no answer, read off the errors of both libraries
     budget             the time of a diagnosis: retries, pauses, threads
     requests_exchange  one rejected request of requests, and how to send it again
     requests_driver    asks, waits and sends for the sync client
