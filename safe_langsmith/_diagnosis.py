@@ -191,8 +191,8 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         """The code and the first words, for logs and tracebacks: `str` says all."""
-        said = self.headline if self.operation in self.headline else self.operation
-        said = said or self.headline
+        said, asked = self.headline, self.operation
+        said = said if asked in said else f"{asked}, {said}"
         cut = f"{said[:_SHORT]}\u2026" if len(said) > _SHORT else said
         return f"<Diagnosis {self.code}: {cut}>"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -186,7 +187,7 @@ def test_an_answer_that_outlasts_the_budget(
         for is_ended_first in (False, True):
             response = requests.get(f"{proxy.url}/info", stream=True, timeout=5)
             if is_ended_first:  # as the timer does, when it is the faster one
-                _shut(response)
+                _shut(weakref.ref(response))
             with pytest.raises(requests.ReadTimeout):
                 list(pieces_of(response, Clock(0)))
             response.close()
