@@ -41,9 +41,9 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
     """What went wrong behind the proxy, or without one; and the step."""
     host, source = case.host, case.held.endpoint.source
     ask = f"ask your network admin to allow {host}"
-    by_proxy = "; if your network needs a proxy, set HTTPS_PROXY"
-    by_proxy = f"; requests go through {proxy.variable}" if proxy.variable else by_proxy
     own = None if case.region else f"check {source}"
+    by_proxy = "" if own else "; if your network needs a proxy, set HTTPS_PROXY"
+    by_proxy = f"; requests go through {proxy.variable}" if proxy.variable else by_proxy
     rows: dict[Trouble, tuple[str, str]] = {
         "name": (
             f"the host name of {host} was not found",

@@ -59,8 +59,8 @@ def read_network() -> Network:
     """Read the variables. Those of a proxy have any case."""
     return Network(
         {
-            name: value
-            for name, value in os.environ.items()
+            name: os.environ.get(name, "")  # another thread may take it away
+            for name in os.environ
             if name.lower().endswith("_proxy") or name in CERTIFICATES
         }
     )

@@ -137,8 +137,7 @@ ROWS = (
         "name, own",
         "https://nowhere.invalid",
         summary="the host name of https://nowhere.invalid was not found.",
-        step="check LANGSMITH_ENDPOINT, DNS, and VPN; if your network needs a proxy, set "
-        "HTTPS_PROXY",
+        step="check LANGSMITH_ENDPOINT, DNS, and VPN",
     ),
     Row(
         "refused",
@@ -151,8 +150,7 @@ ROWS = (
         "timeout",
         "http://{silent}",
         summary="http://{silent} did not answer in time.",
-        step="check LANGSMITH_ENDPOINT, and VPN or firewall; if your network needs a "
-        "proxy, set HTTPS_PROXY",
+        step="check LANGSMITH_ENDPOINT, and VPN or firewall",
     ),
     Row(
         "http where https is meant",
