@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._diagnose import diagnose
-from safe_langsmith._policy import Policy
+from safe_langsmith._policy import Policy, set_on_diagnosis
 from safe_langsmith._sdk.fork import no_fork as _no_fork
 from safe_langsmith.errors import (
     AccessDeniedError,
@@ -72,6 +72,7 @@ __all__ = [
     "__version__",
     "diagnose",
     "install",
+    "set_on_diagnosis",
 ]
 
 # Imported when they are asked for, as the SDK does with its own.

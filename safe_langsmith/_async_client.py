@@ -21,7 +21,7 @@ from safe_langsmith._sdk.warn import call_as_caller
 from safe_langsmith._settings.construction import at_construction
 from safe_langsmith._transport.auth import RejectionAuth, ResourceWatcher
 from safe_langsmith._transport.owner import State, before_asking, state_of
-from safe_langsmith.errors import error_for, identity_in
+from safe_langsmith.errors import AccessDeniedError, error_for, identity_in
 
 if TYPE_CHECKING:
     from langsmith.prompt_cache import AsyncPromptCache
@@ -161,7 +161,12 @@ class SafeAsyncClient(WatchedAsyncClient):
     async def _safe_explained(
         self, method: str, path: str, error: LangSmithError
     ) -> Exception | None:
-        """Name the proxy that would not connect to LangSmith, if that is the reason."""
+        """Name the proxy that would not connect to LangSmith, if that is the reason.
+
+        A typed error begins here: how the SDK came to raise it says nothing.
+        """
+        if isinstance(error, AccessDeniedError):
+            return error.with_traceback(None)
         if self._safe is None or not isinstance(error, LangSmithConnectionError):
             return None
         with no_fork:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from safe_langsmith._knowledge.keys import KIND_NAMES, KeyKind
+from safe_langsmith._knowledge.notebook import Row, table
 from safe_langsmith._knowledge.operations import check_permission
 
 Code = Literal[
@@ -32,9 +32,9 @@ Code = Literal[
 State = Literal["good", "bad", "unknown"]
 
 _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
-_LEFT = ' style="text-align: left"'  # Jupyter would put it to the right
 _SHOWN_WORKSPACES = 4
 _SHOWN_LINES = 7
+_SHORT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +100,26 @@ class Identity:
         return None if self.permissions is None or of_organization else False
 
     def __str__(self) -> str:
+        return "\n".join(f"{name + ':':<13} {value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        """Show it as a table in a notebook; every text in it is escaped."""
+        return table(Row(name, value) for name, value in self._rows())
+
+    def _rows(self) -> list[tuple[str, str]]:
         key = KIND_NAMES[self.kind]
         who = f"user {self.user_id}, with a {key}" if self.user_id else f"a {key}"
         where = self.workspace_id or "none"
         if self.workspace_name:
             where += f" ({self.workspace_name})"
         may = self.permissions
-        rows = {
-            "who": who,
-            "organization": self.organization_id or "not said",
-            "workspace": where,
-            "role": self.role or "not said",
-            "may": "not said" if may is None else ", ".join(may) or "nothing",
-        }
-        return "\n".join(f"{name + ':':<13} {value}" for name, value in rows.items())
+        return [
+            ("who", who),
+            ("organization", self.organization_id or "not said"),
+            ("workspace", where),
+            ("role", self.role or "not said"),
+            ("may", "not said" if may is None else ", ".join(may) or "nothing"),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ class Fix:
         return f"{self.variable}={self.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diagnosis:
     """Why LangSmith refused a request, what was found, and what to do.
 
@@ -182,6 +188,13 @@ class Diagnosis:
     def as_dict(self) -> dict[str, Any]:
         """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
         return {name: _plain(value) for name, value in asdict(self).items()}
+
+    def __repr__(self) -> str:
+        """The code and the first words, for logs and tracebacks: `str` says all."""
+        said, asked = self.headline, self.operation
+        said = said if asked in said else f"{asked}, {said}"
+        cut = f"{said[:_SHORT]}\u2026" if len(said) > _SHORT else said
+        return f"<Diagnosis {self.code}: {cut}>"
 
     def __str__(self) -> str:
         return "\n".join([self.headline, *_lines(self._settings()), *self._advice()])
@@ -236,18 +249,21 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         """Show the diagnosis as a table in a notebook; every text in it is escaped."""
-        cells = [("diagnosis", self.headline), ("code", self.code)]
-        cells += [(name, value.strip()) for name, value in self._settings()]
-        cells += self._more_settings()
-        cells += [(f"{name}, not used", text) for name, text in self._passed_over()]
-        cells += [("found", str(f)) for f in self.findings]
-        cells += [("workspace you can use", str(w)) for w in self.workspaces]
-        cells += [("fix", step) for step in self.next_steps]
-        rows = (
-            f"<tr><th{_LEFT}>{html.escape(name)}</th><td{_LEFT}>{html.escape(value)}</td></tr>"
-            for name, value in cells
-        )
-        return f"<table>{''.join(rows)}</table>"
+        fix = "fix" if self.code == "ok" or not self.resolved else "make it permanent"
+        rows = [Row("result", self.headline, *self._state())]
+        rows += [Row(fix, "\n".join(self.next_steps))] if self.next_steps else []
+        rows += [Row("found", f"{f.subject}: {f.text}", f.state) for f in self.findings]
+        rows += [Row("workspace you can use", str(w)) for w in self.workspaces]
+        rows += [Row(name, value.strip()) for name, value in self._settings()]
+        rows += [Row(name, value) for name, value in self._more_settings()]
+        rows += [Row(f"{name}, not used", text) for name, text in self._passed_over()]
+        return table([*rows, Row("code", self.code)])
+
+    def _state(self) -> tuple[State, str]:
+        """The state of the whole, and the word for it."""
+        if self.resolved:
+            return "good", "ok" if self.code == "ok" else "repaired"
+        return ("unknown", "unknown") if self.code == "unknown" else ("bad", "rejected")
 
 
 def explain_command(code: Code) -> str:

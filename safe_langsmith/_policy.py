@@ -36,7 +36,7 @@ class Policy:
         cooldown_s: For how many seconds a refusal that could not be repaired is
             remembered: the same one is then answered without asking the server.
         on_diagnosis: Called once with each diagnosis made, on the thread that made it.
-            What it raises is logged and goes no further.
+            What it raises is logged and goes no further. See also `set_on_diagnosis`.
 
     Raises:
         ValueError: If ``budget_s`` is not above 0, or ``cooldown_s`` is below 0.
@@ -63,6 +63,22 @@ class Policy:
 
 
 _DEFAULT = Policy()
+_for_all: list[Callable[[Diagnosis], object]] = []
+
+
+def set_on_diagnosis(callback: Callable[[Diagnosis], object] | None) -> None:
+    """Have this called with each diagnosis of every client of this process.
+
+    Besides `Policy.on_diagnosis`, and in the same way. It replaces the callback that was
+    set before; None sets none.
+    """
+    _for_all[:] = [callback] if callback else []
+
+
+def callbacks_of(policy: Policy) -> list[Callable[[Diagnosis], object]]:
+    """Who is told of a diagnosis; whoever is named in both places once."""
+    own = policy.on_diagnosis
+    return [*([own] if own else []), *(c for c in _for_all if c is not own)]
 
 
 def checked(policy: object) -> Policy:

@@ -179,13 +179,15 @@ def identity_in(diagnosis: Diagnosis) -> Identity:
 
     Raises:
         AccessDeniedError: If it knows none.
-        LangSmithConnectionError: If it gave no answer that tells.
+        LangSmithConnectionError: If it could not be reached, or did not say.
     """
     if diagnosis.identity is not None:
         return diagnosis.identity
+    lost = LangSmithConnectionError(f"LangSmith did not say who you are.\n{diagnosis}")
     if diagnosis.code in ("ok", "unknown"):
-        raise LangSmithConnectionError(f"LangSmith did not say who you are.\n{diagnosis}")
-    raise error_for(diagnosis)
+        raise lost
+    is_lost = diagnosis.code == "blocked-by-proxy" and diagnosis.status_code is None
+    raise error_for(diagnosis, instead_of=lost if is_lost else None)
 
 
 def resource_error_for(

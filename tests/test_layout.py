@@ -92,6 +92,7 @@ PUBLIC = {
     "__version__",
     "diagnose",
     "install",
+    "set_on_diagnosis",
 }
 LONGEST_FILE, LONGEST_FUNCTION = 350, 40
 

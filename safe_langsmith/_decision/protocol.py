@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from safe_langsmith._knowledge.access import HIDDEN_BY_A_PAGE, Access
 from safe_langsmith._knowledge.hosts import region_of_web
@@ -38,6 +38,17 @@ _REFUSAL_PHRASES = (
 )
 _BRACKETS = re.compile(r"[\[\]{}]")
 _DEEPEST = 100
+Trouble = Literal[
+    "",
+    "name",
+    "certificate",
+    "bundle",
+    "tls",
+    "refused",
+    "timeout",
+    "tunnel",
+    "proxy-address",
+]
 ORG_KEY_WORDINGS = ("org_scoped_key_requires_workspace", "key is org-scoped and requires")
 NO_PROMPT_OWNER = "No prompt owner specified"
 
@@ -117,11 +128,18 @@ class Reply:
 class Unreachable:
     """No answer: a probe that failed. It proves nothing about the key.
 
-    ``withheld``: it was not sent at all, for it would not have been safe.
+    ``withheld``: it was not sent at all, for it would not have been safe. ``trouble``: what
+    went wrong, if that is known; ``detail``: the error of the certificate, or what a proxy
+    answered to CONNECT. ``at_proxy``: it went wrong at a proxy; None: it did if the
+    environment names one. ``certificates``: the variables that this transport reads.
     """
 
     reason: str
     withheld: bool = False
+    trouble: Trouble = ""
+    detail: str = ""
+    at_proxy: bool | None = False
+    certificates: tuple[str, ...] = ()
 
 
 Answer = Reply | Unreachable

@@ -14,6 +14,7 @@ from safe_langsmith._decision.checks import CHECKS
 from safe_langsmith._decision.checks.endpoint import not_an_api
 from safe_langsmith._decision.conclusion import conclude
 from safe_langsmith._decision.protocol import Answer, Probe, Refusal, Reply, Resend, Steps
+from safe_langsmith._decision.unreachable import cannot_reach, tunnel_refused
 from safe_langsmith._diagnosis import Code, Diagnosis, Finding
 from safe_langsmith._knowledge.hosts import origin, region_of, region_of_web, shown
 from safe_langsmith._knowledge.keys import can_be_sent
@@ -140,8 +141,8 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
 def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
     """Make the most common call, and say how it went: what a doctor does.
 
-    Repairs nothing. The code is "ok" where the call is let in, and "unknown" where the
-    server gave no answer that tells.
+    Repairs nothing. The code is "ok" where the call is accepted, and "unknown" where the
+    server could not be reached, or its answer says nothing about these settings.
     """
     access = setup.access
     if unsendable := _cannot_be_sent(setup):
@@ -168,13 +169,14 @@ def _let_in(case: Case) -> Steps[Cause]:
 
 
 def _unknown(case: Case, answer: Answer) -> Steps[Cause]:
-    step = "look at your connection and at LANGSMITH_ENDPOINT, then try again"
-    unknown = Cause("unknown", "LangSmith gave no answer that tells.", (step,))
     if not isinstance(answer, Reply):
-        case.note("server", "unknown", answer.reason)
-        return unknown
+        return cannot_reach(case, answer)
     case.note("server", "unknown", f"GET /sessions was answered with {answer.status}")
-    return (yield from not_an_api(case)) or unknown
+    summary = (
+        f"{case.host} answered with {answer.status}, which says nothing about the key."
+    )
+    step = "try again in a moment"
+    return (yield from not_an_api(case)) or Cause("unknown", summary, (step,))
 
 
 def offline(setup: Setup) -> Diagnosis:
@@ -236,9 +238,4 @@ def no_tunnel(method: str, path: str, setup: Setup, status: str) -> Diagnosis:
     ``status``: what it answered to CONNECT, such as "403 Forbidden".
     """
     case = _unrefused(method, path, setup)
-    asked, host = case.refusal.operation, case.host
-    summary = f"{asked} was not sent: the proxy refused to connect to {host} ({status})."
-    step = f"ask who runs the proxy in HTTPS_PROXY to let {host} through, or set NO_PROXY"
-    if status.startswith("407"):
-        step = "the proxy wants a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
-    return conclude(case, Cause("blocked-by-proxy", summary, (step,)))
+    return conclude(case, tunnel_refused(case, status))

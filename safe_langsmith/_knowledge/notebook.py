@@ -1,18 +1,64 @@
-"""What IPython shows for an error that nobody caught: its text, and where you called.
+"""What a notebook shows: errors that nobody caught, repairs, tables.
 
 IPython is not imported here: only IPython asks, and then it is there.
 """
 
 from __future__ import annotations
 
+import html
 import linecache
 import sys
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from types import CodeType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 _USUAL_MODE = "Context"
+# Readable on white and on black; whatever has no color takes that of the page.
+_COLORS = {"good": "#218a4c", "bad": "#d9473c", "unknown": "#9a7400"}
+_MARKS = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
+
+
+class Row(NamedTuple):
+    """A row of a table: its name, a text, and the state in one word, if it has one."""
+
+    name: str
+    text: str
+    state: Literal["good", "bad", "unknown", ""] = ""
+    word: str = ""
+
+
+def table(rows: Iterable[Row]) -> str:
+    """A table for a notebook, in light and dark, narrow and wide. Every text is escaped."""
+    head = ' style="text-align: left; vertical-align: top; white-space: nowrap"'
+    cell = ' style="text-align: left; white-space: pre-wrap; overflow-wrap: anywhere"'
+    lines = (
+        f"<tr><th{head}>{html.escape(row.name)}</th><td{cell}>{_stated(row)}</td></tr>"
+        for row in rows
+    )
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _stated(row: Row) -> str:
+    """The text of a row, behind its state in color and in words."""
+    text = html.escape(row.text)
+    if not row.state:
+        return text
+    word = html.escape(f"{_MARKS[row.state]} {row.word or row.state}")
+    return f'<b style="color: {_COLORS[row.state]}">{word}</b> {text}'
+
+
+def show_repair(line: str) -> bool:
+    """Show a repair as an output of the cell; False if this is not a notebook."""
+    module = sys.modules.get("IPython")
+    shell: Any = module and module.get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        return False
+    shown = _stated(Row("", line, "good", "repaired"))
+    div = f'<div style="overflow-wrap: anywhere">{shown}</div>'
+    shell.display_pub.publish({"text/plain": line, "text/html": div})
+    return True
 
 
 def traceback_lines(error: BaseException) -> list[str]:

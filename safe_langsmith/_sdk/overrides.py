@@ -104,7 +104,10 @@ class WatchedAsyncClient(langsmith.AsyncClient):
                 typed = await self._safe_explained(method, endpoint, error)
             if typed is None:
                 raise
-        raise typed
+        try:
+            raise typed
+        finally:
+            del typed  # its traceback holds this frame
 
 
 def step_back(ours: type, plain: type, names: tuple[str, ...]) -> None:

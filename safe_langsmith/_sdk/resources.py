@@ -10,7 +10,7 @@ import functools
 from typing import Any, Protocol
 
 from safe_langsmith._sdk.guard import Guard
-from safe_langsmith._sdk.modules import connection_errors, part_of
+from safe_langsmith._sdk.modules import part_of
 
 
 class Watcher(Protocol):
@@ -28,10 +28,10 @@ class Watcher(Protocol):
     async def unsent_async(self, request: Any) -> Exception | None:
         """The same for an async client."""
 
-    def no_connection(self, error: Any) -> Exception | None:
-        """The reason behind an `APIConnectionError`; None: unknown."""
+    def explained(self, error: Any) -> Exception | None:
+        """What to raise in place of an error; None: that one."""
 
-    async def no_connection_async(self, error: Any) -> Exception | None:
+    async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
 
 
@@ -51,11 +51,14 @@ def _watched_sync(plain: Any) -> Any:
         def request(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return super().request(*args, **kwargs)
-            except connection_errors() as error:
-                found = self._safe_watcher.no_connection(error)
+            except Exception as error:
+                found = self._safe_watcher.explained(error)
                 if found is None:
                     raise
-            raise found
+            try:
+                raise found
+            finally:
+                del found  # its traceback holds this frame
 
         def _prepare_request(self, request: Any) -> None:
             found = self._safe_watcher.unsent(request)
@@ -73,11 +76,14 @@ def _watched_async(plain: Any) -> Any:
         async def request(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 return await super().request(*args, **kwargs)
-            except connection_errors() as error:
-                found = await self._safe_watcher.no_connection_async(error)
+            except Exception as error:
+                found = await self._safe_watcher.explained_async(error)
                 if found is None:
                     raise
-            raise found
+            try:
+                raise found
+            finally:
+                del found  # its traceback holds this frame
 
         async def _prepare_request(self, request: Any) -> None:
             found = await self._safe_watcher.unsent_async(request)

@@ -8,6 +8,7 @@ tell a value that came from the environment from one that was passed. Others use
     python_dotenv  python-dotenv, and whether the program uses it
     machine        Python, langsmith, the system; which release an advice needs
     construction   the names, and what is noted when a client is made
+    network        the variables that name proxies and certificates
     unread         names that nobody reads, and what they mean
     sources        the words: a value, its source, a setup
     environment    variables, in the SDK's order of names, and the SDK's memory of them

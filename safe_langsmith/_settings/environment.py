@@ -26,8 +26,9 @@ def sendable_key(arguments: Mapping[str, Any]) -> str | None:
     if not key or can_be_sent(key) or not can_be_sent(clean(key)):
         return None
     logger.warning(
+        "safe_langsmith: %s",
         "The LangSmith key has characters around it that cannot be sent; used the key "
-        "without them. To make it permanent: type or paste the key anew."
+        "without them. To make it permanent: type or paste the key anew.",
     )
     return clean(key)
 

@@ -17,6 +17,7 @@ from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
 from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
 from safe_langsmith._settings.environment import environ_now, read_cache, settings_in
+from safe_langsmith._settings.network import read_network
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
 from safe_langsmith._settings.tracing import read_project, read_switch
@@ -67,6 +68,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         login=profile.login,
         project=project,
         tracing=tracing,
+        network=read_network(),
         session=session,
         langsmith=langsmith.__version__,
         passed_over=(*other_projects, *other_switches),
@@ -109,6 +111,7 @@ def _of_a_destination(sent: Access, setup: Setup) -> Setup:
         held=held,
         project=setup.project,
         tracing=setup.tracing,
+        network=setup.network,
         session=sent.session,
         langsmith=setup.langsmith,
     )

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.network import Network
 from safe_langsmith._settings.unread import Mention
 
 # What a person wrote into the code, what is read from elsewhere, and the rest.
@@ -140,6 +141,7 @@ class Setup:
     login: Login | None = None
     project: Setting = Setting()
     tracing: Setting = Setting()
+    network: Network = field(default_factory=Network)
     session: bool = False
     langsmith: str = "0"
     # What is only told; two setups with the same values are the same.

@@ -23,9 +23,8 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._sdk.clients import endpoint_of, failed_traces_folder, save_trace
 from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith._transport.owner import Owner, state_of
+from safe_langsmith._transport.settle import log
 from safe_langsmith.errors import AccessDeniedError
-
-logger = logging.getLogger("safe_langsmith")
 
 # In the file of a batch that was not meant for the client's own endpoint.
 DESTINATION = "X-Safe-LangSmith-Destination"
@@ -64,7 +63,7 @@ def note_rejected(
     diagnosis = error.diagnosis
     what = (diagnosis.code, diagnosis.key, diagnosis.endpoint, diagnosis.workspace_id)
     if FLIGHTS.is_news(what, state_of(owner).policy.cooldown_s):
-        logger.warning("%s", _line(owner, error))
+        log(_line(owner, error), diagnosis)
     body = request.get("data")
     if path.endswith("/runs/batch") and isinstance(body, bytes):
         headers = addressed(owner, {"Content-Type": "application/json"}, path)

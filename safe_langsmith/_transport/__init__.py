@@ -6,11 +6,12 @@ only those above it.
 
     responses          what a response of requests tells at a glance
     httpx_requests     the same for httpx
-    verify             SafeClient(verify=...)
     flights            one diagnosis at a time for the same question, remembered for a while
     owner              what is kept for one client
     messages           from HTTP to plain data and back
     settle             one rejected request, from start to end, without I/O
+    unreachable        why there was no answer, read off the errors of both libraries
+    verify             SafeClient(verify=...)
     budget             the time of a diagnosis: retries, pauses, threads
     requests_exchange  one rejected request of requests, and how to send it again
     requests_driver    asks, waits and sends for the sync client

@@ -14,14 +14,14 @@ from safe_langsmith._knowledge.access import lets_in, may_be_refusal
 from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard, step_aside
-from safe_langsmith._sdk.modules import httpx
+from safe_langsmith._sdk.modules import connection_errors, httpx
 from safe_langsmith._transport.httpx_requests import (
     has_origin,
     log_in,
     lost_its_method,
 )
 from safe_langsmith._transport.owner import Owner
-from safe_langsmith.errors import error_for, unsent_resource_error
+from safe_langsmith.errors import AccessDeniedError, error_for, unsent_resource_error
 
 # What the plain client raises, too, if a request gets no answer.
 _NO_ANSWER = (httpx.HTTPError, httpx.StreamError, OSError)
@@ -165,20 +165,31 @@ class ResourceWatcher:
                 return unsent_resource_error(diagnosis, request)
         return None
 
-    def no_connection(self, error: Any) -> Exception | None:
-        """Name the proxy that would not connect to LangSmith, if that is the reason."""
-        owner, sent = self._owner(), error.request
+    def explained(self, error: Any) -> Exception | None:
+        """Name the proxy that would not connect to LangSmith, if that is the reason.
+
+        A typed error begins here: how the SDK came to raise it says nothing.
+        """
+        if isinstance(error, AccessDeniedError):
+            return error.with_traceback(None)
+        owner = self._owner() if isinstance(error, connection_errors()) else None
         with Guard("explain a connection that failed"):
-            found = owner and _late().no_tunnel(owner, sent.method, sent, error)
-            return unsent_resource_error(found, sent) if found else None
+            if owner is not None:
+                sent = error.request
+                found = _late().no_tunnel(owner, sent.method, sent, error)
+                return unsent_resource_error(found, sent) if found else None
         return None
 
-    async def no_connection_async(self, error: Any) -> Exception | None:
+    async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
-        owner, sent = self._owner(), error.request
+        if isinstance(error, AccessDeniedError):
+            return error.with_traceback(None)
+        owner = self._owner() if isinstance(error, connection_errors()) else None
         with Guard("explain a connection that failed"):
-            found = owner and await _late().no_tunnel_async(owner, sent.method, sent, error)
-            return unsent_resource_error(found, sent) if found else None
+            if owner is not None:
+                sent = error.request
+                found = await _late().no_tunnel_async(owner, sent.method, sent, error)
+                return unsent_resource_error(found, sent) if found else None
         return None
 
 

@@ -19,11 +19,12 @@ from tenacity import (
 )
 
 from safe_langsmith._decision.protocol import Answer, Probe, Reply, Resend, Unreachable
-from safe_langsmith._knowledge.hosts import origin, shown
 from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import Read, Wait, read_settings
+from safe_langsmith._transport.unreachable import OVER, no_answer
 
 _PROBE_ATTEMPTS = 3
+_PASSING = ("", "name", "refused", "timeout")
 # Seconds for a probe to notice by itself that the time is over.
 _GRACE = 0.5
 _passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
@@ -104,7 +105,7 @@ def ask_all(
         try:
             return future.result(clock.left + _GRACE)
         except TooLate:
-            return no_answer(probe, "Policy.budget_s is over")
+            return no_answer(probe, OVER)
 
     return tuple(answer(p, f) for p, f in zip(probes, futures, strict=True))
 
@@ -131,15 +132,10 @@ def unchecked() -> Unreachable:
     return Unreachable("this client does not check certificates", withheld=True)
 
 
-def no_answer(probe: Probe, why: str) -> Unreachable:
-    """A probe that failed for its own reasons."""
-    return Unreachable(f"{shown(origin(probe.url))} gave no answer: {why}")
-
-
 def _is_passing(answer: Answer) -> bool:
     """Whether an answer may be another one in a moment."""
     if isinstance(answer, Unreachable):
-        return not answer.withheld
+        return not answer.withheld and answer.trouble in _PASSING
     return answer.status == 429 or answer.status >= 500
 
 

@@ -14,9 +14,10 @@ from safe_langsmith._sdk.clients import endpoint_of
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._settings.sources import Setup
 from safe_langsmith._transport.httpx_exchange import strike
-from safe_langsmith._transport.messages import target_of, tunnel_refusal
+from safe_langsmith._transport.messages import target_of
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith._transport.settle import read_settings, record
+from safe_langsmith._transport.unreachable import tunnel_refusal
 
 
 async def read_settings_async(owner: Owner) -> Setup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -19,7 +20,6 @@ from safe_langsmith._transport.budget import (
     Clock,
     ask_all,
     do_blocking,
-    no_answer,
     probe_retries,
     too_long,
     unchecked,
@@ -31,6 +31,7 @@ from safe_langsmith._transport.httpx_unsent import read_settings_async
 from safe_langsmith._transport.messages import BODY_LIMIT, probe_headers, reply_of
 from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import Read, Wait, Work, Works
+from safe_langsmith._transport.unreachable import HTTPX, OVER, no_answer
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ class Wire:
                 return unchecked()
         if isinstance(step, Resend):
             return too_long(step, self.clock)
-        return None if self.clock.left else no_answer(step, "Policy.budget_s is over")
+        return None if self.clock.left else no_answer(step, OVER)
 
 
 class SyncWire(Wire):
@@ -104,6 +105,7 @@ class SyncWire(Wire):
         withheld = self.withheld(probe)
         if withheld:
             return withheld
+        before = sys.exc_info()[1]
         try:
             request = probe_request(self, probe)
             response = self.http.send(request, stream=True, **AS_IT_IS)
@@ -114,7 +116,7 @@ class SyncWire(Wire):
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # somebody's own transport may raise anything
-            return no_answer(probe, type(error).__name__)
+            return no_answer(probe, error, before, HTTPX)
 
 
 class AsyncWire(Wire):
@@ -167,6 +169,7 @@ class AsyncWire(Wire):
         withheld = self.withheld(probe)
         if withheld:
             return withheld
+        before = sys.exc_info()[1]
         try:
             with anyio.fail_after(self.clock.left):
                 request = probe_request(self, probe)
@@ -178,7 +181,7 @@ class AsyncWire(Wire):
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # somebody's own transport may raise anything
-            return no_answer(probe, type(error).__name__)
+            return no_answer(probe, error, before, HTTPX)
 
 
 # A probe is sent without our own look at its answer, and follows no redirect: no key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -20,7 +19,6 @@ from safe_langsmith._sdk.clients import given_headers, headers_of, http_of, is_s
 from safe_langsmith._transport.owner import Owner
 
 BODY_LIMIT = 1_000_000
-_LONGEST_ERROR = 2_000
 _CREDENTIALS = frozenset({"x-api-key", "x-tenant-id", "authorization"})
 # What goes along with a request to another host: what its body is, and who asks.
 _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
@@ -206,15 +204,6 @@ def refused_reply(response: Any, body: bytes) -> Reply:
     asked = str(response.request.url or "")
     headers = response.headers
     return reply_of(response.status_code, headers, body, asked=asked, is_cut=is_cut)
-
-
-def tunnel_refusal(error: BaseException) -> str:
-    """What a proxy answered to CONNECT, such as "403 Forbidden"; or "" if it did not.
-
-    Neither HTTP library tells it but in the text of its error.
-    """
-    found = re.search(r"\b40[37] [A-Z][A-Za-z ]{0,40}", str(error)[:_LONGEST_ERROR])
-    return found.group() if found else ""
 
 
 def _retry_after(text: str) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.exceptions import ProxyError
 from tenacity import Retrying
 
 from safe_langsmith._decision.protocol import Answer, Probe, ProbeAll, Resend, Unreachable
@@ -38,7 +39,6 @@ from safe_langsmith._transport.budget import (
     Clock,
     ask_all,
     do_blocking,
-    no_answer,
     pauses,
     probe_retries,
     too_long,
@@ -49,7 +49,6 @@ from safe_langsmith._transport.messages import (
     probe_headers,
     reply_of,
     target_of,
-    tunnel_refusal,
 )
 from safe_langsmith._transport.owner import SENDING, Owner, state_of
 from safe_langsmith._transport.requests_exchange import RequestsExchange, pieces_of
@@ -62,6 +61,7 @@ from safe_langsmith._transport.settle import (
     record,
     settle,
 )
+from safe_langsmith._transport.unreachable import OVER, no_answer, tunnel_refusal
 from safe_langsmith.errors import AccessDeniedError, error_for
 
 T = TypeVar("T")
@@ -193,7 +193,7 @@ def _never_sent(
     Its key or address is none, or a proxy would not connect it to its host.
     """
     cause, endpoint = error.__cause__, endpoint_of(owner)
-    status = tunnel_refusal(cause) if isinstance(cause, requests.ConnectionError) else ""
+    status = tunnel_refusal(cause) if isinstance(cause, ProxyError) else ""
     unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
     own_values = [value for value in (key_of(owner), workspace_of(owner)) if value]
     # A full address is that of some destination, which may be another one.
@@ -284,7 +284,7 @@ class RequestsWire:
     def _ask(self, probe: Probe) -> Answer:
         session, left = self.session, self.clock.left
         if not left:
-            return no_answer(probe, "Policy.budget_s is over")
+            return no_answer(probe, OVER)
         try:
             elsewhere = not same_origin(probe.url, self.home)
             if elsewhere and not self._is_checked(probe.url):
@@ -305,7 +305,7 @@ class RequestsWire:
             url = request.url or ""
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # somebody's own adapter may raise anything
-            return no_answer(probe, type(error).__name__)
+            return no_answer(probe, error)
 
     def _settings(self, url: str) -> dict[str, Any]:
         """What the session says of proxies, certificates and the like for an address."""

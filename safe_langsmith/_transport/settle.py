@@ -7,7 +7,7 @@ transport to `Read` the settings, or to `Wait` for the diagnosis that somebody e
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -17,12 +17,15 @@ from safe_langsmith._decision.resolve import Verdict, examine, offline, resolve
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import same_origin
+from safe_langsmith._knowledge.notebook import show_repair
+from safe_langsmith._policy import callbacks_of
 from safe_langsmith._sdk.clients import (
     access_of,
     given_headers,
     headers_of,
     use,
 )
+from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings.reading import as_sent, read
 from safe_langsmith._settings.sources import Settings, Setup
@@ -200,7 +203,26 @@ def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
     is_kept = verdict.repair is not None and verdict.repair.access != sent
     cooldown = state_of(owner).policy.cooldown_s
     if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
-        logger.warning("%s", verdict.log_line)
+        log(verdict.log_line, verdict.diagnosis)
+
+
+def log(line: str, diagnosis: Diagnosis) -> None:
+    """Log one line about a diagnosis, which the record carries.
+
+    A notebook shows what goes to stderr in red. Where nobody has set up a handler, a
+    repair is shown there as an output of the cell.
+    """
+    line = f"safe_langsmith: {line}"
+    names = {n: getattr(diagnosis, n) for n in ("code", "operation")}
+    extra = {**names, "diagnosis": diagnosis}
+    if diagnosis.resolved and not logger.hasHandlers():
+        with Guard("show a repair"):
+            if logger.isEnabledFor(logging.WARNING) and show_repair(line):
+                return
+    try:
+        logger.warning("%s", line, extra=extra)
+    except KeyError:  # the program's own records have such a name
+        logger.warning("%s", line)
 
 
 def _is_disproven(found: Found, reply: Reply) -> bool:
@@ -286,10 +308,14 @@ def record(owner: Owner, diagnosis: Diagnosis) -> None:
 
 def _tell(owner: Owner, diagnosis: Diagnosis | None) -> None:
     """Show a new diagnosis to the caller's hook."""
-    hook = state_of(owner).policy.on_diagnosis
-    if diagnosis is None or hook is None:
+    if diagnosis is None:
         return
+    for callback in callbacks_of(state_of(owner).policy):
+        _call(callback, diagnosis)
+
+
+def _call(callback: Callable[[Diagnosis], object], diagnosis: Diagnosis) -> None:
     try:
-        hook(diagnosis)
+        callback(diagnosis)
     except Exception:  # the caller's code, which must not cost the caller an answer
-        logger.exception("Policy.on_diagnosis raised")
+        logger.exception("safe_langsmith: on_diagnosis raised")

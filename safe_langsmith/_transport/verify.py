@@ -5,12 +5,12 @@ Only imported where that was asked for.
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from safe_langsmith._diagnosis import in_one_line
+from safe_langsmith._transport.settle import log, logger
 from safe_langsmith.errors import AccessDeniedError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # The key and its workspace are good; a role that lacks something may have enough.
 _GOOD = ("ok", "permission-missing", "feature-unavailable")
-logger = logging.getLogger("safe_langsmith")
 
 
 class Verified(Protocol):
@@ -58,7 +57,7 @@ def _warn(ref: weakref.ref[Verified]) -> None:
     try:
         _ask(client)
     except AccessDeniedError as error:
-        logger.warning("%s", in_one_line(error.diagnosis, "To fix it"))
+        log(in_one_line(error.diagnosis, "To fix it"), error.diagnosis)
     except Exception as error:  # a thread has nobody to raise to
         logger.warning("safe_langsmith could not check the key: %s", type(error).__name__)
 
@@ -67,11 +66,6 @@ def _ask(client: Verified) -> None:
     """Look first, within the budget; only what is refused is then asked for in earnest."""
     diagnosis = client.diagnose()
     if diagnosis.code == "unknown":
-        logger.warning("%s It was not checked whether they are good.", _reason(diagnosis))
+        log(f"{diagnosis.summary} So the settings were not checked.", diagnosis)
     elif diagnosis.code not in _GOOD:
         client.request_with_retries("GET", "/auth/public")
-
-
-def _reason(diagnosis: Diagnosis) -> str:
-    told = [f.text for f in diagnosis.findings if f.subject == "server"]
-    return " ".join([f"{diagnosis.summary.rstrip('.')}:", *told[:1]]) + "."

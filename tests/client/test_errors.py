@@ -26,11 +26,12 @@ from safe_langsmith import (
     AccessDeniedError,
     Diagnosis,
     Finding,
+    Identity,
     SettingInfo,
     WorkspaceInfo,
     errors,
 )
-from safe_langsmith._diagnosis import Code
+from safe_langsmith._diagnosis import Code, State
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith.errors import ERRORS, error_for, resource_error_for
 
@@ -314,8 +315,100 @@ def test_the_table_of_a_notebook_is_escaped() -> None:
     )
     table = Cells()
     table.feed(found._repr_html_())
-    assert table.tags == {"table", "tr", "th", "td"}
+    assert table.tags == {"table", "tr", "th", "td", "b"}
     text = "".join(table.cells)
     assert text.count(evil) == 13
     assert html.escape(evil) not in text
-    assert table.cells[:4] == ["diagnosis", found.headline, "code", "workspace-required"]
+
+
+def cells_of(shown: Any) -> list[str]:
+    """The texts of what a notebook shows of an object."""
+    table = Cells()
+    table.feed(shown._repr_html_())
+    return table.cells
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "fix"),
+    [
+        ({}, "✗ rejected", "fix"),
+        ({"resolved": True}, "✓ repaired", "make it permanent"),
+        ({"code": "ok", "resolved": True, "status_code": None}, "✓ ok", "fix"),
+        ({"code": "unknown", "status_code": None}, "? unknown", "fix"),
+    ],
+)
+def test_the_table_begins_with_the_state_and_the_fix(
+    changes: dict[str, Any], state: str, fix: str
+) -> None:
+    """The state in words, too, and each step on a line of its own."""
+    found = changed(next_steps=("one", "two"), **changes)
+    head = ["result", state, f" {found.headline}", fix, "one\ntwo"]
+    assert cells_of(found)[:5] == head
+    assert cells_of(changed(next_steps=()))[3] == "workspace you can use"
+
+
+def test_the_table_says_the_state_of_each_finding() -> None:
+    findings = tuple(Finding("key", state, "seen") for state in get_args(State))
+    cells = cells_of(changed(findings=findings))
+    assert [c for c in cells if c[0] in "✓✗?"][1:] == ["✓ good", "✗ bad", "? unknown"]
+
+
+def test_a_table_is_readable_in_light_and_dark_narrow_and_wide() -> None:
+    """No background of its own, no width; long words are broken; contrast of 3 and more."""
+    page = changed(findings=(Finding("a", "good", "b"), Finding("a", "unknown", "b")))
+    text = page._repr_html_()
+    assert "background" not in text
+    assert "width" not in text
+    assert text.count("overflow-wrap: anywhere") == text.count("<td")
+    colors = set(re.findall(r'style="color: #(\w{6})"', text))
+    assert len(colors) == 3
+    for color in colors:
+        light = luminance(color)
+        for page_color in ("ffffff", "111111", "1e1e1e"):
+            dark, bright = sorted((light, luminance(page_color)))
+            assert (bright + 0.05) / (dark + 0.05) >= 3.5, (color, page_color)
+
+
+def luminance(color: str) -> float:
+    """As WCAG 2 defines it."""
+    parts = [int(color[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (
+        p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_table_of_an_identity() -> None:
+    evil = "<script>"
+    sender = Identity("personal", "o", evil, workspace_name=evil, role="r")
+    cells = cells_of(sender)
+    assert cells[:2] == ["who", f"user {evil}, with a personal key"]
+    assert "".join(cells).count(evil) == 2
+    assert cells[::2] == [line.partition(":")[0] for line in str(sender).splitlines()]
+
+
+# --- the short form ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "short"),
+    [
+        (
+            EXAMPLE,
+            "<Diagnosis workspace-required: GET /sessions was refused (403): this key "
+            "needs a workspace, and none was sent.>",
+        ),
+        (Diagnosis("ok", True, "All is well."), "<Diagnosis ok: All is well.>"),
+        (
+            Diagnosis("unknown", False, "It is down.", operation="GET /x"),
+            "<Diagnosis unknown: GET /x, It is down.>",
+        ),
+    ],
+)
+def test_a_diagnosis_is_short_in_a_log(found: Diagnosis, short: str) -> None:
+    assert repr(found) == short
+    assert repr(error_for(found)) == f"{type(error_for(found)).__name__}({short})"
+
+
+def test_the_short_form_is_cut() -> None:
+    assert len(repr(error_for(changed(summary="long " * 99)))) < 200

@@ -1144,8 +1144,9 @@ async def by_sync_client(client: Any) -> Any:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("403 Forbidden", "to let https://langsmith.own.example through"),
-        ("407 Proxy Authentication Required", "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"),
+        ("403 Forbidden", "in HTTPS_PROXY to allow https://langsmith.own.example, or add"),
+        ("403 blocked by policy", "(403 blocked by policy)."),
+        ("407 Proxy Authentication Required", "add user name and password to HTTPS_PROXY"),
         ("502 Bad Gateway", ""),
     ],
 )

@@ -42,7 +42,12 @@ def answered(stage: Stage, log: pytest.LogCaptureFixture) -> list[str]:
     stage.run()
     lines = [r for r in log.records if r.name == "safe_langsmith"]
     assert [line.levelno for line in lines] == [logging.WARNING]
-    return [lines[0].getMessage()]
+    record, found = lines[0], stage.client.last_diagnosis
+    assert record.getMessage().startswith("safe_langsmith: ")
+    assert found is not None
+    told = (found.code, found.operation, found)
+    assert tuple(vars(record)[n] for n in ("code", "operation", "diagnosis")) == told
+    return [record.getMessage()]
 
 
 def raised(stage: Stage) -> list[str]:

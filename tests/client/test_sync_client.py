@@ -563,7 +563,7 @@ def test_a_certificate_that_is_not_trusted(
     client = SafeClient(api_key=GONE, policy=Policy(budget_s=1), auto_batch_tracing=False)
     diagnosis = client.diagnose()
     assert diagnosis.code == "unknown"
-    assert "SSLError" in str(diagnosis)
+    assert "the certificate of https://api.smith.langchain.com is not" in str(diagnosis)
 
 
 # --- one diagnosis at a time, remembered for a while ----------------------------------
@@ -932,7 +932,7 @@ def test_on_diagnosis_may_fail(
     client = client_for(server, api_key=GONE, policy=Policy(on_diagnosis=raises))
     with pytest.raises(KeyRejectedError):
         list(client.list_projects())
-    assert "Policy.on_diagnosis raised" in caplog.text
+    assert "safe_langsmith: on_diagnosis raised" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -985,10 +985,10 @@ def test_the_log_line_of_a_repair(
         list(client_for(server, api_key=key).list_projects())
     (record,) = caplog.records
     assert record.getMessage() == (
-        "GET /sessions was refused at first (403): this key needs a workspace, and none "
-        f"was sent. Repaired: used workspace {own.id} (Research), the only one that this "
-        f"key can use. To make it permanent: set LANGSMITH_WORKSPACE_ID={own.id}, or pass "
-        f'workspace_id="{own.id}".'
+        "safe_langsmith: GET /sessions was refused at first (403): this key needs a "
+        f"workspace, and none was sent. Repaired: used workspace {own.id} (Research), the "
+        "only one that this key can use. To make it permanent: set "
+        f'LANGSMITH_WORKSPACE_ID={own.id}, or pass workspace_id="{own.id}".'
     )
 
 

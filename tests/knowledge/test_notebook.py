@@ -72,6 +72,20 @@ class Notebook:
         self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
         return "\n".join(shown)
 
+    def outputs(self, *lines: str) -> dict[str, list[str]]:
+        """Run a cell, and give what it shows by kind: what is on stderr is on red."""
+        shown: dict[str, list[str]] = {"stderr": [], "text/plain": [], "text/html": []}
+
+        def show(message: dict[str, Any]) -> None:
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                shown.setdefault(content["name"], []).append(content["text"])
+            for kind, text in content.get("data", {}).items():
+                shown[kind].append(text)
+
+        self.client.execute_interactive("\n".join(lines), output_hook=show, timeout=60)
+        return shown
+
     def traceback(self, *lines: str) -> str:
         """Run a cell, and give what a person sees of the error that ended it."""
         shown: list[str] = []
@@ -130,6 +144,30 @@ def test_env_with_quotes_and_a_comment(
     assert "correct LANGSMITH_API_KEY: it should hold the key alone" in shown
     assert "WARNING" not in notebook.run(CALL)
     assert_no_secret(shown, [key])
+
+
+def test_a_repair_is_not_on_red(notebook: Notebook, server: SimulatedLangSmith) -> None:
+    """Where the program has set up no logging: else it goes where the program wants it."""
+    server.add_workspace("Research", projects=1)
+    keys = [server.add_service_key(workspaces=None).secret for _ in range(2)]
+    notebook.run(
+        f"%env LANGSMITH_ENDPOINT={server.url}",
+        f"%env LANGSMITH_API_KEY={keys[0]}",
+        *CLIENT,
+    )
+    shown = notebook.outputs(f"names = {CALL}")
+    assert shown["stderr"] == []
+    assert [t.partition(" (403)")[0] for t in shown["text/plain"]] == [
+        "safe_langsmith: GET /sessions was refused at first"
+    ]
+    assert "\u2713 repaired</b> safe_langsmith: GET" in shown["text/html"][0]
+    table = notebook.outputs("client.whoami()")
+    assert ">organization</th>" in table["text/html"][0]
+    notebook.run("import logging; logging.basicConfig()")
+    notebook.run(f"%env LANGSMITH_API_KEY={keys[1]}")
+    shown = notebook.outputs(*CLIENT, f"names = {CALL}")
+    assert shown["text/html"] == []
+    assert "WARNING:safe_langsmith:safe_langsmith: GET" in "".join(shown["stderr"])
 
 
 def test_env_with_code(notebook: Notebook, server: SimulatedLangSmith) -> None:

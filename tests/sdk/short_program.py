@@ -27,7 +27,7 @@ class Said(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("safe_langsmith"):  # of itself, not of a key
+        if not hasattr(record, "diagnosis"):  # of itself, not of a key
             self.lines.append(record.getMessage())
 
 

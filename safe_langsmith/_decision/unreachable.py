@@ -1,0 +1,111 @@
+"""LangSmith gave no answer at all: what went wrong on the way, and the step for each."""
+
+from __future__ import annotations
+
+from safe_langsmith._decision.case import Case, Cause
+from safe_langsmith._decision.protocol import Trouble, Unreachable
+from safe_langsmith._settings.network import CERTIFICATES, Proxy
+
+_AT_PROXY: dict[Trouble, tuple[str, str]] = {
+    "name": ("the host name of the proxy was not found", "correct the address in {in_}"),
+    "refused": (
+        "the proxy refused the connection",
+        "check the address in {in_}, and that the proxy is running",
+    ),
+    "proxy-address": ("the address of the proxy is not valid", "correct {in_}"),
+}
+
+
+def cannot_reach(case: Case, answer: Unreachable) -> Cause:
+    """The cause behind a probe that got no answer, and what to do about it."""
+    trouble, detail = answer.trouble, answer.detail
+    if trouble == "tunnel" and detail[:3] in ("403", "407"):
+        return tunnel_refused(case, detail)
+    proxy = case.setup.network.proxy(case.sent.endpoint)
+    at_proxy = answer.at_proxy
+    if at_proxy is None:
+        at_proxy = bool(proxy.variable) and trouble in ("name", "refused")
+    if at_proxy or trouble == "proxy-address":
+        words, step = _AT_PROXY.get(trouble, ("the proxy did not connect", "check {in_}"))
+        step = step.format(in_=proxy.variable or "the proxy settings of your session")
+        where = f"{proxy.variable} ({proxy.address})" if proxy.variable else "your session"
+        found = f"requests to {case.host} go through the proxy in {where}"
+        case.note("proxy", "unknown", f"{found}; it answered {detail}" if detail else found)
+    else:
+        case.note("server", "unknown", answer.reason)
+        words, step = _on_the_way(case, answer, proxy)
+    return Cause("unknown", f"LangSmith could not be reached: {words}.", (step,))
+
+
+def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str]:
+    """What went wrong behind the proxy, or without one; and the step."""
+    host, source = case.host, case.held.endpoint.source
+    ask = f"ask your network admin to allow {host}"
+    own = None if case.region else f"check {source}"
+    by_proxy = "" if own else "; if your network needs a proxy, set HTTPS_PROXY"
+    by_proxy = f"; requests go through {proxy.variable}" if proxy.variable else by_proxy
+    rows: dict[Trouble, tuple[str, str]] = {
+        "name": (
+            f"the host name of {host} was not found",
+            f"{own or 'check your internet connection'}, DNS, and VPN{by_proxy}",
+        ),
+        "refused": (
+            f"{host} refused the connection",
+            f"{own}, and that the server is running" if own else f"{ask}{by_proxy}",
+        ),
+        "timeout": (
+            f"{host} did not answer in time",
+            f"{own or 'check your internet connection'}, and VPN or firewall{by_proxy}",
+        ),
+        "tls": (
+            f"no TLS connection to {host}",
+            f"{own}: https is not what answers at this port" if own else f"{ask}{by_proxy}",
+        ),
+    }
+    if answer.trouble in ("certificate", "bundle"):
+        return _certificate(case, answer)
+    return rows.get(answer.trouble, ("no answer", f"check your connection and {source}"))
+
+
+def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:
+    """The certificate is not accepted; or there is no file to judge it by."""
+    network, (wanted, *_) = case.setup.network, answer.certificates
+    inside, words = network.certificates(answer.certificates), answer.detail.casefold()
+    untrusted = f"the certificate of {case.host} is not trusted"
+    if answer.trouble == "bundle":
+        return (
+            "the file with CA certificates was not found",
+            f"correct the path in {inside}",
+        )
+    if "expired" in words or "mismatch" in words or "not valid" in words:
+        step = f"check {case.held.endpoint.source}, and the clock of this machine"
+        return f"the certificate of {case.host} is not valid", step
+    authority = "the CA certificate of your server, or of your network's proxy"
+    if inside:
+        return untrusted, f"add {authority} to the file in {inside}"
+    others = [name for name in CERTIFICATES if network.certificates((name,))]
+    unread = f"; {others[0]} is set, but not read here" if others else ""
+    other = "SSL_CERT_FILE" if wanted == "REQUESTS_CA_BUNDLE" and not others else ""
+    names = f"{wanted} (and {other} for client.runs)" if other else wanted
+    return untrusted, f"set {names} to a file with {authority}{unread}"
+
+
+def tunnel_refused(case: Case, status: str) -> Cause:
+    """A proxy did not connect a request to its host.
+
+    ``status``: what it answered to CONNECT, such as "403 Forbidden".
+    """
+    asked, host = case.refusal.operation, case.host
+    proxy, no_proxy = case.setup.network.proxy(host), case.setup.network.name("no_proxy")
+    summary = f"{asked} was not sent: the proxy refused to connect to {host} ({status})."
+    where = f"the proxy in {proxy.variable}" if proxy.variable else "your proxy"
+    step = f"ask whoever runs {where} to allow {host}"
+    if proxy.variable:
+        case.note("proxy", "bad", f"{proxy.variable} names the proxy {proxy.address}")
+        step += f", or add this host to {no_proxy or 'NO_PROXY'}"
+    if status.startswith("407"):
+        name = proxy.variable or "the address of your proxy"
+        step = f"the proxy wants a login: add user name and password to {name}"
+        if proxy.has_login:
+            step = f"the proxy rejected the login: correct user name and password in {name}"
+    return Cause("blocked-by-proxy", summary, (step,))

@@ -1,0 +1,66 @@
+"""How requests leave this machine: the variables that name proxies and certificates."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from safe_langsmith._knowledge.hosts import origin, shown
+
+# requests reads the first two, httpx the others.
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class Proxy(NamedTuple):
+    """The variable that names a proxy, and its address without a login."""
+
+    variable: str = ""
+    address: str = ""
+    has_login: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the environment says about proxies, which may hold a login, and certificates."""
+
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def proxy(self, url: str) -> Proxy:
+        """The proxy that both HTTP libraries choose for an address, or an empty one."""
+        parts = urlsplit(origin(url))
+        host, direct = parts.hostname or "", self.variables.get(self.name("no_proxy"), "")
+        for name in (one.strip().lstrip(".").lower() for one in direct.split(",")):
+            if name and (name in ("*", host) or host.endswith(f".{name}")):
+                return Proxy()
+        for kind in (parts.scheme, "all"):
+            if variable := self.name(f"{kind}_proxy"):
+                value = self.variables[variable]
+                address = shown(value if "://" in value else f"http://{value}").rstrip("/")
+                return Proxy(variable, address, "@" in value)
+        return Proxy()
+
+    def name(self, wanted: str) -> str:
+        """A variable for proxies as it is spelled here; the small letters win."""
+        if wanted in self.variables:
+            return wanted if self.variables[wanted] else ""
+        spelled = [
+            n for n, value in self.variables.items() if n.lower() == wanted and value
+        ]
+        return spelled[-1] if spelled else ""
+
+    def certificates(self, read: tuple[str, ...]) -> str:
+        """The variable among these that is set; empty if none is."""
+        return next((name for name in read if self.variables.get(name)), "")
+
+
+def read_network() -> Network:
+    """Read the variables. Those of a proxy have any case."""
+    return Network(
+        {
+            name: os.environ.get(name, "")  # another thread may take it away
+            for name in os.environ
+            if name.lower().endswith("_proxy") or name in CERTIFICATES
+        }
+    )

@@ -1,0 +1,123 @@
+"""Why a request got no answer, read off the errors of requests, urllib3 and httpx.
+
+Pure functions. Each library wraps the error of the socket in its own way, and two
+releases of httpx may be loaded at once, so classes are known by Python's or by their names.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+from safe_langsmith._decision.protocol import Probe, Resend, Trouble, Unreachable
+from safe_langsmith._knowledge.hosts import origin, shown
+from safe_langsmith._settings.network import CERTIFICATES
+
+OVER = "Policy.budget_s is over"
+REQUESTS, HTTPX = CERTIFICATES[:2], CERTIFICATES[2:]
+_LONGEST_ERROR, _MOST_ERRORS = 2_000, 30
+_KINDS: tuple[tuple[type[BaseException], Trouble], ...] = (
+    (ssl.SSLCertVerificationError, "certificate"),
+    (socket.gaierror, "name"),
+    (ConnectionRefusedError, "refused"),
+    (TimeoutError, "timeout"),
+    (ssl.SSLError, "tls"),
+)
+_NAMES: dict[str, Trouble] = {
+    "InvalidProxyURL": "proxy-address",
+    "ProxySchemeUnknown": "proxy-address",
+    "ReadTimeout": "timeout",
+}
+_WORDS: dict[Trouble, str] = {
+    "name": "host name not found",
+    "certificate": "certificate not trusted",
+    "bundle": "no file with CA certificates",
+    "tls": "TLS failed",
+    "refused": "connection refused",
+    "timeout": "timeout",
+    "tunnel": "the proxy did not connect",
+    "proxy-address": "the address of the proxy is not valid",
+}
+_NO_BUNDLE = "Could not find a suitable TLS CA certificate bundle"  # says requests
+# As http.client and httpcore put it.
+_TUNNEL = re.compile(r"(?:Tunnel connection failed: )?(\d{3}\b(?: [\x20-\x7e]{1,60})?)")
+
+
+def no_answer(
+    probe: Probe | Resend,
+    why: BaseException | str,
+    before: BaseException | None = None,
+    read: tuple[str, ...] = REQUESTS,
+) -> Unreachable:
+    """A probe that failed for its own reasons.
+
+    ``before``: what the caller was handling already, which is behind every error, too.
+    ``read``: the variables for certificates that the library reads.
+    """
+    url = probe.url if isinstance(probe, Probe) else probe.access.endpoint
+    there = f"{shown(origin(url))} gave no answer"
+    if isinstance(why, str):
+        return Unreachable(f"{there}: {why}", trouble="timeout")
+    trouble, detail = trouble_in(why, before)
+    words = _WORDS.get(trouble, type(why).__name__) + (f" ({detail})" if detail else "")
+    at_proxy = any(_is_of_a_proxy(error) for error in _behind(why, before))
+    return Unreachable(
+        f"{there}: {words}",
+        trouble=trouble,
+        detail=detail,
+        at_proxy=at_proxy or (None if read == HTTPX else False),
+        certificates=read,
+    )
+
+
+def trouble_in(
+    error: BaseException, before: BaseException | None = None
+) -> tuple[Trouble, str]:
+    """What went wrong, and its detail; both are empty if that is not known."""
+    answered = tunnel_refusal(error, every=True)
+    if answered:
+        return "tunnel", answered
+    for one in _behind(error, before):
+        name = type(one).__name__
+        kind = next((k for of, k in _KINDS if isinstance(one, of)), _NAMES.get(name))
+        if kind:
+            detail = getattr(one, "verify_message", None) or getattr(one, "reason", None)
+            return kind, detail if isinstance(detail, str) else ""
+    return ("bundle" if str(error).startswith(_NO_BUNDLE) else ""), ""
+
+
+def tunnel_refusal(error: BaseException, *, every: bool = False) -> str:
+    """The 403 or 407 of a proxy to CONNECT, such as "403 Forbidden"; "" if it was none.
+
+    ``every``: other answers, too. It is told in the text of an error alone.
+    """
+    for one in _behind(error):
+        if type(one) is OSError or _is_of_a_proxy(one):
+            found = _TUNNEL.match(str(one)[:_LONGEST_ERROR])
+            if found and (every or found[1][:3] in ("403", "407")):
+                return found[1].strip()
+    return ""
+
+
+def _is_of_a_proxy(error: BaseException) -> bool:
+    return type(error).__name__ == "ProxyError"
+
+
+def _behind(
+    error: BaseException, before: BaseException | None = None
+) -> Iterator[BaseException]:
+    """An error and all that is behind it, from the outermost to the innermost."""
+    seen, left = {id(before)}, [error]
+    while left and len(seen) < _MOST_ERRORS:
+        one = left.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        several = getattr(one, "exceptions", ())  # of a group
+        linked = (one.__cause__, getattr(one, "reason", None), *several, *one.args)
+        left = [
+            e for e in (*linked, one.__context__) if isinstance(e, BaseException)
+        ] + left
