@@ -223,12 +223,13 @@ def _state(may: bool | None, *, refused: bool) -> Mark:
 
 def _tracing(facts: Facts) -> list[Line]:
     switch, project = facts.setup.tracing, facts.setup.project
+    state: Mark = "warning" if switch.value == "off" else "info"
     lines = [
-        Line("info", "switch", f"{switch.value} ({switch.source})"),
+        Line(state, "switch", f"{switch.value} ({switch.source})"),
         Line("info", "project", f"{project.value} ({project.source})"),
     ]
     if facts.rate is not None:
-        state: Mark = "info" if facts.rate else "warning"
+        state = "info" if facts.rate else "warning"
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
     if isinstance(facts.destinations, Exception):
         why = " ".join(str(facts.destinations).split())

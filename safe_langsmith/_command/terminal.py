@@ -8,9 +8,13 @@ import sys
 import threading
 import time
 import unicodedata
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from safe_langsmith._settings.machine import Machine
+if TYPE_CHECKING:
+    from safe_langsmith._settings.machine import Machine
+
+# The exit codes.
+HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
 _NARROWEST, _NO_TERMINAL = 40, 80
 _BEAT_S = 0.1
@@ -77,6 +81,13 @@ def columns(text: str) -> int:
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
 
+def cut(text: str, width: int) -> str:
+    """The beginning of a text that takes at most so many columns."""
+    while columns(text) > width:
+        text = text[:-1]
+    return text
+
+
 def wrapped(text: str, width: int, first: str = "") -> list[str]:
     """A text behind ``first``, in lines of at most so many columns, with a hanging indent.
 
@@ -95,6 +106,12 @@ def wrapped(text: str, width: int, first: str = "") -> list[str]:
             lines.append(line[:cut])
             line = hang + line[cut:]
     return [*lines, line.rstrip()]
+
+
+def complain(text: str, code: int = WRONG_USE) -> int:
+    """Say why a command was not carried out, and give its exit code."""
+    print(f"safe-langsmith: {text}", file=sys.stderr)
+    return code
 
 
 class Progress:

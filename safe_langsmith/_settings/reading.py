@@ -16,7 +16,13 @@ from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
 from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
-from safe_langsmith._settings.environment import environ_now, read_cache, settings_in
+from safe_langsmith._settings.environment import (
+    LOADED,
+    environ_now,
+    place_of,
+    read_cache,
+    settings_in,
+)
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
 from safe_langsmith._settings.tracing import read_project, read_switch
@@ -50,6 +56,7 @@ def read(
 def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
     """What is configured now, wherever the client's own values are from."""
     files, secrets = read_dotenv(dotenv), read_secrets()
+    of_loading = LOADED[-1].notes if LOADED else ()
     profile = read_profile(*born.profile)
     used = files.found if files.counts and files.found.is_clear else File()
     project, other_projects = read_project()
@@ -70,7 +77,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         session=session,
         langsmith=langsmith.__version__,
         passed_over=(*other_projects, *other_switches),
-        notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
+        notes=(*of_loading, *files.notes, *secrets.notes, *profile.notes, *odd_switch),
     )
 
 
@@ -134,6 +141,7 @@ def _trace(
         # The line of the `.env` that it was loaded from, where that says the same.
         in_file = setup.dotenv[name]
         place = in_file.source.place if in_file.value == value else ""
+        place = place_of(at_birth.source.name, place)
         return Setting(value, replace(at_birth.source, place=place))
     if value is None and name == "API_KEY" and setup.session and setup.login:
         login = setup.login

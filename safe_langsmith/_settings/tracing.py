@@ -9,6 +9,7 @@ from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._sdk import modules
 from safe_langsmith._settings.construction import variables
+from safe_langsmith._settings.environment import place_of
 from safe_langsmith._settings.sources import PassedOver, Setting, Source, noted
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
@@ -23,7 +24,7 @@ def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
     found = [*([] if hosted is None else [(_HOSTED, hosted)]), *_set_among(_PROJECT)]
     project, others = Setting("default", Source("default", "default")), found[1:]
     if found:
-        project = Setting(found[0][1], Source("environment", found[0][0]))
+        project = Setting(found[0][1], _in_environment(found[0][0]))
     remembered = modules.remembered_project()
     if remembered not in (None, project.value):
         project, others = Setting(remembered, Source("cache", "LANGSMITH_PROJECT")), found
@@ -41,7 +42,7 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     if not found:
         return Setting("off", Source("default", "default")), (), ()
     (name, value), *others = found
-    switch = Setting("on" if value == "true" else "off", Source("environment", name))
+    switch = Setting("on" if value == "true" else "off", _in_environment(name))
     notes = noted(*_oddities(name, value, others))
     return switch, _passed_over("tracing", others), notes
 
@@ -68,6 +69,10 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
     for other, text in unlike:
         yield f"{so} {other} is not looked at, which is {text[:20]!r}"
+
+
+def _in_environment(name: str) -> Source:
+    return Source("environment", name, place_of(name))
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:
