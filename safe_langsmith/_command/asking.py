@@ -10,11 +10,12 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial, wraps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from langsmith.utils import LangSmithError
 
@@ -32,7 +33,6 @@ from safe_langsmith._command.terminal import (
     Progress,
     complain,
 )
-from safe_langsmith._diagnose import diagnose
 from safe_langsmith._diagnosis import Diagnosis, Identity
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
@@ -42,22 +42,34 @@ from safe_langsmith._sdk.clients import failed_traces_folder
 _Command = Callable[[argparse.Namespace], int]
 
 
+class NoClientError(Exception):
+    """The SDK makes no client with the settings. The text says why."""
+
+
+@contextmanager
+def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[SafeClient]:
+    """A client as the program would make it."""
+    more.setdefault("policy", Policy(dotenv=program.path))
+    try:
+        client = SafeClient(url, auto_batch_tracing=False, **more)
+    except (LangSmithError, ValueError) as error:
+        raise NoClientError(scrub(" ".join(str(error).split()))) from error
+    with client.session:
+        yield client
+
+
 def _with_settings(command: _Command) -> _Command:
-    """Say it in one line if the SDK makes no client with the settings."""
+    """Say it in one line if there is no client."""
 
     @wraps(command)
     def run(options: argparse.Namespace) -> int:
         try:
             return command(options)
-        except (LangSmithError, ValueError) as error:
-            return _no_client(error)
+        except NoClientError as error:
+            text = f"langsmith makes no client with these settings: {error}"
+            return complain(text, PROBLEM)
 
     return run
-
-
-def _no_client(error: Exception) -> int:
-    why = scrub(" ".join(str(error).split()))
-    return complain(f"langsmith makes no client with these settings: {why}", PROBLEM)
 
 
 # --- doctor ---------------------------------------------------------------------------
@@ -94,24 +106,20 @@ def _misuse(options: argparse.Namespace) -> str | None:
 
 
 def _report(options: argparse.Namespace, choice: Path | Literal[False] | None) -> Report:
-    # An older langsmith does not know the argument.
-    chosen = {} if options.profile is None else {"profile": options.profile}
+    more = {"workspace_id": options.workspace_id, "profile": options.profile}
+    # An older langsmith does not know each argument.
+    more = {name: value for name, value in more.items() if value is not None}
     with loaded(choice) as program:
-        client = SafeClient(
-            options.api_url,
-            workspace_id=options.workspace_id,
-            auto_batch_tracing=False,
-            policy=Policy(
-                dotenv=program.path,
-                probe_regions=options.probe_regions,
-                budget_s=options.timeout,
-            ),
-            **chosen,
+        policy = Policy(
+            dotenv=program.path,
+            probe_regions=options.probe_regions,
+            budget_s=options.timeout,
         )
-        offline = options.offline or bool(program.unasked)
-        doing = "reading" if offline else f"asking {shown(client.api_url)}"
-        with client.session, Progress(doing, sys.stderr):
-            return report(examined(client, offline=offline), program)
+        with _client(program, options.api_url, policy=policy, **more) as client:
+            offline = options.offline or bool(program.unasked)
+            doing = "reading" if offline else f"asking {shown(client.api_url)}"
+            with Progress(doing, sys.stderr):
+                return report(examined(client, offline=offline), program)
 
 
 def _fix(options: argparse.Namespace) -> Report:
@@ -144,7 +152,7 @@ def _fix(options: argparse.Namespace) -> Report:
 
 
 def _not_asked(program: Program) -> int:
-    return complain(f"LangSmith was not asked: {program.unasked}", UNKNOWN)
+    return complain(f"LangSmith was not asked: {program.unasked}; {program.step}", UNKNOWN)
 
 
 @_with_settings
@@ -182,32 +190,30 @@ def _identity(options: argparse.Namespace) -> Identity | int:
     with loaded(options.env_file) as program:
         if program.unasked:
             return _not_asked(program)
-        diagnosis = diagnose(policy=Policy(dotenv=program.path))
+        with _client(program) as client:
+            diagnosis = client.diagnose()
     if diagnosis.identity is not None:
         return diagnosis.identity
     print(diagnosis, file=sys.stderr)
     return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
 
 
+@_with_settings
 def replay(options: argparse.Namespace) -> int:
     """Send what could not be sent before."""
     with loaded(options.env_file) as program:
         if program.unasked:
             return _not_asked(program)
-        try:
-            policy = Policy(dotenv=program.path)
-            client = SafeClient(auto_batch_tracing=False, policy=policy)
-        except (LangSmithError, ValueError) as error:
-            return _no_client(error)
-        folder = options.folder or failed_traces_folder(client)[0]
-        if not folder:
-            return complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
-        try:
-            result = client.replay_failed_traces(folder, on_progress=_progress)
-        except NotADirectoryError as error:
-            return complain(str(error))
-        except OSError as error:
-            return complain(str(error), PROBLEM)
+        with _client(program) as client:
+            folder = options.folder or failed_traces_folder(client)[0]
+            if not folder:
+                return complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
+            try:
+                result = client.replay_failed_traces(folder, on_progress=_progress)
+            except NotADirectoryError as error:
+                return complain(str(error))
+            except OSError as error:
+                return complain(str(error), PROBLEM)
     print(result)
     if result.error is not None:
         print(f"\n{result.error}")

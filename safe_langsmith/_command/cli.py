@@ -94,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(command=run)
-        either = command.add_mutually_exclusive_group()
+        has_either = _ENV_FILE[0] in arguments
+        either = command.add_mutually_exclusive_group() if has_either else command
         for argument, about_it, settings in arguments:
             group = either if argument.endswith("env-file") else command
             names = ("-v", argument) if argument == "--verbose" else (argument,)

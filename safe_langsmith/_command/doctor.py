@@ -130,7 +130,7 @@ def report(facts: Facts, program: Program | None = None) -> Report:
         facts=facts,
         program=program,
         problems=tuple(_problems(verdict, facts, sections)),
-        warnings=tuple(dict.fromkeys(_warnings(sections))),
+        warnings=tuple(dict.fromkeys(_warnings(verdict, program, sections))),
     )
     heading, commands = _commands(found)
     return replace(found, heading=heading, commands=commands)
@@ -139,9 +139,8 @@ def report(facts: Facts, program: Program | None = None) -> Report:
 def _verdict(facts: Facts, program: Program) -> Diagnosis:
     verdict = facts.diagnosis
     if verdict.code == "unknown" and program.unasked:
-        step = "call safe_langsmith.diagnose() in your program, behind its load_dotenv()"
         summary = f"LangSmith was not asked: {program.unasked}."
-        return replace(verdict, summary=summary, next_steps=(step,))
+        return replace(verdict, summary=summary, next_steps=(program.step,))
     if verdict.code == "ok" and facts.loses_traces:
         lacks = f"the key's role lacks {TO_TRACE}, so traces are refused."
         step = f"ask an admin for a role with {TO_TRACE}, or switch tracing off"
@@ -160,23 +159,32 @@ def _verdict(facts: Facts, program: Program) -> Diagnosis:
 def _problems(
     verdict: Diagnosis, facts: Facts, sections: tuple[Section, ...]
 ) -> Iterator[str]:
-    """The cause that a call would meet, and whatever else is broken about tracing."""
-    if facts.diagnosis.code not in ("ok", "unknown"):
-        yield facts.diagnosis.summary
-    for section in sections:
-        for line in section.lines:
-            if section.name == "tracing" and line.state == "bad":
-                yield verdict.summary if facts.loses_traces else in_words(line)
+    """The verdict, and whatever else is broken about tracing."""
+    if verdict.code not in ("ok", "unknown"):
+        yield verdict.summary
+    is_said = verdict.code != facts.diagnosis.code
+    for line in next(s.lines for s in sections if s.name == "tracing"):
+        if line.state == "bad" and not (is_said and TO_TRACE in line.text):
+            yield in_words(line)
 
 
-def _warnings(sections: tuple[Section, ...]) -> Iterator[str]:
+def _warnings(
+    verdict: Diagnosis, program: Program, sections: tuple[Section, ...]
+) -> Iterator[str]:
+    if program.unasked and verdict.code != "unknown":
+        yield f"LangSmith was not asked: {program.unasked}"
     for section in sections:
         warned = [x for x in section.lines if x.state == "warning"]
+        if section.name == "key":  # that there is none is said where keys are shown
+            is_said = verdict.code.startswith("key-")
+            warned = [x for x in warned if not is_said and x.name != "kind"]
         if section.name == "permissions":
             lacks = [x.name for x in warned if x.name != "found"]
             if lacks:
                 yield f"the role lacks {', '.join(lacks)}"
             warned = [x for x in warned if x.name == "found"]
+        if any(x.name == "found" for x in warned):  # it says why tracing is off
+            warned = [x for x in warned if x.name != "switch"]
         if section.name == "settings":  # a line that cannot be parsed, and the like
             warned = [x for x in section.lines if x.state in ("warning", "bad")]
         yield from (in_words(line) for line in warned if line.name != "cause")
@@ -184,8 +192,9 @@ def _warnings(sections: tuple[Section, ...]) -> Iterator[str]:
 
 def in_words(line: Line) -> str:
     """A line of a section, where it stands alone."""
-    if line.name == "switch":
-        return f"tracing is {line.text}"
+    names = {"switch": f"tracing is {line.text}", "shape": f"the key: {line.text}"}
+    if line.name in names:
+        return names[line.name]
     return line.text if line.name in ("", "found", "cause") else f"{line.name}: {line.text}"
 
 
@@ -216,21 +225,24 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
         )
         for name, value in pairs
     )
-    several = is_choice and len(lines) > 1
-    heading = f"{'Add' if into else 'Run'} {'one of these' if several else 'this'}"
-    heading += f" to {into}" if into else ""
-    if into and verdict.fixes:
-        heading += ", or run safe-langsmith doctor --fix"
-    return f"{heading}:", lines
+    heading = "Run one of these:" if is_choice and len(lines) > 1 else "Run:"
+    if into:
+        what = "one of these" if is_choice and len(lines) > 1 else "this"
+        fix = f", or run {found.program.fix}" if verdict.fixes else ""
+        heading = f"{into.format(what)}{fix}:"
+    return heading, lines
 
 
 def _file_of(variables: list[str], found: Report) -> str:
-    """The `.env` where variables belong: that which they, or else the key, are from."""
+    """What to do in the `.env` that the variables, or else the key, are from, if any."""
     held, places = found.facts.setup.held, found.program.places
+    into = f"Add {{}} to {found.program.known_as}"
     for variable in variables:
         is_endpoint = variable.endswith("_ENDPOINT")
         setting = held.endpoint if is_endpoint else held.workspace
         is_set = setting.source.kind not in ("default", "none")
         if (setting if is_set else held.key).source.name not in places:
             return ""
-    return found.program.known_as
+        if is_set and len({*variables}) == 1:
+            into = f"Change {places[variable]} to {{}}"
+    return into

@@ -8,38 +8,52 @@ to (``${NAME}``) is not looked up.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import is_official, region_of_web, shown
+from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.construction import READ_BY_CLIENT
-from safe_langsmith._settings.dotenv_file import File, short
-from safe_langsmith._settings.environment import LOADED, Loaded, settings_in
-from safe_langsmith._settings.sources import noted
+from safe_langsmith._settings.dotenv_file import File
+from safe_langsmith._settings.environment import LOADED, settings_in
 from safe_langsmith._settings.unread import meaning
 
 _READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
 _CHOOSE_A_HOST = ("_PROFILE", "_CONFIG_FILE")
+_IN_PROGRAM = "run safe_langsmith.diagnose() in your program, after load_dotenv()"
+_TOGETHER = (
+    "if that address is yours: put the key into the same file, or set both in the shell"
+)
 _MOST_FOLDERS, _MOST_FILES = 200, 3
 
 
 class Program(NamedTuple):
     """What a program that begins with ``load_dotenv()`` has from its `.env`.
 
-    ``unasked``: why nothing may be sent with these settings; empty if it may. ``note``: the
-    files that a script in another folder would load.
+    ``places``: the line of each variable that came into force. ``unasked``: why nothing may
+    be sent with these settings, and ``step`` what to do; empty if it may. ``note``: what a
+    script in another folder would load. ``named``: the file was named, not found.
     """
 
     path: Path | Literal[False] = False
     known_as: str = ""
-    places: dict[str, str] = {}  # noqa: RUF012  # it is never changed
+    places: Mapping[str, str] = MappingProxyType({})
     unasked: str = ""
+    step: str = ""
     note: str = ""
+    named: bool = False
+
+    @property
+    def fix(self) -> str:
+        """The command that writes into this file."""
+        more = f" --env-file {shlex.quote(str(self.path))}" if self.named else ""
+        return f"safe-langsmith doctor --fix{more}"
 
 
 @contextmanager
@@ -54,15 +68,17 @@ def loaded(choice: Path | Literal[False] | None) -> Iterator[Program]:
     if path and not dotenv_file.switched_off():
         file, _ = dotenv_file.read_file(path)
     new = {n: v for n, v in file.values.items() if v is not None and _is_read(n, v)}
-    places = {name: file.place[name] for name in new}
-    note = _others(path) if choice is None else ""
-    unasked = _referring(file) or _redirecting(file, new)
-    notes: tuple[Finding, ...] = noted(unasked) if unasked else ()
+    places = {name: scrub(file.place[name]) for name in new}
+    note = _below() if choice is None else ""
+    unasked, step = _referring(file), _IN_PROGRAM
+    if not unasked:
+        unasked, step = _redirecting(file, new), _TOGETHER
     os.environ.update(new)
-    LOADED.append(Loaded(places, notes))
+    LOADED.append(places)
     clear_caches()
+    texts = (scrub(text) for text in (unasked, step, note))
     try:
-        yield Program(path, file.known_as, places, unasked, note)
+        yield Program(path, scrub(file.known_as), places, *texts, bool(choice))
     finally:
         for name in new:
             del os.environ[name]
@@ -74,7 +90,8 @@ def nearest() -> Path | Literal[False]:
     """The `.env` that load_dotenv() finds from the working directory upwards, if any."""
     with suppress(OSError):  # the working directory is gone
         if found := python_dotenv.find_dotenv(usecwd=True):
-            return Path(found)
+            here = Path(found).parent == Path.cwd()
+            return Path(Path(found).name) if here else Path(found)
     return False
 
 
@@ -91,8 +108,8 @@ def _referring(file: File) -> str:
     """Why it is not known what the program sends, and where."""
     for name in READ_BY_CLIENT:
         if name in file.refers and name not in os.environ:
-            place = file.place[name]
-            return f"{name} in {place} refers to another variable, which is not looked up"
+            what = "refers to another variable, which is not looked up"
+            return f"{name} in {file.place[name]} {what}"
     return ""
 
 
@@ -113,24 +130,13 @@ def _is_ours(address: str) -> bool:
     return is_official(address) or web
 
 
-def _others(path: Path | Literal[False]) -> str:
-    """The `.env` files right below this folder: a script in one of these loads its own."""
-    found: list[str] = []
+def _below() -> str:
+    """Of a `.env` right below this folder: a script in that folder loads it instead."""
     with suppress(OSError):
         folders = sorted(Path().iterdir())[:_MOST_FOLDERS]
-        candidates = [folder / ".env" for folder in folders if folder.name[:1] != "."]
-        files = [file for file in candidates if file.is_file()][:_MOST_FILES]
-        found = [
-            str(file)
-            for file in files
-            if dotenv_file.ours(dotenv_file.read_file(file)[0].values)
-        ]
-    if not found:
-        return ""
-    here = (
-        f"{short(path)} is used here" if path else "there is none from this folder upwards"
-    )
-    return (
-        "load_dotenv() looks for a .env from the script's own folder upwards; "
-        f"{here}. To check another one: --env-file {found[0]}"
-    )
+        files = [folder / ".env" for folder in folders if folder.name[:1] != "."]
+        for file in [file for file in files if file.is_file()][:_MOST_FILES]:
+            if dotenv_file.ours(dotenv_file.read_file(file)[0].values):
+                option = f"--env-file {shlex.quote(str(file))}"
+                return f"a script in {file.parent}/ loads {file}; to check it: {option}"
+    return ""

@@ -24,6 +24,9 @@ _COLOUR = re.compile(r"\x1b\[\d+m")
 _NAMES, _SHORT_NAMES = 17, 11
 # A terminal has 24 rows, of which the prompt takes one.
 _ROWS = 22
+_LEAST, _LONGEST_NAME, _FEW = 10, 40, 4
+# Keeps a second blank, where `wrapped` would leave one.
+_GAP = "\0"
 _MORE = "Details: safe-langsmith doctor -v"
 
 
@@ -78,7 +81,8 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
     head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
     for name, value in _rows(report):
         gap = " " * (_SHORT_NAMES - len(name))
-        head += _at_most(2, wrapped(look.shown(value), look.width, f"  {name}{gap}"))
+        row = wrapped(look.shown(value), look.width, f"  {name}{gap}")
+        head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]
     todo = _todo(report, look) if run else []
     room = _ROWS - len(head) - 1
     todo = _at_most(room, todo, look.width)
@@ -114,8 +118,9 @@ def _with_source(value: str, setting: Setting, known: str) -> str:
     source = setting.source
     told = "" if source.kind == "none" else str(source)
     if source.kind == "environment" and source.place:
-        told = f"{source.place}, as load_dotenv() loads it"
-    return "  ".join(filter(None, [value, ", ".join(filter(None, [known, told]))]))
+        told = f"{source.place.replace(', line', ' line')}, as load_dotenv() loads it"
+    told = ", ".join(filter(None, [known, told]))
+    return f"{value}{_GAP} {told}" if told else value
 
 
 def _warned(report: Report, look: Look) -> list[str]:
@@ -135,7 +140,7 @@ def _evidence(report: Report, look: Look) -> list[str]:
     lines: list[str] = []
     for section in report.sections:
         for line in section.lines:
-            is_bad = section.name == "tracing" and line.state == "bad"
+            is_bad = section.name == "tracing" and in_words(line) in report.problems
             seen = line.name == "found" and line.state in ("bad", "unknown")
             if (seen or is_bad) and in_words(line) not in told:
                 lines += _marked(line.state, "", in_words(line), look)
@@ -161,8 +166,13 @@ def _pasteable(report: Report, look: Look) -> Iterator[str]:
             # It takes all of the line.
             yield f"  # {look.shown(name)}"
         elif name:
-            room = look.width - columns(line) - len("   # ")
-            line += f"   # {cut(look.shown(name), room)}" if room > 0 else ""
+            comment, more = f"  # {look.shown(name)}", look.shown("\u2026")
+            # A few may be broken by the terminal; of many, more are to be seen.
+            few = len(report.commands) <= _FEW
+            room = _LONGEST_NAME if few else look.width - columns(line)
+            if columns(comment) > room:
+                comment = f"{cut(comment, max(room - len(more), 0))}{more}"
+            line += comment if room > _LEAST else ""
         yield line
 
 
@@ -185,12 +195,15 @@ def _at_most(rows: int, lines: list[str], width: int = 10_000) -> list[str]:
 
 def _in_full(report: Report, look: Look, run: bool) -> list[str]:
     lines = _marked(mark_of(report), "", verdict_of(report, report.message), look)
+    said = look.shown(report.verdict.server_message)
+    lines += wrapped(said, look.width, "  server: ") if said else []
     for section in report.sections:
         lines += ["", look.coloured(section.name.capitalize(), "bold")]
         for line in _once(section, report.facts.not_known):
             lines += _line(line, look)
         if section.name == "settings" and report.program.known_as:
-            text = f"{report.program.known_as}, as load_dotenv() loads it"
+            text = f"{report.program.known_as}, as load_dotenv() loads it in this folder; "
+            text += "a script looks from its own folder upwards"
             lines += _line(Line("info", ".env", text), look)
         if section.name == "settings" and report.program.note:
             lines += _line(Line("info", "another .env", report.program.note), look)

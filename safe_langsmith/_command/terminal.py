@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import unicodedata
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ class Look(NamedTuple):
         encoding = stream.encoding or "utf-8"
         if not stream.isatty():
             return cls(encoding=encoding)
+        width = 0
+        with suppress(OSError, ValueError):  # a window of an editor may have no file
+            width = os.get_terminal_size(stream.fileno()).columns
         # A terminal that was never told its size says 0.
-        width = os.get_terminal_size(stream.fileno()).columns or _NO_TERMINAL
+        width = width or _NO_TERMINAL
         return cls(max(width, _NARROWEST), encoding, _shows_colours())
 
     def can_show(self, text: str) -> bool:

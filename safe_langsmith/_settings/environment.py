@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._knowledge.keys import can_be_sent, clean
 from safe_langsmith._sdk.modules import remembered_variable
@@ -17,20 +16,14 @@ from safe_langsmith._settings.sources import Setting, Settings, Source
 logger = logging.getLogger("safe_langsmith")
 
 
-class Loaded(NamedTuple):
-    """What our command has loaded from a `.env`: the place of each variable, and notes."""
-
-    places: Mapping[str, str]
-    notes: tuple[Finding, ...] = ()
-
-
-# Empty in a program: only our command loads a file, and only one at a time.
-LOADED: list[Loaded] = []
+# The variables that our command has loaded from a `.env`, with their lines. Empty in a
+# program: only our command loads one, and one at a time.
+LOADED: list[Mapping[str, str]] = []
 
 
 def place_of(variable: str, otherwise: str = "") -> str:
     """The line that a variable was loaded from. ``otherwise``: if no command has loaded."""
-    return LOADED[-1].places.get(variable, "") if LOADED else otherwise
+    return LOADED[-1].get(variable, "") if LOADED else otherwise
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
@@ -74,7 +67,7 @@ def as_read(name: Name, text: str | None) -> str:
 
 def environ_now() -> Settings:
     """What the environment says now."""
-    return settings_in(os.environ, "environment", LOADED[-1].places if LOADED else None)
+    return settings_in(os.environ, "environment", LOADED[-1] if LOADED else None)
 
 
 def read_cache() -> Settings:

@@ -17,7 +17,6 @@ from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
 from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
 from safe_langsmith._settings.environment import (
-    LOADED,
     environ_now,
     place_of,
     read_cache,
@@ -56,7 +55,6 @@ def read(
 def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
     """What is configured now, wherever the client's own values are from."""
     files, secrets = read_dotenv(dotenv), read_secrets()
-    of_loading = LOADED[-1].notes if LOADED else ()
     profile = read_profile(*born.profile)
     used = files.found if files.counts and files.found.is_clear else File()
     project, other_projects = read_project()
@@ -77,7 +75,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         session=session,
         langsmith=langsmith.__version__,
         passed_over=(*other_projects, *other_switches),
-        notes=(*of_loading, *files.notes, *secrets.notes, *profile.notes, *odd_switch),
+        notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
     )
 
 
