@@ -221,7 +221,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
         Command(
             f"{name}={value}" if into else assignment(name, value, facts.machine),
             # A shell may take what stands behind a # for a command.
-            _NOT_PLAIN.sub(" ", known.get(value, "")).strip(),
+            " ".join(_NOT_PLAIN.sub(" ", known.get(value, "")).split()),
         )
         for name, value in pairs
     )

@@ -21,7 +21,7 @@ from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.construction import READ_BY_CLIENT
 from safe_langsmith._settings.dotenv_file import File
-from safe_langsmith._settings.environment import LOADED, settings_in
+from safe_langsmith._settings.environment import settings_in
 from safe_langsmith._settings.unread import meaning
 
 _READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
@@ -72,18 +72,20 @@ def loaded(choice: Path | Literal[False] | None) -> Iterator[Program]:
     note = _below() if choice is None else ""
     unasked, step = _referring(file), _IN_PROGRAM
     if not unasked:
-        unasked, step = _redirecting(file, new), _TOGETHER
+        unasked, step = _redirecting(file, new)
     os.environ.update(new)
-    LOADED.append(places)
-    clear_caches()
-    texts = (scrub(text) for text in (unasked, step, note))
+    python_dotenv.LOADED.update(places)
+    if new:
+        clear_caches()
+    texts = [scrub(text) for text in (file.known_as, unasked, step, note)]
     try:
-        yield Program(path, scrub(file.known_as), places, *texts, bool(choice))
+        yield Program(path, texts[0], places, *texts[1:], named=bool(choice))
     finally:
         for name in new:
             del os.environ[name]
-        LOADED.pop()
-        clear_caches()
+        python_dotenv.LOADED.clear()
+        if new:
+            clear_caches()
 
 
 def nearest() -> Path | Literal[False]:
@@ -113,16 +115,20 @@ def _referring(file: File) -> str:
     return ""
 
 
-def _redirecting(file: File, new: dict[str, str]) -> str:
-    """Why a key that is not from the file would go where the file says."""
-    if settings_in({**os.environ, **new}, "environment").key.source.name in new:
-        return ""
+def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
+    """Why a key that is not from the file would go where the file says, and what to do."""
+    key = settings_in({**os.environ, **new}, "environment").key.source.name
+    if key in new:
+        return "", ""
+    step = _TOGETHER
+    if file.settings.key.value:
+        step = f"unset {key} in the shell, if the key in the file is the right one"
     for name, value in new.items():
         if name.endswith(_CHOOSE_A_HOST) or ("ENDPOINT" in name and not _is_ours(value)):
             address = f" names {shown(value)}" if name.endswith("_ENDPOINT") else ""
             place = file.place[name]
-            return f"{name} in {place}{address}, but the key is not from that file"
-    return ""
+            return f"{name} in {place}{address}, but the key is not from that file", step
+    return "", ""
 
 
 def _is_ours(address: str) -> bool:

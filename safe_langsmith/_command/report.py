@@ -117,7 +117,9 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
 def _with_source(value: str, setting: Setting, known: str) -> str:
     source = setting.source
     told = "" if source.kind == "none" else str(source)
-    if source.kind == "environment" and source.place:
+    if setting.value is None and source.kind == "environment":
+        told = f"{source.name} is empty"
+    elif source.kind == "environment" and source.place:
         told = f"{source.place.replace(', line', ' line')}, as load_dotenv() loads it"
     told = ", ".join(filter(None, [known, told]))
     return f"{value}{_GAP} {told}" if told else value

@@ -11,19 +11,10 @@ from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._knowledge.keys import can_be_sent, clean
 from safe_langsmith._sdk.modules import remembered_variable
 from safe_langsmith._settings.construction import NAMES, Name, variables
+from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import Setting, Settings, Source
 
 logger = logging.getLogger("safe_langsmith")
-
-
-# The variables that our command has loaded from a `.env`, with their lines. Empty in a
-# program: only our command loads one, and one at a time.
-LOADED: list[Mapping[str, str]] = []
-
-
-def place_of(variable: str, otherwise: str = "") -> str:
-    """The line that a variable was loaded from. ``otherwise``: if no command has loaded."""
-    return LOADED[-1].get(variable, "") if LOADED else otherwise
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
@@ -67,7 +58,7 @@ def as_read(name: Name, text: str | None) -> str:
 
 def environ_now() -> Settings:
     """What the environment says now."""
-    return settings_in(os.environ, "environment", LOADED[-1] if LOADED else None)
+    return settings_in(os.environ, "environment", LOADED)
 
 
 def read_cache() -> Settings:

@@ -9,7 +9,7 @@ from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._sdk import modules
 from safe_langsmith._settings.construction import variables
-from safe_langsmith._settings.environment import place_of
+from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import PassedOver, Setting, Source, noted
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
@@ -72,7 +72,7 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
 
 
 def _in_environment(name: str) -> Source:
-    return Source("environment", name, place_of(name))
+    return Source("environment", name, LOADED.get(name, ""))
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:
