@@ -75,24 +75,25 @@ __all__ = [
 
 # Imported when they are asked for, as the SDK does with its own: `--version` needs none.
 _LATE = {
-    **dict.fromkeys(("Client", "SafeClient"), "_client"),
-    **dict.fromkeys(("AsyncClient", "SafeAsyncClient"), "_async_client"),
-    **dict.fromkeys(("Installation", "install"), "_install"),
-    **dict.fromkeys(("Diagnosis", "Finding", "Fix", "Identity"), "_diagnosis"),
-    **dict.fromkeys(("SettingInfo", "WorkspaceInfo"), "_diagnosis"),
-    **{name: "errors" for name in __all__ if name.endswith("Error")},
-    "Policy": "_policy",
-    "Replay": "_traces.replay",
-    "diagnose": "_diagnose",
+    **dict.fromkeys(("Client", "SafeClient"), "._client"),
+    **dict.fromkeys(("AsyncClient", "SafeAsyncClient"), "._async_client"),
+    **dict.fromkeys(("Installation", "install"), "._install"),
+    **dict.fromkeys(("Diagnosis", "Finding", "Fix", "Identity"), "._diagnosis"),
+    **dict.fromkeys(("SettingInfo", "WorkspaceInfo"), "._diagnosis"),
+    **{name: ".errors" for name in __all__ if name.endswith("Error")},
+    "errors": ".errors",
+    "Policy": "._policy",
+    "Replay": "._traces.replay",
+    "diagnose": "._diagnose",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is asked for, and keep it."""
-    if name not in _LATE and name != "errors":
+    if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _no_fork:
-        module = _import_module(f"{__name__}.{_LATE.get(name, name)}")
+        module = _import_module(_LATE[name], __name__)
     own = f"Safe{name}" if name.endswith("Client") and name[:4] != "Safe" else name
     found = module if name == "errors" else getattr(module, own)
     globals()[name] = found

@@ -290,6 +290,7 @@ def test_the_public_surface() -> None:
     assert all(getattr(safe_langsmith, name) is not None for name in PUBLIC)
     assert safe_langsmith.Client is safe_langsmith.SafeClient
     assert safe_langsmith.AsyncClient is safe_langsmith.SafeAsyncClient
+    assert safe_langsmith.errors.KeyMissingError is safe_langsmith.KeyMissingError
     own_names = {n for n in vars(safe_langsmith) if not n.startswith("_")}
     submodules = {path.stem for path in PACKAGE.iterdir()}
     assert own_names - submodules - {"TYPE_CHECKING", "Any"} <= PUBLIC

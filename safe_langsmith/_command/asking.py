@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial, wraps
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from langsmith.utils import LangSmithError
 
@@ -23,7 +22,7 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._command.doctor import Report, examined, report
 from safe_langsmith._command.fix import fixed
 from safe_langsmith._command.github import announce
-from safe_langsmith._command.loaded import Program, loaded, nearest
+from safe_langsmith._command.loaded import Choice, Program, loaded, nearest
 from safe_langsmith._command.report import rendered
 from safe_langsmith._command.terminal import (
     HEALTHY,
@@ -105,7 +104,7 @@ def _misuse(options: argparse.Namespace) -> str | None:
     return None
 
 
-def _report(options: argparse.Namespace, choice: Path | Literal[False] | None) -> Report:
+def _report(options: argparse.Namespace, choice: Choice) -> Report:
     more = {"workspace_id": options.workspace_id, "profile": options.profile}
     # An older langsmith does not know each argument.
     more = {name: value for name, value in more.items() if value is not None}

@@ -7,20 +7,15 @@ does, and the rest stands below the options.
 from __future__ import annotations
 
 import argparse
-import codecs
 import difflib
 import inspect
-import io
-import logging
 import os
 import sys
 import textwrap
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn
 
 from safe_langsmith import __version__
 from safe_langsmith._command.explanations import EXPLANATIONS, explain
@@ -30,6 +25,8 @@ from safe_langsmith._command.terminal import (
     PROBLEM,
     WRONG_USE,
     complain,
+    never_fails,
+    quiet_sdk,
 )
 
 _LONGEST = 600
@@ -53,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(words)
     command: _Command = options.command
     for stream in (sys.stdout, sys.stderr):
-        _never_fails(stream)
+        never_fails(stream)
     code = PROBLEM
     try:
-        with _quiet_sdk():
+        with quiet_sdk():
             code = command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -324,34 +321,3 @@ _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     "demo": (_demo, ()),
     "completion": (_completion, (("shell", None, {"choices": ("bash", "zsh")}),)),
 }
-
-
-# --- the terminal ---------------------------------------------------------------------
-
-
-@contextmanager
-def _quiet_sdk() -> Iterator[None]:
-    """Keep the SDK's own warnings out of the lines of the answer."""
-    logger = logging.getLogger("langsmith")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _never_fails(stream: TextIO) -> None:
-    """Let a terminal that knows few characters show others in its own way."""
-    if isinstance(stream, io.TextIOWrapper):
-        codecs.register_error("safe_langsmith", _in_ascii)
-        stream.reconfigure(errors="safe_langsmith")
-
-
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that cannot be encoded: "..." for an ellipsis."""
-    failed = cast("UnicodeEncodeError", error)
-    lost = failed.object[failed.start : failed.end]
-    return "".join("..." if c == "\u2026" else "?" for c in lost), failed.end

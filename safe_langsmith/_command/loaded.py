@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from safe_langsmith._knowledge.hosts import is_official, region_of_web, shown
+from safe_langsmith._knowledge.hosts import is_official, origin, region_of_web, shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings import dotenv_file, python_dotenv
@@ -24,6 +24,8 @@ from safe_langsmith._settings.dotenv_file import File
 from safe_langsmith._settings.environment import settings_in
 from safe_langsmith._settings.unread import meaning
 
+# A `.env`; False: none; None: the nearest.
+Choice = Path | Literal[False] | None
 _READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
 _CHOOSE_A_HOST = ("_PROFILE", "_CONFIG_FILE")
 _IN_PROGRAM = "run safe_langsmith.diagnose() in your program, after load_dotenv()"
@@ -57,7 +59,7 @@ class Program(NamedTuple):
 
 
 @contextmanager
-def loaded(choice: Path | Literal[False] | None) -> Iterator[Program]:
+def loaded(choice: Choice) -> Iterator[Program]:
     """Have the variables of LangSmith in the environment as load_dotenv() puts them there.
 
     Args:
@@ -77,9 +79,10 @@ def loaded(choice: Path | Literal[False] | None) -> Iterator[Program]:
     python_dotenv.LOADED.update(places)
     if new:
         clear_caches()
-    texts = [scrub(text) for text in (file.known_as, unasked, step, note)]
+    told = Program(path, scrub(file.known_as), places, named=bool(choice))
+    told = told._replace(unasked=scrub(unasked), step=scrub(step), note=scrub(note))
     try:
-        yield Program(path, texts[0], places, *texts[1:], named=bool(choice))
+        yield told
     finally:
         for name in new:
             del os.environ[name]
@@ -125,7 +128,7 @@ def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
         step = f"unset {key} in the shell, if the key in the file is the right one"
     for name, value in new.items():
         if name.endswith(_CHOOSE_A_HOST) or ("ENDPOINT" in name and not _is_ours(value)):
-            address = f" names {shown(value)}" if name.endswith("_ENDPOINT") else ""
+            address = f" names {shown(value)}" if origin(value) else ""
             place = file.place[name]
             return f"{name} in {place}{address}, but the key is not from that file", step
     return "", ""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import logging
 import os
 import shlex
 import sys
 import threading
 import time
 import unicodedata
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, TextIO, cast
 
 if TYPE_CHECKING:
     from safe_langsmith._settings.machine import Machine
@@ -116,6 +121,34 @@ def complain(text: str, code: int = WRONG_USE) -> int:
     """Say why a command was not carried out, and give its exit code."""
     print(f"safe-langsmith: {text}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def quiet_sdk() -> Iterator[None]:
+    """Keep the SDK's own warnings out of the lines of the answer."""
+    logger = logging.getLogger("langsmith")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def never_fails(stream: TextIO) -> None:
+    """Let a terminal that knows few characters show others in its own way."""
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("safe_langsmith", _in_ascii)
+        stream.reconfigure(errors="safe_langsmith")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that cannot be encoded: "..." for an ellipsis."""
+    failed = cast("UnicodeEncodeError", error)
+    lost = failed.object[failed.start : failed.end]
+    return "".join("..." if c == "\u2026" else "?" for c in lost), failed.end
 
 
 class Progress:
