@@ -550,3 +550,12 @@ def test_a_section_with_trouble_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     found = report(facts(diagnosis=denied))
     assert len(found.problems) == 2
     assert "\n\u2717 destination: rejects the key\n" in rendered(found, Look())
+
+
+def test_an_empty_variable_is_named() -> None:
+    """Such as a secret that a fork's run in CI does not have."""
+    key = Setting(None, Source("environment", "LANGSMITH_API_KEY"))
+    diagnosis = Diagnosis("key-missing", False, "no key.", key_kind="missing")
+    found = report(facts(diagnosis=diagnosis, setup=Setup(held=Settings(key))))
+    shown = rendered(found, Look())
+    assert "\n  key        not set  LANGSMITH_API_KEY is empty\n" in shown
