@@ -3,30 +3,14 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from safe_langsmith._client import SafeClient
-from safe_langsmith._diagnose import diagnose
-from safe_langsmith._policy import Policy, set_on_diagnosis
 from safe_langsmith._sdk.fork import no_fork as _no_fork
-from safe_langsmith.errors import (
-    AccessDeniedError,
-    BlockedByProxyError,
-    FeatureUnavailableError,
-    KeyMalformedError,
-    KeyMissingError,
-    KeyRejectedError,
-    LegacyKeyError,
-    PermissionMissingError,
-    ServiceKeyScopeError,
-    StaleSettingError,
-    WorkspaceMismatchError,
-    WorkspaceRequiredError,
-    WrongEndpointError,
-    WrongRegionError,
-)
 
 if TYPE_CHECKING:
     from safe_langsmith._async_client import SafeAsyncClient
     from safe_langsmith._async_client import SafeAsyncClient as AsyncClient
+    from safe_langsmith._client import SafeClient
+    from safe_langsmith._client import SafeClient as Client
+    from safe_langsmith._diagnose import diagnose
     from safe_langsmith._diagnosis import (
         Diagnosis,
         Finding,
@@ -36,9 +20,24 @@ if TYPE_CHECKING:
         WorkspaceInfo,
     )
     from safe_langsmith._install import Installation, install
+    from safe_langsmith._policy import Policy, set_on_diagnosis
     from safe_langsmith._traces.replay import Replay
-
-Client = SafeClient
+    from safe_langsmith.errors import (
+        AccessDeniedError,
+        BlockedByProxyError,
+        FeatureUnavailableError,
+        KeyMalformedError,
+        KeyMissingError,
+        KeyRejectedError,
+        LegacyKeyError,
+        PermissionMissingError,
+        ServiceKeyScopeError,
+        StaleSettingError,
+        WorkspaceMismatchError,
+        WorkspaceRequiredError,
+        WrongEndpointError,
+        WrongRegionError,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -75,25 +74,31 @@ __all__ = [
     "set_on_diagnosis",
 ]
 
-# Imported when they are asked for, as the SDK does with its own.
+# Imported when they are asked for, as the SDK does with its own: `--version` needs none.
 _LATE = {
-    "AsyncClient": "_async_client",
-    "SafeAsyncClient": "_async_client",
-    "Installation": "_install",
-    "install": "_install",
-    "Replay": "_traces.replay",
-    **dict.fromkeys(("Diagnosis", "Finding", "Fix", "Identity"), "_diagnosis"),
-    **dict.fromkeys(("SettingInfo", "WorkspaceInfo"), "_diagnosis"),
+    **dict.fromkeys(("Client", "SafeClient"), "._client"),
+    **dict.fromkeys(("AsyncClient", "SafeAsyncClient"), "._async_client"),
+    **dict.fromkeys(("Installation", "install"), "._install"),
+    **dict.fromkeys(("Diagnosis", "Finding", "Fix", "Identity"), "._diagnosis"),
+    **dict.fromkeys(("SettingInfo", "WorkspaceInfo"), "._diagnosis"),
+    **{name: ".errors" for name in __all__ if name.endswith("Error")},
+    "errors": ".errors",
+    **dict.fromkeys(("Policy", "set_on_diagnosis"), "._policy"),
+    "Replay": "._traces.replay",
+    "diagnose": "._diagnose",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is not needed by every program."""
+    """Import a name when it is asked for, and keep it."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _no_fork:
-        module = _import_module(f"{__name__}.{_LATE[name]}")
-    return getattr(module, f"Safe{name}" if name == "AsyncClient" else name)
+        module = _import_module(_LATE[name], __name__)
+    own = f"Safe{name}" if name.endswith("Client") and name[:4] != "Safe" else name
+    found = module if name == "errors" else getattr(module, own)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

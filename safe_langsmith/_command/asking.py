@@ -1,6 +1,7 @@
-"""The commands that ask LangSmith about the settings: doctor, whoami and can-i.
+"""The commands that read settings: doctor, whoami, can-i and replay.
 
-Their docstrings are their help, as `cli.py` tells.
+Each looks at what a program has that begins with ``load_dotenv()``. `cli.py` has their
+help, and imports this module, and so the SDK, only when one of them is run.
 """
 
 from __future__ import annotations
@@ -9,64 +10,84 @@ import argparse
 import inspect
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 from langsmith.utils import LangSmithError
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._command.doctor import Report, examined, report
 from safe_langsmith._command.fix import fixed
+from safe_langsmith._command.github import announce
+from safe_langsmith._command.loaded import Choice, Program, loaded, nearest
 from safe_langsmith._command.report import rendered
-from safe_langsmith._command.terminal import Look, Progress
-from safe_langsmith._diagnose import diagnose
-from safe_langsmith._diagnosis import Identity
+from safe_langsmith._command.terminal import (
+    HEALTHY,
+    PROBLEM,
+    UNKNOWN,
+    Look,
+    Progress,
+    complain,
+)
+from safe_langsmith._diagnosis import Diagnosis, Identity
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
+from safe_langsmith._sdk.clients import failed_traces_folder
 
-HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
+_Command = Callable[[argparse.Namespace], int]
 
 
+class NoClientError(Exception):
+    """The SDK makes no client with the settings. The text says why."""
+
+
+@contextmanager
+def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[SafeClient]:
+    """A client as the program would make it."""
+    more.setdefault("policy", Policy(dotenv=program.path))
+    try:
+        client = SafeClient(url, auto_batch_tracing=False, **more)
+    except (LangSmithError, ValueError) as error:
+        raise NoClientError(scrub(" ".join(str(error).split()))) from error
+    with client.session:
+        yield client
+
+
+def _with_settings(command: _Command) -> _Command:
+    """Say it in one line if there is no client."""
+
+    @wraps(command)
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return command(options)
+        except NoClientError as error:
+            text = f"langsmith makes no client with these settings: {error}"
+            return complain(text, PROBLEM)
+
+    return run
+
+
+# --- doctor ---------------------------------------------------------------------------
+
+
+@_with_settings
 def doctor(options: argparse.Namespace) -> int:
-    """Check the settings found here against LangSmith.
-
-    examples:
-      safe-langsmith doctor
-      safe-langsmith doctor --env-file ../settings/.env
-      safe-langsmith doctor --profile work --timeout 30
-      safe-langsmith doctor --offline
-      safe-langsmith doctor --json
-      safe-langsmith doctor --fix
-
-    It reads the environment, the .env file and the profile of LangSmith's CLI, sends a few
-    read-only requests to your endpoint, and changes nothing. Keys are shown masked: what it
-    prints can be shown to others.
-
-    With --fix it loads the .env as your program does, shows the line that it would change, and
-    asks. The old file is kept as .env.bak. A key is never written.
-
-    exit code: 0 LangSmith accepts the settings; 1 a problem was found; 2 wrong use;
-    3 it could not be determined.
-    """  # noqa: E501  # the help is shown without the indent
+    """Check the settings; with --fix, put the `.env` right."""
     if wrong := _misuse(options):
         return complain(wrong)
-    try:
-        policy = Policy(
-            dotenv=options.env_file,
-            probe_regions=options.probe_regions,
-            budget_s=options.timeout,
-        )
-        if options.fix:
-            return _fix(options, policy)
-        found = _report(options, policy)
-    except (LangSmithError, ValueError) as error:
-        return no_client(error)
+    found = _fix(options) if options.fix else _report(options, options.env_file)
     if options.json:
         print(json.dumps(found.as_dict(), indent=2))
-    else:
-        print(rendered(found, Look.of(sys.stdout)))
-    return _exit_code(found.code)
+    elif not options.fix:
+        print(rendered(found, Look.of(sys.stdout), verbose=options.verbose))
+    announce(found, sys.stderr if options.json else sys.stdout)
+    if found.problems or (options.strict and found.warnings and found.code == "ok"):
+        return PROBLEM
+    return UNKNOWN if found.code == "unknown" else HEALTHY
 
 
 def _misuse(options: argparse.Namespace) -> str | None:
@@ -74,38 +95,44 @@ def _misuse(options: argparse.Namespace) -> str | None:
     if options.yes and not options.fix:
         return "--yes goes with --fix"
     others = (options.api_url, options.workspace_id, options.profile, options.offline)
-    if options.fix and any(others):
+    if options.fix and (any(others) or options.env_file is False):
         text = "--fix is for what is set: give it without another endpoint, workspace or"
-        return f"{text} profile, and not --offline"
+        return f"{text} profile, and not --offline or --no-env-file"
     known = inspect.signature(SafeClient).parameters
     if options.profile is not None and "profile" not in known:
         return "--profile needs a newer langsmith"
     return None
 
 
-def _report(options: argparse.Namespace, policy: Policy) -> Report:
-    # An older langsmith does not know the argument.
-    chosen = {} if options.profile is None else {"profile": options.profile}
-    client = SafeClient(
-        options.api_url,
-        workspace_id=options.workspace_id,
-        auto_batch_tracing=False,
-        policy=policy,
-        **chosen,
-    )
-    doing = "reading" if options.offline else f"asking {shown(client.api_url)}"
-    with client.session, Progress(doing, sys.stderr):
-        return report(examined(client, offline=options.offline))
+def _report(options: argparse.Namespace, choice: Choice) -> Report:
+    more = {"workspace_id": options.workspace_id, "profile": options.profile}
+    # An older langsmith does not know each argument.
+    more = {name: value for name, value in more.items() if value is not None}
+    with loaded(choice) as program:
+        policy = Policy(
+            dotenv=program.path,
+            probe_regions=options.probe_regions,
+            budget_s=options.timeout,
+        )
+        with _client(program, options.api_url, policy=policy, **more) as client:
+            offline = options.offline or bool(program.unasked)
+            doing = "reading" if offline else f"asking {shown(client.api_url)}"
+            with Progress(doing, sys.stderr):
+                return report(examined(client, offline=offline), program)
 
 
-def _exit_code(code: str) -> int:
-    return {"ok": HEALTHY, "unknown": UNKNOWN}.get(code, PROBLEM)
-
-
-def _fix(options: argparse.Namespace, policy: Policy) -> int:
+def _fix(options: argparse.Namespace) -> Report:
     """Put the `.env` right, in a talk with whoever sits at the terminal."""
     talk = sys.stderr if options.json else sys.stdout
     say = partial(print, file=talk, flush=True)
+    path = options.env_file or nearest()
+    found: list[Report] = []
+
+    def look() -> Diagnosis:
+        found.append(_report(options, path))
+        run = not found[-1].verdict.fixes
+        say(rendered(found[-1], Look.of(talk), verbose=options.verbose, run=run))
+        return found[-1].verdict
 
     def agrees(file: str) -> bool:
         if options.yes:
@@ -116,21 +143,20 @@ def _fix(options: argparse.Namespace, policy: Policy) -> int:
         say(f"Write this to {file}? [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
-    diagnosis = fixed(policy, say, agrees)
-    if options.json:
-        print(json.dumps(diagnosis.as_dict(), indent=2))
-    return _exit_code(diagnosis.code)
+    fixed(path, named=bool(options.env_file), look=look, say=say, agrees=agrees)
+    return found[-1]
 
 
+# --- the others -----------------------------------------------------------------------
+
+
+def _not_asked(program: Program) -> int:
+    return complain(f"LangSmith was not asked: {program.unasked}; {program.step}", UNKNOWN)
+
+
+@_with_settings
 def whoami(options: argparse.Namespace) -> int:
-    """Say who LangSmith takes you for, and what you may do.
-
-    examples:
-      safe-langsmith whoami
-      safe-langsmith whoami --json
-
-    exit code: 0 LangSmith knows you; 1 it does not, and why; 3 it gave no answer that tells.
-    """  # noqa: E501  # the help is shown without the indent
+    """Say who the sender is."""
     who = _identity(options)
     if isinstance(who, int):
         return who
@@ -138,18 +164,9 @@ def whoami(options: argparse.Namespace) -> int:
     return HEALTHY
 
 
+@_with_settings
 def can_i(options: argparse.Namespace) -> int:
-    """Say whether your role has a permission.
-
-    examples:
-      safe-langsmith can-i runs:create
-      safe-langsmith can-i projects:create && python evaluate.py
-
-    An access policy of the organization may deny what a role allows.
-
-    exit code: 0 yes; 1 no, or LangSmith does not know the key; 2 there is no such permission;
-    3 LangSmith does not say.
-    """  # noqa: E501  # the help is shown without the indent
+    """Say whether the role has a permission."""
     who = _identity(options)
     if isinstance(who, int):
         return who
@@ -169,23 +186,41 @@ def can_i(options: argparse.Namespace) -> int:
 
 def _identity(options: argparse.Namespace) -> Identity | int:
     """Who the sender is. If LangSmith does not say: show why, and give the exit code."""
-    try:
-        diagnosis = diagnose(policy=Policy(dotenv=options.env_file))
-    except (LangSmithError, ValueError) as error:
-        return no_client(error)
+    with loaded(options.env_file) as program:
+        if program.unasked:
+            return _not_asked(program)
+        with _client(program) as client:
+            diagnosis = client.diagnose()
     if diagnosis.identity is not None:
         return diagnosis.identity
     print(diagnosis, file=sys.stderr)
     return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
 
 
-def complain(text: str, code: int = WRONG_USE) -> int:
-    """Say why a command was not carried out, and give its exit code."""
-    print(f"safe-langsmith: {text}", file=sys.stderr)
-    return code
+@_with_settings
+def replay(options: argparse.Namespace) -> int:
+    """Send what could not be sent before."""
+    with loaded(options.env_file) as program:
+        if program.unasked:
+            return _not_asked(program)
+        with _client(program) as client:
+            folder = options.folder or failed_traces_folder(client)[0]
+            if not folder:
+                return complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
+            try:
+                result = client.replay_failed_traces(folder, on_progress=_progress)
+            except NotADirectoryError as error:
+                return complain(str(error))
+            except OSError as error:
+                return complain(str(error), PROBLEM)
+    print(result)
+    if result.error is not None:
+        print(f"\n{result.error}")
+    return PROBLEM if result.left else HEALTHY
 
 
-def no_client(error: Exception) -> int:
-    """Say that the SDK takes no such settings, and why."""
-    why = scrub(" ".join(str(error).split()))
-    return complain(f"langsmith makes no client with these settings: {why}", PROBLEM)
+def _progress(done: int, of: int) -> None:
+    """Show how far a long run is, on a terminal alone."""
+    if sys.stderr.isatty():
+        end = "\n" if done == of else ""
+        print(f"\r{done} of {of}", end=end, file=sys.stderr, flush=True)

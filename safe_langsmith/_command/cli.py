@@ -7,29 +7,27 @@ does, and the rest stands below the options.
 from __future__ import annotations
 
 import argparse
-import codecs
 import difflib
 import inspect
-import io
-import logging
 import os
 import sys
 import textwrap
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, cast
-
-from langsmith.utils import LangSmithError
+from typing import Any, NoReturn
 
 from safe_langsmith import __version__
-from safe_langsmith._client import SafeClient
-from safe_langsmith._command import asking
 from safe_langsmith._command.explanations import EXPLANATIONS, explain
-from safe_langsmith._policy import Policy
-from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._command.terminal import (
+    HEALTHY,
+    INTERRUPTED,
+    PROBLEM,
+    WRONG_USE,
+    complain,
+    never_fails,
+    quiet_sdk,
+)
 
 _LONGEST = 600
 
@@ -39,20 +37,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: healthy or done. 1: a problem was found. 2: wrong use. 3: not determined.
     """
-    options = _parser().parse_args(argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]
+    parser = _parser()
+    if not words:  # nothing was done: a script whose variable is empty should notice
+        parser.print_help()
+        return WRONG_USE
+    name = next((word for word in words if not word.startswith("-")), "doctor")
+    if name not in _COMMANDS:
+        near = difflib.get_close_matches(name, _COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else "see safe-langsmith --help"
+        return complain(f"there is no command {name!r}; {hint}")
+    options = parser.parse_args(words)
     command: _Command = options.command
     for stream in (sys.stdout, sys.stderr):
-        _never_fails(stream)
-    code = asking.PROBLEM
+        never_fails(stream)
+    code = PROBLEM
     try:
-        with _quiet_sdk():
+        with quiet_sdk():
             code = command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         # Else Python would flush the rest at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        return asking.INTERRUPTED
+        return INTERRUPTED
     return code
 
 
@@ -60,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints take one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(asking.WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,8 +91,12 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(command=run)
+        has_either = _ENV_FILE[0] in arguments
+        either = command.add_mutually_exclusive_group() if has_either else command
         for argument, about_it, settings in arguments:
-            command.add_argument(argument, help=about_it, **settings)
+            group = either if argument.endswith("env-file") else command
+            names = ("-v", argument) if argument == "--verbose" else (argument,)
+            group.add_argument(*names, help=about_it, **settings)
     return parser
 
 
@@ -105,29 +117,67 @@ def _file(text: str) -> Path:
     return path
 
 
-# --- commands that ask about no settings --------------------------------------------
+# --- commands that read settings: in `asking`, which imports the SDK ------------------
 
 
-def _explain(options: argparse.Namespace) -> int:
-    """Say what a code means, how it is shown, and how to fix it.
+def _doctor(options: argparse.Namespace) -> int:
+    """Check your LangSmith settings.
 
     examples:
-      safe-langsmith explain
-      safe-langsmith explain workspace-required
+      safe-langsmith doctor
+      safe-langsmith doctor -v
+      safe-langsmith doctor --env-file ../settings/.env
+      safe-langsmith doctor --profile work --timeout 30
+      safe-langsmith doctor --offline
+      safe-langsmith doctor --json
+      safe-langsmith doctor --fix
+
+    It checks what a program has that begins with load_dotenv(): the environment, the .env file
+    from this folder upwards, and the profile of LangSmith's CLI. It sends a few read-only
+    requests to your endpoint, and changes nothing. Keys are masked: the output can be shared.
+
+    With --fix it shows the line of the .env that it would change, and asks. The old file is
+    kept as .env.bak. A key is never written.
+
+    In GitHub Actions it adds an annotation, and the report to the summary of the job.
+
+    exit code: 0 LangSmith accepts the settings; 1 a problem was found, or with --strict a
+    warning; 2 usage error; 3 unknown.
+    """  # noqa: E501  # the help is shown without the indent
+    from safe_langsmith._command import asking
+
+    return asking.doctor(options)
+
+
+def _whoami(options: argparse.Namespace) -> int:
+    """Say who you are for LangSmith, and what you can do.
+
+    examples:
+      safe-langsmith whoami
+      safe-langsmith whoami --json
+
+    exit code: 0 LangSmith accepts the key; 1 it does not, and why; 3 unknown.
     """
-    if options.code is None:
-        for e in EXPLANATIONS:
-            print(
-                textwrap.fill(f"{e.code:<21}{e.in_short}", 80, subsequent_indent=" " * 21)
-            )
-        return asking.HEALTHY
-    found = explain(options.code)
-    if found is None:
-        near = difflib.get_close_matches(options.code, [e.code for e in EXPLANATIONS], 1)
-        hint = f"did you mean {near[0]}?" if near else "all codes: safe-langsmith explain"
-        return asking.complain(f"there is no code {options.code!r}; {hint}")
-    print(found)
-    return asking.HEALTHY
+    from safe_langsmith._command import asking
+
+    return asking.whoami(options)
+
+
+def _can_i(options: argparse.Namespace) -> int:
+    """Say whether your role has a permission.
+
+    examples:
+      safe-langsmith can-i runs:create
+      safe-langsmith can-i projects:create && python evaluate.py
+
+    An access policy of the organization may deny what a role allows.
+
+    exit code: 0 yes; 1 no, or LangSmith rejects the key; 2 there is no such permission;
+    3 unknown.
+    """
+    from safe_langsmith._command import asking
+
+    return asking.can_i(options)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -142,33 +192,36 @@ def _replay(options: argparse.Namespace) -> int:
     a file once LangSmith has taken it. Stop it at any time, and run it again: for a batch
     that was under way then, LangSmith is asked whether it has it.
 
-    exit code: 0 nothing is left; 1 something is left, and why; 2 wrong use.
+    exit code: 0 nothing is left; 1 something is left, and why; 2 usage error; 3 unknown.
     """  # noqa: E501  # the help is shown without the indent
-    try:
-        policy = Policy(dotenv=options.env_file)
-        client = SafeClient(auto_batch_tracing=False, policy=policy)
-    except (LangSmithError, ValueError) as error:
-        return asking.no_client(error)
-    folder = options.folder or failed_traces_folder(client)[0]
-    if not folder:
-        return asking.complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
-    try:
-        result = client.replay_failed_traces(folder, on_progress=_progress)
-    except NotADirectoryError as error:
-        return asking.complain(str(error))
-    except OSError as error:
-        return asking.complain(str(error), asking.PROBLEM)
-    print(result)
-    if result.error is not None:
-        print(f"\n{result.error}")
-    return asking.PROBLEM if result.left else asking.HEALTHY
+    from safe_langsmith._command import asking
+
+    return asking.replay(options)
 
 
-def _progress(done: int, of: int) -> None:
-    """Show how far a long run is, on a terminal alone."""
-    if sys.stderr.isatty():
-        end = "\n" if done == of else ""
-        print(f"\r{done} of {of}", end=end, file=sys.stderr, flush=True)
+# --- commands that read none ----------------------------------------------------------
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Say what a code means, how it is shown, and how to fix it.
+
+    examples:
+      safe-langsmith explain
+      safe-langsmith explain workspace-required
+    """
+    if options.code is None:
+        for e in EXPLANATIONS:
+            print(
+                textwrap.fill(f"{e.code:<21}{e.in_short}", 80, subsequent_indent=" " * 21)
+            )
+        return HEALTHY
+    found = explain(options.code)
+    if found is None:
+        near = difflib.get_close_matches(options.code, [e.code for e in EXPLANATIONS], 1)
+        hint = f"did you mean {near[0]}?" if near else "all codes: safe-langsmith explain"
+        return complain(f"there is no code {options.code!r}; {hint}")
+    print(found)
+    return HEALTHY
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -183,7 +236,7 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from safe_langsmith._command.demo import run
     except ImportError as error:
-        return asking.complain(str(error))
+        return complain(str(error))
     return run()
 
 
@@ -200,7 +253,7 @@ def _completion(options: argparse.Namespace) -> int:
     # docs/make_completion.py made the scripts out of the parser.
     script = resources.files(__package__) / "completion" / options.shell
     print(script.read_text(encoding="utf-8"), end="")
-    return asking.HEALTHY
+    return HEALTHY
 
 
 # --- every command and its arguments --------------------------------------------------
@@ -209,15 +262,25 @@ def _completion(options: argparse.Namespace) -> int:
 _Argument = tuple[str, str | None, dict[str, Any]]
 _Command = Callable[[argparse.Namespace], int]
 _FLAG: dict[str, Any] = {"action": "store_true"}
-_ENV_FILE: _Argument = (
-    "--env-file",
-    "the .env file to read (else: the nearest, from this folder upwards)",
-    {"metavar": "PATH", "type": _file},
+# These two exclude each other.
+_ENV_FILE: tuple[_Argument, ...] = (
+    (
+        "--env-file",
+        "the .env file to load (default: the nearest, from this folder upwards)",
+        {"metavar": "PATH", "type": _file},
+    ),
+    (
+        "--no-env-file",
+        "load no .env file",
+        {"action": "store_const", "const": False, "dest": "env_file"},
+    ),
 )
 _OF_DOCTOR: tuple[_Argument, ...] = (
+    ("--verbose", "show every section, not only what matters", _FLAG),
     ("--json", "print the report as JSON", _FLAG),
-    ("--offline", "send nothing; what only LangSmith can tell is ?", _FLAG),
-    _ENV_FILE,
+    ("--offline", "send no requests; skip online checks", _FLAG),
+    ("--strict", "exit with 1 for a warning, too", _FLAG),
+    *_ENV_FILE,
     ("--profile", "the profile of LangSmith's CLI to use", {"metavar": "NAME"}),
     ("--api-url", "the endpoint to check, in place of the set one", {"metavar": "URL"}),
     (
@@ -247,45 +310,14 @@ _CODE = "the code in an error; none: list all"
 _FOLDER = "the folder they were saved in (else: LANGSMITH_FAILED_TRACES_DIR)"
 _PERMISSION = ("permission", "such as runs:create", {"metavar": "PERMISSION"})
 _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
-    "doctor": (asking.doctor, _OF_DOCTOR),
+    "doctor": (_doctor, _OF_DOCTOR),
     "explain": (_explain, (("code", _CODE, {"nargs": "?", "metavar": "CODE"}),)),
     "replay": (
         _replay,
-        (("folder", _FOLDER, {"nargs": "?", "metavar": "DIR"}), _ENV_FILE),
+        (("folder", _FOLDER, {"nargs": "?", "metavar": "DIR"}), *_ENV_FILE),
     ),
-    "whoami": (asking.whoami, (("--json", "print it as JSON", _FLAG), _ENV_FILE)),
-    "can-i": (asking.can_i, (_PERMISSION, _ENV_FILE)),
+    "whoami": (_whoami, (("--json", "print it as JSON", _FLAG), *_ENV_FILE)),
+    "can-i": (_can_i, (_PERMISSION, *_ENV_FILE)),
     "demo": (_demo, ()),
     "completion": (_completion, (("shell", None, {"choices": ("bash", "zsh")}),)),
 }
-
-
-# --- the terminal ---------------------------------------------------------------------
-
-
-@contextmanager
-def _quiet_sdk() -> Iterator[None]:
-    """Keep the SDK's own warnings out of the lines of the answer."""
-    logger = logging.getLogger("langsmith")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def _never_fails(stream: TextIO) -> None:
-    """Let a terminal that knows few characters show others in its own way."""
-    if isinstance(stream, io.TextIOWrapper):
-        codecs.register_error("safe_langsmith", _in_ascii)
-        stream.reconfigure(errors="safe_langsmith")
-
-
-def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that cannot be encoded: "..." for an ellipsis."""
-    failed = cast("UnicodeEncodeError", error)
-    lost = failed.object[failed.start : failed.end]
-    return "".join("..." if c == "\u2026" else "?" for c in lost), failed.end

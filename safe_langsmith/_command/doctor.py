@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from safe_langsmith._client import SafeClient
+from safe_langsmith._command.loaded import Program
 from safe_langsmith._command.sections import (
     SECTIONS,
     SHOWN_WORKSPACES,
@@ -25,35 +27,55 @@ from safe_langsmith._settings.sources import Setting, Settings, Setup
 from safe_langsmith._transport.settle import read_settings, unasked
 
 # What a report is made of, for those who read one.
-__all__ = ["SECTIONS", "Facts", "Line", "Report", "examined", "report"]
+__all__ = ["SECTIONS", "Command", "Facts", "Line", "Report", "examined", "report"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_ASSIGNMENT = re.compile(r"\bset (LANG[A-Z_]+)=([^\s,;]+)")
-# These say what holds; in the steps of the others an assignment is an example.
-_ASSIGNABLE = ("workspace-required", "workspace-mismatch", "wrong-region", "wrong-endpoint")
+# What needs no quotes in any shell, notebook or `.env`.
+_PLAIN_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
+_NOT_PLAIN = re.compile(r"[^\w ]+")
+
+
+class Command(NamedTuple):
+    """A line to paste, and the name of the workspace that it chooses."""
+
+    text: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the doctor found. ``code`` is that of the error which a call would raise."""
+    """What the doctor found. ``code`` is that of the error which a call would raise.
+
+    ``problems`` and ``warnings`` are texts, each of which counts once. ``heading`` says
+    where the commands belong, and whether one of them is to be chosen.
+    """
 
     code: Code
     message: str
-    next_steps: tuple[str, ...]
-    commands: tuple[str, ...]
+    verdict: Diagnosis
     sections: tuple[Section, ...]
     facts: Facts
+    program: Program
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    heading: str = ""
+    commands: tuple[Command, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The report for `--json`, as `doctor.schema.json` describes it."""
         diagnosis = self.facts.diagnosis
+        more = () if self.code in ("ok", "unknown") else (explain_command(self.code),)
         return {
             "schema_version": SCHEMA_VERSION,
             "code": self.code,
             "message": self.message,
-            "next_steps": list(self.next_steps),
-            "commands": list(self.commands),
+            "problems": len(self.problems),
+            "warnings": len(self.warnings),
+            "next_steps": list(self.verdict.next_steps),
+            "commands": [*(command.text for command in self.commands), *more],
+            "commands_for": self.heading.removesuffix(":"),
+            "env_file": self.program.known_as or None,
             "auth_source": diagnosis.key_source,
             "api_url": diagnosis.endpoint,
             "workspace_id": diagnosis.workspace_id,
@@ -94,24 +116,126 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     )
 
 
-def report(facts: Facts) -> Report:
+def report(facts: Facts, program: Program | None = None) -> Report:
     """Make the report: every section, the verdict, and the commands to run."""
+    program = program or Program()
     sections = tuple(Section(name, lines_of(name, facts)) for name in SECTIONS)
+    verdict = _verdict(facts, program)
+    found = Report(
+        code=verdict.code,
+        message=verdict.headline,
+        verdict=verdict,
+        sections=sections,
+        facts=facts,
+        program=program,
+        problems=tuple(_problems(verdict, sections)),
+        warnings=tuple(dict.fromkeys(_warnings(verdict, program, sections))),
+    )
+    heading, commands = _commands(found)
+    return replace(found, heading=heading, commands=commands)
+
+
+def _verdict(facts: Facts, program: Program) -> Diagnosis:
     verdict = facts.verdict
-    text, commands = verdict.headline, _commands(verdict, facts)
-    return Report(verdict.code, text, verdict.next_steps, commands, sections, facts)
+    if verdict.code == "unknown" and program.unasked:
+        summary = f"LangSmith was not asked: {program.unasked}."
+        return replace(verdict, summary=summary, next_steps=(program.step,))
+    return verdict
 
 
-def _commands(verdict: Diagnosis, facts: Facts) -> tuple[str, ...]:
-    """What to paste. Several workspaces give one line each, to choose from."""
-    if verdict.code in ("ok", "unknown"):
-        again = verdict.code == "unknown" and facts.offline
-        return ("safe-langsmith doctor",) if again else ()
-    found: list[tuple[str, str]] = []
-    if verdict.code in _ASSIGNABLE:
-        found = [pair for step in verdict.next_steps for pair in _ASSIGNMENT.findall(step)]
-    if verdict.code.startswith("workspace-") and not found:
-        usable = verdict.workspaces[:SHOWN_WORKSPACES]
-        found = [("LANGSMITH_WORKSPACE_ID", workspace.id) for workspace in usable]
-    lines = dict.fromkeys(assignment(*pair, facts.machine) for pair in found)
-    return (*lines, explain_command(verdict.code))
+# --- what counts ----------------------------------------------------------------------
+
+
+def _problems(verdict: Diagnosis, sections: tuple[Section, ...]) -> Iterator[str]:
+    """The verdict, and whatever else is broken about tracing."""
+    if verdict.code not in ("ok", "unknown"):
+        yield verdict.summary
+    for line in next(s.lines for s in sections if s.name == "tracing"):
+        _, _, text = line.text.partition(": ")
+        is_said = text in verdict.summary or text.endswith(f"rejected: {verdict.code}")
+        if line.state == "bad" and not is_said:
+            yield in_words(line)
+
+
+def _warnings(
+    verdict: Diagnosis, program: Program, sections: tuple[Section, ...]
+) -> Iterator[str]:
+    if program.unasked and verdict.code != "unknown":
+        yield f"LangSmith was not asked: {program.unasked}"
+    for section in sections:
+        warned = [x for x in section.lines if x.state == "warning"]
+        if section.name == "key":  # that there is none is said where keys are shown
+            is_said = verdict.code.startswith("key-")
+            warned = [x for x in warned if not is_said and x.name != "kind"]
+        if section.name == "permissions":
+            lacks = [x.name for x in warned if x.name != "found"]
+            if lacks:
+                yield f"the role lacks {', '.join(lacks)}"
+            warned = [x for x in warned if x.name == "found"]
+        if any(x.name == "found" for x in warned):  # it says why tracing is off
+            warned = [x for x in warned if x.name != "switch"]
+        if section.name == "settings":  # a line that cannot be parsed, and the like
+            warned = [x for x in section.lines if x.state in ("warning", "bad")]
+        yield from (in_words(line) for line in warned if line.name != "cause")
+
+
+def in_words(line: Line) -> str:
+    """A line of a section, where it stands alone."""
+    names = {"switch": f"tracing is {line.text}", "shape": f"the key: {line.text}"}
+    if line.name in names:
+        return names[line.name]
+    return (
+        line.text
+        if line.name in ("", "found", "cause", "ignored")
+        else f"{line.name}: {line.text}"
+    )
+
+
+# --- what to run ----------------------------------------------------------------------
+
+
+def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
+    """What to paste, and where to. Nothing that was not shown to be right."""
+    verdict, facts, held = found.verdict, found.facts, found.facts.setup.held
+    if verdict.code == "unknown" and facts.offline and not found.program.unasked:
+        return "Run:", (Command("safe-langsmith doctor"),)
+    known = {w.id: w.name for w in verdict.workspaces}
+    pairs = [(fix.variable, fix.value) for fix in verdict.fixes]
+    is_choice = not pairs and verdict.code.startswith("workspace-")
+    if is_choice and not held.workspace.source.is_explicit:
+        source = held.workspace.source
+        name = source.name if source.kind == "environment" else "LANGSMITH_WORKSPACE_ID"
+        usable = [w.id for w in verdict.workspaces if _PLAIN_ID.fullmatch(w.id)]
+        pairs = [(name, workspace) for workspace in usable[:SHOWN_WORKSPACES]]
+    if not pairs:
+        return "", ()
+    into = _file_of([variable for variable, _ in pairs], found)
+    lines = tuple(
+        Command(
+            f"{name}={value}" if into else assignment(name, value, facts.machine),
+            # A shell may take what stands behind a # for a command.
+            " ".join(_NOT_PLAIN.sub(" ", known.get(value, "")).split()),
+        )
+        for name, value in pairs
+    )
+    heading = "Run one of these:" if is_choice and len(lines) > 1 else "Run:"
+    if into:
+        what = "one of these" if is_choice and len(lines) > 1 else "this"
+        fix = f", or run {found.program.fix}" if verdict.fixes else ""
+        heading = f"{into.format(what)}{fix}:"
+    return heading, lines
+
+
+def _file_of(variables: list[str], found: Report) -> str:
+    """What to do in the `.env` that the variables, or else the key, are from, if any."""
+    held, places = found.facts.setup.held, found.program.places
+    into = f"Add {{}} to {found.program.known_as}"
+    for variable in variables:
+        is_endpoint = variable.endswith("_ENDPOINT")
+        setting = held.endpoint if is_endpoint else held.workspace
+        is_set = setting.source.kind not in ("default", "none")
+        if (setting if is_set else held.key).source.name not in places:
+            return ""
+        if is_set and len({*variables}) == 1:
+            into = f"Change {places[variable]} to {{}}"
+    return into

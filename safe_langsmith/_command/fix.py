@@ -11,21 +11,16 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
-from safe_langsmith._diagnose import diagnose
 from safe_langsmith._diagnosis import Diagnosis, Fix
-from safe_langsmith._knowledge.hosts import is_official, region_of_web, shown
+from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
-from safe_langsmith._policy import Policy
-from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings import dotenv_file, python_dotenv
-from safe_langsmith._settings.construction import NAMES, NAMESPACES
-from safe_langsmith._settings.dotenv_file import File, short
-from safe_langsmith._settings.environment import settings_in
+from safe_langsmith._settings.dotenv_file import short
 
 # A right endpoint may bring to light that a workspace is needed.
 _MOST_CHANGES = 3
@@ -41,27 +36,30 @@ class UnwrittenError(Exception):
 
 
 def fixed(
-    policy: Policy,
+    path: Path | Literal[False],
+    *,
+    named: bool,
+    look: Callable[[], Diagnosis],
     say: Callable[[str], None],
     agrees: Callable[[str], bool],
 ) -> Diagnosis:
-    """Diagnose, show the change, write it if that is agreed to, and diagnose anew.
+    """Diagnose, show the change, write it if that is agreed to, and diagnose again.
 
-    The diagnosis is that of a program which begins with ``load_dotenv()``. Gives the last
-    one.
+    Gives the last diagnosis.
 
     Args:
-        policy: Whose ``dotenv`` names the `.env`; None: the nearest, from here upwards.
+        path: The `.env` that may be changed; False: there is none.
+        named: Whether it was named, not found.
+        look: Makes the diagnosis of the program as it is now, and shows it.
         say: Takes each text for people.
         agrees: Whether the change, whose file is named to it, may be written.
     """
-    path = Path(policy.dotenv) if policy.dotenv else _nearest()
-    diagnosis = _look(policy, path, say)
+    diagnosis = look()
     for _ in range(_MOST_CHANGES):  # pragma: no branch  # two settings, so two changes
         if not diagnosis.fixes:
             break
         try:
-            target = _writable(path, named=bool(policy.dotenv), fixes=diagnosis.fixes)
+            target = _writable(path, named=named, fixes=diagnosis.fixes)
             kept = _change(target, diagnosis.fixes, say, agrees)
         except UnwrittenError as why:
             say(f"\nNothing was written{why}.")
@@ -69,7 +67,7 @@ def fixed(
         say(
             f"Written. The old file is {short(kept)}; keep it out of git, as the new one.\n"
         )
-        diagnosis = _look(policy, path, say)
+        diagnosis = look()
     if diagnosis.code not in ("ok", "unknown") and not diagnosis.fixes:
         say("\nNothing to write: no one right endpoint or workspace for a .env was found.")
     return diagnosis
@@ -89,58 +87,10 @@ def _change(
     return write(path, before, changed(before, fixes))
 
 
-def _nearest() -> Path | None:
-    with suppress(OSError):  # the working directory is gone
-        if found := python_dotenv.find_dotenv(usecwd=True):
-            return Path(found)
-    return None
-
-
-def _look(policy: Policy, path: Path | None, say: Callable[[str], None]) -> Diagnosis:
-    file = File()
-    if path and not dotenv_file.switched_off():
-        file, _ = dotenv_file.read_file(path)
-    with _loaded(file, say):
-        # This file is what such a program uses, wherever python-dotenv is imported.
-        diagnosis = diagnose(policy=replace(policy, dotenv=path or False))
-    say(diagnosis.report())
-    return diagnosis
-
-
-@contextmanager
-def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
-    """Have the settings of LangSmith in the environment as load_dotenv() puts them there.
-
-    A `.env` may lie in any folder, so it cannot redirect a key that is not its own; and
-    what it refers to (``${NAME}``) is not looked up.
-    """
-    names = [f"{space}_{name}" for name in NAMES for space in NAMESPACES]
-    absent = {n: file.values.get(n) for n in names if n not in os.environ}
-    new = {n: v for n, v in absent.items() if v is not None and "\0" not in v}
-    settings = settings_in({**os.environ, **new}, "environment")
-    source, address = settings.endpoint.source, settings.endpoint.value or ""
-    web = address.startswith("https://") and region_of_web(address) is not None
-    official = is_official(address) or web
-    if source.name in new and settings.key.source.name not in new and not official:
-        say(
-            f"{source.name} in {file.known_as} names {shown(address)}, but the key is not "
-            "from that file: it is not sent there.\n"
-        )
-        new = {n: v for n, v in new.items() if not n.endswith("_ENDPOINT")}
-    os.environ.update(new)
-    clear_caches()
-    try:
-        yield
-    finally:
-        for name in new:
-            del os.environ[name]
-        clear_caches()
-
-
-def _writable(path: Path | None, *, named: bool, fixes: tuple[Fix, ...]) -> Path:
+def _writable(path: Path | Literal[False], *, named: bool, fixes: tuple[Fix, ...]) -> Path:
     """The `.env` where these fixes come into force, or why there is none."""
     lines = " and ".join(map(str, fixes))
-    if path is None:
+    if not path:
         raise UnwrittenError(
             f": there is no .env, from this folder upwards. Set {lines} where your other "
             "settings are"

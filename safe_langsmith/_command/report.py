@@ -1,10 +1,16 @@
-"""A report as text: the verdict first, the commands last."""
+"""A report as text: in short, on one screen, or with every section."""
 
 from __future__ import annotations
 
-from safe_langsmith._command.doctor import Report
-from safe_langsmith._command.sections import Line, Mark
-from safe_langsmith._command.terminal import Look, columns, wrapped
+import math
+import re
+from collections.abc import Iterator
+
+from safe_langsmith._command.doctor import Report, in_words
+from safe_langsmith._command.sections import Line, Mark, Section
+from safe_langsmith._command.terminal import Look, columns, cut, wrapped
+from safe_langsmith._diagnosis import explain_command
+from safe_langsmith._settings.sources import Setting
 
 # The mark, what stands for it where the terminal lacks it, and its colour.
 _MARKS: dict[Mark, tuple[str, str, str]] = {
@@ -14,30 +20,215 @@ _MARKS: dict[Mark, tuple[str, str, str]] = {
     "unknown": ("?", "?", "cyan"),
     "info": (" ", " ", ""),
 }
-_NO_PROBLEM: dict[str, Mark] = {"ok": "good", "unknown": "unknown"}
-_NAMES = 17
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_NAMES, _SHORT_NAMES = 17, 11
+# A terminal has 24 rows, of which the prompt takes one.
+_ROWS = 22
+_LEAST, _LONGEST_NAME, _FEW = 10, 40, 4
+# Keeps a second blank, where `wrapped` would leave one.
+_GAP = "\0"
+_MORE = "Details: safe-langsmith doctor -v"
 
 
-def rendered(report: Report, look: Look) -> str:
-    """The report, as this terminal can show it."""
-    mark = _NO_PROBLEM.get(report.code, "bad")
-    said = f"{report.code}: {report.message}" if mark == "bad" else report.message
-    lines = _marked(mark, "", said, look)
+def rendered(report: Report, look: Look, *, verbose: bool = False, run: bool = True) -> str:
+    """The report, as this terminal can show it.
+
+    Args:
+        report: The report.
+        look: What the terminal can show.
+        verbose: Every section, and not what fits on one screen.
+        run: Whether to say what to run.
+    """
+    lines = _in_full(report, look, run) if verbose else _in_short(report, look, run)
+    return "\n".join(lines)
+
+
+def mark_of(report: Report) -> Mark:
+    """Whether all is good, something is bad, or nobody knows."""
+    if report.problems:
+        return "bad"
+    return "unknown" if report.code == "unknown" else "good"
+
+
+def verdict_of(report: Report, text: str) -> str:
+    """The first line: the code, if it is one, and what it means here."""
+    is_code = report.code not in ("ok", "unknown")
+    if not is_code and report.problems:
+        text = report.problems[0]
+    return f"{report.code}: {text}" if is_code else text
+
+
+def _counts(report: Report) -> str:
+    """How much there is to look at."""
+    counts = {"problem": len(report.problems), "warning": len(report.warnings)}
+    told = [f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items()]
+    if report.code == "unknown":
+        told[0] = "not determined"
+    return ", ".join(told)
+
+
+# --- in short -------------------------------------------------------------------------
+
+
+def _in_short(report: Report, look: Look, run: bool) -> list[str]:
+    mark = mark_of(report)
+    text = report.verdict.summary.removesuffix(".")
+    if mark == "good":
+        if report.program.places:
+            text += f", with {report.program.known_as} as load_dotenv() loads it"
+        lines = [*_marked(mark, "", text, look), *_warned(report, look)]
+        return [*lines, f"{_counts(report)}. {_MORE}"] if report.warnings else lines
+    head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
+    for name, value in _rows(report):
+        gap = " " * (_SHORT_NAMES - len(name))
+        row = wrapped(look.shown(value), look.width, f"  {name}{gap}")
+        head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]
+    todo = _todo(report, look) if run else []
+    room = _ROWS - len(head) - 1
+    todo = _at_most(room, todo, look.width)
+    room -= sum(_rows_of(line, look.width) for line in todo)
+    found = _at_most(room, [*_warned(report, look), *_evidence(report, look)])
+    return [*head, *found, *todo, f"{_counts(report)}. {_MORE}"]
+
+
+def _rows(report: Report) -> Iterator[tuple[str, str]]:
+    """Key, endpoint, workspace and tracing, each with its source."""
+    diagnosis, setup = report.facts.diagnosis, report.facts.setup
+    held, switch = setup.held, setup.tracing
+    key = {"missing": "not set", "oauth": "login session"}.get(diagnosis.key_kind)
+    yield "key", _with_source(key or diagnosis.key, held.key, "")
+    yield (
+        "endpoint",
+        _with_source(diagnosis.endpoint, held.endpoint, diagnosis.region or ""),
+    )
+    names = {w.id: w.name for w in diagnosis.workspaces}
+    sent = diagnosis.workspace_id or "not set"
+    yield "workspace", _with_source(sent, held.workspace, names.get(sent, ""))
+    if switch.value == "off" and switch.source.kind == "default":
+        yield "tracing", "off: set LANGSMITH_TRACING=true"
+    else:
+        yield "tracing", _with_source(switch.value or "", switch, "")
+    if report.program.note:
+        yield ".env", report.program.note
+    if diagnosis.server_message:
+        yield "server", diagnosis.server_message
+
+
+def _with_source(value: str, setting: Setting, known: str) -> str:
+    source = setting.source
+    told = "" if source.kind == "none" else str(source)
+    if setting.value is None and source.kind == "environment":
+        told = f"{source.name} is empty"
+    elif source.kind == "environment" and source.place:
+        told = f"{source.place.replace(', line', ' line')}, as load_dotenv() loads it"
+    told = ", ".join(filter(None, [known, told]))
+    return f"{value}{_GAP} {told}" if told else value
+
+
+def _warned(report: Report, look: Look) -> list[str]:
+    lines: list[str] = []
+    off = "tracing is off (default)"
+    for text in report.warnings:
+        is_off = text == off
+        told = "tracing is off: set LANGSMITH_TRACING=true" if is_off else text
+        if not is_off or mark_of(report) == "good":  # else a row of its own says so
+            lines += _marked("warning", "", told, look)
+    return lines
+
+
+def _evidence(report: Report, look: Look) -> list[str]:
+    """What else speaks for the verdict."""
+    told = {report.verdict.summary, *report.problems[:1], *report.warnings}
+    lines: list[str] = []
+    for section in report.sections:
+        for line in section.lines:
+            is_bad = section.name == "tracing" and in_words(line) in report.problems
+            seen = line.name == "found" and line.state in ("bad", "unknown")
+            if (seen or is_bad) and in_words(line) not in told:
+                lines += _marked(line.state, "", in_words(line), look)
+    return lines
+
+
+def _todo(report: Report, look: Look) -> list[str]:
+    """The commands, or if none was shown to be right, the steps."""
+    if not report.commands:
+        steps = report.verdict.next_steps
+        lines = [
+            line for step in steps for line in wrapped(look.shown(step), look.width, "  - ")
+        ]
+        return [look.coloured("To fix it:", "bold"), *lines] if lines else []
+    return [look.coloured(report.heading, "bold"), *_pasteable(report, look)]
+
+
+def _pasteable(report: Report, look: Look) -> Iterator[str]:
+    """A command that is cut cannot be pasted; the terminal itself breaks a long one."""
+    for command, name in report.commands:
+        line = f"  {look.shown(command)}"
+        if report.facts.machine.notebook and "%env" in command and name:
+            # It takes all of the line.
+            yield f"  # {look.shown(name)}"
+        elif name:
+            comment, more = f"  # {look.shown(name)}", look.shown("\u2026")
+            # A few may be broken by the terminal; of many, more are to be seen.
+            few = len(report.commands) <= _FEW
+            room = _LONGEST_NAME if few else look.width - columns(line)
+            if columns(comment) > room:
+                comment = f"{cut(comment, max(room - len(more), 0))}{more}"
+            line += comment if room > _LEAST else ""
+        yield line
+
+
+def _rows_of(line: str, width: int) -> int:
+    return max(1, math.ceil(columns(_COLOUR.sub("", line)) / width))
+
+
+def _at_most(rows: int, lines: list[str], width: int = 10_000) -> list[str]:
+    """The lines that fit; the last one says that there are more."""
+    if sum(_rows_of(line, width) for line in lines) <= rows:
+        return lines
+    kept = [*lines]
+    while kept and sum(_rows_of(line, width) for line in kept) > rows - 1:
+        kept.pop()
+    return [*kept, "    ..."] if rows > 0 else []
+
+
+# --- in full --------------------------------------------------------------------------
+
+
+def _in_full(report: Report, look: Look, run: bool) -> list[str]:
+    lines = _marked(mark_of(report), "", verdict_of(report, report.message), look)
+    said = look.shown(report.verdict.server_message)
+    lines += wrapped(said, look.width, "  server: ") if said else []
     for section in report.sections:
         lines += ["", look.coloured(section.name.capitalize(), "bold")]
-        for line in section.lines:
+        for line in _once(section, report.facts.not_known):
             lines += _line(line, look)
-    if report.next_steps:
+        if section.name == "settings" and report.program.known_as:
+            text = f"{report.program.known_as}, as load_dotenv() loads it in this folder; "
+            text += "a script looks from its own folder upwards"
+            lines += _line(Line("info", ".env", text), look)
+        if section.name == "settings" and report.program.note:
+            lines += _line(Line("info", "another .env", report.program.note), look)
+    if report.verdict.next_steps:
         lines += ["", look.coloured("Fix", "bold")]
-        for step in report.next_steps:
+        for step in report.verdict.next_steps:
             lines += wrapped(look.shown(step), look.width, "  - ")
-    if report.commands:
-        several = sum("LANGSMITH_WORKSPACE_ID" in c for c in report.commands) > 1
-        choice = ", with the workspace that you mean" if several else ""
-        lines += ["", look.coloured(f"Run{choice}", "bold")]
-        # A command that is cut cannot be pasted; the terminal itself breaks a long one.
-        lines += [f"  {look.shown(command)}" for command in report.commands]
-    return "\n".join(lines)
+    if report.commands and run:
+        lines += ["", look.coloured(report.heading.removesuffix(":"), "bold")]
+        lines += _pasteable(report, look)
+    if report.code not in ("ok", "unknown"):
+        lines += ["", f"More: {explain_command(report.code)}"]
+    return [*lines, "", _counts(report)]
+
+
+def _once(section: Section, not_known: str) -> list[Line]:
+    """The lines, where what is not known is said once, at the end."""
+    lost = [x for x in section.lines if x.state == "unknown" and x.text.endswith(not_known)]
+    if len(lost) < 2:
+        return [*section.lines]
+    names = ", ".join(x.name for x in lost)
+    rest = [x for x in section.lines if x not in lost]
+    return [*rest, Line("unknown", "unknown", f"{names}: {not_known}")]
 
 
 def _line(line: Line, look: Look) -> list[str]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import logging
 import os
 import shlex
 import sys
 import threading
 import time
 import unicodedata
-from typing import NamedTuple, TextIO
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, TextIO, cast
 
-from safe_langsmith._settings.machine import Machine
+if TYPE_CHECKING:
+    from safe_langsmith._settings.machine import Machine
+
+# The exit codes.
+HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
 _NARROWEST, _NO_TERMINAL = 40, 80
 _BEAT_S = 0.1
@@ -30,8 +40,11 @@ class Look(NamedTuple):
         encoding = stream.encoding or "utf-8"
         if not stream.isatty():
             return cls(encoding=encoding)
+        width = 0
+        with suppress(OSError, ValueError):  # a window of an editor may have no file
+            width = os.get_terminal_size(stream.fileno()).columns
         # A terminal that was never told its size says 0.
-        width = os.get_terminal_size(stream.fileno()).columns or _NO_TERMINAL
+        width = width or _NO_TERMINAL
         return cls(max(width, _NARROWEST), encoding, _shows_colours())
 
     def can_show(self, text: str) -> bool:
@@ -77,6 +90,13 @@ def columns(text: str) -> int:
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
 
+def cut(text: str, width: int) -> str:
+    """The beginning of a text that takes at most so many columns."""
+    while columns(text) > width:
+        text = text[:-1]
+    return text
+
+
 def wrapped(text: str, width: int, first: str = "") -> list[str]:
     """A text behind ``first``, in lines of at most so many columns, with a hanging indent.
 
@@ -95,6 +115,40 @@ def wrapped(text: str, width: int, first: str = "") -> list[str]:
             lines.append(line[:cut])
             line = hang + line[cut:]
     return [*lines, line.rstrip()]
+
+
+def complain(text: str, code: int = WRONG_USE) -> int:
+    """Say why a command was not carried out, and give its exit code."""
+    print(f"safe-langsmith: {text}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def quiet_sdk() -> Iterator[None]:
+    """Keep the SDK's own warnings out of the lines of the answer."""
+    logger = logging.getLogger("langsmith")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def never_fails(stream: TextIO) -> None:
+    """Let a terminal that knows few characters show others in its own way."""
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("safe_langsmith", _in_ascii)
+        stream.reconfigure(errors="safe_langsmith")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that cannot be encoded: "..." for an ellipsis."""
+    failed = cast("UnicodeEncodeError", error)
+    lost = failed.object[failed.start : failed.end]
+    return "".join("..." if c == "\u2026" else "?" for c in lost), failed.end
 
 
 class Progress:

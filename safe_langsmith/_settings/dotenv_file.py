@@ -37,14 +37,15 @@ _CURLY = "\u201c\u201d\u2018\u2019"
 class File:
     """The variables of a `.env`, and the place of each.
 
-    A value that refers to a variable (``${NAME}``) is left out. ``mentions`` are the
-    settings that a line means and does not set.
+    A value that refers to a variable (``${NAME}``) is left out, and its name is one of
+    ``refers``. ``mentions`` are the settings that a line means and does not set.
     """
 
     values: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     place: Mapping[str, str] = field(default_factory=dict)
     known_as: str = ""
     mentions: tuple[Mention, ...] = ()
+    refers: frozenset[str] = frozenset()
 
     @property
     def settings(self) -> Settings:
@@ -206,7 +207,12 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     place = {str(b.key): f"{known_as}, line {b.original.line}" for b in named}
     # The last line of a name counts, so what it says is all that counts.
     values = {str(b.key): None if _refers(b) else b.value for b in named}
-    file = File(values, place, known_as, tuple(_mentions(bindings, values, known_as)))
+    # The last line of a name counts here, too.
+    refers = frozenset(
+        n for n, yes in {str(b.key): _refers(b) for b in named}.items() if yes
+    )
+    mentions = tuple(_mentions(bindings, values, known_as))
+    file = File(values, place, known_as, mentions, refers)
     broken = [b for b in bindings if b.error]
     of_ours = [b for b in named if ours([str(b.key)])]
     unparsed = noted(*_unparsed(broken, known_as), state="bad")

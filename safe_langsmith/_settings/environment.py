@@ -11,6 +11,7 @@ from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._knowledge.keys import can_be_sent, clean
 from safe_langsmith._sdk.modules import remembered_variable
 from safe_langsmith._settings.construction import NAMES, Name, variables
+from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import Setting, Settings, Source
 
 logger = logging.getLogger("safe_langsmith")
@@ -58,7 +59,7 @@ def as_read(name: Name, text: str | None) -> str:
 
 def environ_now() -> Settings:
     """What the environment says now."""
-    return settings_in(os.environ, "environment")
+    return settings_in(os.environ, "environment", LOADED)
 
 
 def read_cache() -> Settings:

@@ -12,6 +12,7 @@ import langsmith
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._knowledge.keys import clean
+from safe_langsmith._settings import python_dotenv
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
@@ -135,10 +136,7 @@ def _trace(
     # httpx quotes what no address may hold.
     same = value is not None and unquote(value) == at_birth.value
     if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
-        # The line of the `.env` that it was loaded from, where that says the same.
-        in_file = setup.dotenv[name]
-        place = in_file.source.place if in_file.value == value else ""
-        return Setting(value, replace(at_birth.source, place=place))
+        return Setting(value, _loaded_from(at_birth.source, value, setup.dotenv[name]))
     if value is None and name == "API_KEY" and setup.session and setup.login:
         login = setup.login
         return Setting(None, Source("profile", f"profile {login.profile!r}", login.place))
@@ -151,6 +149,16 @@ def _trace(
     # Neither passed nor in the environment at birth: the profile, edited since, or the
     # SDK's cache.
     return Setting(value, Source("cache", f"LANGSMITH_{name}"))
+
+
+def _loaded_from(source: Source, value: str | None, in_file: Setting) -> Source:
+    """A variable, with the line of the `.env` that the program has it from.
+
+    Somebody may export what a file says that nobody loads.
+    """
+    is_same = in_file.value == value and in_file.source.name == source.name
+    is_loaded = python_dotenv.program_uses_it() or source.name in python_dotenv.LOADED
+    return replace(source, place=in_file.source.place) if is_same and is_loaded else source
 
 
 def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, ...]:

@@ -20,6 +20,7 @@ from safe_langsmith._sdk import modules
 from safe_langsmith._sdk.names import at_least
 from safe_langsmith._settings.construction import variables
 from safe_langsmith._settings.environment import environ_now
+from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import PassedOver, Setting, Settings, Source, noted
 
 # The SDK's order. It takes the first one even if it is blank, the others only if not.
@@ -59,7 +60,7 @@ def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
     found = [*([] if hosted is None else [(_HOSTED, hosted)]), *_set_among(_PROJECT)]
     project, others = Setting("default", Source("default", "default")), found[1:]
     if found:
-        project = Setting(found[0][1], Source("environment", found[0][0]))
+        project = Setting(found[0][1], _in_environment(found[0][0]))
     remembered = modules.remembered_project()
     if remembered not in (None, project.value):
         project, others = Setting(remembered, Source("cache", "LANGSMITH_PROJECT")), found
@@ -88,7 +89,7 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     if not found:
         return Setting("off", Source("default", "default")), (), ()
     (name, value), *others = found
-    switch = Setting("on" if value == "true" else "off", Source("environment", name))
+    switch = Setting("on" if value == "true" else "off", _in_environment(name))
     notes = noted(*_oddities(name, value, others))
     return switch, _passed_over("tracing", others), notes
 
@@ -187,6 +188,10 @@ def _said_yes(name: str) -> list[str]:
     """The variable of this name, if the SDK takes it for a yes."""
     first = _set_among(variables(name))[:1]
     return [variable for variable, value in first if value.lower() in _YES]
+
+
+def _in_environment(name: str) -> Source:
+    return Source("environment", name, LOADED.get(name, ""))
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:

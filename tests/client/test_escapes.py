@@ -174,7 +174,8 @@ def test_settings(
 
 
 @pytest.mark.parametrize(
-    "command", ["doctor", "doctor --json", "whoami", "can-i runs:create"]
+    "command",
+    ["doctor", "doctor -v", "doctor --json", "whoami", "can-i runs:create"],
 )
 def test_commands(
     server: SimulatedLangSmith,
@@ -190,6 +191,27 @@ def test_commands(
     out, err = capsys.readouterr()
     assert out
     assert_tame(out, err)
+
+
+@every_evil
+@pytest.mark.parametrize("options", [(), ("-v",), ("--json",)])
+def test_a_dotenv_that_the_command_loads(
+    server: SimulatedLangSmith,
+    capsys: pytest.CaptureFixture[str],
+    evil: str,
+    options: tuple[str, ...],
+) -> None:
+    """Of somebody else's making, with an endpoint that is asked, and one that is not."""
+    quoted = evil.replace("\r", "").replace("\n", "\\n").replace('"', "")
+    names = ("WORKSPACE_ID", "PROJECT", "TRACING")
+    lines = "".join(f'LANGSMITH_{name}="{quoted}"\n' for name in names)
+    key = f"LANGSMITH_API_KEY={GONE}\n"
+    for endpoint in (server.url, f"http://{quoted}"):
+        for own_key in (key, ""):
+            text = f'{own_key}LANGSMITH_ENDPOINT="{endpoint}"\n{lines}'
+            Path(".env").write_text(text, encoding="utf-8")
+            main(["doctor", *options])
+            assert_tame(*capsys.readouterr())
 
 
 def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:

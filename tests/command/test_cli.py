@@ -17,7 +17,8 @@ from scenarios import GONE
 from stage import assert_no_secret
 
 import safe_langsmith
-from safe_langsmith._command.cli import _progress, main
+from safe_langsmith._command.asking import _progress
+from safe_langsmith._command.cli import main
 from safe_langsmith._command.explanations import EXPLANATIONS
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
@@ -59,15 +60,20 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
     done = command("doctor", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     key = settings["LANGSMITH_API_KEY"]
-    lines = done.stdout.splitlines()
-    assert lines[0] == "✓ LangSmith accepts these settings."
-    shown = [" ".join(line.split()) for line in lines]
+    assert done.stdout == (
+        "✓ LangSmith accepts these settings\n"
+        "! tracing is off: set LANGSMITH_TRACING=true\n"
+        "0 problems, 1 warning. Details: safe-langsmith doctor -v\n"
+    )
+    done = command("doctor", "-v", **settings)
+    shown = [" ".join(line.split()) for line in done.stdout.splitlines()]
     for line in (
         f"kind personal key lsv2_pt_…{key[-4:]}",
         f"address {server.url} (LANGSMITH_ENDPOINT)",
         f"✓ in force {settings_workspace(server)} Research",
         "✓ runs:create trace",
         "! switch off (default): set LANGSMITH_TRACING=true",
+        "0 problems, 1 warning",
     ):
         assert line in shown
 
@@ -82,7 +88,7 @@ def test_doctor_on_a_terminal_that_knows_few_characters(server: SimulatedLangSmi
     own = server.add_workspace("Forschung für später", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     found = {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
-    done = command("doctor", **found, PYTHONIOENCODING="ascii")
+    done = command("doctor", "--verbose", **found, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"lsv2_pt_...{key[-4:]}" in done.stdout
     assert "Forschung f?r sp?ter" in done.stdout
@@ -121,8 +127,11 @@ def test_version_and_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "COMMAND"),
-        (("docter",), "invalid choice: 'docter'"),
+        (("docter",), "there is no command 'docter'; did you mean doctor?"),
+        (("403",), "there is no command '403'; see safe-langsmith --help"),
+        (("doctor", "--env-file", ".", "--no-env-file"), "there is no file '.'"),
+        (("doctor", "--no-env-file", "--env-file", __file__), "not allowed with"),
+        (("doctor", "--no-env-file", "--fix"), "--fix is for what is set"),
         (("doctor", "--env-file", "no/such/file"), "there is no file 'no/such/file'"),
         (("doctor", "--env-file", "."), "there is no file '.'"),
         (("doctor", "more"), "unrecognized arguments: more"),
@@ -142,6 +151,48 @@ def test_wrong_use(
     assert (code, shown.out) == (2, "")
     assert says in shown.err
     assert len(shown.err.splitlines()) == 1
+
+
+def test_nothing_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help; but nothing was done, which a script with an empty variable should see."""
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.startswith("usage: safe-langsmith ")
+    assert (shown.out.count("doctor"), shown.err) == (2, "")
+
+
+IMPORTS = """
+import sys
+from safe_langsmith._command.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("langsmith" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imports"),
+    [
+        (("--version",), False),
+        (("completion", "bash"), False),
+        (("explain",), False),
+        (("doctor", "--help"), False),
+        (("doctor", "--offline"), True),
+    ],
+)
+def test_the_sdk_is_imported_when_it_is_needed(
+    arguments: tuple[str, ...], imports: bool
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout
+    assert done.stderr == f"{imports}\n"
 
 
 def test_wrong_use_as_a_process() -> None:
@@ -165,7 +216,7 @@ def test_doctor_of_a_problem(
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     assert main(["doctor"]) == 1
     text, errors = capsys.readouterr()
-    assert text.startswith("✗ workspace-required: GET /sessions was refused (403): ")
+    assert text.startswith("✗ workspace-required: this key needs a workspace")
     assert "Research" in text
     assert "Production" in text
     assert errors == ""
@@ -210,14 +261,24 @@ def test_doctor_reads_the_dotenv(
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
-    Path("settings.env" if named else ".env").write_text(f"LANGSMITH_API_KEY={key}\n")
-    assert main(["doctor", *(["--env-file", "settings.env"] if named else [])]) == 1
+    name = "settings.env" if named else ".env"
+    lines = f"LANGSMITH_API_KEY={key}\nLANGCHAIN_TRACING_V2=true\n"
+    Path(name).write_text(f"\n{lines}LANGSMITH_PROJECT=mine\n")
+    before = dict(os.environ)
+    options = ["--env-file", name] if named else []
+    for command in (["doctor"], ["whoami"], ["can-i", "runs:create"]):
+        assert main([*command, *options]) == 0
+    shown = capsys.readouterr().out
+    accepts = f"✓ LangSmith accepts these settings, with {name} as load_dotenv() loads it\n"
+    assert shown.startswith(accepts)
+    assert main(["doctor", "-v", *options]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    told = "no key was sent; there is one in the .env, which was not loaded"
-    assert (told in shown) == named
-    assert "load_dotenv(override=True)" in shown
-    assert ("does not import python-dotenv" in shown) != named
+    assert f"project mine (LANGSMITH_PROJECT in {name}, line 4)" in shown
+    assert f"tracing on (LANGCHAIN_TRACING_V2 in {name}, line 3)" in shown
     assert_no_secret(shown, [key])
+    assert dict(os.environ) == before
+    for command in (["doctor"], ["whoami"], ["can-i", "runs:create"]):
+        assert main([*command, "--no-env-file"]) == 1
 
 
 @pytest.mark.parametrize("rate", ["2", "often"])

@@ -31,11 +31,12 @@ from stage import Stage, assert_no_secret, staged
 from table import SCENARIOS
 
 import safe_langsmith
-from safe_langsmith import Diagnosis, SafeClient
+from safe_langsmith import Diagnosis, Fix, SafeClient
 from safe_langsmith._command.cli import main
 from safe_langsmith._command.doctor import SECTIONS, Facts, Line, Report, examined, report
 from safe_langsmith._command.report import rendered
 from safe_langsmith._command.terminal import Look, Progress, columns, wrapped
+from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Settings, Setup
@@ -61,18 +62,27 @@ def every_form(found: Report) -> str:
     jsonschema.validate(data, SCHEMA)
     forms = [json.dumps(data), repr(data)]
     for look in (Look(), Look(encoding="ascii"), Look(60), Look(120, colour=True)):
-        text = rendered(found, look)
-        assert not too_wide(text, found, look.width)
-        text.encode(look.encoding)
-        forms.append(text)
+        for verbose in (False, True):
+            text = rendered(found, look, verbose=verbose)
+            assert not too_wide(text, found, look.width)
+            text.encode(look.encoding)
+            forms.append(text)
+    assert rows_of(rendered(found, Look())) <= 23
     return "\n".join(forms)
 
 
 def too_wide(text: str, found: Report, width: int) -> list[str]:
     """The lines that are wider than the terminal; commands are never broken."""
     plain = COLOUR.sub("", text).splitlines()
-    commands = [f"  {command}" for command in found.commands]
-    return [line for line in plain if columns(line) > width and line not in commands]
+    commands = tuple(f"  {command.text}" for command in found.commands)
+    wide = [line for line in plain if columns(line) > width]
+    return [line for line in wide if not commands or not line.startswith(commands)]
+
+
+def rows_of(text: str, width: int = 80) -> int:
+    """The rows of a terminal that a text takes."""
+    lines = COLOUR.sub("", text).splitlines()
+    return sum(max(1, -(-columns(line) // width)) for line in lines)
 
 
 def lines_of(found: Report, section: str) -> list[Line]:
@@ -88,10 +98,13 @@ def test_the_verdict_is_that_of_the_error(row: Scenario, tmp_path: Path) -> None
     with staged(row, "sync client", tmp_path) as stage:
         found = doctor_of(stage)
         assert found.code == row.code or row.name.endswith("in a row")
-        assert f"\u2717 {found.code}: " in rendered(found, Look(500)).splitlines()[0]
+        for verbose in (False, True):
+            first = rendered(found, Look(500), verbose=verbose).splitlines()[0]
+            assert f"\u2717 {found.code}: " in first
+        assert found.problems
         marks = [line for s in found.sections for line in s.lines if line.state == "bad"]
         assert any(x.name == "cause" for x in marks)
-        assert found.next_steps
+        assert found.verdict.next_steps
         assert_no_secret(every_form(found), stage.secrets)
 
 
@@ -136,6 +149,20 @@ def with_a_broken_switch(server: SimulatedLangSmith) -> dict[str, str]:
     return {**in_a_healthy_world(server), "LANGSMITH_TRACING": "True"}
 
 
+def in_a_dotenv(server: SimulatedLangSmith) -> dict[str, str]:
+    """An organization's key, in a file alone; and a line that nobody can read."""
+    settings = without_a_workspace(server)
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    Path(".env").write_text(
+        "".join([*lines, "LANGSMITH_WORKSPACE_ID: x\nLANGSMITH_TRACING=true\n"])
+    )
+    return {"LANGSMITH_PROJECT": "nightly"}
+
+
+def with_a_strange_key(server: SimulatedLangSmith) -> dict[str, str]:
+    return {**in_a_healthy_world(server), "LANGSMITH_API_KEY": GONE}
+
+
 def without_an_answer(server: SimulatedLangSmith) -> dict[str, str]:
     server.answer("*", status=500, body="oops")
     return in_a_healthy_world(server)
@@ -148,10 +175,13 @@ WORLDS = {
     "odd-switch": (with_a_broken_switch, 0, ()),
     "unknown": (without_an_answer, 3, ()),
     "offline": (in_a_healthy_world, 3, ("--offline",)),
+    "dotenv": (in_a_dotenv, 1, ()),
+    "key-rejected": (with_a_strange_key, 1, ()),
 }
 FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "txt": ("utf-8", ()),
     "ascii.txt": ("ascii", ()),
+    "full.txt": ("utf-8", ("-v",)),
     "json": ("utf-8", ("--json",)),
 }
 
@@ -189,7 +219,7 @@ def test_golden(
     assert main(["doctor", *options, *more]) == code
     monkeypatch.undo()
     shown = raw.getvalue().decode(encoding)
-    assert_no_secret(shown, [settings["LANGSMITH_API_KEY"]])
+    assert_no_secret(shown, [settings.get("LANGSMITH_API_KEY", "lsv2_sk_0")])
     path = GOLDEN / f"{world}.{form}"
     if os.environ.get("RENEW_GOLDEN"):
         path.write_text(masked(shown), encoding="utf-8")
@@ -197,24 +227,24 @@ def test_golden(
     if form == "json":
         jsonschema.validate(json.loads(shown), SCHEMA)
     else:
-        assert max(map(columns, shown.splitlines())) <= 80
-    if options:
+        wide = [line for line in shown.splitlines() if columns(line) > 80]
+        assert all("  # " in line for line in wide)
+        assert form == "full.txt" or rows_of(shown) <= 20
+    if "--offline" in options:
         assert not server.exchanges
 
 
 def test_the_page_shows_what_the_doctor_says() -> None:
     """But for what it leaves out."""
     page = (DOCS / "doctor.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    short, full = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     golden = (GOLDEN / "workspace-required.txt").read_text(encoding="utf-8")
-    parts = masked(block).split("\n...\n")
+    assert masked(short) == golden
+    golden = (GOLDEN / "workspace-required.full.txt").read_text(encoding="utf-8")
+    said = [part.strip("\n") for part in golden.split("\n\n")]
+    parts = masked(full).split("\n...\n")
     assert len(parts) == 2
-    said = golden.split("\n\n")
-    assert all(
-        p.strip("\n") in (g.strip("\n") for g in said)
-        for p in "\n".join(parts).split("\n\n")
-    )
-    assert block.split("\n\n")[0].splitlines() == golden.split("\n\n")[0].splitlines()
+    assert all(part.strip("\n") in said for part in "\n".join(parts).split("\n\n"))
 
 
 def test_the_page_names_every_section_and_option(
@@ -236,7 +266,7 @@ def test_the_schema_is_a_schema_and_holds_something() -> None:
     jsonschema.validate(data, SCHEMA)
     changes: list[dict[str, Any]] = [
         {"code": "forbidden"},
-        {"schema_version": 2},
+        {"schema_version": 1},
         {"sections": [{}]},
     ]
     for wrong in changes:
@@ -286,20 +316,24 @@ def read_to_the_end(person: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-v",)])
 @pytest.mark.parametrize("width", [80, 120])
-def test_on_a_terminal(server: SimulatedLangSmith, width: int) -> None:
+def test_on_a_terminal(
+    server: SimulatedLangSmith, width: int, options: tuple[str, ...]
+) -> None:
     """As wide as that, in colour, and the progress is gone at the end."""
     settings = without_a_workspace(server)
     server.answer("/workspaces", status=None, delay=0.3)
-    shown, beside, code = on_a_terminal(width, **settings)
+    shown, beside, code = on_a_terminal(width, *options, **settings)
     assert code == 1
     plain = COLOUR.sub("", shown)
     assert "\x1b[31m\u2717\x1b[0m workspace-required: " in shown
-    assert "\x1b[1mEnvironment\x1b[0m" in shown
-    widest = max(map(columns, plain.splitlines()))
+    assert ("\x1b[1mEnvironment\x1b[0m" in shown) == ("-v" in options)
+    assert rows_of(shown, width) < 24 or "-v" in options
+    lines = [line for line in plain.splitlines() if "  # " not in line]
+    widest = max(map(columns, lines))
     assert widest <= width
-    # Wider than a narrow one, where there is room.
-    assert (widest > 80) == (width > 80)
+    assert widest <= 80 or width > 80
     assert f"\rasking {server.url} (0 s)" in beside
     assert beside.endswith(" \r")
     assert_no_secret(shown + beside, [settings["LANGSMITH_API_KEY"]])
@@ -317,7 +351,8 @@ def test_without_colours(server: SimulatedLangSmith, environ: dict[str, str]) ->
 @pytest.mark.slow
 def test_a_terminal_that_was_never_told_its_size(server: SimulatedLangSmith) -> None:
     shown, _, _ = on_a_terminal(0, **without_a_workspace(server))
-    assert max(map(columns, COLOUR.sub("", shown).splitlines())) <= 80
+    lines = COLOUR.sub("", shown).splitlines()
+    assert max(columns(line) for line in lines if "  # " not in line) <= 80
 
 
 @pytest.mark.slow
@@ -446,7 +481,8 @@ def test_a_langsmith_that_knows_no_profiles(
 def test_regions_are_asked_if_that_is_said(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    serve_tls("api.smith.langchain.com")
+    for region in REGIONS:
+        serve_tls(region.api.removeprefix("https://"))
     there = serve_tls("eu.api.smith.langchain.com")
     monkeypatch.setenv("LANGSMITH_API_KEY", scenarios.personal(there)["key"])
     monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://api.smith.langchain.com")
@@ -524,7 +560,7 @@ def test_a_section_that_breaks_ends_nothing() -> None:
     (line,) = lines_of(found, "environment")
     assert line == Line("unknown", "not known", "this check broke: AttributeError")
     assert lines_of(found, "caches")
-    assert rendered(found, Look()).startswith("\u2713 ")
+    assert rendered(found, Look(), verbose=True).startswith("\u2713 ")
 
 
 def test_a_diagnosis_that_breaks_ends_nothing(
@@ -651,7 +687,11 @@ def test_many_workspaces(server: SimulatedLangSmith) -> None:
         found = report(examined(client))
     texts = [x.text for x in lines_of(found, "workspaces")]
     assert texts[-1] == "and 2 more: safe-langsmith doctor --json"
-    assert len(found.commands) == 11
+    assert len(found.commands) == 10
+    shown = rendered(found, Look())
+    assert rows_of(shown) <= 22
+    assert shown.count("  export ") == 10
+    assert "# Team 9" in shown
 
 
 @pytest.mark.parametrize(
@@ -671,10 +711,13 @@ def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
         "wrong-region",
         resolved=False,
         summary="this key belongs elsewhere.",
-        next_steps=("set LANGSMITH_ENDPOINT=https://a.example/b$c",),
+        next_steps=("set LANGSMITH_ENDPOINT=https://another.example",),
+        fixes=(Fix("LANGSMITH_ENDPOINT", "https://a.example/b$c"),),
     )
     found = report(facts(diagnosis=diagnosis, machine=machine))
-    assert found.commands == (line, "safe-langsmith explain wrong-region")
+    assert found.commands == ((line, ""),)
+    assert found.as_dict()["commands"] == [line, "safe-langsmith explain wrong-region"]
+    assert f"Run:\n  {line}\n" in rendered(found, Look())
 
 
 @pytest.mark.parametrize(

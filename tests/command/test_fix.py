@@ -75,13 +75,16 @@ def test_a_missing_workspace(server: SimulatedLangSmith, lines: str) -> None:
     assert KEPT.read_text() == lines
     assert names() == [".env", ".env.bak"]
     first, _, rest = done.stdout.partition("\nChange in ")
-    assert first.startswith("GET /sessions was refused (403): this key needs a workspace")
-    assert "from LANGSMITH_API_KEY in " in first
+    assert first.startswith("\u2717 workspace-required: this key needs a workspace")
+    assert " .env line 2, as load_dotenv() loads it\n" in first
+    assert "\n  tracing    off: set LANGSMITH_TRACING=true\n" in first
+    assert "Add this" not in first
     path, change, written, blank, verdict, *_ = rest.splitlines()
-    assert path.endswith(".env:")
+    assert path == ".env:"
     assert (change, blank) == (f"  + {NAME}={own}", "")
     assert written.startswith("Written. The old file is ")
-    assert verdict == "LangSmith accepts these settings."
+    accepts = "\u2713 LangSmith accepts these settings"
+    assert verdict == f"{accepts}, with .env as load_dotenv() loads it"
     assert_no_secret(done.stdout, re.findall("lsv2_.*", lines))
     # A program that loads the file gets through.
     program = "import dotenv, langsmith; dotenv.load_dotenv('.env'); "
@@ -195,7 +198,8 @@ def test_json(lines: str) -> None:
     FILE.write_text(lines)
     done = command(*DOCTOR, "--json")
     data = json.loads(done.stdout)
-    assert (done.returncode, data["code"], data["fixes"]) == (0, "ok", [])
+    assert (done.returncode, data["code"], data["diagnosis"]["fixes"]) == (0, "ok", [])
+    assert (data["problems"], data["env_file"]) == (0, ".env")
     assert "Written." in done.stderr
     assert_no_secret(done.stdout + done.stderr, re.findall("lsv2_.*", lines))
 
@@ -333,7 +337,7 @@ def test_a_file_cannot_redirect_a_key(
     (key,) = re.findall("lsv2_.*", lines)
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
     FILE.write_text(f"LANGSMITH_ENDPOINT={server.url}\n")
-    shown = unchanged(capsys, code=3)
+    shown = " ".join(unchanged(capsys, code=3).split())
     assert f"names {server.url}, but the key is not from that file" in shown
     assert not server.exchanges
 
@@ -418,8 +422,8 @@ def test_the_answer_yes(server: SimulatedLangSmith, lines: str, answer: str) -> 
     assert code == 0
     assert FILE.read_text() == f"{lines}{NAME}={settings_workspace(server)}\n"
     before, _, after = shown.partition("[y/N] ")
-    assert before.endswith("folder/.env? ")
-    assert "LangSmith accepts these settings." in after
+    assert before.endswith("Write this to .env? ")
+    assert "LangSmith accepts these settings" in after
 
 
 @pytest.mark.slow

@@ -1,0 +1,48 @@
+"""In GitHub Actions: the verdict as an annotation, and the report in the job's summary."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from safe_langsmith._command.doctor import Report
+from safe_langsmith._command.report import mark_of, rendered, verdict_of
+from safe_langsmith._command.terminal import Look
+
+_FENCE = re.compile(r"`{3,}")
+
+
+def announce(report: Report, stream: TextIO) -> None:
+    """Say it in GitHub's way, if this is GitHub Actions."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    text = report.message if report.code != "ok" else verdict_of(report, report.message)
+    level = {"bad": "error", "unknown": "warning"}.get(mark_of(report), "")
+    if not level and report.warnings:
+        level, text = "warning", "; ".join(report.warnings)
+    title = f"safe-langsmith: {report.code}" if report.problems else "safe-langsmith"
+    if level:
+        print(f"::{level} title={_escaped(title)}::{_data(text)}", file=stream)
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        with suppress(OSError), Path(path).open("a", encoding="utf-8") as summary:
+            summary.write(_summary(report))
+
+
+def _data(text: str) -> str:
+    """As GitHub's runner takes it: one line. It ends what it reads at a line break."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escaped(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _summary(report: Report) -> str:
+    """The short report in Markdown: in a block that nothing in it can end."""
+    text = rendered(report, Look())
+    fence = max([*_FENCE.findall(text), "``"], key=len) + "`"
+    return f"### safe-langsmith doctor\n\n{fence}text\n{text}\n{fence}\n"

@@ -1,0 +1,151 @@
+"""The environment as ``load_dotenv()`` would leave it, for commands that read settings.
+
+A `.env` may lie in any folder, so it is trusted with nothing that is not its own: if it
+chooses where a key goes that is not from that file, nothing is sent at all. What it refers
+to (``${NAME}``) is not looked up.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from safe_langsmith._knowledge.hosts import is_official, origin, region_of_web, shown
+from safe_langsmith._knowledge.keys import scrub
+from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings import dotenv_file, python_dotenv
+from safe_langsmith._settings.construction import READ_BY_CLIENT
+from safe_langsmith._settings.dotenv_file import File
+from safe_langsmith._settings.environment import settings_in
+from safe_langsmith._settings.unread import meaning
+
+# A `.env`; False: none; None: the nearest.
+Choice = Path | Literal[False] | None
+_READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
+_CHOOSE_A_HOST = ("_PROFILE", "_CONFIG_FILE")
+_IN_PROGRAM = "run safe_langsmith.diagnose() in your program, after load_dotenv()"
+_TOGETHER = (
+    "if that address is yours: put the key into the same file, or set both in the shell"
+)
+_MOST_FOLDERS, _MOST_FILES = 200, 3
+
+
+class Program(NamedTuple):
+    """What a program that begins with ``load_dotenv()`` has from its `.env`.
+
+    ``places``: the line of each variable that came into force. ``unasked``: why nothing may
+    be sent with these settings, and ``step`` what to do; empty if it may. ``note``: what a
+    script in another folder would load. ``named``: the file was named, not found.
+    """
+
+    path: Path | Literal[False] = False
+    known_as: str = ""
+    places: Mapping[str, str] = MappingProxyType({})
+    unasked: str = ""
+    step: str = ""
+    note: str = ""
+    named: bool = False
+
+    @property
+    def fix(self) -> str:
+        """The command that writes into this file."""
+        more = f" --env-file {shlex.quote(str(self.path))}" if self.named else ""
+        return f"safe-langsmith doctor --fix{more}"
+
+
+@contextmanager
+def loaded(choice: Choice) -> Iterator[Program]:
+    """Have the variables of LangSmith in the environment as load_dotenv() puts them there.
+
+    Args:
+        choice: The `.env`; None: the nearest one, from here upwards; False: none.
+    """
+    path = nearest() if choice is None else choice
+    file = File()
+    if path and not dotenv_file.switched_off():
+        file, _ = dotenv_file.read_file(path)
+    new = {n: v for n, v in file.values.items() if v is not None and _is_read(n, v)}
+    places = {name: scrub(file.place[name]) for name in new}
+    note = _below() if choice is None else ""
+    unasked, step = _referring(file), _IN_PROGRAM
+    if not unasked:
+        unasked, step = _redirecting(file, new)
+    os.environ.update(new)
+    python_dotenv.LOADED.update(places)
+    if new:
+        clear_caches()
+    told = Program(path, scrub(file.known_as), places, named=bool(choice))
+    told = told._replace(unasked=scrub(unasked), step=scrub(step), note=scrub(note))
+    try:
+        yield told
+    finally:
+        for name in new:
+            del os.environ[name]
+        python_dotenv.LOADED.clear()
+        if new:
+            clear_caches()
+
+
+def nearest() -> Path | Literal[False]:
+    """The `.env` that load_dotenv() finds from the working directory upwards, if any."""
+    with suppress(OSError):  # the working directory is gone
+        if found := python_dotenv.find_dotenv(usecwd=True):
+            here = Path(found).parent == Path.cwd()
+            return Path(Path(found).name) if here else Path(found)
+    return False
+
+
+def _is_read(name: str, value: str) -> bool:
+    """Whether a variable of the file comes into force, and something reads it.
+
+    A name that nobody reads (LANGSMITH_BASE_URL) is reported with its line.
+    """
+    is_read = name.startswith(_READ) and "\0" not in value and name not in os.environ
+    return is_read and (name.endswith("_RUNS_ENDPOINTS") or not meaning(name))
+
+
+def _referring(file: File) -> str:
+    """Why it is not known what the program sends, and where."""
+    for name in READ_BY_CLIENT:
+        if name in file.refers and name not in os.environ:
+            what = "refers to another variable, which is not looked up"
+            return f"{name} in {file.place[name]} {what}"
+    return ""
+
+
+def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
+    """Why a key that is not from the file would go where the file says, and what to do."""
+    key = settings_in({**os.environ, **new}, "environment").key.source.name
+    if key in new:
+        return "", ""
+    step = _TOGETHER
+    if file.settings.key.value:
+        step = f"unset {key} in the shell, if the key in the file is the right one"
+    for name, value in new.items():
+        if name.endswith(_CHOOSE_A_HOST) or ("ENDPOINT" in name and not _is_ours(value)):
+            address = f" names {shown(value)}" if origin(value) else ""
+            place = file.place[name]
+            return f"{name} in {place}{address}, but the key is not from that file", step
+    return "", ""
+
+
+def _is_ours(address: str) -> bool:
+    web = address.startswith("https://") and region_of_web(address) is not None
+    return is_official(address) or web
+
+
+def _below() -> str:
+    """Of a `.env` right below this folder: a script in that folder loads it instead."""
+    with suppress(OSError):
+        folders = sorted(Path().iterdir())[:_MOST_FOLDERS]
+        files = [folder / ".env" for folder in folders if folder.name[:1] != "."]
+        for file in [file for file in files if file.is_file()][:_MOST_FILES]:
+            if dotenv_file.ours(dotenv_file.read_file(file)[0].values):
+                option = f"--env-file {shlex.quote(str(file))}"
+                return f"a script in {file.parent}/ loads {file}; to check it: {option}"
+    return ""
