@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -12,13 +13,33 @@ import langsmith
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._knowledge.keys import clean
+from safe_langsmith._settings import python_dotenv
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
-from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
-from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
-from safe_langsmith._settings.environment import environ_now, read_cache, settings_in
+from safe_langsmith._settings.construction import NAMES, AtConstruction, Name, variables
+from safe_langsmith._settings.dotenv_file import (
+    LARGEST_FILE,
+    Choice,
+    Dotenv,
+    File,
+    read_dotenv,
+)
+from safe_langsmith._settings.environment import (
+    as_read,
+    environ_now,
+    read_cache,
+    settings_in,
+)
 from safe_langsmith._settings.profile_file import read_profile
-from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
+from safe_langsmith._settings.sources import (
+    FIELDS,
+    HEADERS,
+    NOWHERE,
+    Setting,
+    Settings,
+    Setup,
+    Source,
+)
 from safe_langsmith._settings.tracing import read_project, read_switch
 from safe_langsmith._settings.unread import Mention, mentions_in
 
@@ -67,6 +88,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         login=profile.login,
         project=project,
         tracing=tracing,
+        destinations=tuple(_destinations(born)),
         session=session,
         langsmith=langsmith.__version__,
         passed_over=(*other_projects, *other_switches),
@@ -81,14 +103,20 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
     environment and files say is not meant for it. ``headers`` are those that a person
     gave to the client.
     """
-    if not same_origin(sent.endpoint, setup.access.endpoint):
-        return _of_a_destination(sent, setup)
+    own = setup.access
+    places = setup.destinations
+    known = next((name for url, name in places if same_origin(url, sent.endpoint)), "")
+    if known and sent.key not in (own.key, None):
+        return _of_a_destination(sent, setup, known)
+    # An address that cannot be read is of no host, and still the client's own.
+    if sent.endpoint != own.endpoint and not same_origin(sent.endpoint, own.endpoint):
+        return _of_a_destination(sent, setup, known or "the settings of this destination")
     given = {name.lower(): value for name, value in headers.items()}
 
     def chosen(held: Setting, value: str | None, header: str = "") -> Setting:
         if held.value == value:
             return held
-        name = "the headers argument" if value and given.get(header) == value else ""
+        name = HEADERS if value and given.get(header) == value else ""
         return Setting(value, Source("request", name))
 
     held = Settings(
@@ -100,14 +128,15 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
     return replace(setup, held=held, session=sent.session, notes=notes)
 
 
-def _of_a_destination(sent: Access, setup: Setup) -> Setup:
-    own = Source("request", "the settings of this destination")
+def _of_a_destination(sent: Access, setup: Setup, name: str) -> Setup:
+    own = Source("request", name)
     workspace = Setting(sent.workspace, own) if sent.workspace else Setting()
     held = Settings(Setting(sent.key, own), Setting(sent.endpoint, own), workspace)
     return Setup(
         held=held,
         project=setup.project,
         tracing=setup.tracing,
+        destinations=setup.destinations,
         session=sent.session,
         langsmith=setup.langsmith,
     )
@@ -131,15 +160,12 @@ def _trace(
     # httpx quotes what no address may hold.
     same = value is not None and unquote(value) == at_birth.value
     if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
-        # The line of the `.env` that it was loaded from, where that says the same.
-        in_file = setup.dotenv[name]
-        place = in_file.source.place if in_file.value == value else ""
-        return Setting(value, replace(at_birth.source, place=place))
+        return Setting(value, _loaded_from(at_birth.source, value, setup.dotenv[name]))
     if value is None and name == "API_KEY" and setup.session and setup.login:
         login = setup.login
         return Setting(None, Source("profile", f"profile {login.profile!r}", login.place))
     if value is None:
-        return Setting()
+        return Setting(None, _blank(name))
     if value == DEFAULT_ENDPOINT and name == "ENDPOINT":
         return Setting(value, Source("default", "default"))
     if value == setup.profile[name].value:
@@ -147,6 +173,39 @@ def _trace(
     # Neither passed nor in the environment at birth: the profile, edited since, or the
     # SDK's cache.
     return Setting(value, Source("cache", f"LANGSMITH_{name}"))
+
+
+def _loaded_from(source: Source, value: str | None, in_file: Setting) -> Source:
+    """A variable, with the line of the `.env` that the program has it from.
+
+    Somebody may export what a file says that nobody loads.
+    """
+    is_same = in_file.value == value and in_file.source.name == source.name
+    is_loaded = python_dotenv.program_uses_it() or source.name in python_dotenv.LOADED
+    return replace(source, place=in_file.source.place) if is_same and is_loaded else source
+
+
+def _blank(name: Name) -> Source:
+    """The variable that is set, but empty; `NOWHERE` if there is none."""
+    texts = {n: os.environ[n] for n in variables(name) if n in os.environ}
+    empty = [n for n, text in texts.items() if not as_read(name, text)]
+    return Source("environment", empty[0]) if empty else NOWHERE
+
+
+def _destinations(born: AtConstruction) -> Iterator[tuple[str, str]]:
+    """The further destinations of traces that are configured, as `Setup` has them."""
+    for url in born.destinations:
+        yield url, "the api_urls argument"
+    for name in variables("RUNS_ENDPOINTS"):
+        if text := os.environ.get(name, "").strip()[:LARGEST_FILE]:
+            yield "", name
+            try:
+                rows = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            rows = rows if isinstance(rows, (list, dict)) else ()
+            urls = [row.get("api_url") if isinstance(row, dict) else row for row in rows]
+            yield from ((url, name) for url in urls if isinstance(url, str))
 
 
 def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, ...]:
