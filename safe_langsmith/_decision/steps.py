@@ -46,7 +46,10 @@ def place(case: Case, name: Name) -> str:
     """Where the setting in use is written, or can be."""
     source, argument = case.held[name].source, ARGUMENTS[name]
     if case.destination:
-        return case.destination
+        is_named = case.destination != str(Source("request"))
+        return (
+            case.destination if is_named else "the replica or the headers of this request"
+        )
     if found := variable(case, name):
         return f"{found} in {source.place}" if source.place else found
     if source.kind == "assigned":
@@ -55,7 +58,7 @@ def place(case: Case, name: Name) -> str:
         return f'"{argument}" of {source}'
     if source.kind in ("colab", "request"):
         return str(source)
-    return f"{source.name if source.kind == 'argument' else argument}="
+    return f"the {source.name if source.kind == 'argument' else argument} argument"
 
 
 def put(case: Case, name: Name, value: str) -> str:
@@ -67,9 +70,9 @@ def put(case: Case, name: Name, value: str) -> str:
         return f"set {found}={value}{f' in {source.place}' if source.place else ''}"
     if source.kind == "assigned":
         return f'set {where} = "{value}"'
-    if where == "api_urls=":
-        return f"use {value} in {where}"
-    return f'pass {where}"{value}"' if where.endswith("=") else f"set {where} to {value}"
+    if where == f"the {ARGUMENTS[name]} argument":
+        return f'pass {ARGUMENTS[name]}="{value}"'
+    return f"use {value} in {where}" if where == _API_URLS else f"set {where} to {value}"
 
 
 def _for_destination(case: Case, name: Name, value: str) -> str:
@@ -88,14 +91,18 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
 def choose_workspace(case: Case) -> str:
     """Name a workspace: the only one of this key, or one of several."""
     known, where = case.workspaces, place(case, "WORKSPACE_ID")
-    if len(known) == 1:
+    # One without a name was not listed: there may be more.
+    if len(known) == 1 and known[0].name:
         return put(case, "WORKSPACE_ID", known[0].id)
     if case.destination:
         step = _for_destination(case, "WORKSPACE_ID", "...")
     else:
-        step = f"{'pass' if where.endswith('=') else 'set'} {where}"
+        step = "pass workspace_id=" if where.endswith("argument") else f"set {where}"
     if known:
-        return f"choose one and {step}"
+        listed = len(known) > 1
+        return (
+            f"choose one and {step}" if listed else f"{step} to one that this key can use"
+        )
     return f"{step}; the id of a workspace is in the web app, under Settings"
 
 
@@ -141,8 +148,8 @@ def ask_regions(case: Case) -> str:
     """Have the other regions asked about a key, which nobody has allowed yet."""
     kinds = {case.held.key.source.kind, case.held.endpoint.source.kind}
     if kinds & {"argument", "assigned", "request"}:
-        return "or let the client ask the other regions: Policy(probe_regions=True)"
-    return "or have the other regions asked: safe-langsmith doctor --probe-regions"
+        return "or let the client check the other regions: Policy(probe_regions=True)"
+    return "or check the other regions: safe-langsmith doctor --probe-regions"
 
 
 # --- files, and names that nobody reads -----------------------------------------------

@@ -80,7 +80,7 @@ def misspelled(case: Case) -> Cause | None:
         what, how = "no https:// in front", "put https:// in front"
         text = f"https://{text}"
     meant = f", so that it is {shown(text)}" if origin(text) else ""
-    summary = f"the endpoint, {shown(given)!r} from {where}, has {what}."
+    summary = f"the endpoint, {shown(given).strip()!r} from {where}, has {what}."
     step = steps.correct(case, "ENDPOINT", f"{how}{meant}")
     return Cause("wrong-endpoint", summary, (step,))
 
