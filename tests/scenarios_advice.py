@@ -71,7 +71,7 @@ def advice(
     by: str = "sync client",
     **settings: Any,
 ) -> Advice:
-    """A row. ``settings`` are those of a `Scenario`; what hosts are asked is not looked at."""
+    """A row. ``settings`` are those of a `Scenario`; its requests are not looked at."""
     outcome: Any = "answered" if repaired else "raised"
     scenario = Scenario(name, world, code, outcome, (), **settings)
     return Advice(scenario, says, shows, never, diagnosed, by)
@@ -334,6 +334,7 @@ ADVICE: tuple[Advice, ...] = (
         "wrong-endpoint",
         by="async client",
         environ=KEY,
+        diagnosed=False,
         says=("redirects to https (", "set LANGSMITH_ENDPOINT={secure}"),
         never=CLOUD,
     ),
@@ -384,8 +385,8 @@ ADVICE: tuple[Advice, ...] = (
         environ={**KEY, "LANGSMITH_ENDPOINT": "https://langsmith.own.example # prod"},
         says=(
             "has a comment after it",
-            "correct LANGSMITH_ENDPOINT: remove everything after the address, so that it is "
-            "https://langsmith.own.example",
+            "correct LANGSMITH_ENDPOINT: remove everything after the address, so that it "
+            "is https://langsmith.own.example",
         ),
         never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
@@ -573,7 +574,7 @@ ADVICE: tuple[Advice, ...] = (
         organization_key_of_two,
         "workspace-required",
         environ=KEY,
-        shows=("\n  server:    org_scoped_key_requires_workspace\n  found:",),
+        shows=("\n  server:    This API key is org-scoped and requires workspace spec",),
     ),
     advice(
         "a proxy with a page of its own",

@@ -214,7 +214,7 @@ def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
     summary = (
         f"the endpoint, {shown(setup.access.endpoint)!r} from {source}, is not a valid URL."
     )
-    step = steps.correct(case, "ENDPOINT", "it must begin with https://")
+    step = steps.correct(case, "ENDPOINT", "it must be a valid https:// URL")
     return conclude(case, misspelled(case) or Cause("wrong-endpoint", summary, (step,)))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from safe_langsmith._decision.case import Case
 from safe_langsmith._knowledge.hosts import Region
 from safe_langsmith._settings.construction import Name
-from safe_langsmith._settings.sources import FIELDS, Source
+from safe_langsmith._settings.sources import FIELDS, UNNAMED, Source
 
 ARGUMENTS: dict[Name, str] = {
     "API_KEY": "api_key",
@@ -46,10 +46,8 @@ def place(case: Case, name: Name) -> str:
     """Where the setting in use is written, or can be."""
     source, argument = case.held[name].source, ARGUMENTS[name]
     if case.destination:
-        is_named = case.destination != str(Source("request"))
-        return (
-            case.destination if is_named else "the replica or the headers of this request"
-        )
+        is_bare = case.destination == UNNAMED[1]
+        return "the replica or the headers of this request" if is_bare else case.destination
     if found := variable(case, name):
         return f"{found} in {source.place}" if source.place else found
     if source.kind == "assigned":
@@ -79,7 +77,8 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
     """A further destination of traces has its own settings, and its own way to set them."""
     where = case.destination
     if name == "ENDPOINT":
-        return f"use {value} for this destination, in {where}"
+        named = "" if where in UNNAMED else f", in {where}"
+        return f"use {value} for this destination{named}"
     if where == _API_URLS:
         return "api_urls= takes no workspaces: use a key that has exactly one there"
     if where == case.setup.runs_endpoints:
@@ -129,10 +128,8 @@ def new_key(case: Case, more: str = "") -> str:
 def give_key(case: Case) -> str:
     """Set the key that was missing."""
     where = place(case, "API_KEY")
-    step = (
-        f"give this destination a key, in {where}" if case.destination else f"set {where}"
-    )
-    if not case.destination and where == "LANGSMITH_API_KEY":
+    step = f"put a key into {where}" if case.destination else f"set {where}"
+    if where == "LANGSMITH_API_KEY":
         step += ", or pass api_key="
     return step if case.names_another_host else f"{step}; keys are made at {case.keys_page}"
 

@@ -35,6 +35,7 @@ from safe_langsmith._settings.sources import (
     FIELDS,
     HEADERS,
     NOWHERE,
+    UNNAMED,
     Setting,
     Settings,
     Setup,
@@ -110,7 +111,7 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
         return _of_a_destination(sent, setup, known)
     # An address that cannot be read is of no host, and still the client's own.
     if sent.endpoint != own.endpoint and not same_origin(sent.endpoint, own.endpoint):
-        return _of_a_destination(sent, setup, known or "the settings of this destination")
+        return _of_a_destination(sent, setup, known or UNNAMED[0])
     given = {name.lower(): value for name, value in headers.items()}
 
     def chosen(held: Setting, value: str | None, header: str = "") -> Setting:

@@ -38,7 +38,7 @@ class Source:
         return {
             "argument": f"the {self.name} argument",
             "assigned": f"an assignment to client.{self.name}",
-            "request": self.name or "the request itself",
+            "request": self.name or UNNAMED[1],
             "repair": self.name,
             "colab": f"the Colab secret {self.name}",
             "cache": f"the SDK's cache of {self.name}",
@@ -49,6 +49,8 @@ class Source:
 NOWHERE = Source("none")
 # What a request sends because of the client's argument of this name.
 HEADERS = "the headers argument"
+# Of a destination that no setting names, such as a replica in the code.
+UNNAMED = ("the settings of this destination", "the request itself")
 # Of an endpoint that a repair found: nobody configured one.
 FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 

@@ -864,7 +864,7 @@ def test_an_endpoint_that_is_no_address(address: str) -> None:
     client = SafeClient(address, api_key=GONE, auto_batch_tracing=False)
     diagnosis = client.diagnose()
     assert diagnosis.code == "wrong-endpoint"
-    assert "is no web address" in diagnosis.summary
+    assert "is not a valid URL" in diagnosis.summary
 
 
 # --- errors, handlers, processes ------------------------------------------------------
@@ -1033,5 +1033,5 @@ def test_no_time_for_a_question(server: SimulatedLangSmith) -> None:
         generated.get("/sessions", cast_to=object)
     for caught in (by_method, by_resource):
         texts = [finding.text for finding in caught.value.diagnosis.findings]
-        assert "whether the server knows the key could not be asked" in texts
+        assert "whether LangSmith accepts the key could not be asked" in texts
     assert paths(server) == ["GET /sessions 403"] * 2

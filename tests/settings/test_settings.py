@@ -130,7 +130,7 @@ def test_a_repair() -> None:
     at_birth = born(Access(DEFAULT_ENDPOINT, OLD))
     held = now(Access(OWN, KEY, WORKSPACE), at_birth, repaired).held
     assert held.key == repaired.key
-    assert str(held.workspace.source) == "a repair (the only workspace of the key)"
+    assert str(held.workspace.source) == "the only workspace of the key"
     assert not held.workspace.source.is_explicit
     assert held.endpoint.source.kind == "assigned"
 

@@ -69,14 +69,14 @@ def misspelled(case: Case) -> Cause | None:
     given, where = case.sent.endpoint, case.held.endpoint.source
     text, _, comment = given.partition("#")
     text = text.strip().strip(_QUOTES).rstrip("/")
-    if text == given.rstrip("/") and "://" in given:
+    if text == given.rstrip("/") and ("://" in given or "." not in given):
         return None
     what, how = "quotes around it", "remove the quotes"
     if comment:
         what, how = "a comment after it", "remove everything after the address"
     elif text == given.strip() != given:
         what, how = "blanks around it", "remove the blanks"
-    if "://" not in given:
+    if "://" not in given and "." in text:
         what, how = "no https:// in front", "put https:// in front"
         text = f"https://{text}"
     meant = f", so that it is {shown(text)}" if origin(text) else ""
