@@ -790,7 +790,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ={"LANGSMITH_API_KEY": "userdata.get('LANGSMITH_API_KEY')"},
-        says=("a piece of code",),
+        says=("it is code, not a key",),
     ),
     Scenario(
         "another vendor's key",

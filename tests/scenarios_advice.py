@@ -391,6 +391,15 @@ ADVICE: tuple[Advice, ...] = (
         never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
     advice(
+        "blanks around the address",
+        personal,
+        "wrong-endpoint",
+        arguments={"api_url": " https://langsmith.own.example"},
+        environ=KEY,
+        says=("has blanks around it", "remove the blanks"),
+        never=CLOUD,
+    ),
+    advice(
         "quotes around the address",
         personal,
         "wrong-endpoint",

@@ -128,12 +128,10 @@ def _loaded(file: File, say: Callable[[str], None]) -> Iterator[None]:
         )
         new = {n: v for n, v in new.items() if not n.endswith("_ENDPOINT")}
     os.environ.update(new)
-    python_dotenv.LOADED.update(new)
     clear_caches()
     try:
         yield
     finally:
-        python_dotenv.LOADED.difference_update(new)
         for name in new:
             del os.environ[name]
         clear_caches()

@@ -16,6 +16,16 @@ from safe_langsmith._settings.sources import Setting, Settings, Source
 logger = logging.getLogger("safe_langsmith")
 
 
+# The variables that our command has loaded from a `.env`, with their lines. Empty in a
+# program: only our command loads one, and one at a time.
+LOADED: list[Mapping[str, str]] = []
+
+
+def place_of(variable: str, otherwise: str = "") -> str:
+    """The line that a variable was loaded from. ``otherwise``: if no command has loaded."""
+    return LOADED[-1].get(variable, "") if LOADED else otherwise
+
+
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
     """The key of a new client without what no HTTP header can carry, such as a BOM.
 
@@ -27,7 +37,7 @@ def sendable_key(arguments: Mapping[str, Any]) -> str | None:
         return None
     logger.warning(
         "The LangSmith key has characters around it that cannot be sent; used the key "
-        "without them. To make it permanent: type or paste the key anew."
+        "without them. To make it permanent: type or paste the key again."
     )
     return clean(key)
 
@@ -57,7 +67,7 @@ def as_read(name: Name, text: str | None) -> str:
 
 def environ_now() -> Settings:
     """What the environment says now."""
-    return settings_in(os.environ, "environment")
+    return settings_in(os.environ, "environment", LOADED[-1] if LOADED else None)
 
 
 def read_cache() -> Settings:

@@ -18,9 +18,7 @@ _is_new = NAME not in sys.modules
 from dotenv import find_dotenv  # noqa: E402  # the line above must come first
 from dotenv.parser import Binding, Reader, parse_stream, parse_value  # noqa: E402  # the same
 
-# What a command of ours has put into os.environ, as load_dotenv() would.
-LOADED: set[str] = set()
-__all__ = ["LOADED", "Binding", "Reader", "find_dotenv", "parse_stream", "parse_value"]
+__all__ = ["Binding", "Reader", "find_dotenv", "parse_stream", "parse_value"]
 
 if _is_new:  # pragma: no cover  (in another process, but tested)
     for _name in [n for n in sys.modules if n.partition(".")[0] == NAME]:

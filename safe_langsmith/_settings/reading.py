@@ -27,6 +27,7 @@ from safe_langsmith._settings.dotenv_file import (
 from safe_langsmith._settings.environment import (
     as_read,
     environ_now,
+    place_of,
     read_cache,
     settings_in,
 )
@@ -182,8 +183,9 @@ def _loaded_from(source: Source, value: str | None, in_file: Setting) -> Source:
     Somebody may export what a file says that nobody loads.
     """
     is_same = in_file.value == value and in_file.source.name == source.name
-    is_loaded = python_dotenv.program_uses_it() or source.name in python_dotenv.LOADED
-    return replace(source, place=in_file.source.place) if is_same and is_loaded else source
+    is_loaded = is_same and python_dotenv.program_uses_it()
+    place = place_of(source.name, in_file.source.place if is_loaded else "")
+    return replace(source, place=place)
 
 
 def _blank(name: Name) -> Source:

@@ -261,7 +261,7 @@ def test_the_text_stays_short_with_many_workspaces_and_findings() -> None:
     findings = tuple(Finding("settings", "bad", f"finding {n}") for n in range(50))
     text = texted(workspaces=workspaces)
     assert "and 196 more, in error.diagnosis.workspaces" in text
-    assert len(text.splitlines()) <= 12
+    assert len(text.splitlines()) <= 13
     text = texted(workspaces=(), findings=findings)
     assert "finding 4\n" in text
     assert "and 45 more, in error.diagnosis.findings" in text

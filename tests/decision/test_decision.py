@@ -1310,7 +1310,7 @@ def test_a_key_with_something_around_it_that_does_not_work_alone_either() -> Non
     diagnosis, story = played(client_of(f"Bearer {SECOND}"), answers)
     assert diagnosis is not None
     assert diagnosis.code == "key-malformed"
-    assert "extra characters around the key" in diagnosis.summary
+    assert "extra characters around it" in diagnosis.summary
     assert not story.resends
 
 

@@ -141,7 +141,7 @@ def test_env_with_code(notebook: Notebook, server: SimulatedLangSmith) -> None:
         CALL,
     )
     assert "KeyMalformedError: GET /sessions was refused (403)" in shown
-    assert "it is a piece of code" in shown
+    assert "it is code, not a key" in shown
     assert "in a notebook, write os.environ[...] = userdata.get(...)" in shown
 
 

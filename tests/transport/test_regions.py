@@ -544,7 +544,7 @@ def test_a_login_that_spoils_the_key_is_named_with_its_place(
         monkeypatch.setenv("NETRC", str(netrc))
     with pytest.raises(AccessDeniedError, match=f"from {place} was rejected") as caught:
         list(client.list_projects())
-    assert caught.value.next_steps == (f"take the login for {gateway} out of {place}",)
+    assert caught.value.next_steps == (f"remove the login for {gateway} from {place}",)
     assert "pa55word" not in str(caught.value)
 
 

@@ -50,10 +50,10 @@ def _redirected(case: Case, there: str) -> Cause:
     to = f"{'a login page, ' if is_login else ''}{shown(there)}"
     secure = here.replace("http://", "https://", 1)
     step = steps.put(case, "ENDPOINT", shown(secure))
-    if secure == here or not same_origin(secure, there):
+    if is_login or secure == here or not same_origin(secure, there):
         what = "how programs sign in there" if is_login else "for the address of its API"
         step = steps.ask_owner(case, what)
-    elif not is_login:
+    else:
         to = f"https ({shown(there)})"
     summary = f"{shown(here)} redirects to {to}."
     if case.refusal.reply.came_as_get:

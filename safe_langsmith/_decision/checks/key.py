@@ -171,7 +171,7 @@ def _rejected(case: Case) -> Cause:
                 "%env and .env run no code; in a notebook, write "
                 "os.environ[...] = userdata.get(...)"
             )
-        summary = f"the key was rejected, and {odd}."
+        summary = f"the key was rejected: {odd}."
         todo = (steps.correct(case, "API_KEY", how), *unused(case), steps.new_key(case))
         return Cause("key-malformed", summary, todo)
     summary = (
