@@ -31,7 +31,7 @@ from scenarios import (
     rotated,
     workspace_key,
 )
-from scenarios_regions import EU_API, US_API, strangers, twin
+from scenarios_regions import EU_API, US_API, nothing_here, strangers, twin
 
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -391,13 +391,12 @@ ADVICE: tuple[Advice, ...] = (
         never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
     advice(
-        "blanks around the address",
-        personal,
+        "a comment after an address with a path",
+        nothing_here,
         "wrong-endpoint",
-        arguments={"api_url": " https://langsmith.own.example"},
-        environ=KEY,
-        says=("has blanks around it", "remove the blanks"),
-        never=CLOUD,
+        environ={**LOST, "LANGSMITH_ENDPOINT": "{url}/api/v1 # prod"},
+        says=("has a comment after it", "so that it is {url}/api/v1"),
+        never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
     advice(
         "quotes around the address",

@@ -67,15 +67,13 @@ def _redirected(case: Case, there: str) -> Cause:
 def misspelled(case: Case) -> Cause | None:
     """Is there something around the address of the endpoint, or no scheme before it?"""
     given, where = case.sent.endpoint, case.held.endpoint.source
-    text, _, comment = given.partition("#")
+    text, comment, _ = given.partition("#")
     text = text.strip().strip(_QUOTES).rstrip("/")
-    if text == given.rstrip("/") and ("://" in given or "." not in given):
+    if text == given.strip().rstrip("/") and ("://" in given or "." not in given):
         return None
     what, how = "quotes around it", "remove the quotes"
     if comment:
         what, how = "a comment after it", "remove everything after the address"
-    elif text == given.strip() != given:
-        what, how = "blanks around it", "remove the blanks"
     if "://" not in given and "." in text:
         what, how = "no https:// in front", "put https:// in front"
         text = f"https://{text}"
