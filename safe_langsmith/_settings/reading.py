@@ -123,7 +123,10 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
 
     held = Settings(
         key=chosen(setup.held.key, sent.key, "x-api-key"),
-        endpoint=chosen(setup.held.endpoint, sent.endpoint),
+        # Behind a # nothing of an address is sent, so the two always differ.
+        endpoint=setup.held.endpoint
+        if "#" in own.endpoint
+        else chosen(setup.held.endpoint, sent.endpoint),
         workspace=chosen(setup.held.workspace, sent.workspace, "x-tenant-id"),
     )
     notes = (*setup.notes, *quarrels(given, sent))

@@ -66,7 +66,7 @@ def _redirected(case: Case, there: str) -> Cause:
 
 def misspelled(case: Case) -> Cause | None:
     """Is there something around the address of the endpoint, or no scheme before it?"""
-    given, where = case.sent.endpoint, case.held.endpoint.source
+    given, where = case.held.endpoint.value or "", case.held.endpoint.source
     text, comment, _ = given.partition("#")
     text = text.strip().strip(_QUOTES).rstrip("/")
     if text == given.strip().rstrip("/") and ("://" in given or "." not in given):
