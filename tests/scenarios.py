@@ -285,7 +285,7 @@ class Scenario:
     later_profile: Mapping[str, str] | None = None
     says: tuple[str, ...] = ()
     layout: Literal["cloud", "self-hosted"] = "cloud"
-    # The encoding of the .env; and what stands in place before the client is made: the
+    # The encoding of the .env; and what stands in place before the client is created: the
     # profile (or the whole text of its file), and the secrets of a Colab notebook.
     encoding: str = "utf-8"
     profile: Mapping[str, Any] | str | None = None

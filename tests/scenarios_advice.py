@@ -335,7 +335,7 @@ ADVICE: tuple[Advice, ...] = (
         by="async client",
         environ=KEY,
         diagnosed=False,
-        says=("redirects to https (", "set LANGSMITH_ENDPOINT={secure}"),
+        says=("{url} redirects to {secure}/sessions", "set LANGSMITH_ENDPOINT={secure}"),
         never=CLOUD,
     ),
     advice(
@@ -343,7 +343,7 @@ ADVICE: tuple[Advice, ...] = (
         to_login,
         "wrong-endpoint",
         environ=KEY,
-        says=("{url} redirects to a login page, {url}/login",),
+        says=("{url} redirects to {url}/login, a login page",),
         never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
     advice(

@@ -226,7 +226,7 @@ def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     case = _unrefused(method, path, setup)
     asked = case.refusal.operation
     what = FIELDS[name]
-    summary = f"{asked} was not sent: the {what} has characters that no header can carry."
+    summary = f"{asked} was not sent: the {what} has characters that cannot be sent."
     step = steps.correct(case, name, f"type or paste the {what} again")
     return conclude(case, Cause(code, summary, (step,)))
 

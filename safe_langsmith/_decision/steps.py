@@ -185,9 +185,12 @@ def mentioned(case: Case, name: Name) -> list[str]:
     """A setting that is named where nobody reads it, such as on a line with a typo."""
     steps, usual = [], f"LANGSMITH_{name}"
     for mention in case.setup.mentions:
-        if mention.setting != name or mention.name.endswith("RUNS_ENDPOINTS"):
+        if mention.setting != name:
             continue
-        if mention.broken:
+        if mention.name.endswith("RUNS_ENDPOINTS"):
+            there = f"if the key is for a destination in {mention.name}"
+            steps.append(f"{there}, pass api_url= with its address")
+        elif mention.broken:
             steps.append(f"correct {mention.place}: as it is written, it sets nothing")
         elif mention.name:
             where = "" if mention.place == mention.name else f" in {mention.place}"

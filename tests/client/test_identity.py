@@ -242,7 +242,10 @@ def test_warn(server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture) -> N
     client = client_for(server, GONE, verify="warn")
     until_verified()
     (line,) = ours(caplog)
-    assert "rejected this key. To fix it: make a new key at" in line
+    assert (
+        "rejected this key (revoked, expired or mistyped). To fix it: create a new key at"
+        in line
+    )
     assert line.endswith("More: safe-langsmith explain key-rejected")
     assert "\n" not in line
     assert client.last_diagnosis is not None

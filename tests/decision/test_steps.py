@@ -138,7 +138,10 @@ def test_a_missing_key(setup: dict[str, Any], step: str) -> None:
 
 
 MENTIONS = [
-    (Mention("ENDPOINT", RUNS, RUNS), []),
+    (
+        Mention("ENDPOINT", RUNS, RUNS),
+        [f"if the key is for a destination in {RUNS}, pass api_url= with its address"],
+    ),
     (Mention("API_KEY", "A", "A"), []),
     (
         Mention("ENDPOINT", ".env, line 1", "LANGSMITH_URL"),

@@ -47,19 +47,17 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
 def _redirected(case: Case, there: str) -> Cause:
     """The request was sent on to another address, which refused it."""
     here, is_login = case.sent.endpoint, bool(_LOGIN.search(there[:_LONGEST]))
-    to = f"{'a login page, ' if is_login else ''}{shown(there)}"
+    to = f"{shown(there)}{', a login page' if is_login else ''}"
     secure = here.replace("http://", "https://", 1)
     step = steps.put(case, "ENDPOINT", shown(secure))
     if is_login or secure == here or not same_origin(secure, there):
         what = "how programs sign in there" if is_login else "for the address of its API"
         step = steps.ask_owner(case, what)
-    else:
-        to = f"https ({shown(there)})"
     summary = f"{shown(here)} redirects to {to}."
     if case.refusal.reply.came_as_get:
         summary = (
-            f"{case.refusal.operation} was redirected from {shown(here)} to {to}, "
-            "and arrived there as a GET, so nothing was written."
+            f"{case.refusal.operation} was redirected from {shown(here)} to {shown(there)} "
+            "and came there as a GET, so nothing was written."
         )
     return Cause("wrong-endpoint", summary, (step,))
 
@@ -125,9 +123,7 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
 def why_not_moved(case: Case) -> tuple[str, ...]:
     """What keeps a request at its host that could be answered by another one."""
     tied = case.refusal.tied_by
-    return (
-        (f"the request was not moved there: {tied} belongs to this host",) if tied else ()
-    )
+    return (f"it was not sent there: {tied} belongs to this host",) if tied else ()
 
 
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
