@@ -33,8 +33,10 @@ State = Literal["good", "bad", "unknown"]
 
 _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
 _SHOWN_WORKSPACES = 4
-_SHOWN_LINES = 7
 _SHORT = 100
+_LONGEST_QUOTE = 160
+# Of the whole text, and at least of what was found.
+_MOST_LINES, _FEWEST_LINES = 13, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +223,16 @@ class Diagnosis:
         if self.key_kind != "missing":
             mask = "" if self.key_kind == "oauth" else f" {self.key}"
             key = f"{key}{mask}, from {self.key_source}"
+        else:
+            key = _unset(self.key_source)
         region = f", region {self.region}" if self.region else ""
-        workspace = f"{self.workspace_id} ({self.workspace_source})"
+        workspace = _unset(self.workspace_source)
+        if self.workspace_id:
+            workspace = f"{self.workspace_id} ({self.workspace_source})"
         return [
             ("key", key),
             ("endpoint", f"{self.endpoint} ({self.endpoint_source}){region}"),
-            ("workspace", workspace if self.workspace_id else "none"),
+            ("workspace", workspace),
         ]
 
     def _more_settings(self) -> list[tuple[str, str]]:
@@ -236,16 +242,20 @@ class Diagnosis:
         return [(s.name, text) for s in self.settings for text in s.passed_over]
 
     def _advice(self) -> list[str]:
-        """What was found, what to do, and where more is said of it."""
+        """What the server said, what was found, what to do, and where to read more."""
+        said, room = self.server_message, _MOST_LINES - 6 - len(self.next_steps)
+        if len(said) > _LONGEST_QUOTE:
+            said = f"{said[:_LONGEST_QUOTE]}\u2026"
         found = _listing(self.workspaces) if self.workspaces else []
         found += [f.text for f in self.findings if f.state != "good"]
-        more = len(found) - _SHOWN_LINES
+        more = len(found) - max(room, _FEWEST_LINES)
         if more > 0:
             told = f"and {more + 1} more, in error.diagnosis.findings"
-            found = [*found[: _SHOWN_LINES - 1], told]
+            found = [*found[: -more - 1], told]
         is_cause = self.code not in ("ok", "unknown")
         explain = _lines([("more", explain_command(self.code))] if is_cause else [])
-        return [*_block("found", found), *_block("fix", self.next_steps), *explain]
+        answer = _block("server", [said] if said else [])
+        return [*answer, *_block("found", found), *_block("fix", self.next_steps), *explain]
 
     def _repr_html_(self) -> str:
         """Show the diagnosis as a table in a notebook; every text in it is escaped."""
@@ -274,7 +284,13 @@ def explain_command(code: Code) -> str:
 def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
     """What is wrong, and behind ``bridge`` the fix: for a log."""
     fix = "; ".join((*diagnosis.next_steps, *more_steps))
-    return f"{diagnosis.headline} {bridge}: {fix}. More: {explain_command(diagnosis.code)}"
+    more = explain_command(diagnosis.code)
+    return f"{diagnosis.headline} {bridge}: {fix}. More: {more}"
+
+
+def _unset(source: str) -> str:
+    """A setting without a value. What is set, but empty, is named."""
+    return "not set" if source in ("", "nowhere") else f"not set ({source} is empty)"
 
 
 def _plain(data: Any) -> Any:

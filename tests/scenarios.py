@@ -285,7 +285,7 @@ class Scenario:
     later_profile: Mapping[str, str] | None = None
     says: tuple[str, ...] = ()
     layout: Literal["cloud", "self-hosted"] = "cloud"
-    # The encoding of the .env; and what stands in place before the client is made: the
+    # The encoding of the .env; and what stands in place before the client is created: the
     # profile (or the whole text of its file), and the secrets of a Colab notebook.
     encoding: str = "utf-8"
     profile: Mapping[str, Any] | str | None = None
@@ -346,7 +346,11 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES),
         environ=KEY,
-        says=("{own}  Research", "{other}  Production", 'workspace_id="'),
+        says=(
+            "{own}  Research",
+            "{other}  Production",
+            "choose one and set LANGSMITH_WORKSPACE_ID",
+        ),
     ),
     Scenario(
         "two workspaces, one named by LANGSMITH_TENANT_ID",
@@ -437,7 +441,7 @@ ROWS: tuple[Scenario, ...] = (
         "answered",
         (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, SESSIONS),
         environ=KEY,
-        says=("{own}", "default workspace refuses it"),
+        says=("{own}", "default workspace rejects it"),
     ),
     Scenario(
         "a personal key whose default workspace refuses it, and two others",
@@ -512,7 +516,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, "GET /sessions/{other}"),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{other}"},
-        says=("does not reach workspace {other}",),
+        says=("has no access to workspace {other}",),
     ),
     Scenario(
         "a call for the whole organization, with a key of a workspace",
@@ -583,7 +587,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, PUBLIC, WORKSPACES, PUBLIC, WORKSPACES, INFO),
         environ=OLD,
         later={"LANGSMITH_API_KEY": GONE},
-        says=("was refused too",),
+        says=("was rejected, too",),
     ),
     Scenario(
         "a key as an argument is not replaced by a newer variable",
@@ -652,7 +656,7 @@ ROWS: tuple[Scenario, ...] = (
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}",
         says=(
-            ".env, line 1 names http://localhost:{port}, and a repair does not go there",
+            ".env, line 1 names http://localhost:{port}; a repair does not move requests",
             ".env, line 1 is right, call load_dotenv(override=True)",
         ),
     ),
@@ -665,7 +669,7 @@ ROWS: tuple[Scenario, ...] = (
         arguments={"api_url": "{url}"},
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:1\nLANGSMITH_API_KEY={key}",
-        says=("names http://localhost:1, and a repair does not go there",),
+        says=("names http://localhost:1; a repair does not move requests there",),
         unseen=("key",),
     ),
     Scenario(
@@ -742,7 +746,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS,),
         arguments={"api_key": ""},
         environ=KEY,
-        says=("an empty api_key was passed",),
+        says=("api_key is empty, so no other key was looked for",),
         unseen=("key",),
     ),
     # key-malformed
@@ -786,7 +790,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ={"LANGSMITH_API_KEY": "userdata.get('LANGSMITH_API_KEY')"},
-        says=("a piece of code",),
+        says=("it is code, not a key",),
     ),
     Scenario(
         "another vendor's key",
@@ -823,7 +827,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ={"LANGSMITH_API_KEY": GONE},
-        says=("does not know this key", "{url}/settings"),
+        says=("rejected this key", "{url}/settings"),
     ),
     Scenario(
         "a prompt call with a key that the server does not know",
@@ -897,7 +901,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=KEY,
-        says=("a request without a key",),
+        says=("a request to /info without a key",),
     ),
     # access-denied
     Scenario(

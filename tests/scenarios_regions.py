@@ -112,6 +112,9 @@ def of_two_scopes(server: SimulatedLangSmith) -> Mapping[str, str]:
     return {"key": key.secret, "own": own.id, "other": other.id}
 
 
+# What is wrong with an endpoint that has no scheme, and with any other that is no URL.
+BARE = ("has no https:// in front", "put https:// in front, so that it is https://")
+INVALID = ("is not a valid URL", "it must be a valid https:// URL")
 TWIN = "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"
 
 REGION_ROWS = (
@@ -123,7 +126,7 @@ REGION_ROWS = (
         "answered",
         requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
         says=(
-            f"used {EU_API}, the only region that knows this key",
+            f"used {EU_API}, the only region that accepts this key",
             f"LANGSMITH_ENDPOINT={EU_API}",
         ),
     ),
@@ -187,7 +190,7 @@ REGION_ROWS = (
         "wrong-region",
         "answered",
         requests=(*HERE, *asked(*OTHERS), f"EU: {SESSIONS}"),
-        says=("for reads alone until a workspace is named",),
+        says=("for reads only until a workspace is named",),
     ),
     elsewhere(
         "a key with two workspaces in another region writes nothing",
@@ -309,7 +312,7 @@ REGION_ROWS = (
         requests=(*HERE, *ALL_ASKED),
         environ={"LANGSMITH_API_KEY": GONE},
         saw=dict.fromkeys(OTHERS, (GONE,)),
-        says=("no region of LangSmith knows this key; all 4 were asked",),
+        says=("no LangSmith region accepts this key (checked all 4)",),
     ),
     elsewhere(
         "one region knows the key, and another cannot be reached",
@@ -319,7 +322,10 @@ REGION_ROWS = (
         requests=(*HERE, f"EU: {WORKSPACES}", f"AWS US: {WORKSPACES}", f"AWS US: {PUBLIC}"),
         others={"APAC": None},
         saw={"EU": ("key",), "AWS US": ("key",)},
-        says=("the APAC region could not be asked", f"LANGSMITH_ENDPOINT={EU_API}"),
+        says=(
+            "could not check this key in the APAC region",
+            f"LANGSMITH_ENDPOINT={EU_API}",
+        ),
     ),
     elsewhere(
         "no region knows the key, and one cannot be reached",
@@ -330,7 +336,10 @@ REGION_ROWS = (
         others={"APAC": None},
         environ={"LANGSMITH_API_KEY": GONE},
         saw={"EU": (GONE,), "AWS US": (GONE,)},
-        says=("the APAC region could not be asked", "the key may belong to another region"),
+        says=(
+            "could not check this key in the APAC region",
+            "the key may belong to another region",
+        ),
     ),
     elsewhere(
         "a region that sends the question on to another host",
@@ -338,7 +347,7 @@ REGION_ROWS = (
         "wrong-region",
         "raised",
         others={"APAC": redirecting},
-        says=("the APAC region could not be asked",),
+        says=("could not check this key in the APAC region",),
     ),
     elsewhere(
         "a region that answers with a page",
@@ -346,7 +355,7 @@ REGION_ROWS = (
         "wrong-region",
         "raised",
         others={"APAC": welcoming},
-        says=("the APAC region could not be asked",),
+        says=("could not check this key in the APAC region",),
     ),
     # who may be asked
     elsewhere(
@@ -357,7 +366,7 @@ REGION_ROWS = (
         requests=HERE,
         environ={**KEY, "LANGSMITH_ENDPOINT": US_API},
         saw={},
-        says=("Policy(probe_regions=True)",),
+        says=("safe-langsmith doctor --probe-regions",),
     ),
     elsewhere(
         "an endpoint in the .env is configured, too",
@@ -484,7 +493,7 @@ REGION_ROWS = (
         environ={"LANGSMITH_API_KEY": GONE},
         home=swallowing,
         saw={},
-        says=("as if none had arrived (401)", "a proxy removes the header x-api-key"),
+        says=("as if none had arrived (401)", "a proxy strips the header x-api-key"),
     ),
     # no address, or of something else
     *(
@@ -497,23 +506,23 @@ REGION_ROWS = (
             call=call,
             environ={**KEY, "LANGSMITH_ENDPOINT": address},
             says=(
-                "from LANGSMITH_ENDPOINT, is no web address",
-                f"set it to one that begins with https://{better}",
+                f"from LANGSMITH_ENDPOINT, {wrong}",
+                f"correct LANGSMITH_ENDPOINT: {better}",
             ),
         )
-        for what, address, better, call in (
-            ("no scheme", EU_API.removeprefix("https://"), f": {EU_API}", list_projects),
+        for what, address, wrong, better, call in (
             (
-                "no scheme, with a write",
-                "api.smith.langchain.com",
-                f": {US_API}",
-                create_run,
+                "no scheme",
+                EU_API.removeprefix("https://"),
+                *BARE,
+                list_projects,
             ),
-            ("another scheme", "ftp://langsmith.test", "", list_projects),
-            ("a word", "production", "", list_projects),
-            ("a space within", "https://langsmith. test", "", list_projects),
-            ("half a number", "http://[", "", list_projects),
-            ("a port too high", f"{US_API}:99999", "", list_projects),
+            ("no scheme, with a write", "api.smith.langchain.com", *BARE, create_run),
+            ("another scheme", "ftp://langsmith.test", *INVALID, list_projects),
+            ("a word", "production", *INVALID, list_projects),
+            ("a space within", "https://langsmith. test", *INVALID, list_projects),
+            ("half a number", "http://[", *INVALID, list_projects),
+            ("a port too high", f"{US_API}:99999", *INVALID, list_projects),
         )
     ),
     Scenario(
@@ -580,7 +589,7 @@ REGION_ROWS = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=KEY,
-        says=("a proxy may remove the header x-api-key",),
+        says=("a proxy may strip the header x-api-key",),
     ),
     # the web app's address in place of the API's
     *(

@@ -156,7 +156,7 @@ SETTINGS = (
         profile={"api_url": "{url}"},
         says=(
             "the key comes from the api_key argument, but the endpoint from profile",
-            "set LANGSMITH_ENDPOINT to the one that this key is for",
+            "set LANGSMITH_ENDPOINT to the endpoint of this key",
         ),
     ),
     Scenario(
@@ -172,7 +172,7 @@ SETTINGS = (
         says=(
             "login session, from profile 'default' in ~/.langsmith/config.json",
             "log in again: langsmith auth login --profile default",
-            "is over",
+            "has expired",
         ),
     ),
     Scenario(
@@ -213,7 +213,7 @@ SETTINGS = (
         "answered",
         (SESSIONS, WORKSPACES, SESSIONS),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": '"{other}"  # mine'},
-        says=("correct LANGSMITH_WORKSPACE_ID: it should hold the id alone, {other}",),
+        says=("correct LANGSMITH_WORKSPACE_ID: it must hold the id alone, {other}",),
     ),
     Scenario(
         "a workspace of the key with something around it, as an argument",
@@ -278,7 +278,7 @@ SETTINGS = (
         (SESSIONS, PUBLIC, WORKSPACES, PUBLIC, WORKSPACES, INFO),
         environ=OLD,
         colab={"LANGSMITH_API_KEY": GONE},
-        says=("from the Colab secret LANGSMITH_API_KEY, was refused too",),
+        says=("from the Colab secret LANGSMITH_API_KEY, was rejected, too",),
     ),
     Scenario(
         "a secret of Colab that is for another endpoint",
@@ -290,8 +290,8 @@ SETTINGS = (
         environ=OLD,
         colab={"LANGSMITH_API_KEY": "{key}", "LANGSMITH_ENDPOINT": "http://localhost:1"},
         says=(
-            "the Colab secret LANGSMITH_ENDPOINT names http://localhost:1, and a repair "
-            "does not go there",
+            "the Colab secret LANGSMITH_ENDPOINT names http://localhost:1; a repair "
+            "does not move requests there",
         ),
         unseen=("key",),
     ),

@@ -127,7 +127,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         (
             "Call load_dotenv(override=True) before you make the client: without "
             "override, a variable that is set already wins over the file.",
-            "Or make the client anew after you changed its settings.",
+            "Or recreate the client after you change its settings.",
         ),
     ),
     Explanation(
@@ -137,7 +137,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith refuses the key here, and exactly one other region knows it. The four "
         "official hosts are asked at the same time, over https with certificates checked. "
         "By default that is done only if no endpoint was configured anywhere; "
-        "Policy(probe_regions=True) asks from any official host, and False never.",
+        "with probe_regions they are asked from any official host, or never.",
         "If no endpoint was configured, and the other regions are shown not to know the "
         "key, its region is used. If the key has several workspaces there and none is "
         "named, only requests that change nothing are answered from there; a write "
@@ -148,8 +148,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         (
             "Look at the address of your web app: smith.langchain.com is US, and eu., "
             "apac. and aws.smith.langchain.com are the others.",
-            "Set LANGSMITH_ENDPOINT to the API of that region, such as "
-            "https://eu.api.smith.langchain.com.",
+            "Set the endpoint to that region's API, in the place that the error names.",
             "To write, name the workspace too, if there are several: set "
             "LANGSMITH_WORKSPACE_ID.",
         ),
@@ -159,7 +158,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "The endpoint is not the address of a LangSmith API: it is the web app's, or it "
         "lacks /api/v1 or https:// in front, or it redirects (to https, to a login page), "
         "or another server answers there. An official host is never called so.",
-        "It is no web address; or the request was redirected; or a page for people comes "
+        "It is not a valid URL; or the request was redirected; or a page for people comes "
         "back where the API answers JSON, and a request without a key, to /info, is not "
         "answered like LangSmith does.",
         "The address of an official web app is replaced by its API's, unless it was "
@@ -168,9 +167,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "endpoint. After a repair the refused request goes to the API of the same region, "
         "once.",
         (
-            "Set LANGSMITH_ENDPOINT to the API's address: https://api.smith.langchain.com "
-            "(US), or with eu., apac. or aws. in front of api.",
-            "On a server of your own it ends in /api/v1.",
+            "Correct the endpoint in the place that the error names: LANGSMITH_ENDPOINT, "
+            "api_url=, a line of the .env, or LANGSMITH_RUNS_ENDPOINTS.",
+            "On a self-hosted server it ends in /api/v1. LangSmith's own are "
+            "api.smith.langchain.com (US) and eu., apac. or aws.api.smith.langchain.com.",
         ),
     ),
     Explanation(
@@ -229,8 +229,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         f"{_KEY_ASKED} {_REGIONS} Nothing is sent again.",
         (
             "Check the region, if the error does not say that all were asked: is your web "
-            "app on eu., apac. or aws.smith.langchain.com? Then set LANGSMITH_ENDPOINT to "
-            "that region's API. Policy(probe_regions=True) has them asked.",
+            "app on smith.langchain.com or on eu., apac. or aws.smith.langchain.com? Then "
+            "the endpoint must be of the same region. safe-langsmith doctor "
+            "--probe-regions asks them all.",
             f"Look whether the key is still there, {_SETTINGS}.",
             "Else make a new one, and set LANGSMITH_API_KEY to it. LangSmith may take a "
             "minute to know a key that was changed.",
@@ -273,8 +274,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "once: behind a filter of responses LangSmith may have carried it out.",
         f"{_KEY_ASKED} The refused request is sent again up to three times, or not at all.",
         (
-            "Ask who runs your network to let the endpoint's host through.",
-            "Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+            "Ask your network admin to allow the endpoint's host.",
+            "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
         ),
     ),
     Explanation(

@@ -6,7 +6,8 @@ those above it.
     protocol    the words: a rejected request, a question to the server, its answer
     answers     what an answer tells of a key, of its workspaces, and of the server
     case        one rejected request under investigation, and what a repair may do
-    unreachable  no answer at all: what went wrong on the way
+    steps       what to do, as the place of each setting has it
+    unreachable no answer at all: what went wrong on the way
     checks      one module for each group of causes; `CHECKS` is the order of decision
     conclusion  from a cause to its diagnosis, free of secrets
     resolve     from a rejection to a verdict: runs the checks, and repairs

@@ -48,7 +48,7 @@ class Standing:
         """The workspace of a key that can use exactly one."""
         if self.workspaces is None or len(self.workspaces) != 1:
             return None
-        source = Source("repair", "the only workspace of the key")
+        source = Source("repair", "the only workspace of this key")
         return Setting(self.workspaces[0].id, source)
 
 

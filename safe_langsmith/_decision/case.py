@@ -13,7 +13,7 @@ from safe_langsmith._decision.protocol import Answer, Probe, ProbeAll, Refusal, 
 from safe_langsmith._diagnosis import Code, Finding, State
 from safe_langsmith._knowledge import hosts
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._settings.sources import Setting, Settings, Setup
+from safe_langsmith._settings.sources import HEADERS, Setting, Settings, Setup
 from safe_langsmith._settings.unread import Mention
 
 
@@ -59,7 +59,7 @@ class Cause:
 
 
 # What a check returns to end the search where nothing was refused.
-NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
+NO_REFUSAL = Cause("ok", "LangSmith did not reject this.")
 
 
 @dataclass(slots=True)
@@ -119,9 +119,14 @@ class Case:
         return hosts.settings_page(self.sent.endpoint)
 
     @property
-    def is_further_destination(self) -> bool:
-        """Whether the request went to a further destination of traces, not the client's."""
-        return self.held.endpoint.source.kind == "request"
+    def destination(self) -> str:
+        """What a further destination of traces has its key and address from; or "".
+
+        It may be on the client's own host. A key in ``headers=`` is the client's.
+        """
+        own = (self.held.endpoint.source, self.held.key.source)
+        found = (s for s in own if s.kind == "request" and s.name != HEADERS)
+        return next(map(str, found), "")
 
     @property
     def endpoint_mentions(self) -> tuple[Mention, ...]:
@@ -179,7 +184,7 @@ class Case:
         if region and self.may_move(region.api):
             return replace(place, endpoint=replace(endpoint, value=region.api))
         names = f"{endpoint.source} names {hosts.shown(there)}"
-        self.note("settings", "unknown", f"{names}, and a repair does not go there")
+        self.note("settings", "unknown", f"{names}; a repair does not move requests there")
         return Settings()
 
     # Questions to the server.

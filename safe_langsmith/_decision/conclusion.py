@@ -9,6 +9,7 @@ from typing import Any
 
 from safe_langsmith._decision.answers import UNASKED, probe, sender_in
 from safe_langsmith._decision.case import Case, Cause, Repair
+from safe_langsmith._decision.steps import variable
 from safe_langsmith._diagnosis import Diagnosis, Fix, Identity, SettingInfo, WorkspaceInfo
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import region_of, shown
@@ -25,8 +26,7 @@ _OURS = frozenset(
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 # A variable that is set is put right under its own name. A profile is not overruled by a
 # variable: it is put right where it stands.
-_NAMED = ("environment", "dotenv")
-_WRITABLE = (*_NAMED, "default", "none")
+_WRITABLE = ("environment", "dotenv", "default", "none")
 
 
 def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosis:
@@ -49,7 +49,7 @@ def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosi
         findings=tuple(case.findings),
         operation=refusal.operation,
         status_code=None if refusal.reply.came_as_get else refusal.reply.status or None,
-        server_message=refusal.reply.message,
+        server_message=refusal.reply.words,
         key=mask(access.key),
         key_kind="oauth" if access.session else kind_of(access.key),
         key_source=str(held.key.source),
@@ -126,13 +126,14 @@ def _fixes(case: Case, cause: Cause) -> list[Fix]:
     if clean(right.key.value or "") != clean(held.key.value or ""):
         return []
     rows = (
-        ("LANGSMITH_ENDPOINT", held.endpoint, right.endpoint.value or ""),
-        ("LANGSMITH_WORKSPACE_ID", held.workspace, right.workspace.value or ""),
+        (variable(case, "ENDPOINT"), held.endpoint, right.endpoint.value or ""),
+        (variable(case, "WORKSPACE_ID"), held.workspace, right.workspace.value or ""),
     )
     return [
-        Fix(old.source.name if old.source.kind in _NAMED else name, new)
+        Fix(name, new)
         for name, old, new in rows
-        if new != (old.value or "")
+        if name
+        and new != (old.value or "")
         and old.source.kind in _WRITABLE
         and _PLAIN.fullmatch(new)
     ]

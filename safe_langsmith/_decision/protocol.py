@@ -104,6 +104,13 @@ class Reply:
         return _words(self.data(), depth=3) or ("" if self.is_html else self.body.strip())
 
     @property
+    def words(self) -> str:
+        """The same to be quoted; of a page, its title."""
+        found = re.search(r"(?i)<title>([^<]{1,200})", self.body[:_LONGEST_WORDS])
+        title = f"a web page, {found.group(1).strip()!r}" if found else "a web page"
+        return title if self.is_html else self.message
+
+    @property
     def wants_workspace(self) -> bool:
         """Whether the server says, in either wording, that the key needs a workspace."""
         return any(wording in self.body for wording in ORG_KEY_WORDINGS)

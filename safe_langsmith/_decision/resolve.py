@@ -8,19 +8,21 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
+from safe_langsmith._decision import steps
 from safe_langsmith._decision.answers import data_of
 from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair
 from safe_langsmith._decision.checks import CHECKS
-from safe_langsmith._decision.checks.endpoint import not_an_api
+from safe_langsmith._decision.checks.endpoint import misspelled, not_an_api
 from safe_langsmith._decision.conclusion import conclude
 from safe_langsmith._decision.protocol import Answer, Probe, Refusal, Reply, Resend, Steps
 from safe_langsmith._decision.unreachable import cannot_reach, tunnel_refused
 from safe_langsmith._diagnosis import Code, Diagnosis, Finding
-from safe_langsmith._knowledge.hosts import origin, region_of, region_of_web, shown
+from safe_langsmith._knowledge.hosts import origin, region_of_web, shown
 from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy
 from safe_langsmith._settings.conflicts import disagreements
-from safe_langsmith._settings.sources import Setup
+from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.sources import FIELDS, Setup
 
 _MOST_REPAIRS = 3
 # These depend on what was asked, so they answer the same operation alone.
@@ -36,14 +38,14 @@ _PER_OPERATION: frozenset[Code] = frozenset(
     }
 )
 _NOT_REPEATED = (
-    "the answer is not LangSmith's, so the request may have been carried out, and it "
-    "was not sent again"
+    "this is not LangSmith's answer, so the request may have been carried out; it was not "
+    "sent again"
 )
-_READ_ONCE = "the body was a stream that cannot be sent twice, so it was not sent again"
+_READ_ONCE = "its body is a stream, which cannot be sent twice; it was not sent again"
 _AGAIN = Cause(
     "access-denied",
-    "it was refused again after each repair.",
-    ("run safe-langsmith doctor, and show its output to LangSmith's support",),
+    "it was rejected again after each repair.",
+    ("run safe-langsmith doctor and send its output to LangSmith support",),
 )
 
 
@@ -85,6 +87,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
     home, asking = refusal.access.endpoint, policy.probe_regions
     case = Case(refusal, setup, home, asking, list(setup.notes))
     done: set[Code] = set()
+    tried = {case.sent}
     while True:
         cause = yield from decide(case)
         if cause is NO_REFUSAL:
@@ -95,12 +98,13 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
         if not case.refusal.may_be_repeated:
             case.note("server", "unknown", _NOT_REPEATED)
             return Verdict(conclude(case, otherwise), of_this_request=True)
-        if cause.code in done or len(done) == _MOST_REPAIRS:
+        is_old = repair.access != case.sent and repair.access in tried
+        if is_old or cause.code in done or len(done) == _MOST_REPAIRS:
             return Verdict(conclude(case, _AGAIN))
         if not case.refusal.replayable:
             case.note("server", "unknown", _READ_ONCE)
-            steps = (f"call it again: {repair.how}", *cause.next_steps)
-            return Verdict(conclude(case, replace(cause, next_steps=steps)), repair)
+            todo = (f"call it again: {repair.how}", *cause.next_steps)
+            return Verdict(conclude(case, replace(cause, next_steps=todo)), repair)
         reply = yield Resend(repair.access, cause.waits)
         if not isinstance(reply, Reply):
             case.note("server", "unknown", reply.reason)
@@ -110,6 +114,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
         if repair.access == case.sent:
             return Verdict(conclude(case, otherwise))
         done.add(cause.code)
+        tried.add(repair.access)
         case = _next_case(case, repair, reply)
 
 
@@ -126,7 +131,7 @@ def decide(case: Case) -> Steps[Cause]:
 
 def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     """The same request, refused once more with the repaired settings."""
-    case.note("settings", "unknown", f"{repair.how}; it was refused all the same")
+    case.note("settings", "unknown", f"{repair.how}; the request was still rejected")
     # The server may say back what was sent first.
     secrets = (*case.refusal.secrets, case.sent.key or "")
     refusal = replace(
@@ -164,7 +169,7 @@ def _let_in(case: Case) -> Steps[Cause]:
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
     yield from case.ask_who(case.sent)  # which tells who the sender is, and where
-    case.note("key", "good", "the server knows the key")
+    case.note("key", "good", "LangSmith accepts the key")
     return Cause("ok", "LangSmith accepts these settings.")
 
 
@@ -183,8 +188,8 @@ def offline(setup: Setup) -> Diagnosis:
     """Say what can be told without asking the server: "unknown", in most cases."""
     if unsendable := _cannot_be_sent(setup):
         return unsendable
-    step = "to have LangSmith asked: safe-langsmith doctor"
-    cause = Cause("unknown", "LangSmith was not asked: this is offline.", (step,))
+    step = "to check with LangSmith: safe-langsmith doctor"
+    cause = Cause("unknown", "not checked with LangSmith: offline.", (step,))
     case = _unrefused("GET", "/sessions", setup, *disagreements(setup))
     return replace(conclude(case, cause), operation="")
 
@@ -200,35 +205,34 @@ def _cannot_be_sent(setup: Setup) -> Diagnosis | None:
     access = setup.access
     if not all(can_be_sent(text) for text in (access.key, access.workspace) if text):
         return never_sendable("GET", "/sessions", setup)
-    if not origin(access.endpoint):
+    if not origin(access.endpoint) or "#" in access.endpoint:
         return no_address("GET", "/sessions", setup)
     return None
 
 
 def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
-    """The diagnosis of an endpoint that is no web address: there is nobody to ask."""
-    source, given = setup.held.endpoint.source, shown(setup.access.endpoint)
-    whole = f"https://{given}"
-    summary = f"{given!r}, from {source}, is no web address."
-    step = "set it to one that begins with https://"
-    if region_of(whole) or region_of_web(whole):
-        step += f": {whole}"
-    cause = Cause("wrong-endpoint", summary, (step,))
-    return conclude(_unrefused(method, path, setup), cause)
+    """The diagnosis of an endpoint that is not a valid URL: there is nobody to ask."""
+    case, source = _unrefused(method, path, setup), setup.held.endpoint.source
+    summary = (
+        f"the endpoint, {shown(setup.access.endpoint)!r} from {source}, is not a valid URL."
+    )
+    step = steps.correct(case, "ENDPOINT", "it must be a valid https:// URL")
+    return conclude(case, misspelled(case) or Cause("wrong-endpoint", summary, (step,)))
 
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of a key or workspace that no HTTP header can carry."""
     code: Code = "key-malformed"
-    wrong, what = setup.held.key, "key"
+    name: Name = "API_KEY"
     workspace, key = setup.access.workspace or "", setup.access.key or ""
     if can_be_sent(key) and not can_be_sent(workspace):
         code = "workspace-mismatch"
-        wrong, what = setup.held.workspace, "workspace"
+        name = "WORKSPACE_ID"
     case = _unrefused(method, path, setup)
     asked = case.refusal.operation
-    summary = f"{asked} was not sent: the {what} holds characters that cannot be sent."
-    step = f"correct {wrong.source}: type or paste the {what} anew"
+    what = FIELDS[name]
+    summary = f"{asked} was not sent: the {what} has characters that cannot be sent."
+    step = steps.correct(case, name, f"type or paste the {what} again")
     return conclude(case, Cause(code, summary, (step,)))
 
 

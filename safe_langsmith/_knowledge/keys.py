@@ -113,11 +113,11 @@ def oddity(key: str) -> str | None:
     A hint for a key that the server has refused; a key that works is never held to it.
     """
     length = f"it has {len(key)} characters, and a LangSmith key has 51"
-    around = "there is more around the key than the key"
+    around = "it has extra characters around it, such as quotes or a comment"
     if len(key) > LONGEST:
         return length
     if is_code(key):
-        return "it is a piece of code and not the key that the code would give"
+        return "it is code, not a key"
     if re.search(_PLACEHOLDER, key) or re.fullmatch(_ELLIPSIS, key):
         return "it is a placeholder"
     vendor = next((v for p, v in _OTHER_VENDORS.items() if key.startswith(p)), None)

@@ -24,6 +24,8 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
     texts = []
     for name in NAMES:
         held, environ = setup.held[name], setup.environ[name]
+        if held.source.kind == "request":  # a destination's own: no other place is meant
+            continue
         login = name == "API_KEY" and setup.session and not held.value
         what = "a login session" if login else _as_shown(name, held.value)
         used = f"the client uses {what}, from {held.source}"

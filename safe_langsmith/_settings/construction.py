@@ -30,13 +30,15 @@ READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPAC
 class AtConstruction:
     """What was passed to a client and what the environment said when it was made.
 
-    No `repr` shows ``environ``: there is a key in it.
+    No `repr` shows ``environ``: there is a key in it. ``destinations``: the addresses in
+    the argument api_urls.
     """
 
     held: Access
     arguments: frozenset[str]
     environ: tuple[tuple[str, str], ...] = field(repr=False)
     profile: tuple[str | None, str | None] = (None, None)
+    destinations: tuple[str, ...] = ()
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
@@ -47,4 +49,5 @@ def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstructio
     given = frozenset(n for n, value in arguments.items() if value is not None)
     environ = tuple((n, v) for n in READ_BY_CLIENT if (v := os.environ.get(n)))
     chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
-    return AtConstruction(held, given, environ, chosen)
+    destinations = tuple(arguments.get("api_urls") or ())
+    return AtConstruction(held, given, environ, chosen, destinations)

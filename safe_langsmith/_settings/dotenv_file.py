@@ -244,7 +244,8 @@ def _mentions(
         name, (text, line) = str(binding.key or ""), binding.original
         value = values.get(name)
         if setting := meaning_of_line(name, value, text):
-            yield Mention(setting, f"{known_as}, line {line}", name if value else "")
+            place = f"{known_as}, line {line}"
+            yield Mention(setting, place, name if value else "", broken=not value)
 
 
 def _references(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:

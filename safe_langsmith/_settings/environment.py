@@ -29,7 +29,7 @@ def sendable_key(arguments: Mapping[str, Any]) -> str | None:
     logger.warning(
         "safe_langsmith: %s",
         "The LangSmith key has characters around it that cannot be sent; used the key "
-        "without them. To make it permanent: type or paste the key anew.",
+        "without them. To make it permanent: type or paste the key again.",
     )
     return clean(key)
 

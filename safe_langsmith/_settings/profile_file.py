@@ -79,6 +79,10 @@ def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
     if why:
         return {}, f"{known_as} could not be read: {why}"
     try:
+        # Only the SDK's own reading counts, and that trips over a byte order mark.
+        if raw.startswith(b"\xef\xbb\xbf"):
+            mark = "begins with a byte order mark, so the SDK reads no profile"
+            return {}, f"{known_as} {mark}; save it as UTF-8 without one"
         data = json.loads(raw.decode("utf-8"))
     except json.JSONDecodeError as error:
         return {}, f"{known_as}, line {error.lineno}: is not JSON, so no profile is read"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -15,12 +16,32 @@ from safe_langsmith._knowledge.keys import clean
 from safe_langsmith._settings import python_dotenv
 from safe_langsmith._settings.colab import read_secrets
 from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
-from safe_langsmith._settings.construction import NAMES, AtConstruction, Name
-from safe_langsmith._settings.dotenv_file import Choice, Dotenv, File, read_dotenv
-from safe_langsmith._settings.environment import environ_now, read_cache, settings_in
+from safe_langsmith._settings.construction import NAMES, AtConstruction, Name, variables
+from safe_langsmith._settings.dotenv_file import (
+    LARGEST_FILE,
+    Choice,
+    Dotenv,
+    File,
+    read_dotenv,
+)
+from safe_langsmith._settings.environment import (
+    as_read,
+    environ_now,
+    read_cache,
+    settings_in,
+)
 from safe_langsmith._settings.network import read_network
 from safe_langsmith._settings.profile_file import read_profile
-from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Setup, Source
+from safe_langsmith._settings.sources import (
+    FIELDS,
+    HEADERS,
+    NOWHERE,
+    UNNAMED,
+    Setting,
+    Settings,
+    Setup,
+    Source,
+)
 from safe_langsmith._settings.tracing import read_project, read_switch
 from safe_langsmith._settings.unread import Mention, mentions_in, near_misses
 
@@ -70,6 +91,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         project=project,
         tracing=tracing,
         network=read_network(),
+        destinations=tuple(_destinations(born)),
         session=session,
         langsmith=langsmith.__version__,
         passed_over=(*other_projects, *other_switches),
@@ -85,27 +107,36 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
     environment and files say is not meant for it. ``headers`` are those that a person
     gave to the client.
     """
-    if not same_origin(sent.endpoint, setup.access.endpoint):
-        return _of_a_destination(sent, setup)
+    own = setup.access
+    places = setup.destinations
+    known = next((name for url, name in places if same_origin(url, sent.endpoint)), "")
+    if known and sent.key not in (own.key, None):
+        return _of_a_destination(sent, setup, known)
+    # An address that cannot be read is of no host, and still the client's own.
+    if sent.endpoint != own.endpoint and not same_origin(sent.endpoint, own.endpoint):
+        return _of_a_destination(sent, setup, known or UNNAMED[0])
     given = {name.lower(): value for name, value in headers.items()}
 
     def chosen(held: Setting, value: str | None, header: str = "") -> Setting:
         if held.value == value:
             return held
-        name = "the headers argument" if value and given.get(header) == value else ""
+        name = HEADERS if value and given.get(header) == value else ""
         return Setting(value, Source("request", name))
 
     held = Settings(
         key=chosen(setup.held.key, sent.key, "x-api-key"),
-        endpoint=chosen(setup.held.endpoint, sent.endpoint),
+        # Behind a # nothing of an address is sent, so the two always differ.
+        endpoint=setup.held.endpoint
+        if "#" in own.endpoint
+        else chosen(setup.held.endpoint, sent.endpoint),
         workspace=chosen(setup.held.workspace, sent.workspace, "x-tenant-id"),
     )
     notes = (*setup.notes, *quarrels(given, sent))
     return replace(setup, held=held, session=sent.session, notes=notes)
 
 
-def _of_a_destination(sent: Access, setup: Setup) -> Setup:
-    own = Source("request", "the settings of this destination")
+def _of_a_destination(sent: Access, setup: Setup, name: str) -> Setup:
+    own = Source("request", name)
     workspace = Setting(sent.workspace, own) if sent.workspace else Setting()
     held = Settings(Setting(sent.key, own), Setting(sent.endpoint, own), workspace)
     return Setup(
@@ -113,6 +144,7 @@ def _of_a_destination(sent: Access, setup: Setup) -> Setup:
         project=setup.project,
         tracing=setup.tracing,
         network=setup.network,
+        destinations=setup.destinations,
         session=sent.session,
         langsmith=setup.langsmith,
     )
@@ -141,7 +173,7 @@ def _trace(
         login = setup.login
         return Setting(None, Source("profile", f"profile {login.profile!r}", login.place))
     if value is None:
-        return Setting()
+        return Setting(None, _blank(name))
     if value == DEFAULT_ENDPOINT and name == "ENDPOINT":
         return Setting(value, Source("default", "default"))
     if value == setup.profile[name].value:
@@ -157,8 +189,33 @@ def _loaded_from(source: Source, value: str | None, in_file: Setting) -> Source:
     Somebody may export what a file says that nobody loads.
     """
     is_same = in_file.value == value and in_file.source.name == source.name
-    is_loaded = python_dotenv.program_uses_it() or source.name in python_dotenv.LOADED
-    return replace(source, place=in_file.source.place) if is_same and is_loaded else source
+    is_loaded = is_same and python_dotenv.program_uses_it()
+    otherwise = in_file.source.place if is_loaded else ""
+    # Our command has loaded the file itself, and took note of each line.
+    return replace(source, place=python_dotenv.LOADED.get(source.name, otherwise))
+
+
+def _blank(name: Name) -> Source:
+    """The variable that is set, but empty; `NOWHERE` if there is none."""
+    texts = {n: os.environ[n] for n in variables(name) if n in os.environ}
+    empty = [n for n, text in texts.items() if not as_read(name, text)]
+    return Source("environment", empty[0]) if empty else NOWHERE
+
+
+def _destinations(born: AtConstruction) -> Iterator[tuple[str, str]]:
+    """The further destinations of traces that are configured, as `Setup` has them."""
+    for url in born.destinations:
+        yield url, "the api_urls argument"
+    for name in variables("RUNS_ENDPOINTS"):
+        if text := os.environ.get(name, "").strip()[:LARGEST_FILE]:
+            yield "", name
+            try:
+                rows = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            rows = rows if isinstance(rows, (list, dict)) else ()
+            urls = [row.get("api_url") if isinstance(row, dict) else row for row in rows]
+            yield from ((url, name) for url in urls if isinstance(url, str))
 
 
 def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, ...]:

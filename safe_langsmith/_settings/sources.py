@@ -39,17 +39,21 @@ class Source:
         return {
             "argument": f"the {self.name} argument",
             "assigned": f"an assignment to client.{self.name}",
-            "request": self.name or "the request itself",
+            "request": self.name or UNNAMED[1],
+            "repair": self.name,
             "colab": f"the Colab secret {self.name}",
             "cache": f"the SDK's cache of {self.name}",
-            "repair": f"a repair ({self.name})",
             "none": "nowhere",
         }.get(self.kind, f"{self.name}{f' in {self.place}' if self.place else ''}")
 
 
 NOWHERE = Source("none")
+# What a request sends because of the client's argument of this name.
+HEADERS = "the headers argument"
+# Of a destination that no setting names, such as a replica in the code.
+UNNAMED = ("the settings of this destination", "the request itself")
 # Of an endpoint that a repair found: nobody configured one.
-FOUND_BY_ASKING = Source("repair", "the only region that knows the key")
+FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,8 @@ class Setup:
     ``aliases`` are variables that people set for the workspace and that the SDK's client
     does not read. ``mentions`` are settings that are named where nobody reads them.
     ``notes`` say what was odd while reading, ``unread`` which names nobody reads.
-    ``cached`` is what the SDK's cache answers. ``langsmith`` is the installed release.
+    ``cached`` is what the SDK's cache answers. ``destinations``: each further address
+    that traces go to, and what names it. ``langsmith`` is the installed release.
     """
 
     held: Settings
@@ -142,6 +147,7 @@ class Setup:
     project: Setting = Setting()
     tracing: Setting = Setting()
     network: Network = field(default_factory=Network)
+    destinations: tuple[tuple[str, str], ...] = ()
     session: bool = False
     langsmith: str = "0"
     # What is only told; two setups with the same values are the same.
@@ -153,6 +159,11 @@ class Setup:
     def access(self) -> Access:
         """What a request of the client shows the server."""
         return replace(self.held.access, session=self.session)
+
+    @property
+    def runs_endpoints(self) -> str:
+        """The variable that lists destinations. The SDK allows no endpoint beside it."""
+        return next((n for _, n in self.destinations if n.startswith("LANG")), "")
 
     @property
     def dotenv_counts(self) -> bool:

@@ -77,12 +77,14 @@ _MOST_NAMES = 8
 class Mention(NamedTuple):
     """A setting that is named where the SDK does not read it.
 
-    ``place``: where. ``name``: the name that nobody reads, if it is one.
+    ``place``: where. ``name``: the name that nobody reads, if it is one. ``broken``: a line
+    that sets nothing.
     """
 
     setting: Name
     place: str
     name: str = ""
+    broken: bool = False
 
 
 def meaning_of_line(name: str, value: str | None, text: str) -> Name | None:

@@ -196,7 +196,7 @@ def test_list_runs_across_a_repair(
 def test_a_refusal_is_explained(server: SimulatedLangSmith, backend: str) -> None:
     """The error is raised bare: no line of the SDK stands between the call and it."""
     client = client_for(server, api_key=GONE)
-    with pytest.raises(KeyRejectedError, match="does not know this key") as caught:
+    with pytest.raises(KeyRejectedError, match="rejected this key") as caught:
         run(client, lambda: client.read_project(project_name="x"), backend=backend)
     assert isinstance(caught.value, LangSmithError)
     assert paths(server)[0] == "GET /sessions 403"

@@ -48,10 +48,11 @@ ALSO = {
 EXAMPLE = Diagnosis(
     code="workspace-required",
     resolved=False,
-    summary="this key needs a workspace, and none was sent.",
-    next_steps=('pass workspace_id="0d3c" or set LANGSMITH_WORKSPACE_ID',),
+    summary="this key needs a workspace, and none is set.",
+    next_steps=("choose one and set LANGSMITH_WORKSPACE_ID",),
     operation="GET /sessions",
     status_code=403,
+    server_message="org_scoped_key_requires_workspace",
     key="lsv2_sk_…9f2c",
     key_kind="service",
     key_source="LANGSMITH_API_KEY",
@@ -60,14 +61,15 @@ EXAMPLE = Diagnosis(
     workspaces=(WorkspaceInfo("0d3c", "Research"), WorkspaceInfo("77ab", "Production")),
 )
 TEXT = """\
-GET /sessions was refused (403): this key needs a workspace, and none was sent.
+GET /sessions was refused (403): this key needs a workspace, and none is set.
   key:       service key lsv2_sk_…9f2c, from LANGSMITH_API_KEY
   endpoint:  https://langsmith.own.example/api/v1 (default)
-  workspace: none
+  workspace: not set
+  server:    org_scoped_key_requires_workspace
   found:     the key can use 2 workspaces:
                0d3c  Research
                77ab  Production
-  fix:       pass workspace_id="0d3c" or set LANGSMITH_WORKSPACE_ID
+  fix:       choose one and set LANGSMITH_WORKSPACE_ID
   more:      safe-langsmith explain workspace-required"""
 
 
@@ -214,7 +216,14 @@ def test_a_workspace_is_shown_with_its_source() -> None:
 
 def test_a_missing_key_has_no_source() -> None:
     text = texted(key_kind="missing", key="none", key_source="nowhere")
-    assert "  key:       none\n" in text
+    assert "  key:       not set\n" in text
+
+
+def test_what_is_set_but_empty_is_named() -> None:
+    text = texted(key_kind="missing", key_source="LANGSMITH_API_KEY")
+    assert "  key:       not set (LANGSMITH_API_KEY is empty)\n" in text
+    text = texted(workspace_source="the workspace_id argument")
+    assert "  workspace: not set (the workspace_id argument is empty)\n" in text
 
 
 def test_the_region_of_an_official_endpoint_is_shown() -> None:
@@ -238,11 +247,11 @@ def test_one_workspace_is_one() -> None:
 
 
 def test_good_findings_stay_out_of_the_text() -> None:
-    good = Finding("key", "good", "the server knows the key")
+    good = Finding("key", "good", "LangSmith accepts the key")
     bad = Finding("proxy", "bad", "a page")
     assert "found:" not in texted(workspaces=(), findings=(good,))
     assert "  found:     a page\n" in texted(workspaces=(), findings=(good, bad))
-    assert str(good) == "✓ key: the server knows the key"
+    assert str(good) == "✓ key: LangSmith accepts the key"
     assert str(bad) == "✗ proxy: a page"
     assert str(Finding("region", "unknown", "perhaps")) == "? region: perhaps"
 
@@ -253,14 +262,18 @@ def test_the_text_stays_short_with_many_workspaces_and_findings() -> None:
     findings = tuple(Finding("settings", "bad", f"finding {n}") for n in range(50))
     text = texted(workspaces=workspaces)
     assert "and 196 more, in error.diagnosis.workspaces" in text
-    assert len(text.splitlines()) <= 12
+    assert len(text.splitlines()) <= 13
     text = texted(workspaces=(), findings=findings)
-    assert "finding 5\n" in text
-    assert "and 44 more, in error.diagnosis.findings" in text
+    assert "finding 4\n" in text
+    assert "and 45 more, in error.diagnosis.findings" in text
     assert len(text.splitlines()) <= 13
     text = texted(workspaces=workspaces, findings=findings)
-    assert "and 50 more, in error.diagnosis.findings" in text
+    assert "and 51 more, in error.diagnosis.findings" in text
     assert len(text.splitlines()) <= 13
+    text = texted(findings=findings, next_steps=("one", "two", "three"))
+    assert "Research" in text
+    assert len(text.splitlines()) <= 13
+    assert len(texted(server_message="x" * 999).splitlines()[4]) < 200
 
 
 # --- as data --------------------------------------------------------------------------

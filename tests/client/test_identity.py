@@ -163,7 +163,7 @@ def test_the_command_whoami(server: SimulatedLangSmith, say: Say) -> None:
     assert_no_secret(out, [key])
     code, out, err = say(GONE, "whoami")
     assert (code, out) == (1, "")
-    assert "does not know this key" in err
+    assert "rejected this key" in err
     server.answer("*", status=500, body="no")
     assert say(key, "whoami")[0] == 3
 
@@ -242,7 +242,10 @@ def test_warn(server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture) -> N
     client = client_for(server, GONE, verify="warn")
     until_verified()
     (line,) = ours(caplog)
-    assert "does not know this key. To fix it: make a new key at" in line
+    assert (
+        "rejected this key (revoked, expired or mistyped). To fix it: create a new key at"
+        in line
+    )
     assert line.endswith("More: safe-langsmith explain key-rejected")
     assert "\n" not in line
     assert client.last_diagnosis is not None

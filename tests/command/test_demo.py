@@ -87,7 +87,7 @@ def test_two_workspaces_are_listed(output: str) -> None:
 
 def test_it_fits_on_a_terminal(output: str) -> None:
     assert max(map(len, output.splitlines())) <= 80
-    assert len(output.splitlines()) < 230
+    assert len(output.splitlines()) < 240
 
 
 def test_no_key_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -671,7 +671,7 @@ def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None
 
 @every_trial
 def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
-    """Nor does a request without a key go anywhere else, before it has got one."""
+    """Nor does a request to /info without a key go anywhere else, before it has got one."""
     sent = trial.refusal.access
     home = origin_on_the_wire(sent.endpoint)
     for step in trial.story.resends:
@@ -955,7 +955,9 @@ def test_a_host_that_a_dotenv_named_gets_nothing() -> None:
     assert diagnosis is not None
     assert hosts_of(story, SECOND) == set()
     assert hosts_of(story, FIRST) == {"https://api.smith.langchain.com:443"}
-    assert any("a repair does not go there" in f.text for f in diagnosis.findings)
+    assert any(
+        "a repair does not move requests there" in f.text for f in diagnosis.findings
+    )
 
 
 def test_a_newer_key_is_for_the_endpoint_that_comes_with_it() -> None:
@@ -1039,10 +1041,9 @@ def test_a_web_address_tells_the_region() -> None:
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
     assert diagnosis.code == "key-rejected"
-    assert (
-        "the workspace is a web address of region EU, and the endpoint is of US: set "
-        f"LANGSMITH_ENDPOINT={EU.api}" in [f.text for f in diagnosis.findings]
-    )
+    assert "the workspace is a web address of region EU, and the endpoint is of US" in [
+        f.text for f in diagnosis.findings
+    ]
 
 
 def test_a_web_address_of_another_region_than_the_key_s() -> None:
@@ -1053,7 +1054,7 @@ def test_a_web_address_of_another_region_than_the_key_s() -> None:
     assert diagnosis.code == "workspace-mismatch"
     assert "it is of region EU, and the endpoint of US" in diagnosis.summary
     assert diagnosis.next_steps == (
-        f"set LANGSMITH_ENDPOINT={EU.api}, with a key of that region",
+        f"to use that workspace: the endpoint {EU.api}, and a key of that region",
     )
 
 
@@ -1115,7 +1116,7 @@ def test_a_session_whose_time_is_over_and_a_login_without_a_token() -> None:
     assert diagnosis is not None
     again = "log in again: langsmith auth login --profile 'my work'"
     assert diagnosis.next_steps == (again,)
-    assert f"the time of {login} is over" in [f.text for f in diagnosis.findings]
+    assert f"{login} has expired" in [f.text for f in diagnosis.findings]
     assert diagnosis.settings[0].value == "a login session"
     diagnosis, _ = played(replace(setup, session=False), bad)
     assert diagnosis is not None
@@ -1194,7 +1195,7 @@ def test_a_second_refusal_for_the_same_cause_ends_it() -> None:
     assert diagnosis is not None
     assert len(story.resends) == 1
     assert diagnosis.code == "access-denied"
-    assert "refused again after each repair" in diagnosis.summary
+    assert "rejected again after each repair" in diagnosis.summary
 
 
 def test_a_page_after_a_repair_is_no_success() -> None:
@@ -1253,7 +1254,7 @@ def test_the_longest_texts_are_cut_after_the_keys_are_struck_out() -> None:
 
 
 def test_what_was_seen_twice_is_said_once() -> None:
-    """Here that the server knows the key: before the repair, and after it."""
+    """Here that LangSmith accepts the key: before the repair, and after it."""
     home_refuses: dict[str, Answer | list[Answer]] = {
         "/workspaces": Reply(200, json.dumps({"workspaces": [{"id": IDS[0]}]})),
         "/auth/public": [BAD, GOOD],
@@ -1262,14 +1263,14 @@ def test_what_was_seen_twice_is_said_once() -> None:
     diagnosis, story = played(client_of(), home_refuses)
     assert diagnosis is not None
     assert story.resends[0].access.workspace == IDS[0]
-    assert [f.text for f in diagnosis.findings].count("the server knows the key") == 1
+    assert [f.text for f in diagnosis.findings].count("LangSmith accepts the key") == 1
 
 
 @pytest.mark.parametrize(
     ("kind", "step"),
     [
         ("argument", f'pass api_url="{US.api}"'),
-        ("assigned", f"set LANGSMITH_ENDPOINT={US.api}"),
+        ("assigned", f'set client.api_url = "{US.api}"'),
     ],
 )
 def test_a_web_address_that_was_chosen_in_code_is_kept(kind: SourceKind, step: str) -> None:
@@ -1309,7 +1310,7 @@ def test_a_key_with_something_around_it_that_does_not_work_alone_either() -> Non
     diagnosis, story = played(client_of(f"Bearer {SECOND}"), answers)
     assert diagnosis is not None
     assert diagnosis.code == "key-malformed"
-    assert "there is more around the key than the key" in diagnosis.summary
+    assert "extra characters around it" in diagnosis.summary
     assert not story.resends
 
 
@@ -1374,12 +1375,12 @@ def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
 def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None:
     diagnosis = Diagnosis("stale-setting", True, "it was old.")
     new = from_environment(SECOND, US.api)
-    assert Verdict(diagnosis).log_line == "it was old."
+    assert Verdict(diagnosis).log_line == "safe_langsmith: it was old."
     assert Verdict(diagnosis, Repair(new, how="used it")).log_line == (
-        "it was old. Repaired: used it."
+        "safe_langsmith: it was old. Repaired: used it."
     )
     assert Verdict(diagnosis, Repair(new, False, "used it", "set it")).log_line == (
-        "it was old. Repaired: used it. To make it permanent: set it."
+        "safe_langsmith: it was old. Repaired: used it. To make it permanent: set it."
     )
 
 

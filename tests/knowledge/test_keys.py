@@ -156,9 +156,9 @@ def test_what_a_header_can_carry(key: str, sendable: bool) -> None:
     assert can_be_sent(key) is sendable
 
 
-CODE = "it is a piece of code and not the key that the code would give"
+CODE = "it is code, not a key"
 PLACEHOLDER = "it is a placeholder"
-AROUND = "there is more around the key than the key"
+AROUND = "it has extra characters around it, such as quotes or a comment"
 NO_BEGINNING = "its beginning is missing: LangSmith keys begin with lsv2_pt_ or lsv2_sk_"
 NO_KEY = "it does not look like a LangSmith key, which begins with lsv2_pt_ or lsv2_sk_"
 

@@ -140,7 +140,7 @@ def test_env_with_quotes_and_a_comment(
     )
     shown = notebook.run(*CLIENT, CALL)
     assert NAMES in shown
-    assert "there is more around the key than the key" in shown
+    assert "extra characters around the key" in shown
     assert "correct LANGSMITH_API_KEY: it should hold the key alone" in shown
     assert "WARNING" not in notebook.run(CALL)
     assert_no_secret(shown, [key])
@@ -179,7 +179,7 @@ def test_env_with_code(notebook: Notebook, server: SimulatedLangSmith) -> None:
         CALL,
     )
     assert "KeyMalformedError: GET /sessions was refused (403)" in shown
-    assert "it is a piece of code" in shown
+    assert "it is code, not a key" in shown
     assert "in a notebook, write os.environ[...] = userdata.get(...)" in shown
 
 

@@ -511,10 +511,10 @@ def test_a_workspace_that_cannot_be_sent(
     key = server.add_personal_key(workspaces=[own]).secret
     set_variable("LANGSMITH_WORKSPACE_ID", f"\ufeff{own.id}")
     client = SafeClient(server.url, api_key=key, auto_batch_tracing=False)
-    with pytest.raises(WorkspaceMismatchError, match="the workspace holds characters") as e:
+    with pytest.raises(WorkspaceMismatchError, match="the workspace has characters") as e:
         list(client.list_projects())
     assert e.value.next_steps == (
-        "correct LANGSMITH_WORKSPACE_ID: type or paste the workspace anew",
+        "correct LANGSMITH_WORKSPACE_ID: type or paste the workspace again",
     )
     assert client.diagnose().code == "workspace-mismatch"
     assert not server.exchanges

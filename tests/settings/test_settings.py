@@ -130,7 +130,7 @@ def test_a_repair() -> None:
     at_birth = born(Access(DEFAULT_ENDPOINT, OLD))
     held = now(Access(OWN, KEY, WORKSPACE), at_birth, repaired).held
     assert held.key == repaired.key
-    assert str(held.workspace.source) == "a repair (the only workspace of the key)"
+    assert str(held.workspace.source) == "the only workspace of the key"
     assert not held.workspace.source.is_explicit
     assert held.endpoint.source.kind == "assigned"
 
@@ -663,3 +663,58 @@ def test_reading_leaves_the_environment_as_it_is(set_variable: setenv) -> None:
     before = dict(os.environ)
     assert now(Access(DEFAULT_ENDPOINT, OLD)).dotenv.key.value == KEY
     assert dict(os.environ) == before
+
+
+# --- the further destinations of traces -------------------------------------------------
+
+THERE = "https://elsewhere.example"
+ROWS = f'[{{"api_url": "{THERE}"}}, 5, {{"api_url": 5}}]'
+
+
+@pytest.mark.parametrize(
+    ("variable", "found"),
+    [
+        (ROWS, [("", "LANGSMITH_RUNS_ENDPOINTS"), (THERE, "LANGSMITH_RUNS_ENDPOINTS")]),
+        (
+            f'{{"{THERE}": "key"}}',
+            [("", "LANGSMITH_RUNS_ENDPOINTS"), (THERE, "LANGSMITH_RUNS_ENDPOINTS")],
+        ),
+        ("[" * 99_000, [("", "LANGSMITH_RUNS_ENDPOINTS")]),
+        ("not JSON", [("", "LANGSMITH_RUNS_ENDPOINTS")]),
+        ("5", [("", "LANGSMITH_RUNS_ENDPOINTS")]),
+        ("", []),
+    ],
+)
+def test_the_destinations_of_the_environment(
+    variable: str, found: list[tuple[str, str]], set_variable: setenv
+) -> None:
+    set_variable("LANGSMITH_RUNS_ENDPOINTS", variable)
+    held = Access(DEFAULT_ENDPOINT, KEY)
+    assert list(now(held, born(held)).destinations) == found
+
+
+DESTINATIONS = [
+    (Access(OWN, KEY), "the api_urls argument", "the api_urls argument"),
+    (Access(OWN, OLD), "the api_urls argument", "the api_urls argument"),
+    (Access(f"{THERE}/api/v1", OLD), "the api_urls argument", "the api_urls argument"),
+    (Access("https://other.example", OLD), "the settings of this destination", ""),
+]
+
+
+@pytest.mark.parametrize(("sent", "source", "workspace"), DESTINATIONS)
+def test_a_destination_is_named_by_what_sets_it(
+    sent: Access, source: str, workspace: str
+) -> None:
+    """Also one on the client's own host, if it has another key."""
+    held = Access(OWN, KEY)
+    setup = now(held, at_construction(held, {"api_urls": {OWN: KEY, THERE: OLD}}))
+    setup = as_sent(setup, sent, {})
+    assert str(setup.held.key.source) == source
+    assert str(setup.held.endpoint.source) == source
+    assert (setup.held.key.source.kind == "request") == (sent != held)
+
+
+def test_an_address_that_cannot_be_read_is_the_clients_own() -> None:
+    held = Access("eu.api.smith.langchain.com", KEY)
+    setup = now(held, born(held, api_url=held.endpoint))
+    assert str(as_sent(setup, held, {}).held.endpoint.source) == "the api_url argument"

@@ -461,7 +461,7 @@ def test_a_refusal_that_cannot_be_repaired(place: Place) -> None:
     assert isinstance(result.error, KeyRejectedError)
     assert (result.sent, list(result.left)) == (0, sorted(before))
     reasons = list(result.left.values())
-    assert "does not know this key" in reasons[0]
+    assert "rejected this key" in reasons[0]
     assert reasons[1:] == ["not tried, since the one before could not be sent"] * 2
     assert len(place.posts()) == 1
     assert {f: (place.folder / f).read_bytes() for f in place.files} == before
@@ -1018,7 +1018,7 @@ def test_the_command_when_something_is_left(
     lines = out.splitlines()
     assert err == ""
     assert lines[0] == "0 batches sent, 2 left"
-    assert "does not know this key" in lines[1]
+    assert "rejected this key" in lines[1]
     assert "it is no batch that the SDK has saved" in lines[2]
     assert lines[4].startswith("POST /runs/batch was refused (403): ")
     assert "  more:      safe-langsmith explain key-rejected" in lines

@@ -110,7 +110,7 @@ def test_one_that_refuses_for_good(
     assert {type(e) for e in errors} == {KeyRejectedError}
     assert all(other.url in str(e) for e in errors)
     (line,) = [r for r in caplog.records if r.name == "safe_langsmith"]
-    assert f"{other.url} does not know this key" in line.getMessage()
+    assert f"{other.url} rejected this key" in line.getMessage()
     client.cleanup()
 
 

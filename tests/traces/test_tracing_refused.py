@@ -82,8 +82,8 @@ def test_one_line_for_a_cause(
     assert [type(e) for e in errors] == [KeyRejectedError] * len(tracing.ingest(server))
     assert len(errors) >= 6
     (line,) = ours(caplog)
-    assert "does not know this key" in line
-    assert "Traces are lost until this is fixed: make a new key at" in line
+    assert "rejected this key" in line
+    assert "Traces are lost until this is fixed: create a new key at" in line
     assert line.endswith("More: safe-langsmith explain key-rejected")
     assert UNKNOWN[8:20] not in line
     assert "\n" not in line

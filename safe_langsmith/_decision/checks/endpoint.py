@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from safe_langsmith._decision import steps
 from safe_langsmith._decision.answers import is_langsmith
 from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair
 from safe_langsmith._decision.protocol import Answer, Probe, Reply, Steps
-from safe_langsmith._knowledge.hosts import base_of, region_of_web, same_origin, shown
+from safe_langsmith._knowledge.hosts import (
+    base_of,
+    origin,
+    region_of_web,
+    same_origin,
+    shown,
+)
 from safe_langsmith._settings.sources import Setting, Source
 
+_LONGEST = 20_000
+# What the address of a login page, and the page itself, usually hold.
+_LOGIN = re.compile(r"(?i)log-?in|log_in|sign-?in|\b(?:sso|oauth2?|saml2?|auth|idp)\b")
+_SIGN_IN = re.compile(r"(?i)type=[\"']?password|<title>[^<]{0,40}(?:log|sign)[ -]?in\b")
+_QUOTES = "\"'`<>\u201c\u201d\u2018\u2019"
 PROXY_WAITS = (0.5, 1.0, 2.0)
-STRANGERS_REFUSED = "a request without a key, to /info, was refused as well"
+STRANGERS_REFUSED = "a request to /info without a key was rejected, too"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
@@ -20,7 +33,11 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     An official host is one, whatever comes from there.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
-    if case.region or not (reply.is_html or reply.redirected_to):
+    if not (reply.is_html or reply.redirected_to):
+        return None
+    if cause := misspelled(case):
+        return cause
+    if case.region:
         return None
     if reply.redirected_to and not region_of_web(here):
         return _redirected(case, reply.redirected_to)
@@ -29,18 +46,38 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
 
 def _redirected(case: Case, there: str) -> Cause:
     """The request was sent on to another address, which refused it."""
-    here = case.sent.endpoint
-    summary = f"{shown(here)} redirects to {shown(there)}."
+    here, is_login = case.sent.endpoint, bool(_LOGIN.search(there[:_LONGEST]))
+    to = f"{shown(there)}{', a login page' if is_login else ''}"
+    secure = here.replace("http://", "https://", 1)
+    step = steps.put(case, "ENDPOINT", shown(secure))
+    if is_login or secure == here or not same_origin(secure, there):
+        what = "how programs sign in there" if is_login else "for the address of its API"
+        step = steps.ask_owner(case, what)
+    summary = f"{shown(here)} redirects to {to}."
     if case.refusal.reply.came_as_get:
         summary = (
             f"{case.refusal.operation} was redirected from {shown(here)} to {shown(there)} "
             "and came there as a GET, so nothing was written."
         )
-    secure = here.replace("http://", "https://", 1)
-    step = set_endpoint(case, shown(secure))
-    if secure == here or not same_origin(secure, there):
-        ask = f"ask who runs {case.host} for the address of LangSmith's API"
-        step = f"this may be a login page: {ask}"
+    return Cause("wrong-endpoint", summary, (step,))
+
+
+def misspelled(case: Case) -> Cause | None:
+    """Is there something around the address of the endpoint, or no scheme before it?"""
+    given, where = case.held.endpoint.value or "", case.held.endpoint.source
+    text, comment, _ = given.partition("#")
+    text = text.strip().strip(_QUOTES).rstrip("/")
+    if text == given.strip().rstrip("/") and ("://" in given or "." not in given):
+        return None
+    what, how = "quotes around it", "remove the quotes"
+    if comment:
+        what, how = "a comment after it", "remove everything after the address"
+    if "://" not in given and "." in text:
+        what, how = "no https:// in front", "put https:// in front"
+        text = f"https://{text}"
+    meant = f", so that it is {shown(text)}" if origin(text) else ""
+    summary = f"the endpoint, {shown(given).strip()!r} from {where}, has {what}."
+    step = steps.correct(case, "ENDPOINT", f"{how}{meant}")
     return Cause("wrong-endpoint", summary, (step,))
 
 
@@ -61,18 +98,19 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
     if is_langsmith((yield from case.ask_info(endpoint))):
         below = f"{base_of(endpoint)}/api/v1"
         summary = f"{shown(endpoint)} serves the web app; the API is at {shown(below)}."
-        step = set_endpoint(case, shown(below))
+        step = steps.put(case, "ENDPOINT", shown(below))
         right = replace(held, endpoint=replace(held.endpoint, value=below))
         return Cause("wrong-endpoint", summary, (step,), right=right)
     summary = f"{shown(endpoint)} does not answer like a LangSmith API."
-    where = held.endpoint.source
-    step = f"correct {where}: it should hold the address of LangSmith's API"
+    if _SIGN_IN.search(as_configured.body[:_LONGEST]) and as_configured.is_html:
+        summary = f"{shown(endpoint)} answers with a login page, not as a LangSmith API."
+    step = steps.correct(case, "ENDPOINT", "it must be the address of a LangSmith API")
     return Cause("wrong-endpoint", summary, (step,))
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
     """The web app was given for the API: use that, if the rule lets the request move."""
-    cause = Cause("wrong-endpoint", summary, (set_endpoint(case, api),))
+    cause = Cause("wrong-endpoint", summary, (steps.put(case, "ENDPOINT", api),))
     # What was redirected may have lost its body on the way.
     if case.held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
         return cause
@@ -80,15 +118,6 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
         return replace(cause, next_steps=(*cause.next_steps, *why_not_moved(case)))
     endpoint = Setting(api, Source("repair", "the API of that web app"))
     return case.repaired(cause, replace(case.held, endpoint=endpoint), f"used {api}")
-
-
-def set_endpoint(case: Case, address: str) -> str:
-    """The step that gives this request another endpoint."""
-    if case.is_further_destination:
-        return f"use {address} for this destination"
-    if case.held.endpoint.source.kind == "argument":
-        return f'pass api_url="{address}"'
-    return f"set LANGSMITH_ENDPOINT={address}"
 
 
 def why_not_moved(case: Case) -> tuple[str, ...]:
@@ -106,20 +135,20 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     there, official = reply.redirected_to, case.region
     if there and official and not same_origin(here, there):
         text = (
-            f"the request was redirected to {shown(there)}; LangSmith's API does not do so"
+            f"the request was redirected to {shown(there)}; LangSmith's API never redirects"
         )
         return replace(_proxy_refused(case, text), repair=None)
     if reply.is_html and (reply.status in (401, 403) or (official and reply.status == 200)):
-        text = "the answer is a web page, and LangSmith's API has none"
+        text = "the answer is a web page; LangSmith's API answers in JSON"
         return _proxy_refused(case, text)
     if reply.status not in (401, 403):
         # Another page from an endpoint that is the API is no refusal, whatever it is.
         return NO_REFUSAL if reply.is_html else None
     if reply.is_langsmiths:
         return None
-    text = "the answer does not have the form of LangSmith's own"
+    text = "the answer does not look like LangSmith's"
     if reply.is_cut:
-        text = "the answer was too long, or too slow, to be read to its end"
+        text = "the answer was too long or too slow to be read completely"
     case.note("proxy", "unknown", text)
     if is_in_the_way((yield from case.ask_info(here))):
         return _proxy_refused(case, STRANGERS_REFUSED)
@@ -138,10 +167,9 @@ def is_in_the_way(info: Answer) -> bool:
 
 def _proxy_refused(case: Case, shown_by: str) -> Cause:
     case.note("proxy", "bad", shown_by)
-    summary = "a proxy or firewall on the way to LangSmith refused it."
-    ask = f"ask who runs your network to let {case.host} through"
-    steps = (ask, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
-    return Cause("blocked-by-proxy", summary, steps, sent_unchanged(case), PROXY_WAITS)
+    summary = "a proxy or firewall between you and LangSmith blocked it."
+    again = sent_unchanged(case)
+    return Cause("blocked-by-proxy", summary, steps.allow_host(case), again, PROXY_WAITS)
 
 
 def sent_unchanged(case: Case) -> Repair:

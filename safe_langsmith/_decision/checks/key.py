@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
-from safe_langsmith._decision import answers
+from safe_langsmith._decision import answers, steps
 from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks import endpoint
 from safe_langsmith._decision.checks.settings import newer_settings, replaced, unused
 from safe_langsmith._decision.protocol import Answer, Reply, Steps
-from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._knowledge.hosts import REGIONS, shown
 from safe_langsmith._knowledge.keys import clean, is_code, kind_of, oddity
 from safe_langsmith._settings.sources import Setting
 
-_HEADER_LOST = "ask who runs your network whether a proxy removes the header x-api-key"
 # Where a key was found that the client does not have, and why it does not.
 _UNLOADED = {
-    "dotenv": "no key was sent; there is one in the .env, which was not loaded.",
-    "colab": "no key was sent; there is one among the secrets of Colab.",
+    "dotenv": "no key was sent; the .env has one, but it was not loaded.",
+    "colab": "no key was sent; there is one in the Colab secrets.",
 }
 
 
@@ -31,7 +29,7 @@ def foreign_credential(case: Case) -> Cause | None:
     if not case.sent.foreign:
         return None
     what = "service key, token or cookie"
-    summary = f"{case.host} refused the {what} of this destination."
+    summary = f"{case.host} rejected the {what} of this destination."
     step = f"check the {what} that this destination was given"
     return Cause("access-denied", summary, (step,))
 
@@ -41,7 +39,7 @@ def other_login(case: Case) -> Steps[Cause | None]:
     place = case.refusal.login
     if not place or not case.sent.key:
         return None
-    text = f"a login, Authorization, went along with the key, from {place}"
+    text = f"{place} adds a login to the key, in the header Authorization"
     case.note("key", "unknown", text)
     together = yield from case.ask_who(case.sent)
     if not isinstance(together, Reply) or together.status not in (401, 403):
@@ -49,8 +47,8 @@ def other_login(case: Case) -> Steps[Cause | None]:
     alone = yield from case.ask_who(case.sent, alone=True)
     if answers.judge(alone, case.sent) != "good":
         return None
-    summary = f"the login from {place} was refused; the key alone is let in."
-    step = f"take the login for {case.host} out of {place}"
+    summary = f"the login from {place} was rejected; the key alone is accepted."
+    step = f"remove the login for {case.host} from {place}"
     return Cause("access-denied", summary, (step,))
 
 
@@ -58,31 +56,25 @@ def key_missing(case: Case) -> Steps[Cause | None]:
     """No key was sent. Does a newer reading have one?"""
     if case.sent.key or case.sent.session:
         return None
-    page, summary = case.keys_page, "no key was sent."
-    if case.is_further_destination:
-        step = f"give this destination a key; keys are made at {page}"
+    summary, source, give = "no key was sent.", case.held.key.source, steps.give_key(case)
+    if case.destination:
+        return Cause("key-missing", summary, (give,))
+    if source.is_explicit:
+        summary = "no key was sent: api_key is empty, so no other key was looked for."
+        step = f"pass a key, or leave out api_key; keys are made at {case.keys_page}"
         return Cause("key-missing", summary, (step,))
-    if case.held.key.source.is_explicit:
-        summary = "no key was sent: an empty api_key was passed, so none was looked for."
-        return Cause("key-missing", summary, (f"pass a key, or no api_key at all; {page}",))
-    made = "" if case.names_another_host else f"; keys are made at {page}"
-    steps = (*unused(case), f"set LANGSMITH_API_KEY, or pass api_key={made}")
+    if source.kind == "environment":
+        summary = f"no key was sent: {source} is set, but empty."
+    todo = (*unused(case), *(steps.mentioned(case, "API_KEY") or [give]))
     for fresh in newer_settings(case):
         if fresh.key.value and (yield from case.works(fresh.access)) == "good":
-            late = "no key was sent; the client was made before one was set."
+            late = "no key was sent; the client was created before one was set."
             summary = _UNLOADED.get(fresh.key.source.kind, late)
             return replaced(case, "key-missing", summary, fresh)
     if case.setup.login:
-        summary = f"no key was sent: {case.setup.login} has no token that can be sent."
-        steps = (_log_in_again(case), *steps)
-    return Cause("key-missing", summary, steps)
-
-
-def _log_in_again(case: Case) -> str:
-    """The command of LangSmith's CLI: a session is made anew by its owner alone."""
-    login = case.setup.login
-    name = f" --profile {shlex.quote(login.profile)}" if login else ""
-    return f"log in again: langsmith auth login{name}"
+        summary = f"no key was sent: {case.setup.login} has no usable token."
+        todo = (steps.log_in_again(case), *todo)
+    return Cause("key-missing", summary, todo)
 
 
 def legacy_key(case: Case) -> Cause | None:
@@ -93,7 +85,7 @@ def legacy_key(case: Case) -> Cause | None:
 
 def _legacy(case: Case) -> Cause:
     summary = "keys that begin with ls__ stopped working in October 2024."
-    return Cause("key-legacy", summary, (_new_key(case),))
+    return Cause("key-legacy", summary, (steps.new_key(case),))
 
 
 def stripped_key(case: Case) -> Cause | None:
@@ -104,13 +96,13 @@ def stripped_key(case: Case) -> Cause | None:
     if case.refusal.reply.status != 401 or not case.sent.key:
         return None
     text = (
-        "it answers as if no key had arrived (401): a proxy may remove the header x-api-key"
+        "it answers as if no key had arrived (401): a proxy may strip the header x-api-key"
     )
     case.note("proxy", "unknown", text)
     if not case.region:
         return None
     summary = "a key was sent, and LangSmith answers as if none had arrived (401)."
-    return Cause("blocked-by-proxy", summary, (_HEADER_LOST,))
+    return Cause("blocked-by-proxy", summary, (steps.KEY_LOST,))
 
 
 def soiled_key(case: Case) -> Steps[Cause | None]:
@@ -121,8 +113,9 @@ def soiled_key(case: Case) -> Steps[Cause | None]:
         return None
     if (yield from case.works(replace(case.sent, key=alone))) != "good":
         return None
-    step = f"correct {held.key.source}: it should hold the key alone"
-    cause = Cause("key-malformed", "there is more around the key than the key.", (step,))
+    step = steps.correct(case, "API_KEY", "remove everything around the key")
+    summary = "extra characters around the key, such as quotes or a comment."
+    cause = Cause("key-malformed", summary, (step,))
     cleaned = replace(held, key=Setting(alone, held.key.source))
     return case.repaired(cause, cleaned, "used the key without the characters around it")
 
@@ -132,7 +125,7 @@ def refused_key(case: Case) -> Steps[Cause | None]:
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
     if standing.state == "good":
-        case.note("key", "good", "the server knows the key")
+        case.note("key", "good", "LangSmith accepts the key")
         return None
     info = yield from case.ask_info(case.sent.endpoint)
     if endpoint.refuses_strangers(info):
@@ -146,11 +139,11 @@ def refused_key(case: Case) -> Steps[Cause | None]:
         cause = yield from endpoint.not_an_api(case)
         if cause:
             return cause
-    case.note("key", "unknown", "whether the server knows the key could not be asked")
+    case.note("key", "unknown", "could not check the key")
     lost = case.refusal.reply.status == 401 and case.sent.key
-    first = _HEADER_LOST if lost else "try again in a minute"
-    steps = (first, *_other_regions(case))
-    return Cause("access-denied", "the cause could not be determined.", steps)
+    first = steps.KEY_LOST if lost else steps.AGAIN
+    todo = (first, *_other_regions(case))
+    return Cause("access-denied", "the cause could not be determined.", todo)
 
 
 def _is_of_another_api(info: Answer) -> bool:
@@ -165,45 +158,43 @@ def _rejected(case: Case) -> Cause:
     if case.sent.session:
         login = case.setup.login
         if login and login.ended:
-            case.note("key", "bad", f"the time of {login} is over")
-        summary = "the login session is not accepted any more."
-        return Cause("key-rejected", summary, (_log_in_again(case),))
+            case.note("key", "bad", f"{login} has expired")
+        summary = "the login session is no longer accepted."
+        return Cause("key-rejected", summary, (steps.log_in_again(case),))
     if kind_of(key) == "legacy":
         return _legacy(case)
     if odd := oddity(key):
-        step = f"correct {held.key.source}"
+        how = "it must hold the key alone"
         if is_code(key):
             # Not the very words that stand there: they are struck out of every text.
-            step += (
-                ": %env and .env take text and run no code; in a notebook, write "
+            how = (
+                "%env and .env run no code; in a notebook, write "
                 "os.environ[...] = userdata.get(...)"
             )
-        summary = f"the key is refused, and {odd}."
-        return Cause("key-malformed", summary, (step, _new_key(case)))
-    summary, steps = f"{shown(case.sent.endpoint)} does not know this key.", unused(case)
+        summary = f"the key was rejected: {odd}."
+        todo = (steps.correct(case, "API_KEY", how), *unused(case), steps.new_key(case))
+        return Cause("key-malformed", summary, todo)
+    summary = (
+        f"{shown(case.sent.endpoint)} rejected this key (revoked, expired or mistyped)."
+    )
+    todo = (*unused(case), *steps.mentioned(case, "API_KEY"))
     if held.endpoint.source.kind == "profile" and held.key.source.kind != "profile":
         # The key may be good, and the endpoint that a profile joined to it another one's.
         where = f"the endpoint comes from {held.endpoint.source}"
-        steps += (f"{where}: set LANGSMITH_ENDPOINT to the one that this key is for",)
-    if steps and case.names_another_host:
-        return Cause("key-rejected", summary, steps)
+        todo += (f"{where}: set LANGSMITH_ENDPOINT to the endpoint of this key",)
+    is_broken = any(m.broken and m.setting == "API_KEY" for m in case.setup.mentions)
+    if is_broken or (todo and case.names_another_host):
+        return Cause("key-rejected", summary, todo)
     if case.region:
         case.note("region", "unknown", "the key may belong to another region")
-    return Cause("key-rejected", summary, (*steps, *_other_regions(case), _new_key(case)))
-
-
-def _new_key(case: Case) -> str:
-    return f"make a new key at {case.keys_page}"
+    todo += (*_other_regions(case), steps.new_key(case))
+    return Cause("key-rejected", summary, todo)
 
 
 def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
     if not case.region or case.names_another_host:
         return ()
-    step = (
-        "look at the address of your web app: on eu., apac. or aws.smith.langchain.com, "
-        "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com (or apac., aws.)"
-    )
-    if case.probe_regions is None:
-        step += "; or have the regions asked: Policy(probe_regions=True)"
-    return (step,)
+    others = [region for region in REGIONS if region != case.region]
+    step = steps.choose_region(case, others, "if the key is from another region, ")
+    return (step, steps.ask_regions(case)) if case.probe_regions is None else (step,)

@@ -9,6 +9,7 @@ from safe_langsmith._decision.answers import Listed, Standing, object_of, text_o
 from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks.endpoint import sent_unchanged
 from safe_langsmith._decision.protocol import Steps
+from safe_langsmith._decision.steps import AGAIN
 from safe_langsmith._knowledge import operations
 from safe_langsmith._knowledge.keys import describe, kind_of
 
@@ -53,7 +54,7 @@ def personal_only(case: Case) -> Steps[Cause | None]:
         return None
     if operations.needs_personal_key(case.refusal.path):
         summary = "LangSmith takes only a personal key (lsv2_pt_) for this call."
-        step = f"use a personal key for it; it is made at {case.keys_page}"
+        step = f"use a personal key for this call; create one at {case.keys_page}"
         return Cause("service-key-scope", summary, (step,))
     if not operations.is_organization_wide(case.refusal.method, case.refusal.path):
         return None
@@ -64,7 +65,7 @@ def personal_only(case: Case) -> Steps[Cause | None]:
         "this service key is scoped to workspaces, and the call is for the whole "
         "organization."
     )
-    step = f"use an organization-scoped service key, or a personal key; {case.keys_page}"
+    step = f"use an organization-scoped service key or a personal key: {case.keys_page}"
     return Cause("service-key-scope", summary, (step,))
 
 
@@ -107,11 +108,11 @@ def transient_refusal(case: Case) -> Steps[Cause | None]:
     """It worked before, and the server lets it in again: wait a little, try once more."""
     if not case.refusal.worked or (yield from case.admits(case.sent)) != "good":
         return None
-    case.note("server", "good", "the same key worked before, and a probe was let in again")
-    summary = "LangSmith refused for a moment what it allowed before and allows again."
-    steps = ("if it happens often, tell LangSmith's support",)
-    cause = Cause("transient-refusal", summary, steps, sent_unchanged(case))
-    otherwise = _denied(case, "try again in a minute: LangSmith remembers a refusal")
+    case.note("server", "good", "the same key worked before, and a test request succeeded")
+    summary = "LangSmith briefly rejected what it allowed before; it works again."
+    todo = ("if this happens often, tell LangSmith support",)
+    cause = Cause("transient-refusal", summary, todo, sent_unchanged(case))
+    otherwise = _denied(case, f"{AGAIN}: LangSmith caches a rejection for that long")
     return replace(cause, waits=(TRANSIENT_WAIT,), otherwise=otherwise)
 
 
@@ -123,6 +124,6 @@ def access_denied(case: Case) -> Cause | None:
 def _denied(case: Case, *first: str) -> Cause:
     kind = describe(case.sent.key, "oauth" if case.sent.session else None)
     needed = operations.permission_for(case.refusal.method, case.refusal.path)
-    summary = f"the server knows the {kind}, and does not say why it refused."
+    summary = f"LangSmith accepts the {kind}, but does not say why it rejected this."
     ask = f"ask an admin of your organization whether this key may do {needed or 'this'}"
     return Cause("access-denied", summary, (*first, ask), required_permission=needed)

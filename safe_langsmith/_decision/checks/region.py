@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from safe_langsmith._decision import steps
 from safe_langsmith._decision.answers import Standing, is_langsmith, listed_in, probe
 from safe_langsmith._decision.case import Case, Cause
-from safe_langsmith._decision.checks.endpoint import set_endpoint, why_not_moved
+from safe_langsmith._decision.checks.endpoint import why_not_moved
 from safe_langsmith._decision.checks.workspace import named_workspaces
 from safe_langsmith._decision.protocol import Steps, Unreachable
 from safe_langsmith._knowledge.access import Access
@@ -36,21 +37,22 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
     sure = all(found[region].state != "unknown" for region in others)
     if len(knowing) == 1:
         there = knowing[0]
-        case.note("region", "good", f"the {there.name} region knows this key")
+        case.note("region", "good", f"the {there.name} region accepts this key")
         summary = f"this key belongs to region {there.name}, not to {here.name}."
-        cause = Cause("wrong-region", summary, (set_endpoint(case, there.api),))
+        cause = Cause("wrong-region", summary, (steps.put(case, "ENDPOINT", there.api),))
         return _move(case, there, found[there], cause, sure=sure)
     if knowing:
         names = _names(knowing)
-        case.note("region", "good", f"{names}: this key is known there")
-        steps = " or ".join(set_endpoint(case, region.api) for region in knowing)
+        case.note("region", "good", f"{names} accept this key")
         summary = f"this key belongs to {len(knowing)} other regions: {names}."
-        return Cause("wrong-region", summary, (steps,))
+        return Cause("wrong-region", summary, (steps.choose_region(case, knowing),))
+    strange = [region for region in others if found[region].state == "bad"]
+    if strange:
+        case.note("region", "bad", f"{_names(strange)} rejected this key, too")
     if not sure:
         return None
-    summary = f"no region of LangSmith knows this key; all {len(REGIONS)} were asked."
-    page = case.keys_page
-    step = f"make a new key at {page}, or at the same page of your region's web app"
+    summary = f"no LangSmith region accepts this key (checked all {len(REGIONS)})."
+    step = steps.new_key(case, ", or at the same page of your region")
     return Cause("key-rejected", summary, (step,))
 
 
@@ -87,13 +89,10 @@ def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Stan
         # All is answered by now: this only judges.
         found[region] = yield from case.identify(access)
         if found[region].state == "unknown":
-            text = f"the {region.name} region could not be asked for this key"
+            text = f"could not check this key in the {region.name} region"
             if isinstance(said, Unreachable) and said.withheld:
                 text += f": {said.reason}"
             case.note("region", "unknown", text)
-    strange = [r for r in regions if found[r].state == "bad"]
-    if strange:
-        case.note("region", "bad", f"{_names(strange)}: this key is not known there either")
     return found
 
 
@@ -101,20 +100,20 @@ def _move(
     case: Case, region: Region, standing: Standing, cause: Cause, *, sure: bool
 ) -> Cause:
     """Exactly one region knows the key. ``sure``: the others are shown not to."""
-    held, steps = case.held, cause.next_steps
+    held, todo = case.held, cause.next_steps
     if not sure or not _endpoint_is_open(case) or not case.may_move(region.api):
         moved = replace(held, endpoint=replace(held.endpoint, value=region.api))
-        steps += why_not_moved(case)
-        return replace(cause, next_steps=steps, right=moved if sure else None)
+        todo += why_not_moved(case)
+        return replace(cause, next_steps=todo, right=moved if sure else None)
     case.workspaces = standing.workspaces or ()
     workspace, is_certain = _workspace(case, standing)
-    how = f"used {region.api}, the only region that knows this key"
+    how = f"used {region.api}, the only region that accepts this key"
     if not is_certain:
-        steps += ("name the workspace: set LANGSMITH_WORKSPACE_ID, or pass workspace_id=",)
-        cause = replace(cause, next_steps=steps)
+        todo += (steps.choose_workspace(case),)
+        cause = replace(cause, next_steps=todo)
         if not is_read(case.refusal.method, case.refusal.path):
             return replace(cause, summary=f"{cause.summary} {_unwritten(standing)}")
-        how += ", for reads alone until a workspace is named"
+        how += ", for reads only until a workspace is named"
     key = replace(held.key, value=clean(case.sent.key or ""))
     settings = Settings(key, Setting(region.api, FOUND_BY_ASKING), workspace)
     return case.repaired(cause, settings, how, for_reads=not is_certain)
@@ -140,7 +139,7 @@ def _workspace(case: Case, standing: Standing) -> tuple[Setting, bool]:
     if len(named) == 1 and standing.lists(named[0].value or ""):
         return named[0], True
     for setting in named:
-        text = f"{setting.source} names {setting.value}; none was chosen"
+        text = f"{setting.source} names {setting.value}; no workspace was chosen"
         case.note("workspace", "unknown", text)
     return (only, True) if only and not named else (held, False)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from safe_langsmith._decision import steps
 from safe_langsmith._decision.case import Case, Cause, Repair
 from safe_langsmith._decision.checks.workspace import named_workspaces
 from safe_langsmith._decision.protocol import Steps
@@ -14,7 +15,8 @@ from safe_langsmith._diagnosis import Code
 from safe_langsmith._knowledge.hosts import same_origin, shown
 from safe_langsmith._knowledge.keys import can_be_sent, clean, kind_of
 from safe_langsmith._settings.conflicts import disagreements
-from safe_langsmith._settings.sources import Setting, Settings, Source
+from safe_langsmith._settings.construction import NAMES, Name
+from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Source
 
 
 def stale_setting(case: Case) -> Steps[Cause | None]:
@@ -30,9 +32,9 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
         outcome = yield from case.works(Repair(fresh, case.sent.session).access)
         names = " and ".join(changed)
         if outcome == "good":
-            summary = f"the client still uses an old {names}."
+            summary = f"the client uses an outdated {names}."
             return replaced(case, "stale-setting", summary, fresh)
-        told = "was refused too" if outcome == "bad" else "could not be tried"
+        told = "was rejected, too" if outcome == "bad" else "could not be tried"
         sources = ", ".join(str(source) for source in changed.values())
         case.note("settings", outcome, f"the newer {names}, from {sources}, {told}")
     return (yield from _removed_workspace(case))
@@ -50,7 +52,7 @@ def _removed_workspace(case: Case) -> Steps[Cause | None]:
     if only is None:
         return None
     case.workspaces = standing.workspaces or ()
-    summary = "the client still uses a workspace that was taken out of the environment."
+    summary = "the client still uses a workspace that is no longer in the environment."
     return replaced(case, "stale-setting", summary, replace(held, workspace=only))
 
 
@@ -97,34 +99,25 @@ def _is_of_this_host(case: Case, newer: Settings, fresh: Settings) -> bool:
 
 def unused(case: Case) -> tuple[str, ...]:
     """The steps for what a repair may not use, and what may be right all the same."""
-    setup, steps = case.setup, []
+    setup, todo = case.setup, []
     for place in (setup.environ, setup.colab, setup.profile):
         source, there = place.endpoint.source, shown(place.endpoint.value or "")
         if case.usable(place) is not place and not place.endpoint.implied:
-            steps.append(f"if {there}, from {source}, is right, make a client that uses it")
-    steps += _not_loaded(case)
-    for mention in case.endpoint_mentions:
-        if mention.name:
-            step = f"if {mention.name} is the address to use, name it LANGSMITH_ENDPOINT"
-            steps.append(step)
-        elif mention.place not in " ".join(steps):
-            what = "LANGSMITH_ENDPOINT=https://..."
-            steps.append(f"if {mention.place} is to name the endpoint, write {what} there")
-    return tuple(dict.fromkeys(steps))
+            todo.append(
+                f"if {there}, from {source}, is right, create a client that uses it"
+            )
+    in_file = setup.in_file
+    if not (setup.dotenv_counts and case.usable(in_file) is in_file):
+        todo += steps.load(case, _sources(case.held, in_file))
+    if case.endpoint_mentions:
+        todo += steps.mentioned(case, "ENDPOINT")
+    return tuple(dict.fromkeys(todo))
 
 
-def _not_loaded(case: Case) -> list[str]:
-    """The step for settings in a `.env` that are not those in force."""
-    in_file = case.setup.in_file
-    if case.setup.dotenv_counts and case.usable(in_file) is in_file:
-        return []
-    lines = [source.place for source in _changes(case.held, in_file).values()]
-    if not lines:
-        return []
-    where = " and ".join([lines[0], *(line.rpartition(", ")[2] for line in lines[1:])])
-    right = "is right" if len(lines) == 1 else "are right"
-    step = f"if {where} {right}, call load_dotenv(override=True)"
-    return [f"{step} before the client is made"]
+def _sources(held: Settings, fresh: Settings) -> dict[Name, Source]:
+    """The same as `_changes`, by the names that steps have."""
+    changed = _changes(held, fresh)
+    return {name: changed[FIELDS[name]] for name in NAMES if FIELDS[name] in changed}
 
 
 def _cleaned(newer: Settings) -> Settings:
@@ -152,11 +145,13 @@ def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
     """The cause of a value that a newer one replaces, with that repair."""
     changed = _changes(case.held, fresh)
     news = ", ".join(f"{name} from {source}" for name, source in changed.items())
-    step = "make the client after its settings are set (or make it anew)"
-    if any(source.kind == "dotenv" for source in changed.values()):
-        step = "call load_dotenv(override=True) before the client is made"
+    todo = ["create the client after its settings are set (or recreate it)"]
+    sources = _sources(case.held, fresh).items()
+    of_file = {name: source for name, source in sources if source.kind == "dotenv"}
+    if of_file:
+        todo = steps.load(case, of_file, "")
     secret = next((s.name for s in changed.values() if s.kind == "colab"), "")
     if secret:
         value = f'userdata.get("{secret}")'
-        step = f'set os.environ["{secret}"] = {value} before the client is made'
-    return case.repaired(Cause(code, summary, (step,)), fresh, f"used the newer {news}")
+        todo = [f'set os.environ["{secret}"] = {value} before the client is created']
+    return case.repaired(Cause(code, summary, tuple(todo)), fresh, f"used the newer {news}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safe_langsmith._decision import answers
+from safe_langsmith._decision import answers, steps
 from safe_langsmith._decision.answers import Listed, Standing
 from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause
 from safe_langsmith._decision.protocol import Reply, Steps
@@ -14,7 +14,7 @@ from safe_langsmith._knowledge.operations import is_uuid
 from safe_langsmith._settings.sources import Setting
 
 _MOST_WORKSPACES_TRIED = 3
-_NONE_SENT = "this key needs a workspace, and none was sent."
+_NONE_SENT = "this key needs a workspace, and none is set."
 
 
 def workspace_required(case: Case) -> Steps[Cause | None]:
@@ -26,8 +26,7 @@ def workspace_required(case: Case) -> Steps[Cause | None]:
             f"LangSmith says that no workspace arrived ({case.refusal.reply.message}), "
             f"although the header X-Tenant-Id was sent, with {case.sent.workspace}."
         )
-        step = "ask who runs your network whether a proxy removes the header X-Tenant-Id"
-        return Cause("workspace-required", summary, (step,))
+        return Cause("workspace-required", summary, (steps.WORKSPACE_LOST,))
     standing = yield from case.identify(case.sent)
     if standing.workspaces is None:
         case.note("workspace", "unknown", "the key's workspaces could not be listed")
@@ -38,7 +37,7 @@ def _required(case: Case, standing: Standing, summary: str) -> Steps[Cause]:
     """Fill in the workspace where one answer exists: the one named, or the only one."""
     case.workspaces = standing.workspaces or ()
     named, only = named_workspaces(case), standing.only_workspace
-    cause = Cause("workspace-required", summary, (_pick_workspace(case),))
+    cause = Cause("workspace-required", summary, (steps.choose_workspace(case),))
     for setting in named:
         outcome = yield from case.works(replace(case.sent, workspace=setting.value))
         if outcome != "good":
@@ -55,8 +54,7 @@ def _required(case: Case, standing: Standing, summary: str) -> Steps[Cause]:
 
 def _filled(case: Case, cause: Cause, workspace: Setting, why: str) -> Cause:
     held, chosen = case.held, workspace.value or ""
-    step = f'set LANGSMITH_WORKSPACE_ID={chosen}, or pass workspace_id="{chosen}"'
-    cause = replace(cause, next_steps=(_name_it(case, chosen, step),))
+    cause = replace(cause, next_steps=(steps.put(case, "WORKSPACE_ID", chosen),))
     if held.workspace.source.is_explicit:
         return cause
     name = next((f" ({w.name})" for w in case.workspaces if w.id == chosen and w.name), "")
@@ -80,22 +78,6 @@ def named_workspaces(case: Case) -> list[Setting]:
     return list({s.value: s for s in reversed(places) if s.value}.values())
 
 
-def _name_it(case: Case, workspace: str, step: str) -> str:
-    """The step that names a workspace; a further destination has a way of its own."""
-    if not case.is_further_destination:
-        return step
-    auth = f'auth={{"api_key": ..., "tenant_id": "{workspace}"}}'
-    return f"name it for this destination: {auth}"
-
-
-def _pick_workspace(case: Case) -> str:
-    """The step for whoever has to choose."""
-    example = case.workspaces[0].id if case.workspaces else "..."
-    where = "" if case.workspaces else "; its id is in the web app, below Settings"
-    step = f'pass workspace_id="{example}", or set LANGSMITH_WORKSPACE_ID{where}'
-    return _name_it(case, example, step)
-
-
 def foreign_workspace(case: Case) -> Steps[Cause | None]:
     """The key is good. Can it use the workspace that was sent?"""
     workspace = case.sent.workspace
@@ -111,10 +93,11 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
     meant = yield from _what_was_meant(case, workspace, standing)
     if meant is not None:
         return meant
-    what, pick = (yield from _what_is(case, workspace, standing)), _pick_workspace(case)
+    what = yield from _what_is(case, workspace, standing)
+    pick = steps.choose_workspace(case)
     if not what and kind_of(case.sent.key) == "service":
-        summary = f"this service key does not reach workspace {workspace}."
-        step = f"or make a key with that workspace in its scope, at {case.keys_page}"
+        summary = f"this service key has no access to workspace {workspace}."
+        step = f"if that workspace still exists, create a key for it at {case.keys_page}"
         return Cause("service-key-scope", summary, (pick, step))
     summary = f"{what or f'workspace {workspace} is not one that this key can use'}."
     return Cause("workspace-mismatch", summary, (pick,))
@@ -128,9 +111,8 @@ def soiled_workspace(case: Case) -> Steps[Cause | None]:
         return None
     if (yield from case.works(replace(case.sent, workspace=alone))) != "good":
         return None
-    summary = "there is more in the workspace than its id."
-    where = case.held.workspace.source
-    step = f"correct {where}: it should hold the id alone, {alone}"
+    summary = "extra characters around the workspace id, such as quotes or a comment."
+    step = steps.correct(case, "WORKSPACE_ID", f"it must hold the id alone, {alone}")
     # As with a key: what is around it is nobody's choice.
     return _meant(case, alone, summary, step, may_repair=True)
 
@@ -159,9 +141,8 @@ def _meant(
     """The id was shown to be right. ``step``: how to put it right, if not by naming it."""
     held = case.held.workspace
     right = replace(case.held, workspace=Setting(workspace, held.source))
-    name = f'pass workspace_id="{workspace}", or set LANGSMITH_WORKSPACE_ID={workspace}'
-    steps = (step or _name_it(case, workspace, name),)
-    cause = Cause("workspace-mismatch", summary, steps, right=right)
+    todo = (step or steps.put(case, "WORKSPACE_ID", workspace),)
+    cause = Cause("workspace-mismatch", summary, todo, right=right)
     how = f"used workspace {workspace}"
     return case.repaired(cause, right, how) if may_repair else cause
 
@@ -169,12 +150,12 @@ def _meant(
 def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cause:
     """A web address whose workspace the key cannot use: say what is known of it."""
     region, here = address.region, case.region
-    step = _pick_workspace(case)
+    step = steps.choose_workspace(case)
     if address.owner == standing.organization:
         why = "the id in it is your organization's, not a workspace's"
     elif region and here and region != here:
         why = f"it is of region {region.name}, and the endpoint of {here.name}"
-        step = f"set LANGSMITH_ENDPOINT={region.api}, with a key of that region"
+        step = f"to use that workspace: the endpoint {region.api}, and a key of that region"
     else:
         why = f"the key cannot use {address.owner}, the id in it"
     summary = f"a web address was given as workspace, and {why}."
@@ -187,7 +168,7 @@ def address_as_workspace(case: Case) -> Cause | None:
     if address and address.region and here and address.region != here:
         text = (
             f"the workspace is a web address of region {address.region.name}, and the "
-            f"endpoint is of {here.name}: set LANGSMITH_ENDPOINT={address.region.api}"
+            f"endpoint is of {here.name}"
         )
         case.note("region", "unknown", text)
     return None
@@ -229,7 +210,7 @@ def refused_home(case: Case) -> Steps[Cause | None]:
         states.append((yield from case.admits(access)))
     if "good" not in states:
         return None
-    summary = "no workspace was sent, and the key's default workspace refuses it."
+    summary = "no workspace is set, and the key's default workspace rejects it."
     return (yield from _required(case, standing, summary))
 
 

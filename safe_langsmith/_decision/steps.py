@@ -1,0 +1,222 @@
+"""What to do: steps that fit the place which the setting in use comes from.
+
+Texts, and nothing else. Only a value that was shown to be right is ever part of a
+``set NAME=value``; one of several, a default, or an example never is.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+
+from safe_langsmith._decision.case import Case
+from safe_langsmith._knowledge.hosts import Region
+from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.sources import FIELDS, UNNAMED, Source
+
+ARGUMENTS: dict[Name, str] = {
+    "API_KEY": "api_key",
+    "ENDPOINT": "api_url",
+    "WORKSPACE_ID": "workspace_id",
+}
+KEY_LOST = "ask your network admin whether a proxy strips the header x-api-key"
+WORKSPACE_LOST = "ask your network admin whether a proxy strips the header X-Tenant-Id"
+AGAIN = "try again in a minute"
+_NAMED = ("environment", "dotenv")
+_UNNAMED = ("default", "none", "cache", "repair")
+_API_URLS = "the api_urls argument"
+
+
+# --- a setting, where it is in use ----------------------------------------------------
+
+
+def variable(case: Case, name: Name) -> str:
+    """The variable that sets this: the one in use, or else the usual one; "": none does."""
+    source = case.held[name].source
+    if case.destination:
+        return ""
+    if source.kind in _NAMED:
+        return source.name
+    # The SDK creates no client with both.
+    is_barred = name == "ENDPOINT" and bool(case.setup.runs_endpoints)
+    return f"LANGSMITH_{name}" if source.kind in _UNNAMED and not is_barred else ""
+
+
+def place(case: Case, name: Name) -> str:
+    """Where the setting in use is written, or can be."""
+    source, argument = case.held[name].source, ARGUMENTS[name]
+    if case.destination:
+        is_bare = case.destination == UNNAMED[1]
+        return "the replica or the headers of this request" if is_bare else case.destination
+    if found := variable(case, name):
+        return f"{found} in {source.place}" if source.place else found
+    if source.kind == "assigned":
+        return f"client.{argument}"
+    if source.kind == "profile":
+        return f'"{argument}" of {source}'
+    if source.kind in ("colab", "request"):
+        return str(source)
+    return f"the {source.name if source.kind == 'argument' else argument} argument"
+
+
+def put(case: Case, name: Name, value: str) -> str:
+    """Set a value that was shown to be right."""
+    where, source = place(case, name), case.held[name].source
+    if case.destination:
+        return _for_destination(case, name, value)
+    if found := variable(case, name):
+        return f"set {found}={value}{f' in {source.place}' if source.place else ''}"
+    if source.kind == "assigned":
+        return f'set {where} = "{value}"'
+    if where == f"the {ARGUMENTS[name]} argument":
+        return f'pass {ARGUMENTS[name]}="{value}"'
+    return f"use {value} in {where}" if where == _API_URLS else f"set {where} to {value}"
+
+
+def _for_destination(case: Case, name: Name, value: str) -> str:
+    """A further destination of traces has its own settings, and its own way to set them."""
+    where = case.destination
+    if name == "ENDPOINT":
+        named = "" if where in UNNAMED else f", in {where}"
+        return f"use {value} for this destination{named}"
+    if where == _API_URLS:
+        return "api_urls= takes no workspaces: use a key that has exactly one there"
+    if where == case.setup.runs_endpoints:
+        row = f'{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}'
+        return f"name it in {where}: {row}"
+    return f'name it for this destination: auth={{"api_key": ..., "tenant_id": "{value}"}}'
+
+
+def choose_workspace(case: Case) -> str:
+    """Name a workspace: the only one of this key, or one of several."""
+    known, where = case.workspaces, place(case, "WORKSPACE_ID")
+    # One without a name was not listed: there may be more.
+    if len(known) == 1 and known[0].name:
+        return put(case, "WORKSPACE_ID", known[0].id)
+    if case.destination:
+        step = _for_destination(case, "WORKSPACE_ID", "...")
+    else:
+        step = "pass workspace_id=" if where.endswith("argument") else f"set {where}"
+    if known:
+        listed = len(known) > 1
+        return (
+            f"choose one and {step}" if listed else f"{step} to one that this key can use"
+        )
+    return f"{step}; the id of a workspace is in the web app, under Settings"
+
+
+def choose_region(case: Case, regions: Iterable[Region], condition: str = "") -> str:
+    """Set the endpoint to one of several regions: they are named, and none is picked."""
+    apis = ", ".join(f"{region.api} ({region.name})" for region in regions)
+    return f"{condition}set the endpoint in {place(case, 'ENDPOINT')} to one of: {apis}"
+
+
+def correct(case: Case, name: Name, how: str) -> str:
+    """Put the text of a setting right where it is written."""
+    return f"correct {place(case, name)}: {how}"
+
+
+# --- keys -----------------------------------------------------------------------------
+
+
+def new_key(case: Case, more: str = "") -> str:
+    """Create a key, and put it where the rejected one is."""
+    page, where = case.keys_page, place(case, "API_KEY")
+    return f"create a new key at {page}{more}, and put it into {where}"
+
+
+def give_key(case: Case) -> str:
+    """Set the key that was missing."""
+    where = place(case, "API_KEY")
+    step = f"put a key into {where}" if case.destination else f"set {where}"
+    if where == "LANGSMITH_API_KEY":
+        step += ", or pass api_key="
+    return step if case.names_another_host else f"{step}; keys are made at {case.keys_page}"
+
+
+def log_in_again(case: Case) -> str:
+    """The command of LangSmith's CLI: only its owner can renew a session."""
+    login = case.setup.login
+    name = f" --profile {shlex.quote(login.profile)}" if login else ""
+    return f"log in again: langsmith auth login{name}"
+
+
+def ask_regions(case: Case) -> str:
+    """Have the other regions asked about a key, which nobody has allowed yet."""
+    kinds = {case.held.key.source.kind, case.held.endpoint.source.kind}
+    if kinds & {"argument", "assigned", "request"}:
+        return "or let the client check the other regions: Policy(probe_regions=True)"
+    return "or check the other regions: safe-langsmith doctor --probe-regions"
+
+
+# --- files, and names that nobody reads -----------------------------------------------
+
+
+def load(
+    case: Case, found: Mapping[Name, Source], condition: str | None = None
+) -> list[str]:
+    """Have a `.env` set what it says. It cannot overrule what is written into the code."""
+    steps = []
+    in_code = [name for name in found if case.held[name].source.is_explicit]
+    for name in in_code:
+        where = place(case, name)
+        steps.append(f"if {found[name].place} is right, use that value in {where}")
+    others = {name: source for name, source in found.items() if name not in in_code}
+    if not others:
+        return steps
+    environ = case.setup.environ
+    hidden = [s.name for name, s in others.items() if environ[name].source.name == s.name]
+    condition = _if_right(others.values()) if condition is None else condition
+    step = f"{condition}call load_dotenv("
+    step += "override=True) before" if hidden else ") before"
+    step += " the client is created"
+    if hidden:
+        step += f" (or, if your shell exports it: unset {' '.join(hidden)})"
+    return [*steps, step]
+
+
+def _if_right(sources: Iterable[Source]) -> str:
+    first, *others = (source.place for source in sources)
+    where = " and ".join([first, *(place.rpartition(", ")[2] for place in others)])
+    return f"if {where} {'are' if others else 'is'} right, "
+
+
+def mentioned(case: Case, name: Name) -> list[str]:
+    """A setting that is named where nobody reads it, such as on a line with a typo."""
+    steps, usual = [], f"LANGSMITH_{name}"
+    for mention in case.setup.mentions:
+        if mention.setting != name:
+            continue
+        if mention.name.endswith("RUNS_ENDPOINTS"):
+            there = f"if the key is for a destination in {mention.name}"
+            steps.append(f"{there}, pass api_url= with its address")
+        elif mention.broken:
+            steps.append(f"correct {mention.place}: as it is written, it sets nothing")
+        elif mention.name:
+            where = "" if mention.place == mention.name else f" in {mention.place}"
+            what = f"{mention.name}{where} holds the {FIELDS[name]}"
+            steps.append(f"if {what} to use, rename it to {usual}")
+        elif mention.place not in _found_places(case):
+            finds = "load_dotenv(find_dotenv(usecwd=True))"
+            steps.append(f"if {mention.place} is right, load that file: {finds}")
+    return list(dict.fromkeys(steps))
+
+
+def _found_places(case: Case) -> set[str]:
+    """The lines of the `.env` that load_dotenv() finds by itself."""
+    found = case.setup.in_file
+    return {s.source.place for s in (found.key, found.endpoint, found.workspace)}
+
+
+# --- others ---------------------------------------------------------------------------
+
+
+def ask_owner(case: Case, what: str) -> str:
+    """Only those who run the server can tell."""
+    return f"ask whoever runs {case.host} {what}"
+
+
+def allow_host(case: Case) -> tuple[str, ...]:
+    """Something between the program and LangSmith blocks requests."""
+    ask = f"ask your network admin to allow {case.host}"
+    return (ask, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")

@@ -1,0 +1,69 @@
+"""Every row of the table of advice: the error, the log line, the diagnosis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scenarios_advice import ADVICE, Advice
+from stage import Stage, assert_no_secret, staged
+
+from safe_langsmith import AccessDeniedError, Diagnosis
+from safe_langsmith._diagnosis import in_one_line
+
+
+@pytest.mark.parametrize("row", ADVICE, ids=str)
+def test_advice(row: Advice, tmp_path: Path, debug_log: pytest.LogCaptureFixture) -> None:
+    """Each text says what it must, and nothing that does not apply."""
+    with staged(row.scenario, row.by, tmp_path) as stage:
+        diagnosis = outcome(stage)
+        assert diagnosis.code == row.scenario.code
+        in_short = [in_one_line(diagnosis, "To fix it")]
+        if diagnosis.resolved:
+            in_short = [
+                r.getMessage() for r in debug_log.records if r.levelname == "WARNING"
+            ]
+        check(stage, row, diagnosis, in_short)
+        if row.diagnosed and not diagnosis.resolved:
+            asked = stage.diagnose()
+            assert asked.code == row.scenario.code
+            check(stage, row, asked, [in_one_line(asked, "To fix it")])
+
+
+def outcome(stage: Stage) -> Diagnosis:
+    """The diagnosis of the row's call: that of its error, or of its repair."""
+    if stage.row.outcome == "answered":
+        stage.run()
+        assert stage.client.last_diagnosis is not None
+        return stage.client.last_diagnosis
+    with pytest.raises(AccessDeniedError) as caught:
+        stage.run()
+    diagnosis: Diagnosis = caught.value.diagnosis
+    assert str(caught.value) == str(diagnosis)
+    return diagnosis
+
+
+def check(stage: Stage, row: Advice, diagnosis: Diagnosis, in_short: list[str]) -> None:
+    """What must be said is in each text, and what must not be said is in none."""
+    whole, steps = str(diagnosis), "; ".join(diagnosis.next_steps)
+    assert 1 <= len(diagnosis.next_steps) <= 4
+    assert len(whole.splitlines()) <= 13
+    for text in (whole, diagnosis.report(), *in_short):
+        for phrase in row.says:
+            assert stage.fill(phrase) in text or diagnosis.resolved
+        assert "safe-langsmith explain" in text or diagnosis.resolved
+    for phrase in row.says:
+        assert stage.fill(phrase) in "\n".join(in_short)
+    for phrase in row.shows:
+        assert stage.fill(phrase) in whole
+    fixes = " ".join(map(str, diagnosis.fixes))
+    for phrase in row.never:
+        for text in (whole, steps, fixes, *in_short):
+            assert stage.fill(phrase) not in without_the_settings(text)
+    assert_no_secret("\n".join([diagnosis.report(), *in_short]), stage.secrets)
+
+
+def without_the_settings(text: str) -> str:
+    """A text without the lines that say what is configured, which no advice is."""
+    heads = ("  key: ", "  endpoint: ", "  workspace: ")
+    return "\n".join(line for line in text.splitlines() if not line.startswith(heads))

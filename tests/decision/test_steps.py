@@ -1,0 +1,180 @@
+"""Each kind of step, for each place that a setting may come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from safe_langsmith._decision import steps
+from safe_langsmith._decision.case import Case
+from safe_langsmith._decision.protocol import Refusal, Reply
+from safe_langsmith._knowledge.hosts import REGIONS
+from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.sources import (
+    HEADERS,
+    UNNAMED,
+    Setting,
+    Settings,
+    Setup,
+    Source,
+)
+from safe_langsmith._settings.unread import Mention
+
+RUNS = "LANGSMITH_RUNS_ENDPOINTS"
+ID = "00000000-0000-0000-0000-000000000001"
+API = "https://eu.api.smith.langchain.com"
+
+
+def case_of(**more: Any) -> Case:
+    """A case with these sources, by the names of `Settings`, and more of a `Setup`."""
+    sources = {name: more.pop(name, Source("none")) for name in ("key", "endpoint")}
+    values = {"key": "a key", "endpoint": REGIONS[0].api}
+    held = Settings(
+        **{name: Setting(values[name], source) for name, source in sources.items()},
+        workspace=Setting(None, more.pop("workspace", Source("none"))),
+    )
+    setup = Setup(held, **more)
+    return Case(Refusal("GET", "/sessions", Reply(403), setup.access), setup, "")
+
+
+ENDPOINT = "LANGSMITH_ENDPOINT"
+TO: Any = {"destinations": (("", RUNS),)}
+PUT: list[tuple[Name, str, dict[str, Any], str]] = [
+    ("ENDPOINT", API, {}, f"set {ENDPOINT}={API}"),
+    ("ENDPOINT", API, {"endpoint": Source("default", "default")}, f"set {ENDPOINT}={API}"),
+    ("ENDPOINT", API, {"endpoint": Source("cache", ENDPOINT)}, f"set {ENDPOINT}={API}"),
+    ("ENDPOINT", API, TO, f'pass api_url="{API}"'),
+    ("ENDPOINT", API, {"endpoint": Source("argument", "api_url")}, f'pass api_url="{API}"'),
+    (
+        "ENDPOINT",
+        API,
+        {"endpoint": Source("argument", "api_urls")},
+        f"use {API} in the api_urls argument",
+    ),
+    (
+        "ENDPOINT",
+        API,
+        {"endpoint": Source("assigned", "api_url")},
+        f'set client.api_url = "{API}"',
+    ),
+    (
+        "ENDPOINT",
+        API,
+        {"endpoint": Source("dotenv", "LANGCHAIN_ENDPOINT", ".env, line 3")},
+        f"set LANGCHAIN_ENDPOINT={API} in .env, line 3",
+    ),
+    (
+        "ENDPOINT",
+        API,
+        {"endpoint": Source("colab", ENDPOINT)},
+        f"set the Colab secret {ENDPOINT} to {API}",
+    ),
+    (
+        "ENDPOINT",
+        API,
+        {"endpoint": Source("request", UNNAMED[0])},
+        f"use {API} for this destination",
+    ),
+    (
+        "ENDPOINT",
+        API,
+        {"endpoint": Source("request", RUNS), **TO},
+        f"use {API} for this destination, in {RUNS}",
+    ),
+    (
+        "WORKSPACE_ID",
+        ID,
+        {"key": Source("request", RUNS), **TO},
+        f'name it in {RUNS}: {{"api_url": ..., "api_key": ..., "workspace_id": "{ID}"}}',
+    ),
+    (
+        "WORKSPACE_ID",
+        ID,
+        {"key": Source("request", "the api_urls argument")},
+        "api_urls= takes no workspaces: use a key that has exactly one there",
+    ),
+    (
+        "WORKSPACE_ID",
+        ID,
+        {"key": Source("request")},
+        f'name it for this destination: auth={{"api_key": ..., "tenant_id": "{ID}"}}',
+    ),
+    (
+        "WORKSPACE_ID",
+        ID,
+        {"key": Source("request", HEADERS)},
+        f"set LANGSMITH_WORKSPACE_ID={ID}",
+    ),
+    (
+        "WORKSPACE_ID",
+        ID,
+        {"workspace": Source("request", HEADERS)},
+        f"set the headers argument to {ID}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "setup", "step"), PUT)
+def test_a_value_is_put_where_it_is_used(
+    name: Name, value: str, setup: dict[str, Any], step: str
+) -> None:
+    assert steps.put(case_of(**setup), name, value) == step
+
+
+@pytest.mark.parametrize(
+    ("setup", "step"),
+    [
+        ({}, "set LANGSMITH_API_KEY, or pass api_key=; keys are made at https://smith"),
+        ({"key": Source("request", RUNS)}, f"put a key into {RUNS}; keys are made at "),
+        (
+            {"key": Source("environment", "LANGCHAIN_API_KEY")},
+            "set LANGCHAIN_API_KEY; keys",
+        ),
+    ],
+)
+def test_a_missing_key(setup: dict[str, Any], step: str) -> None:
+    assert steps.give_key(case_of(**setup)).startswith(step)
+
+
+MENTIONS = [
+    (
+        Mention("ENDPOINT", RUNS, RUNS),
+        [f"if the key is for a destination in {RUNS}, pass api_url= with its address"],
+    ),
+    (Mention("API_KEY", "A", "A"), []),
+    (
+        Mention("ENDPOINT", ".env, line 1", "LANGSMITH_URL"),
+        [
+            "if LANGSMITH_URL in .env, line 1 holds the endpoint to use, rename it to "
+            "LANGSMITH_ENDPOINT"
+        ],
+    ),
+    (
+        Mention("ENDPOINT", ".env, line 1", broken=True),
+        ["correct .env, line 1: as it is written, it sets nothing"],
+    ),
+    (
+        Mention("ENDPOINT", ".env, line 1"),
+        ["if .env, line 1 is right, load that file: load_dotenv(find_dotenv(usecwd=True))"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("mention", "found"), MENTIONS)
+def test_a_setting_that_nobody_reads(mention: Mention, found: list[str]) -> None:
+    """Said once, also where it is named twice."""
+    case = case_of(mentions=(mention, mention))
+    assert steps.mentioned(case, "ENDPOINT") == found
+
+
+def test_a_line_that_load_dotenv_finds_is_told_as_such() -> None:
+    line = Setting(API, Source("dotenv", ENDPOINT, ".env, line 1"))
+    mentions = (Mention("ENDPOINT", ".env, line 1"),)
+    case = case_of(mentions=mentions, in_file=Settings(endpoint=line))
+    assert steps.mentioned(case, "ENDPOINT") == []
+    found = {"ENDPOINT": line.source, "API_KEY": Source("dotenv", "A", ".env, line 2")}
+    assert steps.load(case, found) == [  # type: ignore[arg-type]
+        "if .env, line 1 and line 2 are right, call load_dotenv() before the client is "
+        "created"
+    ]
