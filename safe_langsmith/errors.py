@@ -65,7 +65,7 @@ class AccessDeniedError(LangSmithError):
 
 
 class WorkspaceRequiredError(AccessDeniedError, LangSmithUserError):
-    """The key needs a workspace, and none was sent."""
+    """The key needs a workspace, and none is set."""
 
     code = "workspace-required"
 

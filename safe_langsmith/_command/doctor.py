@@ -151,7 +151,7 @@ def _problems(verdict: Diagnosis, sections: tuple[Section, ...]) -> Iterator[str
     if verdict.code not in ("ok", "unknown"):
         yield verdict.summary
     for line in next(s.lines for s in sections if s.name == "tracing"):
-        _, _, text = line.text.partition(": ")
+        text = line.text.partition(": ")[2] or line.text
         is_said = text in verdict.summary or text.endswith(f"rejected: {verdict.code}")
         if line.state == "bad" and not is_said:
             yield in_words(line)

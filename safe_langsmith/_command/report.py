@@ -77,7 +77,7 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
         if report.program.places:
             text += f", with {report.program.known_as} as load_dotenv() loads it"
         lines = [*_marked(mark, "", text, look), *_warned(report, look)]
-        return [*lines, f"{_counts(report)}. {_MORE}"] if report.warnings else lines
+        return [*lines, *_last(report, look)] if report.warnings else lines
     head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
     for name, value in _rows(report):
         gap = " " * (_SHORT_NAMES - len(name))
@@ -88,7 +88,11 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
     todo = _at_most(room, todo, look.width)
     room -= sum(_rows_of(line, look.width) for line in todo)
     found = _at_most(room, [*_warned(report, look), *_evidence(report, look)])
-    return [*head, *found, *todo, f"{_counts(report)}. {_MORE}"]
+    return [*head, *found, *todo, *_last(report, look)]
+
+
+def _last(report: Report, look: Look) -> list[str]:
+    return wrapped(f"{_counts(report)}. {_MORE}", look.width)
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
@@ -127,9 +131,8 @@ def _with_source(value: str, setting: Setting, known: str) -> str:
 
 def _warned(report: Report, look: Look) -> list[str]:
     lines: list[str] = []
-    off = "tracing is off (default)"
     for text in report.warnings:
-        is_off = text == off
+        is_off = text.startswith("tracing is off (default)")
         told = "tracing is off: set LANGSMITH_TRACING=true" if is_off else text
         if not is_off or mark_of(report) == "good":  # else a row of its own says so
             lines += _marked("warning", "", told, look)

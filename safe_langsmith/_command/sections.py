@@ -5,7 +5,7 @@ Plain data, made of a diagnosis, the settings and the machine; nothing is sent h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -144,20 +144,7 @@ def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
         lines = lines or [Line("unknown", "not known", facts.not_known)]
     except Exception as error:  # one section that breaks must not cost the others
         lines = [Line("unknown", "not known", f"this check broke: {type(error).__name__}")]
-    clean = (x._replace(text=scrub(x.text, facts.setup.secrets)) for x in lines)
-    return tuple(_reasons_once(clean, facts.not_known))
-
-
-def _reasons_once(lines: Iterable[Line], why: str) -> Iterator[Line]:
-    """The same, with the reason why something is not known at the first such line."""
-    told = False
-    for line in lines:
-        if line.state == "unknown" and line.text.endswith(why):
-            short = line.text.removesuffix(why).removesuffix(": ") or "unknown"
-            yield line._replace(text=short) if told else line
-            told = True
-        else:
-            yield line
+    return tuple(x._replace(text=scrub(x.text, facts.setup.secrets)) for x in lines)
 
 
 def _of_the_verdict(name: str, facts: Facts) -> list[Line]:

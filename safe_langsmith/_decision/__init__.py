@@ -7,7 +7,7 @@ those above it.
     answers     what an answer tells of a key, of its workspaces, and of the server
     case        one rejected request under investigation, and what a repair may do
     steps       what to do, as the place of each setting has it
-    unreachable no answer at all: what went wrong on the way
+    unreachable  no answer at all: what went wrong on the way
     checks      one module for each group of causes; `CHECKS` is the order of decision
     conclusion  from a cause to its diagnosis, free of secrets
     resolve     from a rejection to a verdict: runs the checks, and repairs

@@ -12,7 +12,14 @@ from safe_langsmith._knowledge.keys import mask
 from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.machine import advice
-from safe_langsmith._settings.sources import FIELDS, PassedOver, Setting, Setup, noted
+from safe_langsmith._settings.sources import (
+    FIELDS,
+    NOWHERE,
+    PassedOver,
+    Setting,
+    Setup,
+    noted,
+)
 from safe_langsmith._settings.unread import near_miss, unread
 
 # The SDK reads these names, if not its client; what they say is told elsewhere.
@@ -56,7 +63,7 @@ def remembered(setup: Setup) -> Iterator[str]:
     for name in NAMES:
         cached, now = setup.cached[name], setup.environ[name]
         value = now.value or (DEFAULT_ENDPOINT if name == "ENDPOINT" else None)
-        if cached.value != value:
+        if cached.source != NOWHERE and cached.value != value:
             kept = f"{cached.source} is {_as_shown(name, cached.value)}"
             yield f"{kept}; os.environ says {_as_shown(name, now.value)}"
 

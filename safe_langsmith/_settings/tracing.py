@@ -72,7 +72,7 @@ def odd_project(project: Setting) -> str | None:
     name = (project.value or "").strip(" \t\r\n\ufeff")
     if name[:1] in ("'", '"') and name[-1:] == name[:1]:
         name = name.strip("'\" \t")
-    if name == project.value:
+    if project.value in (None, name):
         return None
     meant = f"; did you mean {name[:80]!r}?" if name else ""
     return f"{project.source.name} is {(project.value or '')[:80]!r}{meant}"

@@ -19,6 +19,7 @@ from safe_langsmith._settings.construction import (
     Name,
     variables,
 )
+from safe_langsmith._settings.python_dotenv import LOADED
 
 _LONGEST = 500
 # Letters alone; behind LANGSMITH or LANGCHAIN.
@@ -125,7 +126,8 @@ def near_misses(
     """Say which variables, and which lines of a `.env`, set what nobody reads."""
     for name, value in {**in_file, **variables}.items():
         if value and (meant := near_miss(name)):
-            yield unread(name, meant, "" if name in variables else place[name])
+            otherwise = "" if name in variables else place[name]
+            yield unread(name, meant, LOADED.get(name, otherwise))
 
 
 def unread(name: str, meant: str, place: str = "") -> str:

@@ -409,7 +409,7 @@ def test_the_table_of_an_identity() -> None:
         (
             EXAMPLE,
             "<Diagnosis workspace-required: GET /sessions was refused (403): this key "
-            "needs a workspace, and none was sent.>",
+            "needs a workspace, and none is set.>",
         ),
         (Diagnosis("ok", True, "All is well."), "<Diagnosis ok: All is well.>"),
         (

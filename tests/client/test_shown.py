@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import traceback
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -195,7 +196,7 @@ def test_a_repair_is_shown_as_an_output(
     text, page = shown["data"]["text/plain"], shown["data"]["text/html"]
     assert text.startswith("safe_langsmith: GET /sessions was refused at first (403): ")
     assert "\u2713 repaired</b> safe_langsmith: GET /sessions" in page
-    assert "workspace_id=&quot;" in page
+    assert "set LANGSMITH_WORKSPACE_ID=" in page
     assert capsys.readouterr().err == ""
 
 
@@ -237,7 +238,7 @@ async def by_list(client: Any) -> Any:
 
 
 async def by_prompt(client: Any) -> Any:
-    return client.pull_prompt("greeting")
+    return client.pull_prompt(f"greeting-{uuid.uuid4()}")
 
 
 async def by_async_list(client: Any) -> Any:

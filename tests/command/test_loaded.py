@@ -230,7 +230,7 @@ ROWS = [
         "a name that nobody reads",
         "LANGSMITH_APIKEY={key}\n",
         "key-missing",
-        (".env, line 1 sets LANGSMITH_APIKEY, and the SDK's client does not read it",),
+        (".env, line 1 sets LANGSMITH_APIKEY, but nothing reads it",),
         environ={"LANGSMITH_ENDPOINT": "{url}"},
     ),
 ]
@@ -528,7 +528,7 @@ def test_what_is_too_long_for_a_screen() -> None:
     shown = rendered(found, Look())
     assert rows_of(shown) <= 22
     assert "\n    ...\n" in shown
-    assert shown.splitlines()[-1].startswith("1 problem, 1 warning. Details: ")
+    assert shown.splitlines()[-1].startswith("1 problem, 0 warnings. Details: ")
     assert rendered(found, Look(), verbose=True).count("word") >= 3000
     many = choice(*(f"{n} {LONG}" for n in range(10)))
     assert rows_of(rendered(report(facts(diagnosis=many)), Look())) <= 22

@@ -183,7 +183,13 @@ ROWS = (
     Row(
         "a destination without a scheme",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(HERE, ("eu.example.com", "{key}"))},
-        (("bad", "destination", "wrong-endpoint: 'eu.example.com', from LANGSMITH_RUNS_"),),
+        (
+            (
+                "bad",
+                "destination",
+                "wrong-endpoint: the endpoint, 'eu.example.com' from LANGSMITH_RUNS_",
+            ),
+        ),
         "good bad",
         code="wrong-endpoint",
     ),

@@ -1375,12 +1375,12 @@ def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
 def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None:
     diagnosis = Diagnosis("stale-setting", True, "it was old.")
     new = from_environment(SECOND, US.api)
-    assert Verdict(diagnosis).log_line == "safe_langsmith: it was old."
+    assert Verdict(diagnosis).log_line == "it was old."
     assert Verdict(diagnosis, Repair(new, how="used it")).log_line == (
-        "safe_langsmith: it was old. Repaired: used it."
+        "it was old. Repaired: used it."
     )
     assert Verdict(diagnosis, Repair(new, False, "used it", "set it")).log_line == (
-        "safe_langsmith: it was old. Repaired: used it. To make it permanent: set it."
+        "it was old. Repaired: used it. To make it permanent: set it."
     )
 
 

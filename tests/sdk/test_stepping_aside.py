@@ -166,15 +166,15 @@ def test_a_watcher_without_what_it_needs(
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     watcher: Any = ResourceWatcher(client)
     odd = SimpleNamespace(request=object())
-    broken = httpx.ConnectError("x")
+    request = httpx.Request("GET", server.url)
+    broken = langsmith.APIConnectionError(request=request)
     broken.__cause__ = httpx.ProxyError("Tunnel connection failed: 403 Forbidden")
-    broken.request = httpx.Request("GET", server.url)
     assert client._safe is not None
     del client._safe.born
     assert watcher.unsent(odd) is None
-    assert watcher.no_connection(broken) is None
+    assert watcher.explained(broken) is None
     assert anyio.run(watcher.unsent_async, odd) is None
-    assert anyio.run(watcher.no_connection_async, broken) is None
+    assert anyio.run(watcher.explained_async, broken) is None
     client.session.close()
     assert stepped_aside
     stepped_aside.clear()
