@@ -421,7 +421,10 @@ class SimulatedLangSmith:
             self._records,
             self.info,
         )
-        return Answer(status, content, {"content-type": "application/json"}, delay)
+        headers = {"content-type": "application/json"}
+        if status == 501:  # the generated clients try again after any other 5xx
+            headers["x-should-retry"] = "false"
+        return Answer(status, content, headers, delay)
 
 
 def _web_page(method: str, delay: float) -> Answer:
