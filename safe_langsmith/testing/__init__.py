@@ -23,7 +23,15 @@ except ImportError as missing:
     ) from missing
 
 from safe_langsmith.testing._exchange import Exchange
+from safe_langsmith.testing._ready import ReadyLangSmith
 from safe_langsmith.testing._server import SimulatedLangSmith
 from safe_langsmith.testing._world import Key, Organization, Workspace
 
-__all__ = ["Exchange", "Key", "Organization", "SimulatedLangSmith", "Workspace"]
+__all__ = [
+    "Exchange",
+    "Key",
+    "Organization",
+    "ReadyLangSmith",
+    "SimulatedLangSmith",
+    "Workspace",
+]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import langsmith
 import pytest
 import requests
+from pages import DOCS
 from releases import WATCHES_V2
 
 from safe_langsmith.testing import SimulatedLangSmith
@@ -375,7 +376,8 @@ def test_a_route_that_is_not_simulated_is_tried_once(world: World) -> None:
     with pytest.raises(Exception, match="not simulated: GET /v1/platform/evaluators"):
         asyncio.run(first(client))
 
-    assert len(world.server.exchanges) == began + 1
+    asked = [e.path for e in world.server.exchanges[began:] if e.path != "/info"]
+    assert asked == ["/v1/platform/evaluators"]
 
 
 async def first(client: langsmith.Client) -> None:
@@ -384,3 +386,14 @@ async def first(client: langsmith.Client) -> None:
         await generated.get("/v1/platform/evaluators", cast_to=object)
     finally:
         await generated.close()
+
+
+def test_the_page_says_how_many_routes_there_are() -> None:
+    page = (DOCS / "testing.md").read_text(encoding="utf-8")
+    assert f"all {len(routes())} routes" in " ".join(page.split())
+    assert f"\n- {len(ENDPOINTS)} routes are simulated" in page
+    named = re.findall(r"is not simulated: (\w+) ([^`]+)`", page)
+    assert named
+    assert {(method, key_of(path)) for method, path in named} <= {
+        (route.method, key_of(route.path)) for route in NOT_SIMULATED
+    }
