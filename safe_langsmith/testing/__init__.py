@@ -9,6 +9,9 @@ and the same few words. Nothing is patched, so any client can talk to it.
         workspace = server.add_workspace("Research", projects=3)
         key = server.add_service_key(workspaces=None)
         client = Client(api_url=server.url, api_key=key.secret)
+
+The fixture ``simulated_langsmith`` of pytest gives a `ReadyLangSmith`, which the
+environment points at.
 """
 
 from __future__ import annotations
