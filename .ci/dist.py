@@ -31,6 +31,7 @@ DATA = (
     "doctor.schema.json",
     "py.typed",
     "testing/__init__.py",
+    "testing/no-profile.json",
     "testing/routes.txt",
 )
 # What a packager needs to run the tests, besides the package.

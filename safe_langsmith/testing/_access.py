@@ -63,8 +63,10 @@ def error(path: str, status: int, text: str, place: tuple[str, ...] = ()) -> Ref
     The Go services end theirs with a newline. The Python services name the place of what
     is invalid in a request.
     """
+    title = HTTPStatus(status).phrase
+    if path.startswith("/v2/sandboxes/"):
+        return Refused(status, as_json({"detail": {"error": title, "message": text}}))
     if _PROBLEM.fullmatch(path):
-        title = HTTPStatus(status).phrase
         problem = {"type": "about:blank", "title": title, "status": status}
         return Refused(status, as_json({**problem, "detail": text}) + b"\n")
     if is_go(path):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OURS = ("LANGSMITH_", "LANGCHAIN_")
 _NO_PROXY = ("NO_PROXY", "no_proxy")
-# There is no such file, so that no profile of this machine is used.
+# It has no profile, so that none of this machine is used.
 _NO_PROFILE = str(Path(__file__).with_name("no-profile.json"))
 
 

@@ -352,6 +352,8 @@ def test_roles_know_each_permission() -> None:
         ("GET", "/v1/fleet/agents/", 501, "GET /v1/fleet/agents"),
         ("GET", "/api/v1/examples/count", 501, "GET /api/v1/examples/count"),
         ("GET", "/datasets/comparative", 404, "Dataset not found"),
+        ("GET", "/v2/sandboxes/boxes", 501, '{"detail":{"error":"Not Implemented",'),
+        ("POST", "/v2/threads/query", 501, '"title":"Not Implemented","status":501'),
         ("PUT", "/api/v1/sessions", 405, "Method Not Allowed"),
         ("GET", "/api/v1/nonsense", 404, "Not Found"),
         ("GET", "/api/v1/sessions/a/b/c", 404, "Not Found"),

@@ -69,8 +69,9 @@ def test_traces_arrive(simulated_langsmith: ReadyLangSmith) -> None:
 def test_a_key_is_rejected(simulated_langsmith: ReadyLangSmith) -> None:
     simulated_langsmith.revoke(simulated_langsmith.key)
 
-    with pytest.raises(KeyRejectedError):
+    with pytest.raises(KeyRejectedError) as caught:
         list(Client().list_projects())
+    assert caught.value.diagnosis.findings == ()
 
 
 def test_another_key_is_used(simulated_langsmith: ReadyLangSmith) -> None:
