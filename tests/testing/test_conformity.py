@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import langsmith
 import pytest
 import requests
+from make_tables import Answers, needs_of, permission_of
+from make_tables import routes as table_of
 from pages import DOCS
 from releases import WATCHES_V2
 
@@ -399,3 +401,62 @@ def test_the_page_says_how_many_routes_there_are() -> None:
     assert {(method, key_of(path)) for method, path in named} <= {
         (route.method, key_of(route.path)) for route in NOT_SIMULATED
     }
+
+
+def test_the_table_has_the_permissions_that_its_script_gives() -> None:
+    for route in routes():
+        given = permission_of(route.method, route.path)
+        assert route.permission == (given if route.needs == "workspace" else None), route
+
+
+NAMED = {"$ref": "#/components/schemas/Thing"}
+SCHEMAS = {
+    "Thing": {
+        "properties": {"id": {"type": "string", "format": "uuid"}, "again": NAMED, "b": {}},
+        "required": ["id", "again"],
+    },
+    "Kind": {"type": "string", "enum": ["a", "b"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "shape"),
+    [
+        (NAMED, "Thing"),
+        ({"$ref": "#/components/schemas/Kind"}, {"one of": ["a", "b"]}),
+        ({"type": "array", "items": NAMED}, {"each": "Thing"}),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, ["integer", "null"]),
+        ({"type": "string", "format": "date-time"}, "time"),
+        ({}, "any"),
+    ],
+)
+def test_a_document_becomes_a_table(schema: Any, shape: Any) -> None:
+    answer = {"200": {"content": {"application/json": {"schema": schema}}}}
+    security: list[Any] = [{"API Key": []}, {"Tenant ID": []}]
+    operation = {"responses": answer, "security": security}
+    paths = {"/api/v1/datasets": {"get": operation}, "/api/v1/new": {"get": operation}}
+    document = {"paths": paths, "components": {"schemas": SCHEMAS}}
+    found = Answers(document)
+
+    assert found.answers == {"GET /datasets 200": shape}
+    if "Thing" in str(shape):
+        assert found.schemas == {"Thing": {"id": "uuid", "again": "Thing"}}
+    lines = [line for line in table_of(document).splitlines() if line[0] != "#"]
+    assert lines == [
+        "/api/v1/datasets workspace GET=datasets:read",
+        "/api/v1/new workspace GET",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "needs"),
+    [
+        ("/a", [{"API Key": [], "Tenant ID": []}], "workspace"),
+        ("/a", [{"API Key": []}, {"Organization ID": []}], "organization"),
+        ("/a", [{"Bearer Auth": []}], "login"),
+        ("/a", [], "nothing"),
+        ("/oauth/token", [{"API Key": []}, {"Tenant ID": []}], "nothing"),
+    ],
+)
+def test_what_a_route_asks_for(path: str, named: Any, needs: str) -> None:
+    assert needs_of(path, named) == needs
