@@ -30,8 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # A plugin that a test module names comes too late for options.
     wanted = config.getoption("langsmith_require_traces", default=False)
     if wanted and not config.option.collectonly:
-        from safe_langsmith.testing._required import RequiredTraces
-
+        try:
+            from safe_langsmith.testing._required import RequiredTraces
+        except ImportError as missing:  # it says what to install
+            raise pytest.UsageError(str(missing)) from missing
         config.pluginmanager.register(RequiredTraces(config), "langsmith_require_traces")
 
 

@@ -201,6 +201,20 @@ def verdicts(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if line.startswith(OPTION)]
 
 
+def test_a_missing_server_library_is_a_usage_error(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("safe_langsmith.test")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    expected = "ERROR: *pip install *safe-langsmith[[]testing]*"
+    result.stderr.fnmatch_lines([expected])
+
+
 def test_a_run_that_only_collects_is_not_watched(
     pytester: pytest.Pytester, simulated_langsmith: ReadyLangSmith
 ) -> None:
