@@ -41,6 +41,8 @@ OURS_ALONE = (
     "tests/sdk/test_guard.py",
     "tests/settings/test_provenance.py",
     "tests/test_layout.py",
+    "tests/testing/test_conformity.py",
+    "tests/testing/test_pytest_plugin.py",
     "tests/testing/test_simulated_langsmith.py",
     "tests/traces/test_replay.py",
     "tests/transport/test_faults.py",

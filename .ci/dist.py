@@ -31,10 +31,13 @@ DATA = (
     "doctor.schema.json",
     "py.typed",
     "testing/__init__.py",
+    "testing/no-profile.json",
+    "testing/routes.txt",
 )
 # What a packager needs to run the tests, besides the package.
 FOLDERS = (".ci", ".github", "benchmarks", "docs", "safe_langsmith", "tests")
-FILES = ("CHANGELOG.md", "LICENSE", "README.md", "noxfile.py", "pyproject.toml")
+PLUGIN = "pytest_safe_langsmith.py"
+FILES = ("CHANGELOG.md", "LICENSE", "README.md", "noxfile.py", "pyproject.toml", PLUGIN)
 INSTALLED = """
 import importlib.metadata, json
 print(json.dumps({d.name: d.version for d in importlib.metadata.distributions()}))
@@ -65,6 +68,7 @@ def of_wheel(wheel: Path) -> Iterator[str]:
         (metadata,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
         asked = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist")
     wanted = files_in("safe_langsmith") | {f"safe_langsmith/{name}" for name in DATA}
+    wanted.add(PLUGIN)
     yield from (f"the wheel has no {name}" for name in sorted(wanted - names))
     yield from (f"the wheel has {name}, too" for name in sorted(names - wanted))
     requirements = [Requirement(line) for line in asked or ()]

@@ -193,7 +193,7 @@ def test_no_module_is_part_of_a_cycle() -> None:
     assert not left
 
 
-@modules
+@pytest.mark.parametrize("module", MODULES)
 def test_files_and_functions_are_short(module: str) -> None:
     tree = tree_of(module)
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -9,6 +9,9 @@ and the same few words. Nothing is patched, so any client can talk to it.
         workspace = server.add_workspace("Research", projects=3)
         key = server.add_service_key(workspaces=None)
         client = Client(api_url=server.url, api_key=key.secret)
+
+The fixture ``simulated_langsmith`` of pytest gives a `ReadyLangSmith`, which the
+environment points at.
 """
 
 from __future__ import annotations
@@ -23,7 +26,15 @@ except ImportError as missing:
     ) from missing
 
 from safe_langsmith.testing._exchange import Exchange
+from safe_langsmith.testing._ready import ReadyLangSmith
 from safe_langsmith.testing._server import SimulatedLangSmith
 from safe_langsmith.testing._world import Key, Organization, Workspace
 
-__all__ = ["Exchange", "Key", "Organization", "SimulatedLangSmith", "Workspace"]
+__all__ = [
+    "Exchange",
+    "Key",
+    "Organization",
+    "ReadyLangSmith",
+    "SimulatedLangSmith",
+    "Workspace",
+]

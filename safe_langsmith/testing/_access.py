@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ Needs = Literal[
     "nothing", "key", "organization", "personal", "login", "workspace", "prompt"
 ]
 
-_GO = re.compile(r"/(runs|auth|info|v1/platform|v2)(/.*)?")
+_GO = re.compile(r"/(runs|auth|info|v1|v2)(/.*)?")
+_PROBLEM = re.compile(r"/v2/(runs|threads|traces)/.*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OF_THE_ORGANIZATION = ("key", "organization", "personal", "login")
 
@@ -55,14 +57,22 @@ def as_json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 
-def error(path: str, status: int, text: str) -> Refused:
+def error(path: str, status: int, text: str, place: tuple[str, ...] = ()) -> Refused:
     """An error as the service of this path writes it.
 
-    The Go services end theirs with a newline.
+    The Go services end theirs with a newline. The Python services name the place of what
+    is invalid in a request.
     """
+    title = HTTPStatus(status).phrase
+    if path.startswith("/v2/sandboxes/"):
+        return Refused(status, as_json({"detail": {"error": title, "message": text}}))
+    if _PROBLEM.fullmatch(path):
+        problem = {"type": "about:blank", "title": title, "status": status}
+        return Refused(status, as_json({**problem, "detail": text}) + b"\n")
     if is_go(path):
         return Refused(status, as_json({"error": text}) + b"\n")
-    return Refused(status, as_json({"detail": text}))
+    invalid = [{"loc": place, "msg": text, "type": "value_error"}]
+    return Refused(status, as_json({"detail": invalid if place else text}))
 
 
 def decide(

@@ -42,7 +42,7 @@ def _upload(call: Call) -> Reply:
     for part in _bodies.parts(call.body, call.headers):
         form.setdefault(part.name, []).append(part.content.decode())
     if "file" not in form:
-        raise RequestError(422, "a file is expected")
+        raise RequestError(422, "a file is expected", "body", "file")
     known = ("id", "name", "description", "data_type")
     dataset = _new_dataset(call, {k: form[k][0] for k in known if k in form})
     for row in csv.DictReader(io.StringIO(form["file"][0], newline="")):
@@ -84,7 +84,7 @@ def _create_examples(call: Call) -> Reply:
 def _create_examples_in_bulk(call: Call) -> Reply:
     rows = _bodies.parsed(call.body)
     if not isinstance(rows, list):
-        raise RequestError(422, "a list of examples is expected")
+        raise RequestError(422, "a list of examples is expected", "body")
     pairs = [(_dataset_of(call, row), row) for row in rows]
     return Reply([call.records.add_example(dataset, row) for dataset, row in pairs])
 

@@ -65,7 +65,7 @@ class Call:
     def _number(self, name: str, default: int) -> int:
         text = self.query.get(name, str(default))
         if not text.isdecimal():
-            raise RequestError(422, f"{name} is not a number")
+            raise RequestError(422, f"{name} is not a number", "query", name)
         return int(text)
 
 
@@ -83,12 +83,13 @@ class Reply:
 
 
 class RequestError(Exception):
-    """The request may go on but cannot be done."""
+    """The request may go on but cannot be done; ``place``: of what is invalid in it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *place: str) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)

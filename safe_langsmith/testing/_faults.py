@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIX = re.compile(r"/api(/v1)?(?=/|$)")
+_ONLY_V1 = ("/platform/", "/fleet/", "/agent-builder/", "/beacon/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def routed(path: str) -> str:
     ``/api/v1/platform/…`` and ``/v1/platform/…`` are one: the latter.
     """
     rest = "/" + _PREFIX.sub("", path.partition("?")[0], count=1).strip("/")
-    return f"/v1{rest}" if rest.startswith("/platform/") else rest
+    return f"/v1{rest}" if rest.startswith(_ONLY_V1) else rest
 
 
 def _content(body: object) -> bytes:

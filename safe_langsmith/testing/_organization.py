@@ -81,8 +81,10 @@ def _current_organization(call: Call) -> Reply:
         {
             **_organization(organization),
             "tier": "enterprise",
+            "connected_to_stripe": False,
+            "connected_to_metronome": False,
+            "has_cancelled": False,
             "permissions": ["organization:read"],
-            "disabled": False,
             "member_disabled": False,
             "sso_only": False,
             "pat_creation_disabled": False,
@@ -97,6 +99,7 @@ def _organization(organization: Organization) -> Record:
         "id": organization.id,
         "display_name": organization.name,
         "is_personal": False,
+        "disabled": False,
         "config": {},
     }
 
@@ -148,5 +151,5 @@ ENDPOINTS = (
         _list_personal_keys,
     ),
     Endpoint("GET", "/orgs", "login", None, _list_organizations),
-    Endpoint("POST", "/orgs", "personal", None, _create_organization),
+    Endpoint("POST", "/orgs", "login", None, _create_organization),
 )

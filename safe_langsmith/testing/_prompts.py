@@ -45,7 +45,7 @@ def _list_commits(call: Call) -> Reply:
 def _create_commit(call: Call) -> Reply:
     _need_owner(call)
     manifest = _bodies.record(call.body).get("manifest") or {}
-    return Reply({"commit": call.records.add_commit(_prompt(call), manifest)})
+    return Reply({"commit": call.records.add_commit(_prompt(call), manifest)}, 201)
 
 
 def _list_prompts(call: Call) -> Reply:

@@ -64,7 +64,8 @@ def search_v2(runs: Iterable[Record], wanted: Record) -> Record:
     ]
     page, cursor = _page(runs, tests, wanted, wanted.get("page_size"), 1000)
     selects = wanted.get("selects") or ["ID"]
-    return {"items": [v2(run, selects) for run in page], "next_cursor": cursor}
+    more = {"has_more": True, "next_cursor": cursor} if cursor else {"has_more": False}
+    return {"items": [v2(run, selects) for run in page], **more}
 
 
 def v2(run: Record, selects: Iterable[str]) -> Record:
@@ -151,7 +152,7 @@ def _time(text: str) -> datetime:
         # Python 3.10 does not read the "Z".
         time = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise RequestError(422, f"{text} is not a time") from None
+        raise RequestError(422, f"{text} is not a time", "body") from None
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 

@@ -138,8 +138,10 @@ class Records:
 
     def add_example(self, dataset: Record, fields: Record) -> Record:
         """Keep an example of a dataset."""
+        example_id = new_id()
         example = {
-            "id": new_id(),
+            "id": example_id,
+            "name": f"#{example_id[:4]} @ {dataset['name']}",
             "inputs": {},
             "outputs": None,
             "metadata": {},
@@ -168,6 +170,7 @@ class Records:
         prompt = {
             "id": new_id(),
             "repo_handle": name,
+            "repo_type": "prompt",
             "tenant_id": workspace.id,
             "owner": owner,
             "full_name": f"{owner or '-'}/{name}",

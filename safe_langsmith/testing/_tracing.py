@@ -52,7 +52,7 @@ def _delete_project(call: Call) -> Reply:
     for place, run in list(call.records.runs.items()):
         if run["session_id"] == project["id"]:
             del call.records.runs[place]
-    return Reply({"message": "Session deleted"}, 202)
+    return Reply({"message": "Session deleted"})
 
 
 def _create_run(call: Call) -> Reply:

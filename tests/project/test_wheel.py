@@ -13,6 +13,7 @@ import pytest
 
 import safe_langsmith
 
+PLUGIN = "pytest_safe_langsmith"
 of_the_wheel = pytest.mark.skipif(
     os.environ.get("TESTS_OF") != "wheel", reason="these are tests of the source"
 )
@@ -31,6 +32,14 @@ def test_the_programs_that_tests_start_use_it_too() -> None:
     code = "import safe_langsmith; print(safe_langsmith.__file__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.decode().strip() == safe_langsmith.__file__
+
+
+@of_the_wheel
+def test_pytest_finds_the_plugin() -> None:
+    (found,) = importlib.metadata.entry_points(group="pytest11", module=PLUGIN)
+    assert found.name == PLUGIN
+    assert found.dist is not None
+    assert found.dist.name == "safe-langsmith"
 
 
 def test_the_version_is_told_once() -> None:

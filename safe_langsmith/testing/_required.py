@@ -1,0 +1,97 @@
+"""``pytest --langsmith-require-traces``: no traces, or rejected ones, fail the run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langsmith.utils import tracing_is_enabled
+
+from safe_langsmith._install import Installation, install
+from safe_langsmith.errors import AccessDeniedError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import requests
+
+_OPTION = "--langsmith-require-traces"
+_SENT = "langsmith_traces"  # by a worker of xdist, to the process that started it
+_RUNS = re.compile(r"/runs(/batch|/multipart)?$")
+
+
+class RequiredTraces:
+    """Traces through a client of its own, and fails the run without them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._accepted = 0
+        self._problems: list[str] = []
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, None]:
+        """Watch while the tests run; with xdist, in each worker."""
+        if self._config.pluginmanager.hasplugin("dsession"):
+            yield
+        else:
+            watched = self._watch()
+            yield
+            if watched:
+                self._end(watched)
+        report: dict[str, Any] | None = getattr(self._config, "workeroutput", None)
+        if report is not None:
+            report[_SENT] = [self._accepted, self._problems]
+        elif self._verdict:
+            session.testsfailed += 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker of xdist has seen."""
+        accepted, problems = getattr(node, "workeroutput", {}).get(_SENT, (0, ()))
+        self._accepted += accepted
+        self._problems += problems
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say why the run fails."""
+        for line in self._verdict:
+            terminalreporter.write_line(f"{_OPTION}: {line}", red=True)
+
+    @property
+    def _verdict(self) -> list[str]:
+        """Why the run fails; nothing if it passes."""
+        if self._problems or self._accepted:
+            return list(dict.fromkeys(self._problems))
+        if tracing_is_enabled():
+            return ["no traces were recorded. No test ran traced code."]
+        return ["no traces were recorded. Tracing is off; set LANGSMITH_TRACING=true."]
+
+    def _watch(self) -> Installation | None:
+        """Have everything traced through a client that is watched."""
+        try:
+            watched = install()
+        except Exception as error:  # the SDK's own, for settings that it does not take
+            self._problems.append(f"no LangSmith client could be created: {error}")
+            return None
+        watched.client.session.hooks["response"].append(self._count)
+        return watched
+
+    def _count(self, response: requests.Response, **_: object) -> None:
+        """Count accepted batches."""
+        path = (response.request.url or "").partition("?")[0]
+        self._accepted += response.ok and _RUNS.search(path) is not None
+
+    def _end(self, watched: Installation) -> None:
+        """Wait for what is on its way, and take down what was lost."""
+        watched.undo()
+        try:
+            watched.client.raise_for_tracing_errors()
+        except AccessDeniedError as error:
+            fix = f" Fix: {error.next_steps[0]}." if error.next_steps else ""
+            self._problems.append(f"traces were rejected. {_first_line(error)}.{fix}")
+        except Exception as error:  # whatever else they were lost for
+            self._problems.append(f"traces were lost. {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].removesuffix(".")
