@@ -83,6 +83,7 @@ LIFE = (
     Step("GET", "/auth/public"),
     Step("GET", "/settings"),
     Step("GET", "/workspaces"),
+    Step("GET", "/workspaces/current/usage_limits"),
     Step("GET", "/orgs/current"),
     Step("GET", "/orgs/current/info"),
     Step("GET", "/orgs/current/personal-access-tokens"),
