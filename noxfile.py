@@ -61,6 +61,10 @@ WHOLE = "0.14.12"
 OLDER = (FLOOR, "0.10.18", "0.11.2", "0.12.6", "0.13.0")
 EACH_MINOR = (*OLDER, WHOLE, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
+# A package whose plugin loads by itself is read in a slow way, such as langsmith, and before
+# coverage is measured, such as ours.
+_USED = ("xdist", "timeout", "hypothesispytest")
+PLUGINS = ["--disable-plugin-autoload", *(part for name in _USED for part in ("-p", name))]
 
 
 def groups(*names: str) -> list[str]:
@@ -80,7 +84,8 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one of them says if it is not that."""
-    always = ["-n", "4", "-q", *(f"--ignore={path}" for path in APART)]
+    plugins = [*PLUGINS, *(["-p", "pytest_cov"] if "--cov" in options else [])]
+    always = ["-n", "4", "-q", *plugins, *(f"--ignore={path}" for path in APART)]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
 
 
@@ -91,9 +96,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "safe_langsmith")
-    # A package whose plugin loads by itself is read in a slow way, such as langsmith.
-    plugins = ["-p", "xdist", "-p", "timeout", "-p", "hypothesispytest"]
-    fast = ["-q", "-n", "4", "-m", "not slow", "--disable-plugin-autoload", *plugins]
+    fast = ["-q", "-n", "4", "-m", "not slow", *PLUGINS]
     session.run("pytest", *fast, *session.posargs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 
 from safe_langsmith._command.doctor import Report, in_words
 from safe_langsmith._command.sections import Line, Mark, Section
@@ -187,11 +188,10 @@ def _rows_of(line: str, width: int) -> int:
 
 def _at_most(rows: int, lines: list[str], width: int = 10_000) -> list[str]:
     """The lines that fit; the last one says that there are more."""
-    if sum(_rows_of(line, width) for line in lines) <= rows:
+    ends = [*accumulate(_rows_of(line, width) for line in lines)]
+    if not ends or ends[-1] <= rows:
         return lines
-    kept = [*lines]
-    while kept and sum(_rows_of(line, width) for line in kept) > rows - 1:
-        kept.pop()
+    kept = [line for line, end in zip(lines, ends, strict=True) if end < rows]
     return [*kept, "    ..."] if rows > 0 else []
 
 

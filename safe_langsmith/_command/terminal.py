@@ -92,6 +92,7 @@ def columns(text: str) -> int:
 
 def cut(text: str, width: int) -> str:
     """The beginning of a text that takes at most so many columns."""
+    text = text[: 2 * width]  # what is cut may be very long
     while columns(text) > width:
         text = text[:-1]
     return text

@@ -141,7 +141,7 @@ def test_env_with_quotes_and_a_comment(
     shown = notebook.run(*CLIENT, CALL)
     assert NAMES in shown
     assert "extra characters around the key" in shown
-    assert "correct LANGSMITH_API_KEY: it should hold the key alone" in shown
+    assert "correct LANGSMITH_API_KEY: remove everything around the key" in shown
     assert "WARNING" not in notebook.run(CALL)
     assert_no_secret(shown, [key])
 

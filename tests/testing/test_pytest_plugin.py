@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import langsmith
@@ -25,6 +27,43 @@ ALONE = ("-p", "no:langsmith_plugin", "-p", "no:cacheprovider", "-p", "no:random
 PLUGIN = ("-p", "pytest_safe_langsmith")
 OPTION = "--langsmith-require-traces"
 UNTRACED = "def test_it(): pass"
+
+
+class Kept:
+    """Keeps what an inner run imports, which pytester takes away at its end.
+
+    Two copies of langsmith in one process do not know of each other's traces.
+    """
+
+    modules: Mapping[str, ModuleType] = MappingProxyType({})
+
+    def pytest_unconfigure(self) -> None:
+        packages = ("langsmith", "safe_langsmith")
+        loaded = sys.modules.items()
+        self.modules = {n: m for n, m in loaded if n.partition(".")[0] in packages}
+
+
+KEPT = Kept()
+
+
+@pytest.fixture
+def modules_stay() -> Iterator[None]:
+    yield
+    for name, module in KEPT.modules.items():
+        sys.modules.setdefault(name, module)
+
+
+@pytest.fixture
+def pytester(modules_stay: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    """Before it, so that it ends after it."""
+    return pytester
+
+
+def run_here(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    """Run the tests of a folder in this process."""
+    return pytester.runpytest_inprocess(*options, plugins=[KEPT])
+
+
 WORKER = """
     def pytest_configure(config):
         config.workeroutput = {}
@@ -187,7 +226,7 @@ def test_a_run_without_traces_fails(
         monkeypatch.setenv(name, value)
     pytester.makepyfile(program)
 
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION)
+    result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
 
     result.assert_outcomes(passed=1)
     expected = [f"{OPTION}: {said}"] if said else []
@@ -208,7 +247,7 @@ def test_a_missing_server_library_is_a_usage_error(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION)
+    result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     expected = "ERROR: *pip install *safe-langsmith[[]testing]*"
@@ -220,7 +259,7 @@ def test_a_run_that_only_collects_is_not_watched(
 ) -> None:
     pytester.makepyfile(UNTRACED)
 
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION, "--collect-only")
+    result = run_here(pytester, *ALONE, *PLUGIN, OPTION, "--collect-only")
 
     assert (result.ret, verdicts(result)) == (0, [])
 
@@ -231,11 +270,11 @@ def test_what_a_simulated_langsmith_records_does_not_count(
     """A test with a server of its own leaves the traces of the others alone."""
     own = TRACED.replace("test_it()", "test_own(simulated_langsmith)")
     pytester.makepyfile(test_own=own)
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION)
+    result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
     assert len(verdicts(result)) == 1
 
     pytester.makepyfile(test_real=TRACED)
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION)
+    result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
     assert (result.ret, verdicts(result)) == (0, [])
     assert len(simulated_langsmith.runs) == 1
 
@@ -257,7 +296,7 @@ def test_workers_of_xdist_are_watched_together(
     pytester.makepyfile(test_traced=program, test_untraced=UNTRACED)
 
     options = (*ALONE, *PLUGIN, "-p", "xdist", "-n2", "--dist=loadfile", OPTION)
-    result = pytester.runpytest_inprocess(*options)
+    result = run_here(pytester, *options)
 
     result.assert_outcomes(passed=2)
     assert (result.ret, len(verdicts(result))) == (said, said)
@@ -277,7 +316,7 @@ def test_a_worker_of_xdist_tells_what_it_saw(
     pytester.makeconftest(WORKER)
     pytester.makepyfile(program)
 
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN, OPTION)
+    result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
 
     assert result.ret == 0
     assert f"sent: {sent}" in result.outlines
@@ -326,7 +365,7 @@ def test_however_it_is_asked_for_it_is_there_once(
     pytester.makeconftest(conftest)
     pytester.makepyfile(program)
 
-    result = pytester.runpytest_inprocess(*ALONE, *options)
+    result = run_here(pytester, *ALONE, *options)
 
     result.assert_outcomes(passed=passed, errors=1 - passed)
 
@@ -336,6 +375,7 @@ def test_a_run_that_does_not_use_it_does_not_import_langsmith(
 ) -> None:
     code = """
 import sys
+from collections.abc import Iterator, Mapping
 def test_it():
     ours = {m for m in sys.modules if "langsmith" in m or m in ("uvicorn", "starlette")}
     assert ours == {"pytest_safe_langsmith"}
@@ -362,6 +402,6 @@ def test_what_the_page_shows(pytester: pytest.Pytester) -> None:
     assert len(tests[0].splitlines()) == 5
     pytester.makepyfile(shown)
 
-    result = pytester.runpytest_inprocess(*ALONE, *PLUGIN)
+    result = run_here(pytester, *ALONE, *PLUGIN)
 
     result.assert_outcomes(passed=len(tests))
