@@ -61,8 +61,8 @@ WHOLE = "0.14.12"
 OLDER = (FLOOR, "0.10.18", "0.11.2", "0.12.6", "0.13.0")
 EACH_MINOR = (*OLDER, WHOLE, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
-# A package whose plugin loads by itself is read in a slow way, such as langsmith, and before
-# coverage is measured, such as ours.
+# A package whose plugin loads by itself is read in a slow way, such as langsmith, and
+# before coverage is measured, such as ours.
 _USED = ("xdist", "timeout", "hypothesispytest")
 PLUGINS = ["--disable-plugin-autoload", *(part for name in _USED for part in ("-p", name))]
 

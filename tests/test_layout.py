@@ -292,7 +292,7 @@ def test_the_public_surface() -> None:
     assert safe_langsmith.Client is safe_langsmith.SafeClient
     assert safe_langsmith.AsyncClient is safe_langsmith.SafeAsyncClient
     assert safe_langsmith.errors.KeyMissingError is safe_langsmith.KeyMissingError
-    # pytest adds names that begin with @ to what it rewrites, such as a package with a plugin.
+    # A package with a plugin is rewritten by pytest, with names that begin with @.
     own_names = {n for n in vars(safe_langsmith) if n[0] not in "_@"}
     submodules = {path.stem for path in PACKAGE.iterdir()}
     assert own_names - submodules - {"TYPE_CHECKING", "Any"} <= PUBLIC
