@@ -1,0 +1,79 @@
+"""Runs at the start of each Python below `safe-langsmith run`, whichever Python that is.
+
+It says nothing, and imports nothing that the program would not. Once langsmith has been
+imported, and its client with it, safe_langsmith is imported too, if it is there.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+
+class _Finder:
+    """Finds what the others find, and sees when the outermost import of langsmith is done.
+
+    Not earlier: safe_langsmith needs all of it. If the program imports safe_langsmith, that
+    import comes first, too.
+    """
+
+    def __init__(self) -> None:
+        self.under_way: "list[str]" = []
+        self.done = False
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        if self.done or name.partition(".")[0] not in ("langsmith", "safe_langsmith"):
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:  # type: ignore[arg-type]  # it takes any path
+            find = getattr(finder, "find_spec", None)
+            spec = find and find(name, path, target)
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module") and hasattr(spec.loader, "__dict__"):
+                    self.watch(spec.loader)
+                return spec
+        return None
+
+    def watch(self, loader: "Any") -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: "ModuleType") -> None:
+            del loader.exec_module
+            self.under_way.append(module.__name__)
+            try:
+                execute(module)
+            finally:
+                self.under_way.pop()
+            if "langsmith.client" in sys.modules and not self.under_way and not self.done:
+                self.done = True
+                self.start()
+
+        loader.exec_module = exec_module
+
+    def start(self) -> None:
+        try:
+            from safe_langsmith._install import start_program
+
+            start_program()
+        except Exception:
+            # Not installed here, or of another version: the program runs as without us.
+            pass
+
+
+if sys.version_info >= (3, 10):  # what safe_langsmith needs
+    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]  # it takes any path
+
+# The `sitecustomize` that would have run without this one.
+_ours, _path = sys.modules["sitecustomize"], sys.path[:]
+sys.path[:] = [folder for folder in _path if folder != os.path.dirname(__file__)]
+del sys.modules["sitecustomize"]
+try:
+    import sitecustomize  # noqa: F401
+except ImportError as error:
+    if error.name != "sitecustomize":
+        raise
+    sys.modules["sitecustomize"] = _ours
+finally:
+    sys.path[:] = _path
