@@ -1,4 +1,4 @@
-"""Write `safe_langsmith/completion/`: what a shell needs to complete the command."""
+"""Write `safe_langsmith/_command/completion/`: what a shell needs to complete the command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safe_langsmith._command.cli import _file, _parser
 from safe_langsmith._command.explanations import EXPLANATIONS
 
 SHELLS = ("bash", "zsh")
-FOLDER = Path(__file__).parent.parent / "safe_langsmith" / "completion"
+FOLDER = Path(__file__).parent.parent / "safe_langsmith" / "_command" / "completion"
 
 
 def scripts() -> dict[str, str]:

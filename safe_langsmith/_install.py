@@ -1,6 +1,6 @@
 """`install()`: the client that traces go through where none is given.
 
-With ``everywhere=True``, or under ``safe-langsmith run``, also every client that is created.
+With ``everywhere=True`` and in `safe-langsmith run` also every client that is created.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def install(
 
 
 def start_program() -> None:
-    """Have every client of this program created as a safe one, from its start to its end."""
+    """Create safe clients everywhere in this program, to its end."""
     with no_fork:
         _ran[:] = [True]
         _create()
@@ -103,7 +103,8 @@ class Installation:
     def undo(self) -> None:
         """Put back what was in use before; twice is as good as once.
 
-        Clients that were created everywhere stay as they are. A client that `install` made is flushed first, so that no trace is left behind.
+        Clients that were created everywhere stay as they are. A client that `install`
+        made is flushed first, so that no trace is left behind.
         """
         if self._own:
             self.client.flush()

@@ -16,7 +16,9 @@ import langsmith
 from langchain_core.document_loaders import LangSmithLoader
 from langsmith.run_trees import RunTree, get_cached_client
 
-HEADERS = {"langsmith-trace": f"20260101T000000000000Z{uuid.UUID(int=9)}"}
+HEADERS: dict[str | bytes, str | bytes] = {
+    "langsmith-trace": f"20260101T000000000000Z{uuid.UUID(int=9)}"
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def sessions() -> list[Any]:
 
 def linked() -> bool:
     backend = of("deepagents.backends.context_hub", "ContextHubBackend")("-/agent")
-    return backend.get_linked_entries() == {}
+    return not backend.get_linked_entries()
 
 
 def projects() -> list[str | None]:

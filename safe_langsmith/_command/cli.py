@@ -28,7 +28,7 @@ from safe_langsmith import __version__
 from safe_langsmith._client import SafeClient
 from safe_langsmith._command import asking
 from safe_langsmith._command.explanations import EXPLANATIONS, explain
-from safe_langsmith._command.run import run
+from safe_langsmith._command.run import run as run_program
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.clients import failed_traces_folder
 
@@ -256,7 +256,10 @@ _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     ),
     "whoami": (asking.whoami, (("--json", "print it as JSON", _FLAG), _ENV_FILE)),
     "can-i": (asking.can_i, (_PERMISSION, _ENV_FILE)),
-    "run": (run, (("program", None, {"nargs": argparse.REMAINDER, "metavar": "..."}),)),
+    "run": (
+        run_program,
+        (("program", None, {"nargs": argparse.REMAINDER, "metavar": "..."}),),
+    ),
     "demo": (_demo, ()),
     "completion": (_completion, (("shell", None, {"choices": ("bash", "zsh")}),)),
 }

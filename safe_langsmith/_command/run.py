@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 SITE = Path(__file__).with_name("site")
 # The exit codes of a shell for what cannot be started, and for what is not there.
@@ -32,13 +32,13 @@ def run(options: argparse.Namespace) -> int:
     It works through PYTHONPATH, so Python's options -E, -I, and -S turn it off.
 
     exit code: the program's; 2 usage error; 126 it cannot be started; 127 it was not found.
-    """  # noqa: E501  # the help is shown without the indent
+    """
     program = options.program
     program = program[1:] if program[:1] == ["--"] else program
     code, text = WRONG_USE, "name the program, as in: safe-langsmith run -- python app.py"
     if program:
         try:
-            return _become(program)
+            _become(program)
         except FileNotFoundError:
             code, text = NOT_FOUND, f"{program[0]}: command not found"
         except OSError as error:
@@ -47,13 +47,13 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _become(program: Sequence[str]) -> int:
-    """Have this process run the program. Returns only on Windows, when it has ended."""
+def _become(program: list[str]) -> NoReturn:
+    """Have the program take the place of this process, if there is one."""
     before = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([str(SITE), *([before] if before else ())])
     environ = {**os.environ, "PYTHONPATH": path}
     if os.name == "nt":  # pragma: no cover  # there the shell would not wait for it
-        return subprocess.call(program, env=environ)  # noqa: S603  # the user's own
+        sys.exit(subprocess.call(program, env=environ))  # noqa: S603  # the user's own
     for name in ("SIGPIPE", "SIGXFSZ"):  # which Python ignores, for itself
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.execvpe(program[0], program, environ)  # noqa: S606  # the user's own

@@ -140,6 +140,8 @@ class Theirs(langsmith.Client):
 class Creator:
     """A base class that takes part in the creation."""
 
+    given: Any = None
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         created = super().__new__(cls)
         created.given = args, kwargs
@@ -155,7 +157,7 @@ def test_undo_puts_everything_back() -> None:
     with install(everywhere=True, api_key="x") as client:
         assert made() == SAFE
         earlier = langsmith.Client(api_key="x")
-        assert isinstance(earlier, langsmith.Client)
+        assert isinstance(earlier, SafeClient)
         assert earlier.policy == client.policy
     assert made() == before == AS_BEFORE
     assert type(earlier) is SafeClient

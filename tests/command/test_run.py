@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 KINDS = """
 import langsmith
-clients = langsmith.Client(api_key="x", auto_batch_tracing=False), langsmith.AsyncClient(api_key="x")
-print(*(type(client).__name__ for client in clients))
+client = langsmith.Client(api_key="x", auto_batch_tracing=False)
+print(type(client).__name__, type(langsmith.AsyncClient(api_key="x")).__name__)
 """
 SAFE, PLAIN = "SafeClient SafeAsyncClient\n", "Client AsyncClient\n"
 CALL = """
@@ -96,8 +97,14 @@ def test_exit_codes_and_signals(script: str, code: int) -> None:
 def test_what_the_program_is_given(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[str, list[str], dict[str, str]]] = []
     monkeypatch.setenv("PYTHONPATH", before)
-    monkeypatch.setattr(os, "execvpe", lambda *all_of_it: given.append(all_of_it))
-    main(["run", "--", "python", "--version"])
+
+    def become(*all_of_it: Any) -> None:
+        given.append(all_of_it)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "execvpe", become)
+    with pytest.raises(SystemExit):
+        main(["run", "--", "python", "--version"])
     ((name, arguments, environ),) = given
     assert (name, arguments) == ("python", ["python", "--version"])
     path = os.pathsep.join(filter(None, (str(SITE), before)))

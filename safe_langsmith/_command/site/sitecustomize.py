@@ -21,13 +21,13 @@ class _Finder:
     """
 
     def __init__(self) -> None:
-        self.under_way: "list[str]" = []
+        self.under_way: list[str] = []
         self.done = False
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         if self.done or name.partition(".")[0] not in ("langsmith", "safe_langsmith"):
             return None
-        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:  # type: ignore[arg-type]  # it takes any path
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             find = getattr(finder, "find_spec", None)
             spec = find and find(name, path, target)
             if spec is not None:
@@ -57,20 +57,19 @@ class _Finder:
             from safe_langsmith._install import start_program
 
             start_program()
-        except Exception:
-            # Not installed here, or of another version: the program runs as without us.
+        except Exception:  # noqa: S110  # not installed here, or of another version
             pass
 
 
-if sys.version_info >= (3, 10):  # what safe_langsmith needs
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]  # it takes any path
+sys.meta_path.insert(0, _Finder())
 
 # The `sitecustomize` that would have run without this one.
-_ours, _path = sys.modules["sitecustomize"], sys.path[:]
-sys.path[:] = [folder for folder in _path if folder != os.path.dirname(__file__)]
+_here, _path = os.path.dirname(__file__), sys.path[:]  # noqa: PTH120  # pathlib is slow
+_ours = sys.modules["sitecustomize"]
+sys.path[:] = [folder for folder in _path if folder != _here]
 del sys.modules["sitecustomize"]
 try:
-    import sitecustomize  # noqa: F401
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
 except ImportError as error:
     if error.name != "sitecustomize":
         raise
