@@ -1,4 +1,4 @@
-"""Write `safe_langsmith/_command/completion/`: what a shell needs to complete the command."""
+"""Write `_command/completion/`: what a shell needs to complete the command."""
 
 from __future__ import annotations
 

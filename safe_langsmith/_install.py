@@ -5,6 +5,7 @@ With ``everywhere=True`` and in `safe-langsmith run` also every client that is c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -12,10 +13,15 @@ import langsmith
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._policy import defaults
+from safe_langsmith._sdk.clients import access_of
 from safe_langsmith._sdk.everywhere import create_instead
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import tracing_client
+from safe_langsmith._sdk.resources import Owner, standalone_classes
+from safe_langsmith._settings.construction import at_construction_of_generated
+from safe_langsmith._transport.auth import ResourceWatcher
+from safe_langsmith._transport.owner import State
 
 # Both are changed within no_fork, which also keeps threads from coming in between.
 _installed: list[Installation] = []
@@ -74,12 +80,20 @@ def _create() -> None:  # within no_fork
     with Guard("create safe clients everywhere"):
         wanted = [getattr(i.client, "policy", None) for i in _installed if i.everywhere]
         defaults[1:] = [policy for policy in wanted if policy is not None]
-        kinds: list[Any] = []
+        kinds: dict[Any, Any] = {}
         if wanted or _ran:
             from safe_langsmith._async_client import SafeAsyncClient
 
-            kinds = [SafeClient, SafeAsyncClient]
-        create_instead({ours._safe_plain: ours for ours in kinds})
+            both: tuple[Any, ...] = (SafeClient, SafeAsyncClient)
+            kinds = {ours._safe_plain: ours for ours in both} | standalone_classes(_begin)
+        create_instead(kinds)
+
+
+def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:
+    """Watch a generated client that stands alone: ``langsmith.Langsmith(...)``."""
+    born = at_construction_of_generated(access_of(owner), arguments)
+    owner._safe = State(defaults[-1], born)
+    return ResourceWatcher(owner)
 
 
 class Installation:

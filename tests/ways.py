@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ HEADERS: dict[str | bytes, str | bytes] = {
 class Way:
     """``shown``: as the docs have it. ``call`` goes it, and gives what it got.
 
-    ``needs``: a module that may be missing. ``traces``: whether it sends traces, which
-    raise nothing to the program.
+    ``needs``: a module, or a class of langsmith, that may be missing. ``traces``: whether
+    it sends traces, which raise nothing to the program.
     """
 
     shown: str
@@ -53,6 +54,27 @@ def later(call: Callable[[langsmith.AsyncClient], Any]) -> Any:
     async def whole() -> Any:
         async with langsmith.AsyncClient() as client:
             return await call(client)
+
+    return asyncio.run(whole())
+
+
+def listed(client: Any) -> Any:
+    """A call of a generated client, and of a copy of it."""
+    first = client.get("/api/v1/sessions", cast_to=object)
+    client.with_options(timeout=9, api_key=None).get("/api/v1/sessions", cast_to=object)
+    client.close()
+    return first
+
+
+def generated() -> Any:
+    return listed(langsmith.Langsmith(base_url=os.environ["LANGSMITH_ENDPOINT"]))
+
+
+def generated_later() -> Any:
+    async def whole() -> Any:
+        url = os.environ["LANGSMITH_ENDPOINT"]
+        async with langsmith.AsyncLangsmith(base_url=url) as client:
+            return await client.get("/api/v1/sessions", cast_to=object)
 
     return asyncio.run(whole())
 
@@ -133,6 +155,8 @@ WAYS = (
         "`langsmith.AsyncClient()`",
         lambda: later(lambda client: client.read_dataset(dataset_name="questions")),
     ),
+    Way("`langsmith.Langsmith()`", generated, "langsmith.Langsmith"),
+    Way("`langsmith.AsyncLangsmith()`", generated_later, "langsmith.Langsmith"),
     Way("`@traceable`", trace, traces=True),
     Way("`RunTree.from_headers(headers)`", trace_from_headers, traces=True),
     Way(

@@ -69,6 +69,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         tracing=tracing,
         session=session,
         langsmith=langsmith.__version__,
+        words=born.words,
         passed_over=(*other_projects, *other_switches),
         notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
     )

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.construction import Name, Words
 from safe_langsmith._settings.unread import Mention
 
 # What a person wrote into the code, what is read from elsewhere, and the rest.
@@ -125,7 +125,7 @@ class Setup:
     ``aliases`` are variables that people set for the workspace and that the SDK's client
     does not read. ``mentions`` are settings that are named where nobody reads them.
     ``notes`` say what was odd while reading. ``cached`` is what the SDK's cache answers.
-    ``langsmith`` is the installed release.
+    ``langsmith`` is the installed release. ``words`` are those of `AtConstruction`.
     """
 
     held: Settings
@@ -142,6 +142,7 @@ class Setup:
     tracing: Setting = Setting()
     session: bool = False
     langsmith: str = "0"
+    words: Words = ()
     # What is only told; two setups with the same values are the same.
     passed_over: tuple[PassedOver, ...] = field(default=(), compare=False)
     notes: tuple[Finding, ...] = field(default=(), compare=False)

@@ -24,6 +24,7 @@ from safe_langsmith._sdk.clients import (
     use,
 )
 from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings.construction import reworded
 from safe_langsmith._settings.reading import as_sent, read
 from safe_langsmith._settings.sources import Settings, Setup
 from safe_langsmith._transport.flights import FLIGHTS, Flight, Found, Question, Repaired
@@ -200,7 +201,7 @@ def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
     is_kept = verdict.repair is not None and verdict.repair.access != sent
     cooldown = state_of(owner).policy.cooldown_s
     if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
-        logger.warning("%s", verdict.log_line)
+        logger.warning("%s", reworded(verdict.log_line, state_of(owner).born.words))
 
 
 def _is_disproven(found: Found, reply: Reply) -> bool:

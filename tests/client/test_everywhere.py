@@ -87,7 +87,9 @@ AS_BEFORE = {plain.__name__: plain for plain in PLAIN}
 @pytest.fixture(params=WAYS, ids=str)
 def way(request: pytest.FixtureRequest) -> Way:
     found: Way = request.param
-    if found.needs and importlib.util.find_spec(found.needs.partition(".")[0]) is None:
+    first, _, rest = (found.needs or "langsmith.Client").partition(".")
+    is_there = importlib.util.find_spec(first) is not None
+    if not is_there or (first == "langsmith" and not hasattr(langsmith, rest)):
         pytest.skip(f"needs {found.needs}")
     return found
 
@@ -124,6 +126,63 @@ def test_clone_public_dataset(everywhere: SafeClient, server: SimulatedLangSmith
         everywhere.clone_public_dataset(str(uuid.uuid4()))
     sent = [e for e in server.exchanges if e.path != "/info"]
     assert {e.headers["x-api-key"] for e in sent} == {"placeholder"}
+
+
+# --- generated clients that stand alone ------------------------------------------------
+
+needs_generated = pytest.mark.skipif(
+    not hasattr(langsmith, "Langsmith"), reason="needs langsmith.Langsmith"
+)
+
+
+def why(client: Any) -> AccessDeniedError:
+    """The error of a call that is rejected."""
+    with pytest.raises(AccessDeniedError) as caught, client:
+        client.get("/api/v1/sessions", cast_to=object)
+    return caught.value
+
+
+@needs_generated
+def test_advice_is_in_its_own_words(
+    everywhere: SafeClient, server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It takes other arguments, and reads other variables."""
+    url, foreign = server.url, str(uuid.UUID(int=7))
+    with langsmith.Langsmith(base_url=url) as client:
+        client.get("/api/v1/sessions", cast_to=object)
+        own = client.tenant_id
+    assert f'set LANGSMITH_TENANT_ID={own}, or pass tenant_id="{own}"' in caplog.text
+    server.add_workspace("Production")
+    error = why(langsmith.Langsmith(base_url=url, tenant_id=foreign))
+    assert f'pass tenant_id="{own}", or set LANGSMITH_TENANT_ID' in error.next_steps[0]
+    diagnosis = error.diagnosis
+    assert diagnosis.key_source == "LANGSMITH_API_KEY"
+    assert diagnosis.endpoint_source == "the base_url argument or LANGCHAIN_BASE_URL"
+    assert diagnosis.workspace_source == "the tenant_id argument or LANGSMITH_TENANT_ID"
+
+
+@needs_generated
+def test_a_copy_has_what_it_was_given(
+    everywhere: SafeClient, server: SimulatedLangSmith
+) -> None:
+    client = langsmith.Langsmith(base_url=server.url, api_key="lsv2_pt_gone")
+    copied = client.with_options(default_headers={"X-Own": "1"})
+    assert type(copied) is type(client)
+    assert why(copied).diagnosis.key_source == "the api_key argument"
+    headers = [e.headers for e in server.exchanges if e.path == "/workspaces"]
+    assert headers[-1]["x-own"] == "1"
+
+
+@needs_generated
+def test_a_generated_client_that_cannot_be_watched_is_plain(
+    everywhere: SafeClient, stepped_aside: list[str]
+) -> None:
+    client = langsmith.Langsmith(default_headers=[("X-Own", "1", "2")])  # type: ignore[arg-type]
+    assert type(client) is langsmith.Langsmith
+    client.close()
+    (line,) = stepped_aside
+    assert "watch this client" in line
+    stepped_aside.clear()
 
 
 # --- what creates one, and what does not -----------------------------------------------

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# The modules of the tracing client and of the generated ones.
+_CLIENTS = {"langsmith.client", "langsmith._client"}
+
+
 class _Finder:
     """Finds what the others find, and sees when the outermost import of langsmith is done.
 
@@ -46,7 +50,7 @@ class _Finder:
                 execute(module)
             finally:
                 self.under_way.pop()
-            if "langsmith.client" in sys.modules and not self.under_way and not self.done:
+            if not (self.under_way or self.done or _CLIENTS.isdisjoint(sys.modules)):
                 self.done = True
                 self.start()
 
