@@ -14,7 +14,8 @@ from typing import Any
 
 import langsmith
 import pytest
-from conftest import QUICK
+import tls
+from conftest import QUICK, Serve
 from langchain_core.load import dumpd
 from langchain_core.prompts import PromptTemplate
 from langsmith.utils import LangSmithError
@@ -27,8 +28,10 @@ from safe_langsmith import (
     SafeAsyncClient,
     SafeClient,
     WorkspaceRequiredError,
+    _install,
     install,
 )
+from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._sdk.everywhere import create_instead
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
@@ -174,6 +177,26 @@ def test_a_copy_has_what_it_was_given(
 
 
 @needs_generated
+def test_a_key_of_another_region(
+    everywhere: SafeClient, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a repair finds is used from then on."""
+    monkeypatch.delenv("LANGSMITH_ENDPOINT")
+    monkeypatch.setenv("SSL_CERT_FILE", tls.authority_file())
+    servers = {
+        region.api: serve_tls(region.api.removeprefix("https://")) for region in REGIONS
+    }
+    address, server = list(servers.items())[1]
+    key = server.add_personal_key(workspaces=[server.add_workspace("Research")]).secret
+    with langsmith.Langsmith(api_key=key) as client:
+        client.get("/api/v1/sessions", cast_to=object)
+        assert str(client.base_url).rstrip("/") == address
+        server.clear()
+        client.get("/api/v1/sessions", cast_to=object)
+    assert [exchange.status for exchange in server.exchanges] == [200]
+
+
+@needs_generated
 def test_a_generated_client_that_cannot_be_watched_is_plain(
     everywhere: SafeClient, stepped_aside: list[str]
 ) -> None:
@@ -247,6 +270,19 @@ def test_a_client_that_is_not_watched_has_no_policy_to_share() -> None:
     client._safe = None
     with install(client, everywhere=True):
         assert SafeClient(api_key="x").policy == Policy()
+
+
+def test_a_program_that_was_started_so() -> None:
+    """`install()` and `undo()` in it change nothing of that."""
+    _install.start_program()
+    try:
+        assert made() == SAFE
+        install(everywhere=True, api_key="x").undo()
+        assert made() == SAFE
+    finally:
+        _install._ran.clear()
+        install(api_key="x").undo()
+    assert made() == AS_BEFORE
 
 
 @pytest.mark.parametrize("during", [True, False])
