@@ -151,6 +151,17 @@ def test_clients(arguments: list[str], printed: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 
+def test_below_pytest() -> None:
+    """Which imports langsmith in a way of its own, for its plugin."""
+    lines = [
+        f"    {line}"
+        for line in f"{KINDS}assert type(client).__name__[:4] == 'Safe'".split("\n")
+    ]
+    Path("test_it.py").write_text("\n".join(["def test_it():", *lines]), encoding="utf-8")
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize(
     ("file", "text", "printed"),
     [

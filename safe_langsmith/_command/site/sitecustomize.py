@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    _List = list[Any]
+else:
+    _List = list
+
 
 # The modules of the tracing client and of the generated ones.
 _CLIENTS = {"langsmith.client", "langsmith._client"}
@@ -31,8 +35,8 @@ class _Finder:
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         if self.done or name.partition(".")[0] not in ("langsmith", "safe_langsmith"):
             return None
-        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
-            find = getattr(finder, "find_spec", None)
+        for finder in sys.meta_path[:]:
+            find = None if finder is self else getattr(finder, "find_spec", None)
             spec = find and find(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module") and hasattr(spec.loader, "__dict__"):
@@ -44,7 +48,7 @@ class _Finder:
         execute = loader.exec_module
 
         def exec_module(module: "ModuleType") -> None:
-            del loader.exec_module
+            vars(loader).pop("exec_module", None)
             self.under_way.append(module.__name__)
             try:
                 execute(module)
@@ -65,7 +69,19 @@ class _Finder:
             pass
 
 
-sys.meta_path.insert(0, _Finder())
+class _Path(_List):
+    """`sys.meta_path` with our finder in front.
+
+    That of pytest puts itself there, and takes over packages that have a plugin for it, as
+    langsmith has.
+    """
+
+    def insert(self, index: "Any", finder: "Any") -> None:
+        ours = any(isinstance(first, _Finder) and not first.done for first in self[:1])
+        super().insert(index or int(ours), finder)
+
+
+sys.meta_path = _Path([_Finder(), *sys.meta_path])
 
 # The `sitecustomize` that would have run without this one.
 _here, _path = os.path.dirname(__file__), sys.path[:]  # noqa: PTH120  # pathlib is slow
