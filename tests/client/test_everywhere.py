@@ -19,7 +19,7 @@ from conftest import QUICK, Serve
 from langchain_core.load import dumpd
 from langchain_core.prompts import PromptTemplate
 from langsmith.utils import LangSmithError
-from pages import DOCS
+from pages import DOCS, masked
 from ways import WAYS, Way, table
 
 from safe_langsmith import (
@@ -114,6 +114,33 @@ def test_with_two_it_raises_the_typed_error(
         "Research",
         "Production",
     ]
+
+
+def test_without_a_rejection_it_sends_what_the_plain_client_sends(
+    way: Way, world: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORKSPACE_ID", "TENANT_ID"):
+        monkeypatch.setenv(f"LANGSMITH_{name}", world)
+    clear_caches()
+    server.answer("/v1/platform/hub/repos/*", status=404, body={"detail": "Not found"})
+
+    def sent() -> set[tuple[object, ...]]:
+        langsmith.configure(client=None)
+        server.clear()
+        assert way.call() is not None
+        seen = [e for e in server.exchanges if e.path != "/info"]
+        key, workspace = "x-api-key", "x-tenant-id"
+        return {
+            (e.method, masked(e.path), e.status, e.headers[key], e.headers[workspace])
+            for e in seen
+        }
+
+    plain = sent()
+    with install(everywhere=True, policy=QUICK):
+        assert sent() == plain
+    statuses = {status for _, _, status, _, _ in plain}
+    assert statuses
+    assert 403 not in statuses
 
 
 def test_the_page_has_a_row_for_each() -> None:
