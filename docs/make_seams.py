@@ -37,6 +37,8 @@ the SDK's own wins, and one WARNING says so.
 - A replica on another host that has a service key, a token or a cookie of its own does not
   get the client's key and workspace, which the plain SDK adds.
 - `SafeClient.__dict__` does not hold the SDK's methods: it is a subclass.
+- After `install(everywhere=True)` the SDK's classes have a `__new__`. After `undo()` it
+  creates what they created before.
 
 Everything else is compared by running the SDK's own tests against both: `nox -s upstream`.
 

@@ -1,21 +1,37 @@
-"""`install()`: the client that traces go through where none is given."""
+"""`install()`: the client that traces go through where none is given.
+
+With ``everywhere=True`` and in `safe-langsmith run` also every client that is created.
+"""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 import langsmith
 
 from safe_langsmith._client import SafeClient
+from safe_langsmith._policy import defaults
+from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._sdk.everywhere import create_instead
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import tracing_client
+from safe_langsmith._sdk.resources import Owner, standalone_classes
+from safe_langsmith._settings.construction import at_construction_of_generated
+from safe_langsmith._transport.auth import ResourceWatcher
+from safe_langsmith._transport.owner import State
 
-_lock = threading.Lock()
+# Both are changed within no_fork, which also keeps threads from coming in between.
 _installed: list[Installation] = []
+# Whether `safe-langsmith run` has started this program.
+_ran: list[bool] = []
 
 
-def install(client: SafeClient | None = None, **client_arguments: Any) -> Installation:
+def install(
+    client: SafeClient | None = None, *, everywhere: bool = False, **client_arguments: Any
+) -> Installation:
     """Make a SafeClient the one that ``@traceable``, LangChain and ``evaluate`` use.
 
     For every thread of the process, where no other client is given; also after the SDK
@@ -27,6 +43,9 @@ def install(client: SafeClient | None = None, **client_arguments: Any) -> Instal
 
     Args:
         client: The client to use. None makes one of ``client_arguments``.
+        everywhere: Also create a safe client wherever anybody, langsmith itself included,
+            creates a ``langsmith.Client`` or ``langsmith.AsyncClient`` from now on. Its
+            policy is that of ``client``. Subclasses that others wrote stay theirs.
         **client_arguments: As for `SafeClient`.
 
     Returns:
@@ -41,11 +60,40 @@ def install(client: SafeClient | None = None, **client_arguments: Any) -> Instal
     if client is not None and not isinstance(client, SafeClient):
         raise TypeError(f"client must be a SafeClient, not {type(client).__name__}")
     made = SafeClient(**client_arguments) if client is None else client
-    with _lock:
-        installation = Installation(made, tracing_client(), own=client is None)
+    with no_fork:
+        installation = Installation(made, tracing_client(), client is None, everywhere)
         _installed.append(installation)
+        _create()
         langsmith.configure(client=made)
     return installation
+
+
+def start_program() -> None:
+    """Create safe clients everywhere in this program, to its end."""
+    with no_fork:
+        _ran[:] = [True]
+        _create()
+
+
+def _create() -> None:  # within no_fork
+    """Create safe clients everywhere if anybody wants that, and plain ones if not."""
+    with Guard("create safe clients everywhere"):
+        wanted = [getattr(i.client, "policy", None) for i in _installed if i.everywhere]
+        defaults[1:] = [policy for policy in wanted if policy is not None]
+        kinds: dict[Any, Any] = {}
+        if wanted or _ran:
+            from safe_langsmith._async_client import SafeAsyncClient
+
+            both: tuple[Any, ...] = (SafeClient, SafeAsyncClient)
+            kinds = {ours._safe_plain: ours for ours in both} | standalone_classes(_begin)
+        create_instead(kinds)
+
+
+def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:
+    """Watch a generated client that stands alone: ``langsmith.Langsmith(...)``."""
+    born = at_construction_of_generated(access_of(owner), arguments)
+    owner._safe = State(defaults[-1], born)
+    return ResourceWatcher(owner)
 
 
 class Installation:
@@ -55,25 +103,32 @@ class Installation:
     """
 
     def __init__(
-        self, client: SafeClient, before: langsmith.Client | None, *, own: bool
+        self,
+        client: SafeClient,
+        before: langsmith.Client | None,
+        own: bool,
+        everywhere: bool,
     ) -> None:
         self.client = client
+        self.everywhere = everywhere
         self._before = before
         self._own = own
 
     def undo(self) -> None:
         """Put back what was in use before; twice is as good as once.
 
-        A client that `install` made is flushed first, so that no trace is left behind.
+        Clients that were created everywhere stay as they are. A client that `install`
+        made is flushed first, so that no trace is left behind.
         """
         if self._own:
             self.client.flush()
-        with _lock:
+        with no_fork:
             if self not in _installed:
                 return
             place = _installed.index(self)
             later = _installed[place + 1 :]
             del _installed[place]
+            _create()
             if later:  # installed since: that one stays, and is to put back ours' before
                 if later[0]._before is self.client:
                     later[0]._before = self._before

@@ -62,7 +62,8 @@ class Policy:
             raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")
 
 
-_DEFAULT = Policy()
+# The last one is that of clients that are given none: see `install(everywhere=True)`.
+defaults = [Policy()]
 _for_all: list[Callable[[Diagnosis], object]] = []
 
 
@@ -82,13 +83,13 @@ def callbacks_of(policy: Policy) -> list[Callable[[Diagnosis], object]]:
 
 
 def checked(policy: object) -> Policy:
-    """The policy that a client was given, or the default one.
+    """The policy that a client was given, or the default.
 
     Raises:
         TypeError: If it is something else.
     """
     if policy is None:
-        return _DEFAULT
+        return defaults[-1]
     if not isinstance(policy, Policy):
         raise TypeError(f"policy must be a Policy, not {type(policy).__name__}")
     return policy
@@ -104,7 +105,7 @@ def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
     """Take our argument out of those of a client; if the SDK has one, it gets its own."""
     is_sdks = "policy" in arguments_of(plain)
     if is_sdks and not isinstance(kwargs.get("policy"), Policy):
-        return _DEFAULT
+        return defaults[-1]
     return checked(kwargs.pop("policy", None))
 
 

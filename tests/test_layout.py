@@ -57,6 +57,7 @@ READ_THE_MACHINE = {
     "_command.terminal",
     "_command.cli",
     "_command.demo",
+    "_command.run",
 }
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 CHANGE_THE_DISK = {"tempfile", "write_text", "write_bytes", "rename", "unlink", "chmod"}

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from safe_langsmith import __version__
 from safe_langsmith._command.explanations import EXPLANATIONS, explain
+from safe_langsmith._command.run import run as run_program
 from safe_langsmith._command.terminal import (
     HEALTHY,
     INTERRUPTED,
@@ -318,6 +319,10 @@ _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     ),
     "whoami": (_whoami, (("--json", "print it as JSON", _FLAG), *_ENV_FILE)),
     "can-i": (_can_i, (_PERMISSION, *_ENV_FILE)),
+    "run": (
+        run_program,
+        (("program", None, {"nargs": argparse.REMAINDER, "metavar": "..."}),),
+    ),
     "demo": (_demo, ()),
     "completion": (_completion, (("shell", None, {"choices": ("bash", "zsh")}),)),
 }

@@ -14,6 +14,7 @@ from safe_langsmith._diagnosis import Diagnosis, Fix, Identity, SettingInfo, Wor
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import region_of, shown
 from safe_langsmith._knowledge.keys import clean, kind_of, mask, scrub
+from safe_langsmith._settings.construction import reworded
 from safe_langsmith._settings.sources import Setup
 
 _LONGEST_MESSAGE = 300
@@ -38,7 +39,7 @@ def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosi
 
     def safe(text: str) -> str:
         # A cut before the keys are struck out could leave a part of one.
-        return _cut(scrub(text, secrets), _LONGEST_TEXT)
+        return _cut(scrub(reworded(text, case.setup.words), secrets), _LONGEST_TEXT)
 
     region = region_of(access.endpoint)
     raw = Diagnosis(

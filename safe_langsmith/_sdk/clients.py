@@ -28,10 +28,8 @@ def is_sync(client: Any) -> bool:
 
 def endpoint_of(client: Any) -> str:
     """The address that a client sends its requests to, without a slash at its end."""
-    if is_sync(client):
-        endpoint: str = client.api_url
-        return endpoint
-    return str(http_of(client).base_url).rstrip("/")
+    endpoint: str | None = getattr(client, "api_url", None)
+    return endpoint or str(http_of(client).base_url).rstrip("/")
 
 
 def http_of(client: Any) -> Any:
@@ -114,7 +112,7 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
     """
     old = access_of(client)
     if access.endpoint != old.endpoint:
-        if is_sync(client):
+        if hasattr(client, "api_url"):
             client.api_url = access.endpoint
         else:
             http_of(client).base_url = httpx.URL(access.endpoint)

@@ -7,8 +7,13 @@ The SDK makes them with classes of its own, so the class is changed afterwards. 
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
+import langsmith
+
+from safe_langsmith._knowledge.hosts import base_of
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import part_of
 
@@ -129,3 +134,91 @@ def _watched_classes() -> dict[Any, Any]:
     kinds = (("SyncClient", _watched_sync), ("AsyncClient", _watched_async))
     plain = {part_of("_internal._openapi_auth", name): make for name, make in kinds}
     return {k: make(k) for k, make in plain.items() if hasattr(k, "custom_auth")}
+
+
+class Owner:
+    """What a generated client that stands alone holds, as another client of the SDK has it.
+
+    It holds that client weakly.
+    """
+
+    _safe: Any = None
+    _safe_plain: ClassVar[Any]
+
+    def __init__(self, generated: Any, headers: Mapping[str, str] | None) -> None:
+        self._generated: Any = weakref.proxy(generated)
+        self.headers = dict(headers or {})
+
+    @property
+    def _client(self) -> Any:
+        return getattr(self._generated, "_client", None)
+
+    @property
+    def api_url(self) -> str:
+        return str(self._generated.base_url).rstrip("/")
+
+    @api_url.setter
+    def api_url(self, value: str) -> None:
+        self._generated.base_url = base_of(value)
+
+    @property
+    def api_key(self) -> str | None:
+        key: str | None = self._generated.api_key
+        return key
+
+    @api_key.setter
+    def api_key(self, value: str | None) -> None:
+        self._generated.api_key = value
+
+    @property
+    def workspace_id(self) -> str | None:
+        workspace: str | None = self._generated.tenant_id
+        return workspace
+
+    @workspace_id.setter
+    def workspace_id(self, value: str | None) -> None:
+        self._generated.tenant_id = value
+
+
+Owner._safe_plain = Owner
+
+
+@functools.cache
+def standalone_classes(
+    begin: Callable[[Owner, Mapping[str, Any]], Watcher],
+) -> dict[Any, Any]:
+    """The classes of generated clients that stand alone, each with one that is watched.
+
+    ``begin``: gives the watcher of a new client, which was made with these arguments.
+    """
+    kinds = (("Langsmith", _watched_sync), ("AsyncLangsmith", _watched_async))
+    plain = {getattr(langsmith, name, None): make for name, make in kinds}
+    found = {k: make for k, make in plain.items() if hasattr(k, "custom_auth")}
+    return {kind: _standalone(kind, make(kind), begin) for kind, make in found.items()}
+
+
+def _standalone(plain: Any, watched: Any, begin: Callable[..., Watcher]) -> Any:
+    class Standalone(watched):  # type: ignore[misc]
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self._safe_begin(arguments)
+
+        def _safe_begin(self, arguments: Mapping[str, Any]) -> None:
+            with Guard("watch this client"):
+                self._safe_given = arguments
+                self._safe_owner = Owner(self, arguments.get("default_headers"))
+                self._safe_watcher = begin(self._safe_owner, arguments)
+                return
+            self.__class__ = plain
+
+        def copy(self, **options: Any) -> Any:
+            """Copy as the SDK does; the copy has the same settings from the same places."""
+            copied = super().copy(**options)
+            given = {n: value for n, value in options.items() if value is not None}
+            copied._safe_begin({**self._safe_given, **given})
+            return copied
+
+        with_options = copy
+
+    Standalone.__name__ = Standalone.__qualname__ = f"Safe{plain.__name__}"
+    return Standalone

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
+Words = tuple[tuple[str, str], ...]
 NAMESPACES = ("LANGSMITH", "LANGCHAIN")
 
 
@@ -31,7 +33,8 @@ class AtConstruction:
     """What was passed to a client and what the environment said when it was made.
 
     No `repr` shows ``environ``: there is a key in it. ``destinations``: the addresses in
-    the argument api_urls.
+    the argument api_urls. ``words``: what a client of another kind calls its settings,
+    each beside what `langsmith.Client` calls it.
     """
 
     held: Access
@@ -39,6 +42,7 @@ class AtConstruction:
     environ: tuple[tuple[str, str], ...] = field(repr=False)
     profile: tuple[str | None, str | None] = (None, None)
     destinations: tuple[str, ...] = ()
+    words: Words = ()
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
@@ -51,3 +55,37 @@ def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstructio
     chosen = (arguments.get("profile"), arguments.get("profile_config_path"))
     destinations = tuple(arguments.get("api_urls") or ())
     return AtConstruction(held, given, environ, chosen, destinations)
+
+
+_OF_GENERATED: Words = (
+    ("workspace_id=", "tenant_id="),
+    ("set LANGSMITH_WORKSPACE_ID", "set LANGSMITH_TENANT_ID"),
+    ("the workspace_id argument", "the tenant_id argument or LANGSMITH_TENANT_ID"),
+    ("api_url=", "base_url="),
+    ("set LANGSMITH_ENDPOINT", "set LANGCHAIN_BASE_URL"),
+    ("the api_url argument", "the base_url argument or LANGCHAIN_BASE_URL"),
+)
+
+
+def at_construction_of_generated(
+    held: Access, arguments: Mapping[str, Any]
+) -> AtConstruction:
+    """The same for a generated client that stands alone.
+
+    It reads variables of its own, which count as arguments here, but for the key's.
+    """
+    given = {
+        "api_key": arguments.get("api_key"),
+        "api_url": held.endpoint != DEFAULT_ENDPOINT or None,
+        "workspace_id": held.workspace,
+    }
+    born = at_construction(held, given)
+    environ = tuple(pair for pair in born.environ if pair[0] == "LANGSMITH_API_KEY")
+    return replace(born, environ=environ, words=_OF_GENERATED)
+
+
+def reworded(text: str, words: Words) -> str:
+    """A text in the words of a client of another kind. See `AtConstruction`."""
+    for usual, own in words:
+        text = text.replace(usual, own)
+    return text

@@ -94,6 +94,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         destinations=tuple(_destinations(born)),
         session=session,
         langsmith=langsmith.__version__,
+        words=born.words,
         passed_over=(*other_projects, *other_switches),
         notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
         unread=tuple(near_misses(os.environ, files.found.values, files.found.place)),

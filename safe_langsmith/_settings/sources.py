@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from safe_langsmith._diagnosis import Finding, State
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._settings.construction import Name
+from safe_langsmith._settings.construction import Name, Words
 from safe_langsmith._settings.network import Network
 from safe_langsmith._settings.unread import Mention
 
@@ -132,6 +132,7 @@ class Setup:
     ``notes`` say what was odd while reading, ``unread`` which names nobody reads.
     ``cached`` is what the SDK's cache answers. ``destinations``: each further address
     that traces go to, and what names it. ``langsmith`` is the installed release.
+    ``words`` are those of `AtConstruction`.
     """
 
     held: Settings
@@ -150,6 +151,7 @@ class Setup:
     destinations: tuple[tuple[str, str], ...] = ()
     session: bool = False
     langsmith: str = "0"
+    words: Words = ()
     # What is only told; two setups with the same values are the same.
     passed_over: tuple[PassedOver, ...] = field(default=(), compare=False)
     notes: tuple[Finding, ...] = field(default=(), compare=False)

@@ -27,6 +27,7 @@ from safe_langsmith._sdk.clients import (
 )
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._settings.construction import reworded
 from safe_langsmith._settings.reading import as_sent, read
 from safe_langsmith._settings.sources import Settings, Setup
 from safe_langsmith._transport.flights import FLIGHTS, Flight, Found, Question, Repaired
@@ -203,7 +204,8 @@ def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
     is_kept = verdict.repair is not None and verdict.repair.access != sent
     cooldown = state_of(owner).policy.cooldown_s
     if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
-        log(verdict.log_line, verdict.diagnosis)
+        words = state_of(owner).born.words
+        log(reworded(verdict.log_line, words), verdict.diagnosis)
 
 
 def log(line: str, diagnosis: Diagnosis) -> None:

@@ -1,0 +1,59 @@
+"""`safe-langsmith run`: a program with safe clients, and not a line of it changed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+SITE = Path(__file__).with_name("site")
+# The exit codes of a shell for what cannot be started, and for what is not there.
+WRONG_USE, CANNOT_START, NOT_FOUND = 2, 126, 127
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a program with safe clients, without changing its code.
+
+    examples:
+      safe-langsmith run -- python app.py
+      safe-langsmith run -- python -m pytest
+      safe-langsmith run -- langgraph dev
+      safe-langsmith run -- gunicorn -w 4 app:app
+
+    The program, and the Python processes that it starts, create a safe client wherever they
+    or their libraries create a langsmith client. safe_langsmith must be installed in the
+    Python that runs them. Nothing is printed, and nothing changes until LangSmith rejects a
+    request.
+
+    It works through PYTHONPATH, so Python's options -E, -I, and -S turn it off.
+
+    exit code: the program's; 2 usage error; 126 it cannot be started; 127 it was not found.
+    """
+    program = options.program
+    program = program[1:] if program[:1] == ["--"] else program
+    code, text = WRONG_USE, "name the program, as in: safe-langsmith run -- python app.py"
+    if program:
+        try:
+            _become(program)
+        except FileNotFoundError:
+            code, text = NOT_FOUND, f"{program[0]}: command not found"
+        except OSError as error:
+            code, text = CANNOT_START, f"{program[0]}: {error.strerror}"
+    print(f"safe-langsmith: {text}", file=sys.stderr)
+    return code
+
+
+def _become(program: list[str]) -> NoReturn:
+    """Have the program take the place of this process, if there is one."""
+    before = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(SITE), *([before] if before else ())])
+    environ = {**os.environ, "PYTHONPATH": path}
+    if os.name == "nt":  # pragma: no cover  # there the shell would not wait for it
+        sys.exit(subprocess.call(program, env=environ))  # noqa: S603  # the user's own
+    for name in ("SIGPIPE", "SIGXFSZ"):  # which Python ignores, for itself
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    os.execvpe(program[0], program, environ)  # noqa: S606  # the user's own
