@@ -362,7 +362,7 @@ ADVICE: tuple[Advice, ...] = (
         environ={**KEY, "LANGSMITH_ENDPOINT": "langsmith.own.example/api/v1"},
         says=(
             "from LANGSMITH_ENDPOINT, has no https:// in front",
-            "put https:// in front, so that it is https://langsmith.own.example/api/v1",
+            "correct LANGSMITH_ENDPOINT: put https:// (or http://) in front",
         ),
         never=("set LANGSMITH_ENDPOINT", "this destination", *CLOUD),
     ),

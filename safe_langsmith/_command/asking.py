@@ -12,14 +12,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial, wraps
 from typing import Any
 
 from langsmith.utils import LangSmithError
 
 from safe_langsmith._client import SafeClient
-from safe_langsmith._command.doctor import Report, examined, report
+from safe_langsmith._command.doctor import Report, examined, report, unmade
 from safe_langsmith._command.fix import fixed
 from safe_langsmith._command.github import announce
 from safe_langsmith._command.loaded import Choice, Program, loaded, nearest
@@ -37,8 +37,17 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
+# What the arguments of a client are called here.
+_OPTIONS = (
+    ("the api_url argument", "--api-url"),
+    ("pass api_url=", "pass --api-url "),
+    ("the workspace_id argument", "--workspace-id"),
+    ("pass workspace_id=", "pass --workspace-id "),
+    (": Policy(probe_regions=True)", ": --probe-regions"),
+)
 
 
 class NoClientError(Exception):
@@ -74,7 +83,6 @@ def _with_settings(command: _Command) -> _Command:
 # --- doctor ---------------------------------------------------------------------------
 
 
-@_with_settings
 def doctor(options: argparse.Namespace) -> int:
     """Check the settings; with --fix, put the `.env` right."""
     if wrong := _misuse(options):
@@ -96,8 +104,8 @@ def _misuse(options: argparse.Namespace) -> str | None:
         return "--yes goes with --fix"
     others = (options.api_url, options.workspace_id, options.profile, options.offline)
     if options.fix and (any(others) or options.env_file is False):
-        text = "--fix is for what is set: give it without another endpoint, workspace or"
-        return f"{text} profile, and not --offline or --no-env-file"
+        without = "--api-url, --workspace-id, --profile, --offline, or --no-env-file"
+        return f"--fix cannot be combined with {without}"
     known = inspect.signature(SafeClient).parameters
     if options.profile is not None and "profile" not in known:
         return "--profile needs a newer langsmith"
@@ -114,11 +122,15 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
             probe_regions=options.probe_regions,
             budget_s=options.timeout,
         )
-        with _client(program, options.api_url, policy=policy, **more) as client:
-            offline = options.offline or bool(program.unasked)
-            doing = "reading" if offline else f"asking {shown(client.api_url)}"
-            with Progress(doing, sys.stderr):
-                return report(examined(client, offline=offline), program)
+        try:
+            with _client(program, options.api_url, policy=policy, **more) as client:
+                state_of(client).born = replace(state_of(client).born, words=_OPTIONS)
+                offline = options.offline or bool(program.unasked)
+                doing = "reading" if offline else f"asking {shown(client.api_url)}"
+                with Progress(doing, sys.stderr):
+                    return report(examined(client, offline=offline), program)
+        except NoClientError as error:
+            return report(unmade(str(error)), program)
 
 
 def _fix(options: argparse.Namespace) -> Report:

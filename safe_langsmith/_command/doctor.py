@@ -22,6 +22,7 @@ from safe_langsmith._command.terminal import assignment
 from safe_langsmith._command.tracing_checks import Tracing, look_at_tracing
 from safe_langsmith._diagnosis import Code, Diagnosis, explain_command
 from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.sources import Setting, Settings, Setup
 from safe_langsmith._transport.settle import read_settings, unasked
@@ -116,6 +117,19 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     )
 
 
+def unmade(why: str) -> Facts:
+    """The facts where the SDK creates no client; ``why``: what it says."""
+    summary = f"langsmith creates no client with these settings: {why}."
+    both = "unset LANGSMITH_ENDPOINT, or LANGSMITH_RUNS_ENDPOINTS: only one may be set"
+    steps = (both,) if "cannot provide both" in why else ()
+    return Facts(
+        diagnosis=Diagnosis("unknown", False, summary, steps, key_kind="unknown"),
+        setup=Setup(held=environ_now()),
+        machine=read_machine(),
+        unmade=why,
+    )
+
+
 def report(facts: Facts, program: Program | None = None) -> Report:
     """Make the report: every section, the verdict, and the commands to run."""
     program = program or Program()
@@ -128,7 +142,7 @@ def report(facts: Facts, program: Program | None = None) -> Report:
         sections=sections,
         facts=facts,
         program=program,
-        problems=tuple(_problems(verdict, sections)),
+        problems=tuple(_problems(verdict, facts, sections)),
         warnings=tuple(dict.fromkeys(_warnings(verdict, program, sections))),
     )
     heading, commands = _commands(found)
@@ -146,9 +160,11 @@ def _verdict(facts: Facts, program: Program) -> Diagnosis:
 # --- what counts ----------------------------------------------------------------------
 
 
-def _problems(verdict: Diagnosis, sections: tuple[Section, ...]) -> Iterator[str]:
+def _problems(
+    verdict: Diagnosis, facts: Facts, sections: tuple[Section, ...]
+) -> Iterator[str]:
     """The verdict, and whatever else is broken about tracing."""
-    if verdict.code not in ("ok", "unknown"):
+    if verdict.code not in ("ok", "unknown") or facts.unmade:
         yield verdict.summary
     for line in next(s.lines for s in sections if s.name == "tracing"):
         text = line.text.partition(": ")[2] or line.text
@@ -166,7 +182,7 @@ def _warnings(
         warned = [x for x in section.lines if x.state == "warning"]
         if section.name == "key":  # that there is none is said where keys are shown
             is_said = verdict.code.startswith("key-")
-            warned = [x for x in warned if not is_said and x.name != "kind"]
+            warned = [] if is_said else warned
         if section.name == "permissions":
             lacks = [x.name for x in warned if x.name != "found"]
             if lacks:
@@ -181,12 +197,12 @@ def _warnings(
 
 def in_words(line: Line) -> str:
     """A line of a section, where it stands alone."""
-    names = {"switch": f"tracing is {line.text}", "shape": f"the key: {line.text}"}
+    names = {"switch": f"tracing is {line.text}", "format": f"the key: {line.text}"}
     if line.name in names:
         return names[line.name]
     return (
         line.text
-        if line.name in ("", "found", "cause", "ignored")
+        if line.name in ("", "found", "cause", "ignored", "kind")
         else f"{line.name}: {line.text}"
     )
 

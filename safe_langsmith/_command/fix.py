@@ -64,12 +64,10 @@ def fixed(
         except UnwrittenError as why:
             say(f"\nNothing was written{why}.")
             return diagnosis
-        say(
-            f"Written. The old file is {short(kept)}; keep it out of git, as the new one.\n"
-        )
+        say(f"Written. The old file is {short(kept)}; keep it out of git, like .env.\n")
         diagnosis = look()
     if diagnosis.code not in ("ok", "unknown") and not diagnosis.fixes:
-        say("\nNothing to write: no one right endpoint or workspace for a .env was found.")
+        say("\nNothing was written: there is no single endpoint or workspace to write.")
     return diagnosis
 
 

@@ -22,6 +22,8 @@ from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.construction import READ_BY_CLIENT
 from safe_langsmith._settings.dotenv_file import File
 from safe_langsmith._settings.environment import settings_in
+from safe_langsmith._settings.profile_file import read_profile
+from safe_langsmith._settings.sources import Place
 from safe_langsmith._settings.unread import meaning
 
 # A `.env`; False: none; None: the nearest.
@@ -121,7 +123,8 @@ def _referring(file: File) -> str:
 def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
     """Why a key that is not from the file would go where the file says, and what to do."""
     key = settings_in({**os.environ, **new}, "environment").key.source.name
-    if key in new:
+    chooses = any(name.endswith(_CHOOSE_A_HOST) for name in new)
+    if key in new or not (key or chooses or _has_credential(read_profile(None, None))):
         return "", ""
     step = _TOGETHER
     if file.settings.key.value:
@@ -132,6 +135,11 @@ def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
             place = file.place[name]
             return f"{name} in {place}{address}, but the key is not from that file", step
     return "", ""
+
+
+def _has_credential(profile: Place) -> bool:
+    """Whether a client may have one without a variable; an unreadable file may hold one."""
+    return bool(profile.settings.key.value or profile.login or profile.notes)
 
 
 def _is_ours(address: str) -> bool:

@@ -63,7 +63,7 @@ def _counts(report: Report) -> str:
     """How much there is to look at."""
     counts = {"problem": len(report.problems), "warning": len(report.warnings)}
     told = [f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items()]
-    if report.code == "unknown":
+    if report.code == "unknown" and not report.problems:
         told[0] = "not determined"
     return ", ".join(told)
 
@@ -80,7 +80,7 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
         lines = [*_marked(mark, "", text, look), *_warned(report, look)]
         return [*lines, *_last(report, look)] if report.warnings else lines
     head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
-    for name, value in _rows(report):
+    for name, value in () if report.facts.unmade else _rows(report):
         gap = " " * (_SHORT_NAMES - len(name))
         row = wrapped(look.shown(value), look.width, f"  {name}{gap}")
         head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]

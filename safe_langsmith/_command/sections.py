@@ -5,7 +5,7 @@ Plain data, made of a diagnosis, the settings and the machine; nothing is sent h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -79,12 +79,14 @@ class Facts:
     rate: float | None = None
     saves_traces: bool = False
     offline: bool = False
+    # Why the SDK creates no client with these settings.
+    unmade: str = ""
 
     @property
     def not_known(self) -> str:
         """Why something is not known."""
-        if self.offline:
-            return "not checked: --offline"
+        if self.offline or self.unmade:
+            return "not checked: no client" if self.unmade else "not checked: --offline"
         code = self.diagnosis.code
         if self.diagnosis.identity or code == "ok":
             return "LangSmith does not say"
@@ -115,11 +117,14 @@ class Facts:
             code = "unknown" if place.state == "unknown" else place.code
         elif own.code == "ok" and self.wants_traces and rejected:
             place, code = rejected[0], rejected[0].code
+            place = place._replace(steps=_steps_of(rejected))
             what = f"traces do not reach {place.place} ({place.text})"
             what = place.text if place.is_own else what
             said = f"LangSmith accepts these settings, but {what}."
         else:
-            return own
+            others = _steps_of(p for p in rejected if not p.is_own)
+            more = others if self.wants_traces else ()
+            return replace(own, next_steps=(*own.next_steps, *more))
         verdict = replace(own, code=code, summary=said, next_steps=place.steps)
         return replace(verdict, status_code=None, workspaces=())
 
@@ -135,6 +140,10 @@ class Facts:
         codes = [place.code for place in self.tracing.destinations]
         alone = self.tracing.way.mode == "otel"
         return is_missing and alone and "key-missing" not in codes
+
+
+def _steps_of(places: Iterable[Destination]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step for place in places for step in place.steps))
 
 
 def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
@@ -192,13 +201,13 @@ def _key(facts: Facts) -> list[Line]:
     diagnosis, held = facts.diagnosis, facts.setup.held.key.value
     if diagnosis.key_kind == "missing":
         state: Mark = "info" if facts.needs_no_key else "warning"
-        return [Line(state, "kind", "there is no key")]
+        return [Line(state, "kind", "no key is set")]
     if not held:
         return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
     odd = oddity(held)
     return [
         Line("info", "kind", f"{KIND_NAMES[diagnosis.key_kind]} {diagnosis.key}"),
-        Line("warning" if odd else "good", "shape", odd or "that of a LangSmith key"),
+        Line("warning" if odd else "good", "format", odd or "looks like a LangSmith key"),
     ]
 
 

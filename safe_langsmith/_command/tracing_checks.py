@@ -36,6 +36,12 @@ from safe_langsmith._transport.requests_driver import RequestsWire
 from safe_langsmith._transport.settle import Work
 
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
+_STEPS: dict[Code, str] = {
+    "key-rejected": "put a valid key into {}",
+    "key-missing": "put a key into {}",
+    "workspace-required": "name a workspace in {}, or use a key that has exactly one",
+    "unknown": "check that the host is running, and its address in {}",
+}
 _LIMITS = "/workspaces/current/usage_limits"
 # What was refused to the doctor's call, and may be allowed to a batch.
 _OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
@@ -82,7 +88,8 @@ class _Place(NamedTuple):
         place = shown(access.endpoint)
         if self.listed:
             place += f" with {describe(access.key)}"
-            step = step or f"correct the entry for {place} in {self.listed}"
+            entry = f"the entry for {place} in {self.listed}"
+            step = step or _STEPS.get(code, "correct {}").format(entry)
         steps, is_own = (step,) if step else (), self.known is not None
         return Destination(place, state, text, code, steps, self.by, is_own)
 

@@ -126,10 +126,12 @@ def _fixes(case: Case, cause: Cause) -> list[Fix]:
         return []
     if clean(right.key.value or "") != clean(held.key.value or ""):
         return []
-    rows = (
+    rows = [
         (variable(case, "ENDPOINT"), held.endpoint, right.endpoint.value or ""),
         (variable(case, "WORKSPACE_ID"), held.workspace, right.workspace.value or ""),
-    )
+    ]
+    if cause.code == "wrong-region" and kind_of(held.key.value) == "personal":
+        del rows[1]  # such a key has a workspace of its own there
     return [
         Fix(name, new)
         for name, old, new in rows

@@ -101,8 +101,8 @@ def tunnel_refused(case: Case, status: str) -> Cause:
     where = f"the proxy in {proxy.variable}" if proxy.variable else "your proxy"
     step = f"ask whoever runs {where} to allow {host}"
     if proxy.variable:
-        case.note("proxy", "bad", f"{proxy.variable} names the proxy {proxy.address}")
-        step += f", or add this host to {no_proxy or 'NO_PROXY'}"
+        case.note("proxy", "unknown", f"{proxy.variable} names the proxy {proxy.address}")
+        step += f"; if it can be reached without, add it to {no_proxy or 'NO_PROXY'}"
     if status.startswith("407"):
         name = proxy.variable or "the address of your proxy"
         step = f"the proxy wants a login: add user name and password to {name}"

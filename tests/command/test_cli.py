@@ -131,7 +131,7 @@ def test_version_and_help() -> None:
         (("403",), "there is no command '403'; see safe-langsmith --help"),
         (("doctor", "--env-file", ".", "--no-env-file"), "there is no file '.'"),
         (("doctor", "--no-env-file", "--env-file", __file__), "not allowed with"),
-        (("doctor", "--no-env-file", "--fix"), "--fix is for what is set"),
+        (("doctor", "--no-env-file", "--fix"), "--fix cannot be combined with"),
         (("doctor", "--env-file", "no/such/file"), "there is no file 'no/such/file'"),
         (("doctor", "--env-file", "."), "there is no file '.'"),
         (("doctor", "more"), "unrecognized arguments: more"),
@@ -288,9 +288,10 @@ def test_settings_that_the_sdk_refuses(
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", rate)
     assert main(["doctor"]) == 1
     shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "langsmith makes no client with these settings" in shown.err
-    assert len(shown.err.splitlines()) == 1
+    assert "langsmith creates no client with these settings" in shown.out
+    assert (shown.err, len(shown.out.splitlines())) == ("", 3)
+    assert main(["doctor", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["problems"] == 1
 
 
 def test_explain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -448,7 +448,7 @@ def test_another_endpoint_and_workspace(
     place = ("--api-url", server.url, "--workspace-id")
     data, code = run_json(capsys, *place, names["other"])
     assert (code, data["code"], data["workspace_id"]) == (0, "ok", names["other"])
-    assert settings_of(data)["endpoint"] == (server.url, "the api_url argument")
+    assert settings_of(data)["endpoint"] == (server.url, "--api-url")
     data, code = run_json(capsys, *place, names["foreign"])
     assert (code, data["code"]) == (1, "workspace-mismatch")
     assert data["commands"][-1] == "safe-langsmith explain workspace-mismatch"
@@ -514,7 +514,7 @@ def test_a_time_limit(
         (s["name"], x["name"]): x["state"] for s in data["sections"] for x in s["lines"]
     }
     assert states["endpoint", "answers"] == "unknown"
-    assert states["key", "shape"] == "good"
+    assert states["key", "format"] == "good"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "601"])

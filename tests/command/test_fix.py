@@ -237,14 +237,14 @@ def test_two_workspaces(
     """Nobody picks one for you, with --yes neither."""
     server.add_workspace("Production")
     FILE.write_text(lines)
-    assert "Nothing to write: no one right" in unchanged(capsys)
+    assert "Nothing was written: there is no single" in unchanged(capsys)
 
 
 def test_a_wrong_workspace_is_not_replaced_by_the_only_one(
     lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FILE.write_text(f"{lines}{NAME}={STRANGE}\n")
-    assert "Nothing to write: no one right" in unchanged(capsys)
+    assert "Nothing was written: there is no single" in unchanged(capsys)
 
 
 @pytest.mark.parametrize("value", ["", "Research"])
@@ -681,7 +681,7 @@ def test_it_is_for_what_is_set(
     other: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", "--fix", *other]) == 2
-    assert "--fix is for what is set" in capsys.readouterr().err
+    assert "--fix cannot be combined with" in capsys.readouterr().err
 
 
 def test_json_of_settings_that_are_right(

@@ -163,7 +163,7 @@ ROWS = (
         "good bad",
         code="key-rejected",
         message="LangSmith accepts these settings, but traces do not reach {there} with",
-        step="correct the entry for {there} with personal key",
+        step="put a valid key into the entry for {there} with personal key",
     ),
     Row(
         "the same, and tracing is off",
@@ -352,7 +352,7 @@ ROWS = (
     Row(
         "the same: the key section has no cross",
         {**OTEL, **COLLECTOR},
-        (("info", "not needed", ""), ("info", "kind", "there is no key")),
+        (("info", "not needed", ""), ("info", "kind", "no key is set")),
         code="unknown",
         package=with_opentelemetry,
         section="key",

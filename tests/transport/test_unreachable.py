@@ -254,7 +254,10 @@ ROWS = (
             code="blocked-by-proxy",
         )
         for answer, step in (
-            ("403", "to allow https://langsmith.own.example, or add this host to NO_PROXY"),
+            (
+                "403",
+                "; if it can be reached without, add it to NO_PROXY",
+            ),
             ("403bare", "ask whoever runs the proxy in HTTPS_PROXY to allow"),
             ("403words", "ask whoever runs the proxy in HTTPS_PROXY to allow"),
             ("407", "the proxy wants a login: add user name and password to HTTPS_PROXY"),

@@ -12,6 +12,7 @@ from safe_langsmith._decision.protocol import Answer, Probe, Reply, Steps
 from safe_langsmith._knowledge.hosts import (
     base_of,
     origin,
+    region_of,
     region_of_web,
     same_origin,
     shown,
@@ -73,8 +74,10 @@ def misspelled(case: Case) -> Cause | None:
     if comment:
         what, how = "a comment after it", "remove everything after the address"
     if "://" not in given and "." in text:
-        what, how = "no https:// in front", "put https:// in front"
-        text = f"https://{text}"
+        whole = f"https://{text}"
+        what, how = "no https:// in front", "put https:// (or http://) in front"
+        if region_of(whole) or region_of_web(whole):
+            text, how = whole, "put https:// in front"
     meant = f", so that it is {shown(text)}" if origin(text) else ""
     summary = f"the endpoint, {shown(given).strip()!r} from {where}, has {what}."
     step = steps.correct(case, "ENDPOINT", f"{how}{meant}")
