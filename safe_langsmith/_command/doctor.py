@@ -126,15 +126,17 @@ def unmade(why: str) -> Facts:
         diagnosis=Diagnosis("unknown", False, summary, steps, key_kind="unknown"),
         setup=Setup(held=environ_now()),
         machine=read_machine(),
-        unmade=why,
+        unmade=True,
     )
 
 
 def report(facts: Facts, program: Program | None = None) -> Report:
     """Make the report: every section, the verdict, and the commands to run."""
     program = program or Program()
+    if program.unasked:
+        facts = _withheld(facts, program)
     sections = tuple(Section(name, lines_of(name, facts)) for name in SECTIONS)
-    verdict = _verdict(facts, program)
+    verdict = facts.verdict
     found = Report(
         code=verdict.code,
         message=verdict.headline,
@@ -149,12 +151,13 @@ def report(facts: Facts, program: Program | None = None) -> Report:
     return replace(found, heading=heading, commands=commands)
 
 
-def _verdict(facts: Facts, program: Program) -> Diagnosis:
-    verdict = facts.verdict
-    if verdict.code == "unknown" and program.unasked:
+def _withheld(facts: Facts, program: Program) -> Facts:
+    """The facts where nothing may be sent with what the `.env` says."""
+    diagnosis = facts.diagnosis
+    if diagnosis.code == "unknown":
         summary = f"LangSmith was not asked: {program.unasked}."
-        return replace(verdict, summary=summary, next_steps=(program.step,))
-    return verdict
+        diagnosis = replace(diagnosis, summary=summary, next_steps=(program.step,))
+    return replace(facts, diagnosis=diagnosis, offline=False, withheld=True)
 
 
 # --- what counts ----------------------------------------------------------------------
@@ -213,7 +216,7 @@ def in_words(line: Line) -> str:
 def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     """What to paste, and where to. Nothing that was not shown to be right."""
     verdict, facts, held = found.verdict, found.facts, found.facts.setup.held
-    if verdict.code == "unknown" and facts.offline and not found.program.unasked:
+    if verdict.code == "unknown" and facts.offline:
         return "Run:", (Command("safe-langsmith doctor"),)
     known = {w.id: w.name for w in verdict.workspaces}
     pairs = [(fix.variable, fix.value) for fix in verdict.fixes]

@@ -32,7 +32,8 @@ _READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
 _CHOOSE_A_HOST = ("_PROFILE", "_CONFIG_FILE")
 _IN_PROGRAM = "run safe_langsmith.diagnose() in your program, after load_dotenv()"
 _TOGETHER = (
-    "if that address is yours: put the key into the same file, or set both in the shell"
+    "remove that line; or if that address is yours, put the key into the same file, or set "
+    "both in the shell"
 )
 _MOST_FOLDERS, _MOST_FILES = 200, 3
 
@@ -43,6 +44,7 @@ class Program(NamedTuple):
     ``places``: the line of each variable that came into force. ``unasked``: why nothing may
     be sent with these settings, and ``step`` what to do; empty if it may. ``note``: what a
     script in another folder would load. ``named``: the file was named, not found.
+    ``refers``: what the program uses is not known, for it refers to a variable.
     """
 
     path: Path | Literal[False] = False
@@ -52,6 +54,7 @@ class Program(NamedTuple):
     step: str = ""
     note: str = ""
     named: bool = False
+    refers: bool = False
 
     @property
     def fix(self) -> str:
@@ -75,13 +78,14 @@ def loaded(choice: Choice) -> Iterator[Program]:
     places = {name: scrub(file.place[name]) for name in new}
     note = _below() if choice is None else ""
     unasked, step = _referring(file), _IN_PROGRAM
-    if not unasked:
+    refers = bool(unasked)
+    if not refers:
         unasked, step = _redirecting(file, new)
     os.environ.update(new)
     python_dotenv.LOADED.update(places)
     if new:
         clear_caches()
-    told = Program(path, scrub(file.known_as), places, named=bool(choice))
+    told = Program(path, scrub(file.known_as), places, named=bool(choice), refers=refers)
     told = told._replace(unasked=scrub(unasked), step=scrub(step), note=scrub(note))
     try:
         yield told

@@ -79,14 +79,17 @@ class Facts:
     rate: float | None = None
     saves_traces: bool = False
     offline: bool = False
-    # Why the SDK creates no client with these settings.
-    unmade: str = ""
+    # The SDK creates no client with these settings; nothing may be sent with them.
+    unmade: bool = False
+    withheld: bool = False
 
     @property
     def not_known(self) -> str:
         """Why something is not known."""
-        if self.offline or self.unmade:
-            return "not checked: no client" if self.unmade else "not checked: --offline"
+        if self.unmade or self.withheld:
+            return "not checked: no client" if self.unmade else "not checked, for safety"
+        if self.offline:
+            return "not checked: --offline"
         code = self.diagnosis.code
         if self.diagnosis.identity or code == "ok":
             return "LangSmith does not say"

@@ -17,7 +17,6 @@ from typing import Any
 import anyio
 import langsmith
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
 from releases import needs_v2
 from stage import assert_no_secret, closing
 
@@ -173,16 +172,14 @@ class Shell:
 
     kernel: object = object()
 
-    def __init__(self) -> None:
-        publisher: Any = CapturingDisplayPublisher
-        self.display_pub = publisher()
+    def __init__(self, publisher: Any) -> None:
+        self.display_pub = publisher
 
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
-    import IPython
-
-    made = Shell()
+    IPython = pytest.importorskip("IPython")  # noqa: N806  # its name; not in the quick check
+    made = Shell(IPython.core.displaypub.CapturingDisplayPublisher())
     monkeypatch.setattr(IPython, "get_ipython", lambda: made)
     return made
 

@@ -197,7 +197,7 @@ ROWS = [
         "unknown",
         (
             "LANGSMITH_ENDPOINT in .env, line 1 names {url}, but the key is not from",
-            "if that address is yours: put the key into the same file",
+            "if that address is yours, put the key into the same file",
         ),
         environ={"LANGSMITH_API_KEY": "{key}"},
         asks=False,
