@@ -119,8 +119,9 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
 
 def unmade(why: str) -> Facts:
     """The facts where the SDK creates no client; ``why``: what it says."""
-    summary = f"langsmith creates no client with these settings: {why}."
-    both = "unset LANGSMITH_ENDPOINT, or LANGSMITH_RUNS_ENDPOINTS: only one may be set"
+    summary = f"langsmith creates no client with these settings: {why.rstrip('.')}."
+    endpoint = environ_now().endpoint.source.name
+    both = f"unset {endpoint} or LANGSMITH_RUNS_ENDPOINTS: only one of them may be set"
     steps = (both,) if "cannot provide both" in why else ()
     return Facts(
         diagnosis=Diagnosis("unknown", False, summary, steps, key_kind="unknown"),

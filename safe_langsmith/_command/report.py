@@ -150,6 +150,8 @@ def _evidence(report: Report, look: Look) -> list[str]:
         for line in section.lines:
             is_bad = section.name == "tracing" and in_words(line) in report.problems
             seen = line.name == "found" and line.state in ("bad", "unknown")
+            # That there was no answer is the verdict then.
+            seen &= not (report.code == "unknown" and " gave no answer: " in line.text)
             if (seen or is_bad) and in_words(line) not in told:
                 lines += _marked(line.state, "", in_words(line), look)
     return lines

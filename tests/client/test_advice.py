@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,15 @@ from scenarios_advice import ADVICE, Advice
 from stage import Stage, assert_no_secret, staged
 
 from safe_langsmith import AccessDeniedError, Diagnosis
+from safe_langsmith._command.doctor import report
+from safe_langsmith._command.report import rendered
+from safe_langsmith._command.sections import Facts
+from safe_langsmith._command.terminal import Look
 from safe_langsmith._diagnosis import in_one_line
+from safe_langsmith._settings.machine import read_machine
+from safe_langsmith._transport.settle import read_settings
+
+ROWS = tuple(f"  {name} " for name in ("key", "endpoint", "workspace", "tracing", "server"))
 
 
 @pytest.mark.parametrize("row", ADVICE, ids=str)
@@ -28,6 +38,7 @@ def test_advice(row: Advice, tmp_path: Path, debug_log: pytest.LogCaptureFixture
             asked = stage.diagnose()
             assert asked.code == row.scenario.code
             check(stage, row, asked, [in_one_line(asked, "To fix it")])
+            check_doctor(stage, row, asked)
 
 
 def outcome(stage: Stage) -> Diagnosis:
@@ -61,6 +72,30 @@ def check(stage: Stage, row: Advice, diagnosis: Diagnosis, in_short: list[str]) 
         for text in (whole, steps, fixes, *in_short):
             assert stage.fill(phrase) not in without_the_settings(text)
     assert_no_secret("\n".join([diagnosis.report(), *in_short]), stage.secrets)
+
+
+def check_doctor(stage: Stage, row: Advice, diagnosis: Diagnosis) -> None:
+    """The same for the doctor's text and JSON, and for a notebook."""
+    setup = read_settings(stage.client)
+    found = report(Facts(diagnosis, setup, read_machine()))
+    lines = rendered(found, Look(10_000)).splitlines()
+    told = "\n".join(x for x in lines if not x.startswith(ROWS))
+    data = found.as_dict()
+    advised = "; ".join(data["next_steps"])
+    # A command is proven, or there are several to choose from.
+    is_proven = len(found.commands) == len(diagnosis.fixes)
+    assert is_proven or len(found.commands) > 1
+    page = html.unescape(diagnosis._repr_html_())
+    for phrase in map(stage.fill, row.says):
+        assert phrase in page
+        assert phrase in f"{diagnosis.headline} {advised}" or phrase in json.dumps(data)
+        # A proven command stands in place of the step.
+        assert phrase.rstrip(".") in told or found.commands
+    told = told.partition(found.heading)[0] if found.commands else told
+    for phrase in map(stage.fill, row.never):
+        assert phrase not in told
+        assert phrase not in advised
+    assert_no_secret(f"{told}{json.dumps(data)}{page}", stage.secrets)
 
 
 def without_the_settings(text: str) -> str:

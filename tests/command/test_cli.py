@@ -237,7 +237,7 @@ def test_doctor_without_an_answer(
     monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     assert main(["doctor"]) == 3
-    assert "gave no answer" in capsys.readouterr().out
+    assert "refused the connection" in capsys.readouterr().out
 
 
 def test_doctor_changes_nothing(
