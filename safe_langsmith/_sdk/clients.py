@@ -142,9 +142,12 @@ def follow(client: Any, before: Access) -> None:
             new if (url, key) == old else (new[0] if url == old[0] else url, key)
             for url, key in places.items()
         )
-    buffered = getattr(client, "compressed_traces", None)
-    if buffered is not None and getattr(buffered, "destinations", None) is not None:
-        with buffered.lock:
+    buffered: Any = getattr(client, "compressed_traces", None)
+    if not hasattr(buffered, "destinations"):
+        return
+    # Another thread may send the buffer meanwhile, and empty it.
+    with buffered.lock:
+        if buffered.destinations is not None:
             buffered.destinations = frozenset(
                 d._replace(api_url=new[0], api_key=new[1])
                 if (d.api_url, d.api_key) == old

@@ -9,6 +9,7 @@ import logging
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -383,3 +384,23 @@ def test_a_session_that_cannot_be_referred_to_weakly() -> None:
     assert owner._reference(one) == owner._reference(one)
     assert owner._reference(one) != owner._reference(other)
     assert hash(owner._reference(one)) == hash(owner._reference(one))
+
+
+def test_a_buffer_that_is_emptied_meanwhile() -> None:
+    """By a thread that sends it, just before a repair may change it."""
+
+    class Emptied:
+        destinations: frozenset[Any] | None = frozenset({"somewhere"})
+
+        @property
+        @contextmanager
+        def lock(self) -> Iterator[None]:
+            self.destinations = None
+            yield
+
+    client = SafeClient("http://127.0.0.1:9", api_key=GONE, auto_batch_tracing=False)
+    before, buffer = clients.access_of(client), Emptied()
+    client.compressed_traces = buffer  # type: ignore[assignment]
+    clients.follow(client, before)
+    assert buffer.destinations is None
+    client.compressed_traces = None
