@@ -18,6 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What these test is the same with every langsmith, or takes long and depends little on it.
 # In CI they run once, with the newest; each night with all.
 OURS_ALONE = (
+    "tests/client/test_advice.py",
     "tests/client/test_errors.py",
     "tests/client/test_escapes.py",
     "tests/client/test_fuzz.py",
@@ -29,6 +30,7 @@ OURS_ALONE = (
     "tests/command/test_demo.py",
     "tests/command/test_doctor.py",
     "tests/command/test_fix.py",
+    "tests/command/test_loaded.py",
     "tests/decision/test_decision.py",
     "tests/decision/test_rule.py",
     "tests/knowledge/test_keys.py",
@@ -47,6 +49,7 @@ OURS_ALONE = (
     "tests/traces/test_replay.py",
     "tests/transport/test_faults.py",
     "tests/transport/test_on_the_wire.py",
+    "tests/transport/test_unreachable.py",
 )
 # These take minutes, or need more than Python. They have sessions of their own.
 APART = ("tests/slow", "tests/middleboxes")
