@@ -18,7 +18,7 @@ import langsmith
 import pytest
 import requests
 from langsmith.utils import LangSmithError, LangSmithUserError
-from releases import needs
+from releases import needs, needs_v2
 
 import safe_langsmith
 from safe_langsmith import AccessDeniedError, Policy, SafeAsyncClient, SafeClient
@@ -160,6 +160,7 @@ def test_a_transport_that_fails_in_its_own_way(
     stepped_aside.clear()
 
 
+@needs_v2
 def test_a_watcher_without_what_it_needs(
     server: SimulatedLangSmith, stepped_aside: list[str]
 ) -> None:
