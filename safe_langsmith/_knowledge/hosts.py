@@ -90,7 +90,7 @@ def shown(url: str) -> str:
     except ValueError:
         return unreadable
     # A backslash can be read in two ways: see `origin`. Before an @ may be a password.
-    if "\\" in parts.netloc or ("@" in parts.path and not parts.netloc):
+    if "\\" in parts.netloc or "@" in parts.path + parts.fragment:
         return unreadable
     netloc = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))

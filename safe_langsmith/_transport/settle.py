@@ -17,6 +17,7 @@ from safe_langsmith._decision.resolve import Verdict, examine, offline, resolve
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import same_origin
+from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._knowledge.notebook import show_repair
 from safe_langsmith._policy import callbacks_of
 from safe_langsmith._sdk.clients import (
@@ -214,7 +215,7 @@ def log(line: str, diagnosis: Diagnosis) -> None:
     A notebook shows what goes to stderr in red. Where nobody has set up a handler, a
     repair is shown there as an output of the cell.
     """
-    line = f"safe_langsmith: {line}"
+    line = scrub(f"safe_langsmith: {line}")  # a server chooses the names in it
     names = {n: getattr(diagnosis, n) for n in ("code", "operation")}
     extra = {**names, "diagnosis": diagnosis}
     if diagnosis.resolved and not logger.hasHandlers():

@@ -25,6 +25,7 @@ from safe_langsmith import (
     SafeClient,
 )
 from safe_langsmith._command.cli import main
+from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith.testing import SimulatedLangSmith
 
 EVIL = {
@@ -263,3 +264,17 @@ def test_an_unknown_code(capsys: pytest.CaptureFixture[str]) -> None:
     for evil in EVIL.values():
         assert main(["explain", evil]) != 0
         assert_tame(*capsys.readouterr())
+
+
+def test_a_repair_is_one_line_of_the_log(
+    server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.add_workspace("N\n::error::forged\r\x1b[31m\u202eX", projects=1)
+    key = server.add_service_key(workspaces=None).secret
+    assert list(
+        SafeClient(server.url, api_key=key, auto_batch_tracing=False).list_projects()
+    )
+    (line,) = [r.getMessage() for r in caplog.records if "Repaired" in r.getMessage()]
+    assert line.isprintable()
+    shown_ones = map(shown, ("http://u:a/SECRET@h", "http://u:SECRET#x@h"))
+    assert "SECRET" not in "".join(shown_ones)
