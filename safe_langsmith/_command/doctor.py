@@ -184,9 +184,8 @@ def _warnings(
         yield f"LangSmith was not asked: {program.unasked}"
     for section in sections:
         warned = [x for x in section.lines if x.state == "warning"]
-        if section.name == "key":  # that there is none is said where keys are shown
-            is_said = verdict.code.startswith("key-")
-            warned = [] if is_said else warned
+        if section.name == "key" and verdict.code.startswith("key-"):
+            continue  # the verdict says it
         if section.name == "permissions":
             lacks = [x.name for x in warned if x.name != "found"]
             if lacks:

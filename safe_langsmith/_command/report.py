@@ -80,9 +80,7 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
         lines = [*_marked(mark, "", text, look), *_warned(report, look)]
         return [*lines, *_last(report, look)] if report.warnings else lines
     head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
-    for name, value in (
-        () if report.facts.unmade or report.program.refers else _rows(report)
-    ):
+    for name, value in _rows(report):
         gap = " " * (_SHORT_NAMES - len(name))
         row = wrapped(look.shown(value), look.width, f"  {name}{gap}")
         head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]
@@ -99,7 +97,9 @@ def _last(report: Report, look: Look) -> list[str]:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
-    """Key, endpoint, workspace and tracing, each with its source."""
+    """Key, endpoint, workspace and tracing, each with its source, if they are known."""
+    if report.facts.unmade or report.program.refers:
+        return
     diagnosis, setup = report.facts.diagnosis, report.facts.setup
     held, switch = setup.held, setup.tracing
     key = {"missing": "not set", "oauth": "login session"}.get(diagnosis.key_kind)

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from safe_langsmith._command.terminal import WRONG_USE, complain
+
 SITE = Path(__file__).with_name("site")
 # The exit codes of a shell for what cannot be started, and for what is not there.
-WRONG_USE, CANNOT_START, NOT_FOUND = 2, 126, 127
+CANNOT_START, NOT_FOUND = 126, 127
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,8 +45,7 @@ def run(options: argparse.Namespace) -> int:
             code, text = NOT_FOUND, f"{program[0]}: command not found"
         except OSError as error:
             code, text = CANNOT_START, f"{program[0]}: {error.strerror}"
-    print(f"safe-langsmith: {text}", file=sys.stderr)
-    return code
+    return complain(text, code)
 
 
 def _become(program: list[str]) -> NoReturn:

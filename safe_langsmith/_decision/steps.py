@@ -12,13 +12,8 @@ from collections.abc import Iterable, Mapping
 from safe_langsmith._decision.case import Case
 from safe_langsmith._knowledge.hosts import Region
 from safe_langsmith._settings.construction import Name
-from safe_langsmith._settings.sources import FIELDS, UNNAMED, Source
+from safe_langsmith._settings.sources import ARGUMENTS, FIELDS, UNNAMED, Source
 
-ARGUMENTS: dict[Name, str] = {
-    "API_KEY": "api_key",
-    "ENDPOINT": "api_url",
-    "WORKSPACE_ID": "workspace_id",
-}
 KEY_LOST = "ask your network admin whether a proxy strips the header x-api-key"
 WORKSPACE_LOST = "ask your network admin whether a proxy strips the header X-Tenant-Id"
 AGAIN = "try again in a minute"

@@ -24,7 +24,8 @@ def variables(*names: str) -> tuple[str, ...]:
     return tuple(f"{space}_{name}" for name in names for space in NAMESPACES)
 
 
-# Each of the variables that the SDK's client reads.
+# Each of the variables that the SDK's client reads. Not by a call of `variables`: what runs
+# while the package is imported stands outside of any guard.
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 
 

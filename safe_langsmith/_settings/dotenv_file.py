@@ -206,11 +206,9 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     named = [b for b in bindings if b.key]
     place = {str(b.key): f"{known_as}, line {b.original.line}" for b in named}
     # The last line of a name counts, so what it says is all that counts.
-    values = {str(b.key): None if _refers(b) else b.value for b in named}
-    # The last line of a name counts here, too.
-    refers = frozenset(
-        n for n, yes in {str(b.key): _refers(b) for b in named}.items() if yes
-    )
+    last = {str(b.key): b for b in named}
+    refers = frozenset(name for name, b in last.items() if _refers(b))
+    values = {name: None if name in refers else b.value for name, b in last.items()}
     mentions = tuple(_mentions(bindings, values, known_as))
     file = File(values, place, known_as, mentions, refers)
     broken = [b for b in bindings if b.error]

@@ -33,6 +33,7 @@ from safe_langsmith._settings.environment import (
 from safe_langsmith._settings.network import read_network
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.sources import (
+    ARGUMENTS,
     FIELDS,
     HEADERS,
     NOWHERE,
@@ -44,9 +45,6 @@ from safe_langsmith._settings.sources import (
 )
 from safe_langsmith._settings.tracing import read_project, read_switch
 from safe_langsmith._settings.unread import Mention, mentions_in, near_misses
-
-# Which argument of a client sets what.
-_ARGUMENTS = {"API_KEY": "api_key", "ENDPOINT": "api_url", "WORKSPACE_ID": "workspace_id"}
 
 
 def read(
@@ -155,7 +153,7 @@ def _trace(
     name: Name, held: Access, setup: Setup, born: AtConstruction, repaired: Settings | None
 ) -> Setting:
     """Find where the value that a client holds came from."""
-    field, argument = FIELDS[name], _ARGUMENTS[name]
+    field, argument = FIELDS[name], ARGUMENTS[name]
     value: str | None = getattr(held, field)
     if repaired is not None and value == repaired[name].value:
         return repaired[name]

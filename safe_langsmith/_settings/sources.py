@@ -20,6 +20,12 @@ Configured = Literal["environment", "dotenv", "colab", "profile", "cache"]
 SourceKind = Literal[InCode, Configured, "repair", "default", "none"]
 # What each setting is called in `Settings` and in `Access`.
 FIELDS = {"API_KEY": "key", "ENDPOINT": "endpoint", "WORKSPACE_ID": "workspace"}
+# Which argument of a client sets it.
+ARGUMENTS: dict[Name, str] = {
+    "API_KEY": "api_key",
+    "ENDPOINT": "api_url",
+    "WORKSPACE_ID": "workspace_id",
+}
 
 
 @dataclass(frozen=True, slots=True)
