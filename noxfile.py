@@ -87,8 +87,7 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one of them says if it is not that."""
-    plugins = [*PLUGINS, *(["-p", "pytest_cov"] if "--cov" in options else [])]
-    always = ["-n", "4", "-q", *plugins, *(f"--ignore={path}" for path in APART)]
+    always = ["-n", "4", "-q", *PLUGINS, *(f"--ignore={path}" for path in APART)]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
 
 
@@ -131,13 +130,20 @@ def dist(session: nox.Session) -> None:
 @nox.session(requires=["build"], tags=["full"])
 @nox.parametrize("versions", ["newest", "lowest"])
 def tests(session: nox.Session, versions: str) -> None:
-    """All tests on the wheel: with the newest langsmith, and coverage; with the lowest."""
-    if versions == "newest":
+    """The wheel: slow tests with the newest langsmith; all tests with the lowest."""
+    if versions == "newest":  # The quick tests have run with it in `check`.
         install_wheel(session, "langsmith", *groups("slow"))
-        run_tests(session, "--cov", "--cov-report=term")
+        run_tests(session, "-m", "slow")
     else:
         install_wheel(session, *LOWEST, *groups("slow"))
         run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
+
+
+@nox.session(requires=["build"])
+def coverage(session: nox.Session) -> None:
+    """All tests on the wheel, with branch coverage: nightly."""
+    install_wheel(session, "langsmith", *groups("slow"))
+    run_tests(session, "-p", "pytest_cov", "--cov", "--cov-report=term")
 
 
 @nox.session(requires=["build"], tags=["full"])
