@@ -232,10 +232,10 @@ def _demo(options: argparse.Namespace) -> int:
       safe-langsmith demo
 
     It needs no account and reads none of your settings. A simulated LangSmith answers on
-    this machine; install it with: pip install "safe-langsmith[testing]"
+    this machine; it needs two more packages: pip install starlette uvicorn
     """
     try:
-        from safe_langsmith._command.demo import run
+        from safe_langsmith.testing._demo import run
     except ImportError as error:
         return complain(str(error))
     return run()
