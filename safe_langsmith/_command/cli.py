@@ -189,9 +189,9 @@ def _replay(options: argparse.Namespace) -> int:
       safe-langsmith replay ./failed-traces
 
     With LANGSMITH_FAILED_TRACES_DIR=./failed-traces the SDK saves each batch of traces that
-    could not be sent. This sends them with the settings found here, oldest first, and removes
-    a file once LangSmith has taken it. Stop it at any time, and run it again: for a batch
-    that was under way then, LangSmith is asked whether it has it.
+    could not be sent. This sends them, oldest first, and removes a file once LangSmith has
+    taken it. Stop it at any time, and run it again: for a batch that was under way then,
+    LangSmith is asked whether it has it. A .env is used only if you name it with --env-file.
 
     exit code: 0 nothing is left; 1 something is left, and why; 2 usage error; 3 unknown.
     """  # noqa: E501  # the help is shown without the indent

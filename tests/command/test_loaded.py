@@ -266,7 +266,7 @@ def test_in_this_folder(
     assert (who == 3) == (not row.asks)
     assert ("LangSmith was not asked" in err) == (not row.asks)
     assert bool(server.exchanges) <= row.asks
-    assert main(["replay", ".", *row.options]) in (0, 3)
+    assert main(["replay", ".", *row.options]) in (0, 2, 3)
     capsys.readouterr()
     assert dict(os.environ) == before
     assert_no_secret(shown + json.dumps(data) + out + err, [names["key"], GONE])
@@ -334,9 +334,46 @@ def test_the_failed_traces_are_those_of_the_file(
     Path("traces").mkdir()
     lines = f"LANGSMITH_API_KEY={healthy(server)['key']}\nLANGSMITH_ENDPOINT={server.url}\n"
     Path(".env").write_text(f"{lines}LANGSMITH_FAILED_TRACES_DIR=traces\n")
-    assert main(["replay"]) == 0
+    assert main(["replay", "--env-file", ".env"]) == 0
     assert capsys.readouterr().out == "0 batches sent, 0 left\n"
     assert main(["replay", "--no-env-file"]) == 2
+
+
+@pytest.mark.parametrize("folder", [(), ("my traces",)])
+@pytest.mark.parametrize(
+    ("lines", "shell"),
+    [
+        ("LANGSMITH_API_KEY={theirs}\nLANGSMITH_ENDPOINT={url}\n", {}),
+        ("LANGSMITH_API_KEY={theirs}\n", {"LANGSMITH_ENDPOINT": "{url}"}),
+        ("", {"LANGSMITH_API_KEY": "{own}", "LANGSMITH_ENDPOINT": "{url}"}),
+    ],
+)
+def test_no_traces_are_sent_with_a_file_that_was_found(
+    server: SimulatedLangSmith,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    lines: str,
+    shell: dict[str, str],
+    folder: tuple[str, ...],
+) -> None:
+    """Nor those of another folder; the user's own `replay` may be run in any folder."""
+    names = {"url": server.url, "own": healthy(server)["key"]}
+    names["theirs"] = healthy(server)["key"]
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value.format(**names))
+    Path("my traces").mkdir()
+    saved = Path("my traces", "trace_1.json")
+    saved.write_text("{}")
+    dotenv = f"{lines.format(**names)}LANGSMITH_FAILED_TRACES_DIR='my traces'\n"
+    Path(".env").write_text(dotenv)
+    assert main(["replay", *folder]) == 2
+    out, err = capsys.readouterr()
+    assert (out, server.exchanges, saved.exists()) == ("", (), True)
+    assert "comes from .env, line 1, and replay uses only a .env that you name" in err
+    command = err.partition("run: safe-langsmith ")[2].strip()
+    assert shlex.split(command) == ["replay", *folder, "--env-file", ".env"]
+    assert main(shlex.split(command)) == 1
+    assert "1 left" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])
