@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -24,9 +23,12 @@ from safe_langsmith._command.terminal import (
     HEALTHY,
     INTERRUPTED,
     PROBLEM,
+    UNKNOWN,
     WRONG_USE,
     complain,
+    drop_output,
     never_fails,
+    open_closed_streams,
     quiet_sdk,
 )
 
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: healthy or done. 1: a problem was found. 2: wrong use. 3: not determined.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
+    open_closed_streams()
     parser = _parser()
     if not words:  # nothing was done: a script whose variable is empty should notice
         parser.print_help()
@@ -58,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        # Else Python would flush the rest at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
+    except OSError as error:  # the disk is full, for example
+        drop_output()
+        return complain(f"could not write the output: {error}", UNKNOWN)
     except KeyboardInterrupt:
         return INTERRUPTED
     return code

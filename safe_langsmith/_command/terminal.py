@@ -14,6 +14,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO, cast
 
 if TYPE_CHECKING:
@@ -136,6 +137,18 @@ def quiet_sdk() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def open_closed_streams() -> None:
+    """Have somewhere to write to if the shell has closed a stream (``>&-``)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+
+
+def drop_output() -> None:
+    """Write nothing more to stdout; otherwise Python tries again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def never_fails(stream: TextIO) -> None:

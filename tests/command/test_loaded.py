@@ -434,8 +434,10 @@ def test_in_github_actions(
     assert json.loads(out)["problems"] == 1
     assert err == f"{last}\n"
     assert_no_secret(text + out + err, [key])
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(Path("no") / "such" / "file"))
-    assert main(["doctor"]) == 1
+    os.mkfifo("pipe")
+    for odd in (Path("no") / "such" / "file", Path("pipe"), Path()):
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(odd))
+        assert main(["doctor"]) == 1
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     assert main(["doctor"]) == 1
     monkeypatch.setenv("GITHUB_ACTIONS", "false")
