@@ -143,7 +143,7 @@ def open_closed_streams() -> None:
     """Have somewhere to write to if the shell has closed a stream (``>&-``)."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def drop_output() -> None:
