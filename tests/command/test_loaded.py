@@ -272,6 +272,42 @@ def test_in_this_folder(
     assert_no_secret(shown + json.dumps(data) + out + err, [names["key"], GONE])
 
 
+@pytest.mark.parametrize(
+    ("machine", "named", "sent"),
+    [
+        ("default", False, False),
+        ("default", True, True),
+        ("machine 127.0.0.1", False, True),
+    ],
+)
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_login_in_netrc(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    machine: str,
+    named: bool,
+    sent: bool,
+    variable: bool,
+) -> None:
+    """That for any host is not for one that a file in some folder chooses."""
+    Path(".env").write_text(
+        f"LANGSMITH_API_KEY={healthy(server)['key']}\n{AT}".format(url=server.url)
+    )
+    logins = (tmp_path / "logins") if variable else Path.home() / ".netrc"
+    logins.write_text(f"{machine} login me password pa55word\n")
+    logins.chmod(0o600)
+    if variable:
+        monkeypatch.setenv("NETRC", str(logins))
+    before = dict(os.environ)
+    for command in (["doctor"], ["whoami"], ["can-i", "runs:create"]):
+        server.clear()
+        main([*command, *(["--env-file", ".env"] if named else [])])
+        assert server.exchanges
+        assert any("authorization" in e.headers for e in server.exchanges) == sent
+        assert dict(os.environ) == before
+
+
 def test_a_key_of_another_region(
     serve_tls: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
