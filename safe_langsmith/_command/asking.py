@@ -188,7 +188,9 @@ def can_i(options: argparse.Namespace) -> int:
     except ValueError as error:
         return complain(str(error))
     if may is None:
-        print(f"unknown: LangSmith does not say whether this key has {options.permission}")
+        why = "LangSmith does not list it for this key"
+        why = why if who.workspace_id else "no workspace is set; see safe-langsmith doctor"
+        print(f"unknown: {why}")
         return UNKNOWN
     role = f'the role "{who.role}"' if who.role else "the role"
     place = f' in workspace "{who.workspace_name}"' if who.workspace_name else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import logging
 import os
 import shlex
@@ -76,7 +77,9 @@ def _shows_colours() -> bool:
 
 
 def assignment(name: str, value: str, machine: Machine) -> str:
-    """The line that sets a variable in the shell, or the notebook, that is at work."""
+    """The line that sets a variable here: in a shell, a notebook, a job of GitHub's."""
+    if machine.github:
+        return f"{name}: {json.dumps(value) if shlex.quote(value) != value else value}"
     if machine.notebook:
         return f"%env {name}={value}"
     if machine.system.startswith("Windows"):

@@ -465,6 +465,9 @@ def test_in_github_actions(
         "before\n### safe-langsmith doctor\n\n```text\n\u2717 workspace-re"
     )
     assert text.endswith("Details: safe-langsmith doctor -v\n```\n")
+    heading, *lines = out.splitlines()[-5:-2]
+    assert heading == "Add one of these to the env: of the job:"
+    assert all(line.startswith("  LANGSMITH_WORKSPACE_ID: ") for line in lines)
     assert main(["doctor", "--json"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["problems"] == 1
