@@ -53,6 +53,22 @@ OURS_ALONE = (
 )
 # These take minutes, or need more than Python. They have sessions of their own.
 APART = ("tests/slow", "tests/middleboxes")
+# These use no fork, no terminal, and no signal.
+PORTABLE = (
+    "tests/decision",
+    "tests/knowledge/test_keys.py",
+    "tests/settings/test_settings.py",
+    "tests/client/test_scenarios.py",
+    "tests/client/test_identity.py",
+    "tests/client/test_sync_client.py",
+    "tests/client/test_async_client.py",
+)
+OF_GITHUB = {
+    "github-workflows": "workflows/*.yml",
+    "dependabot": "dependabot.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+}
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.10.0"
 # The lowest versions that are allowed, of langsmith (FLOOR) and of the other two.
@@ -91,25 +107,45 @@ def run_tests(session: nox.Session, *options: str) -> None:
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
 
 
-@nox.session
-def check(session: nox.Session) -> None:
-    """Two minutes: format, lint, the package's types, and all tests but the slow ones."""
-    session.install("-e", ".[testing]", *groups("tests", "lint"))
+def run_lint(session: nox.Session) -> None:
+    """What `check` and `lint` have in common."""
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "safe_langsmith")
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Lint and all tests but the slow ones: two minutes."""
+    session.install("-e", ".[testing]", *groups("tests", "lint"))
+    run_lint(session)
     fast = ["-q", "-n", "4", "-m", "not slow", *PLUGINS]
     session.run("pytest", *fast, *session.posargs)
 
 
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, and the package's types: before a commit, also by pre-commit."""
+    session.install("-e", ".[testing]", *groups("tests", "lint"))
+    run_lint(session)
+
+
+@nox.session
+def portable(session: nox.Session) -> None:
+    """The tests that need no POSIX: for Windows and macOS."""
+    session.install("-e", ".[testing]", *groups("tests"))
+    session.run("pytest", "-q", "-n", "4", "-m", "not slow", *PLUGINS, *PORTABLE)
+
+
 @nox.session(tags=["full"])
 def types(session: nox.Session) -> None:
-    """Types of the tests, too, and as users' checkers see them; the workflows' form."""
+    """Types of tests and of user code; GitHub's files against their schemas."""
     session.install("-e", ".[testing]", *groups("slow", "types"))
     session.run("mypy")
     session.run("pyright")
-    of_github = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
-    session.run(*of_github, *map(str, Path(".github", "workflows").glob("*.yml")))
+    for schema, pattern in OF_GITHUB.items():
+        files = map(str, Path(".github").glob(pattern))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 @nox.session
