@@ -79,7 +79,7 @@ def test_clients_and_the_command(server: SimulatedLangSmith, tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
     assert shown[0].startswith("['Research project")
     assert {run["name"] for runs in server.runs.values() for run in runs} == {"one"}
-    for line in ("0", "workspace-required", "--yes 0", "replay 0"):
+    for line in ("0", "ok", "doctor 1", "--yes 0", "replay 0"):
         assert line in shown, done.stdout
     assert_no_secret(done.stdout + done.stderr, [names["key"]])
     assert "LANGSMITH_WORKSPACE_ID=" in Path(tmp_path, ".env").read_text()
