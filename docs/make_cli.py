@@ -10,7 +10,7 @@ from safe_langsmith._command.cli import _parser
 _HEAD = """\
 # CLI
 
-<!-- Written by make_cli.py. Change the texts in safe_langsmith/_command/, and run it again. -->
+<!-- Written by make_cli.py. Change safe_langsmith/_command/, and run it again. -->
 
 `safe-langsmith` is also there as `python -m safe_langsmith`.
 

@@ -1,4 +1,4 @@
-"""What mkdocs is told while it builds the site: version, repository, the notebook's page."""
+"""The site, as mkdocs builds it: version, links to the source, the page of the notebook."""
 
 from __future__ import annotations
 
