@@ -131,7 +131,7 @@ def _by_hand(results: Results) -> str:
 
 # --- the picture ----------------------------------------------------------------------
 
-_LEFT, _WIDTH, _ROW = 190, 720, 26
+_LEFT, _WIDTH, _ROW = 165, 430, 26
 _FROM, _TO = 0.95, 1.15
 
 
@@ -147,7 +147,7 @@ def picture(results: Results) -> str:
     height = 60 + _ROW * len(bars)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-        'font-family="sans-serif" font-size="12" fill="#1f2328">',
+        'width="600" font-family="sans-serif" font-size="12" fill="#1f2328">',
         f'<rect width="{_WIDTH}" height="{height}" rx="6" fill="#ffffff"/>',
         '<text x="12" y="22" font-weight="bold">SafeClient against Client '
         "(1: the same; red: the limit)</text>",
@@ -187,19 +187,19 @@ _PAGE = """\
 Measured on {days} with {versions}; later changes of safe_langsmith are not included.
 `nox -s benchmarks` measures everything again.
 
-All figures are ratios of two sides that took turns in one run, so that a slow or busy machine
-affects both in the same way. Wall times and instructions may come from different runs. The
-range in brackets holds the median with 95 % certainty (for the few rounds of instructions, it
-is the lowest and the highest value). If a limit lies within the range, the run does not
-decide it.
+All figures are ratios of two sides that took turns in one run, so that a slow or busy
+machine affects both in the same way. Wall times and instructions may come from different
+runs. The range in brackets holds the median with 95 % certainty (for the few rounds of
+instructions, it is the lowest and the highest value). If a limit lies within the range, the
+run does not decide it.
 
 ![SafeClient against Client](speed.svg)
 
 ## A request that is not refused
 
-`SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith answers in a separate
-process. Wall times are from 40 pairs of new clients (10 pairs in the last column), because
-even two identical clients can differ by 1 % as long as they live.
+`SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith answers in a
+separate process. Wall times are from 40 pairs of new clients (10 pairs in the last column),
+because even two identical clients can differ by 1 % as long as they live.
 
 {requests}
 
@@ -212,26 +212,27 @@ wall time's ratio is noise.
 
 The limit is 1.05. Each import runs in a new process; Python's own start is not included.
 Construction is that of a client that sends no traces. It takes a fraction of a millisecond,
-so small additions are a large share. The largest is reading six environment variables, which
-later shows what has changed. Modules that only a refusal needs are imported after one.
+so small additions are a large share. The largest is reading six environment variables,
+which later shows what has changed. Modules that only a refusal needs are imported after
+one.
 
 {start}
 
 ## A repair
 
 These are the rows of `safe-langsmith demo`. The minimum is the refused request, one probe,
-and, if the call succeeds, the resent request. A request takes {delay} ms here; "round trips"
-is the total time divided by that. It includes waits: 0.5 and 1 second after a proxy's
-refusal, and 3 seconds after a temporary refusal by LangSmith.
+and, if the call succeeds, the resent request. A request takes {delay} ms here; "round
+trips" is the total time divided by that. It includes waits: 0.5 and 1 second after a
+proxy's refusal, and 3 seconds after a temporary refusal by LangSmith.
 
 {repairs}
 
 ## Many refused calls at once
 
-All calls of one client start at the same time, and each is answered after 50 ms. "repaired":
-the key needs the only workspace. "explained": LangSmith rejects the key. The time is relative
-to a single such call, including the start of the threads or of the event loop. Memory is
-Python's own peak for all calls.
+All calls of one client start at the same time, and each is answered after 50 ms.
+"repaired": the key needs the only workspace. "explained": LangSmith rejects the key. The
+time is relative to a single such call, including the start of the threads or of the event
+loop. Memory is Python's own peak for all calls.
 
 {storms}
 
@@ -239,12 +240,13 @@ Python's own peak for all calls.
 
 The same rows with the five steps of LangSmith's help article around each call
 (`benchmarks/by_hand/five_steps.py`), and as a tenacity decorator
-(`benchmarks/by_hand/with_tenacity.py`). "lines" counts code without docstrings; "wrong" counts
-wrong causes.
+(`benchmarks/by_hand/with_tenacity.py`). "lines" counts code without docstrings; "wrong"
+counts wrong causes.
 
 {by_hand}
 
-When the five steps find no cause, they guess ("create a new key"), and so need fewer requests.
+When the five steps find no cause, they guess ("create a new key"), and so need fewer
+requests.
 """
 
 

@@ -12,10 +12,10 @@ _HEAD = """\
 <!-- Written by make_seams.py. Change safe_langsmith/_sdk/names.py, and run it again. -->
 
 safe_langsmith uses some names of langsmith that are not public. A new release may change
-them. All of them are used in one place, `safe_langsmith/_sdk/`, and each has a fallback: if a
-release lacks a name, everything works as with the plain client, one feature is missing, and
-one WARNING says which. The tests rename each name in a copy of the SDK, run the same short
-program with the plain and the safe clients, and compare.
+them. All of them are used in one place, `safe_langsmith/_sdk/`, and each has a fallback: if
+a release lacks a name, everything works as with the plain client, one feature is missing,
+and one WARNING says which. The tests rename each name in a copy of the SDK, run the same
+short program with the plain and the safe clients, and compare.
 
 | name | since | what it is for | without it |
 |---|---|---|---|
@@ -23,18 +23,19 @@ program with the plain and the safe clients, and compare.
 _TAIL = """
 ## If safe_langsmith itself fails
 
-After an exception in its own code, you get the SDK's response or error, and one WARNING says
-where safe_langsmith failed. The tests make every function of every module fail in turn.
+After an exception in its own code, you get the SDK's response or error, and one WARNING
+says where safe_langsmith failed. The tests make every function of every module fail in
+turn.
 
-If the SDK adds a method or an argument with a name that safe_langsmith uses, such as `whoami`
-or `policy`, the SDK's own is used, and one WARNING says so.
+If the SDK adds a method or an argument with a name that safe_langsmith uses, such as
+`whoami` or `policy`, the SDK's own is used, and one WARNING says so.
 
 ## Differences without a refusal
 
-- A v2 resource without any key: the plain client raises a `TypeError` and sends nothing. The
-  safe client sends the request, and raises `KeyMissingError`.
-- If a replica on another host has a service key, a token or a cookie of its own, the plain SDK
-  adds the client's key and workspace. The safe client does not.
+- A v2 resource without any key: the plain client raises a `TypeError` and sends nothing.
+  The safe client sends the request, and raises `KeyMissingError`.
+- If a replica on another host has a service key, a token or a cookie of its own, the plain
+  SDK adds the client's key and workspace. The safe client does not.
 - `SafeClient.__dict__` does not hold the SDK's methods: it is a subclass.
 - After `install(everywhere=True)` the SDK's classes have a `__new__`. After `undo()` it
   creates what they created before.
