@@ -35,11 +35,7 @@ def page(results: Results) -> str:
         versions=", ".join(f"{n} {v}" for n, v in results["versions"].items()),
         requests=_requests(results),
         start=_start(results),
-        good=len(results["modules"]["good"]),
-        refused=len(results["modules"]["refused"]),
-        modules=", ".join(
-            f"`{n.partition('.')[2]}`" for n in results["modules"]["refused"]
-        ),
+        days=" and ".join(sorted(set(results["measured"].values()))),
         delay=round(results["delay"] * 1000),
         repairs=_repairs(results),
         storms=_storms(results),
@@ -93,11 +89,11 @@ def _repairs(results: Results) -> str:
         what = f"{row['title']}: {safe['end']}"
         trips = f"{safe['trips']:.1f}"
         rows.append((f"`{row['code']}`", what, safe["requests"], least, trips))
-    return _table(("code", "set-up and end", "requests", "least", "round trips"), rows)
+    return _table(("code", "case and result", "requests", "minimum", "round trips"), rows)
 
 
 def _storms(results: Results) -> str:
-    head = ("calls", "on", "end", "refused", "probes", "time", "memory, MB")
+    head = ("calls", "on", "result", "refused", "probes", "time", "memory, MB")
     rows = (
         (
             f"{storm['calls']:,}",
@@ -135,7 +131,7 @@ def _by_hand(results: Results) -> str:
 
 # --- the picture ----------------------------------------------------------------------
 
-_LEFT, _WIDTH, _ROW = 190, 720, 26
+_LEFT, _WIDTH, _ROW = 165, 430, 26
 _FROM, _TO = 0.95, 1.15
 
 
@@ -151,7 +147,7 @@ def picture(results: Results) -> str:
     height = 60 + _ROW * len(bars)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-        'font-family="sans-serif" font-size="12" fill="#1f2328">',
+        'width="600" font-family="sans-serif" font-size="12" fill="#1f2328">',
         f'<rect width="{_WIDTH}" height="{height}" rx="6" fill="#ffffff"/>',
         '<text x="12" y="22" font-weight="bold">SafeClient against Client '
         "(1: the same; red: the limit)</text>",
@@ -188,68 +184,68 @@ def _line(ratio: float, top: float, bottom: float, colour: str) -> str:
 _PAGE = """\
 # Speed
 
-Made with {versions}; `nox -s benchmarks` measures all of it anew.
+Measured on {days} with {versions}; later changes of safe_langsmith are not included.
+`nox -s benchmarks` measures everything again.
 
-All figures are ratios: both sides ran in turn in one run, so a slow or busy machine changes
-both alike. Wall times and instructions may be of different runs. In brackets: where the
-median lies with 95 % certainty (for the few rounds of instructions: the least and the
-most). A limit that lies within is not decided by the run.
+All figures are ratios of two sides that took turns in one run, so that a slow or busy
+machine affects both in the same way. Wall times and instructions may come from different
+runs. The range in brackets holds the median with 95 % certainty (for the few rounds of
+instructions, it is the lowest and the highest value). If a limit lies within the range, the
+run does not decide it.
 
 ![SafeClient against Client](speed.svg)
 
-## A request without a refusal
+## A request that is not refused
 
-`SafeClient` against `Client`, at most 1.01. A simulated LangSmith answers in a process of
-its own. Wall times are of 40 pairs of new clients (in the last column: 10), for of two that
-are alike one can be faster by 1 % all its life.
+`SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith answers in a
+separate process. Wall times are from 40 pairs of new clients (10 pairs in the last column),
+because even two identical clients can differ by 1 % as long as they live.
 
 {requests}
 
-Instructions are counted by callgrind, for a client that is warm; no garbage is collected
-within. For `create_run` they are counted without the SDK's two tracing threads, which wake
-up by the clock: the calls fill the same buffer, and `flush` sends it. The last column shows
-how much of the wall time's ratio is noise.
+Instructions are counted by callgrind on a warm client, without garbage collection. For
+`create_run`, the SDK's two tracing threads are left out, because they wake up by the clock:
+the calls fill the same buffer, and `flush` sends it. The last column shows how much of the
+wall time's ratio is noise.
 
 ## Import and construction
 
-At most 1.05. Each import is in a new process, without Python's own start. Construction is
-that of a client that sends no traces: a fraction of a millisecond, so that little is a
-large share of it. The largest part found of what `SafeClient` adds there is looking up six
-variables of the environment, by which it can tell later what was changed.
+The limit is 1.05. Each import runs in a new process; Python's own start is not included.
+Construction is that of a client that sends no traces. It takes a fraction of a millisecond,
+so small additions are a large share. The largest is reading six environment variables,
+which later shows what has changed. Modules that only a refusal needs are imported after
+one.
 
 {start}
 
-After a good call {good} modules of safe_langsmith are loaded. A refusal adds {refused}:
-{modules}.
-
 ## A repair
 
-The rows of `safe-langsmith demo`. The least is the refused request, one question, and the
-request once more, if it was answered. A request takes {delay} ms here, and a round trip is
-the time divided by that. It holds the waits: 0.5 and 1 second after a proxy's refusal, and
-3 after one of what worked before.
+These are the rows of `safe-langsmith demo`. The minimum is the refused request, one probe,
+and, if the call succeeds, the resent request. A request takes {delay} ms here; "round
+trips" is the total time divided by that. It includes waits: 0.5 and 1 second after a
+proxy's refusal, and 3 seconds after a temporary refusal by LangSmith.
 
 {repairs}
 
-## A storm
+## Many refused calls at once
 
-So many calls of one client that are all made at once, each answered after 50 ms.
-"repaired": the key needs the only workspace. "explained": LangSmith does not know the key.
-Time: against that of a single such call, with the start of the threads or of the event
-loop. Memory: the peak of Python's own, all calls included.
+All calls of one client start at the same time, and each is answered after 50 ms.
+"repaired": the key needs the only workspace. "explained": LangSmith rejects the key. The
+time is relative to a single such call, including the start of the threads or of the event
+loop. Memory is Python's own peak for all calls.
 
 {storms}
 
-## Written by hand
+## Compared with hand-written code
 
-The same rows with the five steps of LangSmith's help article around a call
-(`benchmarks/by_hand/five_steps.py`), and as a decorator of tenacity
-(`benchmarks/by_hand/with_tenacity.py`). Lines: of code, without docstrings. "wrong": a
-cause was named that is not the one.
+The same rows with the five steps of LangSmith's help article around each call
+(`benchmarks/by_hand/five_steps.py`), and as a tenacity decorator
+(`benchmarks/by_hand/with_tenacity.py`). "lines" counts code without docstrings; "wrong"
+counts wrong causes.
 
 {by_hand}
 
-The five steps take a guess where they know no more, "make a new key", and so need fewer
+When the five steps find no cause, they guess ("create a new key"), and so need fewer
 requests.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from safe_langsmith._command.explanations import EXPLANATIONS, Explanation
@@ -9,41 +10,54 @@ from safe_langsmith.errors import ERRORS, AccessDeniedError
 
 FOLDER = Path(__file__).parent
 
-# Where a person meets it: the pages of `how-to/`, by the codes that they end in.
+# Where a person meets it: parts of pages, by the codes that they end in.
 SITUATIONS: dict[str, tuple[str, ...]] = {
-    "workspace-required": ("organization-key", "default-workspace", "several-destinations"),
-    "workspace-mismatch": ("organization-key",),
-    "stale-setting": ("stale-notebook", "key-rotation"),
-    "wrong-region": ("wrong-region",),
-    "wrong-endpoint": ("self-hosted",),
-    "key-missing": ("tracing-in-ci",),
-    "key-malformed": ("quotes",),
-    "key-rejected": ("key-rotation", "wrong-region"),
-    "permission-missing": ("evaluate",),
-    "blocked-by-proxy": ("proxy",),
+    "workspace-required": (
+        "fix/workspace.md#organization-key-without-a-workspace",
+        "fix/workspace.md#403-from-the-default-workspace",
+        "tracing.md#several-destinations",
+    ),
+    "workspace-mismatch": ("fix/workspace.md#the-id-is-not-a-workspace-id",),
+    "stale-setting": ("fix/old-key.md", "key-rotation.md"),
+    "wrong-region": ("fix/endpoint.md#the-key-belongs-to-another-region",),
+    "wrong-endpoint": (
+        "fix/endpoint.md#the-endpoint-is-the-web-app",
+        "fix/endpoint.md#self-hosted-langsmith",
+    ),
+    "key-missing": ("fix/key.md#no-key-was-sent", "ci.md"),
+    "key-malformed": (
+        "fix/key.md#quotes-or-a-comment-around-the-key",
+        "fix/key.md#a-placeholder-or-another-services-key",
+    ),
+    "key-rejected": (
+        "fix/key.md#the-key-was-rejected",
+        "fix/endpoint.md#the-key-belongs-to-another-region",
+        "key-rotation.md",
+    ),
+    "permission-missing": ("fix/permission.md",),
+    "blocked-by-proxy": ("fix/proxy.md",),
 }
 
 _TEXTS = "safe_langsmith/_command/explanations.py"
 _NOTE = f"<!-- Written by make_errors.py. Change {_TEXTS}, and run it again. -->"
 _HEAD = f"""\
-# Every error
+# Error codes
 
 {_NOTE}
 
-Every error of safe_langsmith has a code. It stands in the last line of the error, in
-`error.code`, and in the output of `safe-langsmith doctor`. The same texts come from
-`safe-langsmith explain CODE`.
+Every error has a code. It is in the last line of the error, in `error.code`, and in the
+output of `safe-langsmith doctor`. `safe-langsmith explain CODE` prints the same texts as
+these pages.
 
-All are a `langsmith.utils.LangSmithError`, and an `AccessDeniedError` of safe_langsmith.
-Some are one more class, so that `except` clauses that you have keep working. An error
-for a 401 is a `LangSmithAuthError` too. On the resources such as `client.runs` it is
-what the SDK raises there: `PermissionDeniedError` for a 403, `AuthenticationError` for
-a 401.
+Every error is an `AccessDeniedError`, and so a `langsmith.utils.LangSmithError`. Some have
+one more base class, so that your existing `except` clauses keep working. An error for a 401
+is also a `LangSmithAuthError`. On v2 resources such as `client.runs` it is also what the
+SDK raises there: `PermissionDeniedError` for a 403, `AuthenticationError` for a 401.
 
-A `Diagnosis` has two codes more, which no error has: `ok`, when LangSmith accepts the
-settings, and `unknown`, when LangSmith could not be asked.
+A `Diagnosis` can have two more codes, which no error has: `ok` (LangSmith accepts the
+settings) and `unknown` (LangSmith could not be asked).
 
-| code | in short |
+| code | cause |
 |---|---|
 """
 
@@ -64,49 +78,54 @@ def _page(explanation: Explanation) -> str:
 
 {_class_of(explanation)}
 
-## What it means
-
 {explanation.means}
-
-## How it is shown
-
-{explanation.shown_by}
 
 ## How to fix it
 
 {fix}
 {_met(explanation)}
-## What is repaired
+## How it is detected
 
-{explanation.repair} [The rule](../repair.md).
+{explanation.shown_by}
 
-## What is sent, and where
+## Fixed automatically
 
-{explanation.sent} [More](../security.md).
+{explanation.repair} [All rules](../repair.md)
+
+## Requests made
+
+{explanation.sent} [More](../security.md)
 """
 
 
 def _class_of(explanation: Explanation) -> str:
     error = ERRORS.get(explanation.code)
     if error is None:
-        return "No error has this code: the request was answered in the end."
+        return "No error has this code: the request succeeded in the end."
     also = [base.__name__ for base in error.__bases__[1:]]
     if error is AccessDeniedError:
-        return "`AccessDeniedError`, the base of all"
+        return "`AccessDeniedError`, the base class of all errors"
     return f"`{error.__name__}`" + "".join(f", also a `{name}`" for name in also)
 
 
 def _met(explanation: Explanation) -> str:
     """Links to the situations in which it is met."""
-    names = SITUATIONS.get(explanation.code, ())
-    links = [f"[{_title(name)}](../how-to/{name}.md)" for name in names]
-    return f"\nSituations with it: {'; '.join(links)}.\n" if links else ""
+    targets = SITUATIONS.get(explanation.code, ())
+    links = [f"[{_title(target)}](../{target})" for target in targets]
+    return f"\nExamples: {'; '.join(links)}.\n" if links else ""
 
 
-def _title(name: str) -> str:
-    page = FOLDER / "how-to" / f"{name}.md"
-    first, _, _ = page.read_text(encoding="utf-8").partition("\n")
-    return first.removeprefix("# ")
+def _title(target: str) -> str:
+    """The heading that a link leads to; without an anchor, that of the page."""
+    name, _, anchor = target.partition("#")
+    page = (FOLDER / name).read_text(encoding="utf-8")
+    heads = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return next(head for head in heads if not anchor or slug(head) == anchor)
+
+
+def slug(head: str) -> str:
+    """The name of a heading in a link."""
+    return re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import safe_langsmith
 from safe_langsmith.testing import SimulatedLangSmith
 
 FOLDER = Path(__file__).parent / "pictures"
-WIDTH = 100
+WIDTH = 48  # so that it can be read on a phone
 COMMAND = ("safe-langsmith", "doctor")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _IDS = (
@@ -121,6 +121,8 @@ def picture(name: str) -> str:
     svg = console.export_svg(title=" ".join(COMMAND), unique_id=name)
     # No font is fetched from elsewhere by who looks at it.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    # Text of a common size where there is space; narrow screens scale the picture down.
+    svg = svg.replace("<svg ", f'<svg width="{WIDTH * 10}" ', 1)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 

@@ -7,55 +7,56 @@ from pathlib import Path
 from safe_langsmith._sdk.names import NAMES
 
 _HEAD = """\
-# Private names of the SDK
+# Private SDK APIs
 
 <!-- Written by make_seams.py. Change safe_langsmith/_sdk/names.py, and run it again. -->
 
 safe_langsmith uses some names of langsmith that are not public. A new release may change
-them. All of them are used in one place, `safe_langsmith/_sdk/`, and each has a fallback:
-with a release that lacks a name, everything works as with the plain client, one feature is
-missing, and one WARNING says which. The tests rename each name in a copy of the SDK, run
-the same short program with the plain clients and with ours, and compare.
+them. All of them are used in one place, `safe_langsmith/_sdk/`, and each has a fallback: if
+a release lacks a name, everything works as with the plain client, one feature is missing,
+and one WARNING says which. The tests rename each name in a copy of the SDK, run the same
+short program with the plain and the safe clients, and compare.
 
 | name | since | what it is for | without it |
 |---|---|---|---|
 """
 _TAIL = """
-## If something of ours breaks
+## If safe_langsmith itself fails
 
-An exception of ours costs nobody an answer. After a response, the SDK's own response or
-error goes through, and one WARNING says that safe_langsmith stepped aside, and where. The
-tests let every function of every module fail in turn.
+After an exception in its own code, you get the SDK's response or error, and one WARNING
+says where safe_langsmith failed. The tests make every function of every module fail in
+turn.
 
-If the SDK gains a method or an argument with a name we use, such as `whoami` or `policy`,
-the SDK's own wins, and one WARNING says so.
+If the SDK adds a method or an argument with a name that safe_langsmith uses, such as
+`whoami` or `policy`, the SDK's own is used, and one WARNING says so.
 
-## What is different without a rejection
+## Differences without a refusal
 
-- A v2 resource without any key: the plain client raises a `TypeError` before it sends
-  anything. Ours sends the request, and raises `KeyMissingError`.
-- A replica on another host that has a service key, a token or a cookie of its own does not
-  get the client's key and workspace, which the plain SDK adds.
+- A v2 resource without any key: the plain client raises a `TypeError` and sends nothing.
+  The safe client sends the request, and raises `KeyMissingError`.
+- If a replica on another host has a service key, a token or a cookie of its own, the plain
+  SDK adds the client's key and workspace. The safe client does not.
 - `SafeClient.__dict__` does not hold the SDK's methods: it is a subclass.
 - After `install(everywhere=True)` the SDK's classes have a `__new__`. After `undo()` it
   creates what they created before.
 
-Everything else is compared by running the SDK's own tests against both: `nox -s upstream`.
+For everything else, the SDK's own tests are run against both clients, and the results are
+compared: `nox -s upstream`.
 
-## Known by their shape
+## Other assumptions about the SDK
 
 - The SDK's log lines about lost traces, such as "Failed to multipart ingest runs". After a
-  rejection a filter on the loggers `langsmith.client` and `langsmith.run_helpers` drops
-  those that repeat what ours says.
+  refusal, a filter on the loggers `langsmith.client` and `langsmith.run_helpers` drops
+  those that repeat safe_langsmith's own line.
 - The files of `LANGSMITH_FAILED_TRACES_DIR`: version 1, `endpoint`, `headers`,
   `body_base64`.
-- `delete_examples(hard_delete=True)` goes around `request_with_retries`. Its address ends
-  in `/platform/datasets/examples/delete`; there the typed error is a `requests.HTTPError`
-  that holds the response.
+- `delete_examples(hard_delete=True)` does not use `request_with_retries`. Its URL ends in
+  `/platform/datasets/examples/delete`; its typed error is also a `requests.HTTPError` that
+  holds the response.
 - `LANGSMITH_*` is read before `LANGCHAIN_*`; the SDK strips white space and one layer of
   quotes.
-- On the httpx clients a rejected response gets a `raise_for_status` that raises the typed
-  error: raising earlier would count as a failed connection.
+- On the httpx clients, a refused response gets a `raise_for_status` that raises the typed
+  error: an error raised earlier would count as a failed connection.
 """
 
 

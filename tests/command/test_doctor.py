@@ -247,17 +247,10 @@ def test_the_page_shows_what_the_doctor_says() -> None:
     assert all(part.strip("\n") in said for part in "\n".join(parts).split("\n\n"))
 
 
-def test_the_page_names_every_section_and_option(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_page_names_every_section() -> None:
     page = (DOCS / "doctor.md").read_text(encoding="utf-8")
     for name in SECTIONS:
         assert f"| {name.capitalize()} |" in page
-    with pytest.raises(SystemExit):
-        main(["doctor", "--help"])
-    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
-    assert options
-    assert all(f"`{option}" in page for option in options)
 
 
 def test_the_schema_is_a_schema_and_holds_something() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import page, repairs
+from benchmarks import page, repairs, starting
 
 pytestmark = pytest.mark.slow
 ROOT = Path(page.ROOT)
@@ -46,10 +46,10 @@ def test_it_runs() -> None:
         "explained",
     ]
     assert {"_decision.resolve", "_transport.requests_driver", "_diagnosis"} <= {
-        name.partition(".")[2] for name in results["modules"]["refused"]
+        name.partition(".")[2] for name in starting.modules()["refused"]
     }
     for storm in results["storms"]:
         assert storm["refused"] == 2
         assert storm["probes"] == {"repaired": 1, "explained": 3}[storm["end"]]
-    assert "## A storm" in page.page(results)
+    assert "## Many refused calls" in page.page(results)
     assert page.picture(results).startswith("<svg")

@@ -13,20 +13,27 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 import scenarios
+import tls
 import yaml
 from conftest import Serve
 from pages import DOCS, ROOT, masked, script
 from table import SCENARIOS
 
-from safe_langsmith import Policy
+import safe_langsmith
+import safe_langsmith.testing
+from safe_langsmith import Policy, SafeAsyncClient, SafeClient
+from safe_langsmith._client import OWN
 from safe_langsmith._command.cli import main
 from safe_langsmith._command.explanations import EXPLANATIONS, Explanation
 from safe_langsmith.errors import ERRORS
+from safe_langsmith.testing._world import ROLES
 
+slug = script("make_errors").slug
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {
     path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8")
@@ -68,7 +75,11 @@ def blocks(page: str, text: str) -> Iterator[Block]:
 BLOCKS = [*blocks("README.md", README)]
 for name in sorted(PAGES):
     BLOCKS += blocks(name, PAGES[name])
-RUN = [block for block in BLOCKS if block.kind in ("python", "pycon")]
+RUN = [
+    pytest.param(block, marks=[pytest.mark.slow] if "langgraph" in block.code else [])
+    for block in BLOCKS
+    if block.kind in ("python", "pycon")
+]
 
 
 class Console:
@@ -122,6 +133,7 @@ def enter(world: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None
     given = dict(setting.split("=", 1) for setting in settings)
     host = given.pop("host", None)
     api = serve_tls(host or OFFICIAL[0], layout=given.pop("layout", "cloud"))
+    monkeypatch.setenv("SSL_CERT_FILE", tls.authority_file())  # for the async client
     names = getattr(scenarios, name)(api)
     for other in OFFICIAL:
         if host in OFFICIAL and other != host:
@@ -226,12 +238,46 @@ def test_error_pages_tell_all_that_is_sent(explanation: Explanation) -> None:
             assert not region or "region" in explanation.sent, row.name
 
 
-def test_every_situation_is_listed_and_leads_to_a_code() -> None:
-    pages = {Path(name).stem for name in PAGES if name.startswith("how-to/")} - {"index"}
-    listed = re.findall(r"\]\(([a-z-]+)\.md\) \|", PAGES["how-to/index.md"])
-    assert sorted(listed) == sorted(pages)
-    named = {name for names in script("make_errors").SITUATIONS.values() for name in names}
-    assert named <= pages
+def test_the_command_page_is_what_is_generated() -> None:
+    assert PAGES["cli.md"] == script("make_cli").page(), "run: python docs/make_cli.py"
+
+
+def test_every_situation_is_listed() -> None:
+    pages = {name for name in PAGES if name.startswith("fix/")} - {"fix/index.md"}
+    listed = re.findall(r"\]\(([a-z-]+\.md)[^)]*\)", PAGES["fix/index.md"])
+    assert {f"fix/{name}" for name in listed} == pages
+
+
+def test_the_roles_table() -> None:
+    """docs/fix/permission.md says what each role may do."""
+    rows = re.findall(r"^\| [^|]+ \| (`.+) \|$", PAGES["fix/permission.md"], re.MULTILINE)
+    assert len(rows) > 5
+    for row in rows:
+        needed, *said = row.split(" | ")
+        names = set(re.findall(r"`([^`]+)`", needed))
+        roles = (ROLES["Admin"], ROLES["Editor"], ROLES["Viewer"])
+        assert said == ["yes" if names <= role else "no" for role in roles], row
+
+
+@pytest.mark.parametrize("module", [safe_langsmith, safe_langsmith.testing])
+def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
+    """Under its own heading; the aliases of the clients are named in the text."""
+    page = PAGES["reference.md"]
+    shown = set(re.findall(rf"^::: {module.__name__}\.(\w+)$", page, re.MULTILINE))
+    others = {"Client", "AsyncClient", "__version__"} & set(module.__all__)
+    assert all(f"`{name}`" in page for name in others)
+    assert shown == set(module.__all__) - others
+
+
+@pytest.mark.parametrize("client", [SafeClient, SafeAsyncClient])
+def test_every_method_that_is_added_is_in_the_reference(client: type) -> None:
+    found = re.search(
+        rf"^::: safe_langsmith\.{client.__name__}\n.*\n +members: \[(.*)\]$",
+        PAGES["reference.md"],
+        re.MULTILINE,
+    )
+    assert found is not None
+    assert set(found[1].split(", ")) == {name for name in OWN if hasattr(client, name)}
 
 
 def test_the_numbers_of_requests() -> None:
@@ -263,12 +309,7 @@ def test_links_lead_somewhere(name: str) -> None:
             heads = re.findall(
                 r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE
             )
-            assert anchor in {slug(head) for head in heads}, f"{target}#{anchor}"
-
-
-def slug(head: str) -> str:
-    """The name of a heading in a link."""
-    return re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-")
+            assert anchor in map(slug, heads), f"{target}#{anchor}"
 
 
 def test_every_page_is_in_the_menu_of_the_site() -> None:
@@ -281,7 +322,7 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
             listed.add(item)
         else:
             left += item.values() if isinstance(item, dict) else item
-    assert listed == set(PAGES)
+    assert listed == {*PAGES, "notebook.md"}
 
 
 KNOWN_PAGES = (
