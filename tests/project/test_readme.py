@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import io
 import logging
 import re
@@ -173,16 +174,16 @@ def test_readme_is_short() -> None:
 
 
 def test_readme_shows_both_errors_at_once() -> None:
-    first = README.splitlines()[:13]
+    first = README.splitlines()[:14]
     assert any(line.startswith("LangSmithError: ") for line in first)
     assert any(line.startswith("WorkspaceMismatchError: ") for line in first)
 
 
-def test_readme_s_policy_shows_the_defaults() -> None:
-    (block,) = [b for b in BLOCKS if b.page == "README.md" and "policy = Policy(" in b.code]
-    tree = ast.parse(block.code)
-    call = next(n for n in ast.walk(tree) if isinstance(n, ast.Call))
+def test_the_policy_that_is_shown_has_the_defaults() -> None:
+    (block,) = [b for b in BLOCKS if b.code.startswith("policy = Policy(")]
+    (call,) = [n for n in ast.walk(ast.parse(block.code)) if isinstance(n, ast.Call)]
     shown: dict[str, Any] = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    assert set(shown) == {field.name for field in dataclasses.fields(Policy)}
     assert Policy(**shown) == Policy()
 
 
@@ -198,16 +199,11 @@ def test_readme_s_demo_command_installs_what_it_runs() -> None:
 
 
 def test_readme_s_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    named = set(re.findall(r"^safe-langsmith ([\w-]+)", README, re.MULTILINE))
+    named = set(re.findall(r"\bsafe-langsmith ([a-z-]+)", README))
     with pytest.raises(SystemExit):
         main(["--help"])
     listed = re.findall(r"^    ([\w-]+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
-    assert named == set(listed)
-
-
-def test_readme_names_every_code() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \|", README, re.MULTILINE)
-    assert rows == [e.code for e in EXPLANATIONS]
+    assert {"doctor", "run", "demo"} <= named <= set(listed)
 
 
 def test_error_pages_are_what_is_generated() -> None:

@@ -405,3 +405,16 @@ def test_what_the_page_shows(pytester: pytest.Pytester) -> None:
     result = run_here(pytester, *ALONE, *PLUGIN)
 
     result.assert_outcomes(passed=len(tests))
+
+
+def test_what_the_readme_shows(pytester: pytest.Pytester) -> None:
+    """The five lines, with the imports that they need."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n(def test_.*?)```", readme, re.DOTALL)
+    assert len(shown.splitlines()) == 5
+    imports = "import pytest\nfrom safe_langsmith import Client, KeyRejectedError\n"
+    pytester.makepyfile(imports + shown)
+
+    result = run_here(pytester, *ALONE, *PLUGIN)
+
+    result.assert_outcomes(passed=1)
