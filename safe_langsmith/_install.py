@@ -15,6 +15,7 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._policy import defaults
 from safe_langsmith._sdk.clients import access_of
 from safe_langsmith._sdk.everywhere import create_instead
+from safe_langsmith._sdk.exporter import watch_exports
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import tracing_client
@@ -87,6 +88,15 @@ def _create() -> None:  # within no_fork
             both: tuple[Any, ...] = (SafeClient, SafeAsyncClient)
             kinds = {ours._safe_plain: ours for ours in both} | standalone_classes(_begin)
         create_instead(kinds)
+        watch_exports(_session_for_export if kinds else None)
+
+
+def _session_for_export() -> Any:
+    """The session for an exporter of OpenTelemetry that anybody creates."""
+    with no_fork:
+        from safe_langsmith._traces.exports import new_session
+
+    return new_session()
 
 
 def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:

@@ -7,6 +7,7 @@ Each module uses only those above it.
     guard      stepping aside, so that a bug of ours costs nobody an answer
     modules    what comes from langsmith's modules: httpx, profiles, caches, adapters
     everywhere  `langsmith.Client(...)` creates one of ours
+    exporter   exporters of OpenTelemetry send with a session of ours
     warn       warnings of the SDK's constructors point at the line of the caller
     names      every private name: since when, what it is for, what is missing without it
     overrides  the private methods of the clients that call us

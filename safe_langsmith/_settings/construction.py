@@ -29,6 +29,14 @@ def variables(*names: str) -> tuple[str, ...]:
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 
 
+_EXPORT_SWITCHES = tuple(
+    f"{space}_{name}"
+    for name in ("TRACING_MODE", "OTEL_ENABLED", "OTEL_ONLY")
+    for space in NAMESPACES
+)
+EXPORT_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+
+
 @dataclass(frozen=True, slots=True)
 class AtConstruction:
     """What was passed to a client and what the environment said when it was made.
@@ -83,6 +91,40 @@ def at_construction_of_generated(
     born = at_construction(held, given)
     environ = tuple(pair for pair in born.environ if pair[0] == "LANGSMITH_API_KEY")
     return replace(born, environ=environ, words=_OF_GENERATED)
+
+
+_OF_EXPORT: Words = (
+    ("the api_key argument", "the exporter's header x-api-key"),
+    ("the api_url argument", "the exporter's endpoint"),
+    ("the workspace_id argument", "the exporter's header X-Tenant-Id"),
+    ("pass workspace_id=", "pass X-Tenant-Id="),
+    ("set LANGSMITH_WORKSPACE_ID=", f"set {EXPORT_HEADERS}=X-Tenant-Id="),
+    ("set LANGSMITH_WORKSPACE_ID", f"set {EXPORT_HEADERS}=X-Tenant-Id=<its id>"),
+)
+
+
+def at_construction_of_export(held: Access, born: AtConstruction) -> AtConstruction:
+    """The same for an exporter of OpenTelemetry, once it has shown what it holds.
+
+    What none of its variables says was given to it.
+    """
+    shown = {"api_key": held.key, "workspace_id": held.workspace}
+    shown["api_url"] = held.endpoint if held.endpoint != DEFAULT_ENDPOINT else None
+    texts = [text for _, text in born.environ]
+    given = (n for n, value in shown.items() if value and not any(value in t for t in texts))
+    return replace(born, held=held, arguments=frozenset(given), words=_OF_EXPORT)
+
+
+def wants_export(arguments: Mapping[str, Any]) -> bool:
+    """Whether a new client may send to OpenTelemetry."""
+    asked = (arguments.get("tracing_mode"), arguments.get("otel_enabled"))
+    return any(asked) or any(map(os.environ.get, _EXPORT_SWITCHES))
+
+
+def has_credential_provider() -> bool:
+    """Whether OpenTelemetry is told to get its exporters' sessions from somebody."""
+    start, end = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_", "CREDENTIAL_PROVIDER"
+    return any(name.startswith(start) and name.endswith(end) for name in os.environ)
 
 
 def reworded(text: str, words: Words) -> str:

@@ -3,4 +3,5 @@
 lost    what happens when a batch is rejected for good
 saved   the files that the SDK saves batches in
 replay  sends them
+exports what OpenTelemetry sends
 """
