@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langsmith import schemas as ls_schemas
     from langsmith.client import TracingMode
     from langsmith.prompt_cache import PromptCache
-    from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
+    from opentelemetry.sdk.trace import TracerProvider
     from urllib3.util import Retry
 
     from safe_langsmith._diagnosis import Diagnosis, Identity
@@ -147,7 +147,9 @@ class SafeClient(TranslatingClient):
                 with no_fork:
                     from safe_langsmith._traces.exports import new_session
 
-                return watching_exports(functools.partial(new_session, policy, self))
+                return watching_exports(
+                    functools.partial(new_session, policy=policy, client=self)
+                )
         return nullcontext()
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:

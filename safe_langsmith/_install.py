@@ -91,12 +91,12 @@ def _create() -> None:  # within no_fork
         watch_exports(_session_for_export if kinds else None)
 
 
-def _session_for_export() -> Any:
+def _session_for_export(chosen: bool) -> Any:
     """The session for an exporter of OpenTelemetry that anybody creates."""
     with no_fork:
         from safe_langsmith._traces.exports import new_session
 
-    return new_session()
+    return new_session(chosen)
 
 
 def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:

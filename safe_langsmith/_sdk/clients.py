@@ -93,6 +93,11 @@ def save_trace(client: Any, body: bytes, headers: dict[str, str], endpoint: str)
         save(folder, body, endpoint=endpoint, headers=headers, max_bytes=most)
 
 
+def tell_of_lost_trace(client: Any, error: Exception) -> None:
+    """Have a client of ours keep an error, and tell the program's callback of it."""
+    client._invoke_tracing_error_callback(error)
+
+
 def access_of(client: Any) -> Access:
     """What a request of a client shows the server now."""
     key, login = key_of(client), has_login(client)

@@ -14,22 +14,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from safe_langsmith._sdk.guard import Guard
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-# Gives the session for a new exporter; None: it makes its own.
-Maker = Callable[[], Any]
-_nobody: Maker = lambda: None  # noqa: E731
-_everywhere: list[Maker] = [_nobody]
+# Gives the session for a new exporter; None: it makes its own. It is asked with whether the
+# program chose the endpoint, and not the SDK.
+Maker = Callable[[bool], Any]
+_everywhere: list[Maker] = []
 _within: ContextVar[Maker | None] = ContextVar("safe_langsmith_exports", default=None)
 
 
 def watch_exports(make: Maker | None) -> None:
     """From now on every new exporter sends with a session from here; None: with its own."""
-    _everywhere[:] = [make or _nobody]
+    _everywhere[:] = [make] if make else []
     if make is not None:
         _watch_for_class()
 
@@ -56,7 +56,7 @@ def _watch_for_class() -> None:
 class _Finder:
     """Finds what the others find, and sees when the module has been imported."""
 
-    def find_spec(self, name: str, path: object, target: object = None) -> Any:
+    def find_spec(self, name: str, *_: object) -> Any:
         if name != EXPORTER or self not in sys.meta_path:
             return None
         sys.meta_path.remove(self)
@@ -76,18 +76,28 @@ class _Finder:
 
 def _watch_class(module: ModuleType) -> None:
     kind: Any = getattr(module, "OTLPSpanExporter", None)
-    plain = getattr(kind, "__init__", None)
-    known = plain and inspect.signature(plain).parameters
-    if not known or "session" not in known or hasattr(plain, "_safe_is_ours"):
+    plain: Any = getattr(kind, "__init__", None)
+    known = inspect.signature(plain).parameters if kind else ()
+    if "session" not in known or hasattr(plain, "_safe_is_ours"):
         return
     place = list(known).index("session")
 
     @functools.wraps(plain)
     def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N807
         with Guard("watch an exporter"):
-            if len(args) <= place and kwargs.get("session") is None:
-                kwargs["session"] = (_within.get() or _everywhere[-1])()
+            make = _within.get() or next(iter(_everywhere), None)
+            if make and len(args) <= place and kwargs.get("session") is None:
+                kwargs["session"] = make(_is_chosen(sys._getframe(1)))
         plain(*args, **kwargs)
 
     __init__._safe_is_ours = True  # type: ignore[attr-defined]
     kind.__init__ = __init__
+
+
+def _is_chosen(caller: FrameType) -> bool:
+    """Whether the endpoint of a new exporter is the program's choice.
+
+    The SDK passes one in any case: that of its own argument, or the default.
+    """
+    is_sdks = str(caller.f_globals.get("__name__")).startswith("langsmith.")
+    return not is_sdks or bool(caller.f_locals.get("url"))

@@ -43,7 +43,8 @@ class AtConstruction:
 
     No `repr` shows ``environ``: there is a key in it. ``destinations``: the addresses in
     the argument api_urls. ``words``: what a client of another kind calls its settings,
-    each beside what `langsmith.Client` calls it.
+    each beside what `langsmith.Client` calls it. ``workspace``: the one that was passed to
+    the client behind an exporter, which itself sends none.
     """
 
     held: Access
@@ -52,6 +53,7 @@ class AtConstruction:
     profile: tuple[str | None, str | None] = (None, None)
     destinations: tuple[str, ...] = ()
     words: Words = ()
+    workspace: str | None = None
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
@@ -103,15 +105,20 @@ _OF_EXPORT: Words = (
 )
 
 
-def at_construction_of_export(held: Access, born: AtConstruction) -> AtConstruction:
+def at_construction_of_export(
+    held: Access, born: AtConstruction, chosen: bool
+) -> AtConstruction:
     """The same for an exporter of OpenTelemetry, once it has shown what it holds.
 
-    What none of its variables says was given to it.
+    What none of its variables says was given to it, and so was a ``chosen`` endpoint.
     """
     shown = {"api_key": held.key, "workspace_id": held.workspace}
-    shown["api_url"] = held.endpoint if held.endpoint != DEFAULT_ENDPOINT else None
+    is_chosen = chosen or held.endpoint != DEFAULT_ENDPOINT
+    shown["api_url"] = held.endpoint if is_chosen else None
     texts = [text for _, text in born.environ]
-    given = (n for n, value in shown.items() if value and not any(value in t for t in texts))
+    given = (
+        n for n, value in shown.items() if value and not any(value in t for t in texts)
+    )
     return replace(born, held=held, arguments=frozenset(given), words=_OF_EXPORT)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import requests
+from langsmith.utils import LangSmithConnectionError
 from requests.structures import CaseInsensitiveDict
 
 from safe_langsmith._knowledge.access import Access
@@ -18,6 +20,7 @@ from safe_langsmith._knowledge.hosts import same_origin
 from safe_langsmith._knowledge.operations import EXPORT
 from safe_langsmith._policy import Policy, defaults
 from safe_langsmith._sdk.clients import access_of as own_access
+from safe_langsmith._sdk.clients import tell_of_lost_trace, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard, PassedOn
 from safe_langsmith._sdk.modules import tracing_client
@@ -30,19 +33,21 @@ from safe_langsmith._transport.hook import Hook
 from safe_langsmith._transport.messages import access_of, is_of_a_person, resent_headers
 from safe_langsmith._transport.owner import SENDING, State
 from safe_langsmith._transport.responses import FOUND
-from safe_langsmith.errors import error_for
+from safe_langsmith.errors import AccessDeniedError, error_for
 
 
-def new_session(policy: Policy | None = None, client: Any = None) -> requests.Session | None:
+def new_session(
+    chosen: bool, policy: Policy | None = None, client: Any = None
+) -> requests.Session | None:
     """The session for a new exporter; None: it has one from somebody else.
 
     ``client``: the one that creates it, which is told of rejections; None: the one that
-    traces by then.
+    traces by then. ``chosen``: whether the program chose its endpoint.
     """
     if has_credential_provider():
         return None
     told = tracing_client if client is None else weakref.ref(client)
-    return ExportSession(policy or defaults[-1], told)
+    return ExportSession(policy or defaults[-1], told, chosen)
 
 
 class Exporter:
@@ -68,30 +73,41 @@ Exporter._safe_plain = Exporter
 
 
 class ExportSession(requests.Session):
-    """The session of one exporter. ``client``: gives whom to tell of rejections."""
+    """The session of one exporter. ``client``: gives whom to tell of rejections.
+
+    ``chosen``: whether the program chose the endpoint, if it is the default one.
+    """
 
     # A copy has none of this, and is a plain session.
-    _exporter: Exporter | None = None
+    _exporter: Any = None
     _sent: Access | None = None
-    _said: Any = None
 
-    def __init__(self, policy: Policy, client: Callable[[], Any]) -> None:
+    def __init__(self, policy: Policy, client: Callable[[], Any], chosen: bool) -> None:
         super().__init__()
-        self._exporter, self._client = Exporter(self, policy), client
+        self._exporter, self._told = Exporter(self, policy), client
+        self._chosen = chosen
         self.hooks["response"].append(Hook(self._exporter))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """As ever; but some exporters keep their key in here, and a probe has its own."""
-        return request.prepare() if request.method == "GET" else super().prepare_request(request)
+        is_probe = request.method == "GET"
+        return request.prepare() if is_probe else super().prepare_request(request)
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        """As ever; why an export could not be sent is reported."""
+        try:
+            return super().request(method, url, *args, **kwargs)
+        except (UnicodeError, requests.RequestException) as error:
+            with Guard("explain an export that was not sent"):
+                if self._exporter and is_export(url, kwargs.get("headers") or self.headers):
+                    self._explain(url, kwargs, error)
+            raise
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send as ever; a rejected export is repaired and answered, or reported."""
-        url = (request.url or "").partition("?")[0]
-        if not url.endswith(EXPORT) or "x-api-key" not in request.headers:
+        """As ever; a rejected export is repaired and answered, or reported."""
+        if not self._exporter or not is_export(request.url or "", request.headers):
             return super().send(request, **kwargs)
         with Guard("use what a repair has found"):
-            if self._said:
-                self._said.mark_export(refused=False)
             kwargs = self._repaired(request, kwargs)
         sending = SENDING.set(self._exporter)
         try:
@@ -100,32 +116,45 @@ class ExportSession(requests.Session):
             raise passed.error from None
         finally:
             SENDING.reset(sending)
-        with Guard("report a rejected export"):
-            self._report(url, response)
+        if FOUND in vars(response):
+            with Guard("report a rejected export"):
+                found = vars(response)[FOUND]
+                # Those that are no failure by their status, the exporter does not log.
+                is_logged = response.status_code >= 400
+                self._report(error_for(found) if found else None, is_logged=is_logged)
         return response
+
+    def _begin(self, url: str, headers: Mapping[str, Any]) -> Access:
+        """What this exporter shows the server; taken down the first time."""
+        endpoint = url.partition("?")[0].removesuffix(EXPORT)
+        sent = access_of(endpoint, headers, Access(endpoint))
+        if self._sent is None:
+            exporter, self._sent = self._exporter, sent
+            exporter.headers = {n: str(v) for n, v in headers.items() if is_of_a_person(n)}
+            exporter.api_url, exporter.api_key = endpoint, sent.key
+            exporter.workspace_id, state = sent.workspace, exporter._safe
+            born = at_construction_of_export(sent, state.born, self._chosen)
+            state.born = replace(born, workspace=self._passed_workspace())
+        return sent
+
+    def _passed_workspace(self) -> str | None:
+        """The workspace that was passed to the client whose exporter this is."""
+        client = self._told() if self._told is not tracing_client else None
+        state = getattr(client, "_safe", None)
+        passed = state is not None and "workspace_id" in state.born.arguments
+        return workspace_of(client) if passed else None
 
     def _repaired(
         self, request: requests.PreparedRequest, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """Let a request have what a repair has found; gives how to send it."""
-        exporter, url = self._exporter, request.url or ""
-        if exporter is None or exporter._safe is None:
-            return kwargs
-        endpoint = url.partition("?")[0].removesuffix(EXPORT)
-        sent = access_of(endpoint, request.headers, Access(endpoint))
-        if self._sent is None:
-            headers = request.headers.items()
-            exporter.headers = {n: str(v) for n, v in headers if is_of_a_person(n)}
-            exporter.api_url, exporter.api_key = endpoint, sent.key
-            exporter.workspace_id, self._sent = sent.workspace, sent
-            born = exporter._safe.born
-            exporter._safe.born = at_construction_of_export(sent, born)
-        now = own_access(exporter)
+        sent = self._begin(request.url or "", request.headers)
+        now = own_access(self._exporter)
         if sent != self._sent or sent == now:
             return kwargs
-        request.url = now.endpoint + url.removeprefix(endpoint)
+        request.url = now.endpoint + (request.url or "").removeprefix(sent.endpoint)
         request.headers = CaseInsensitiveDict(resent_headers(request.headers, now, sent))
-        if same_origin(now.endpoint, endpoint):
+        if same_origin(now.endpoint, sent.endpoint):
             return kwargs
         there = self.merge_environment_settings(request.url, {}, None, None, None)
         return {**kwargs, "proxies": there["proxies"]}
@@ -134,7 +163,7 @@ class ExportSession(requests.Session):
         self, response: requests.Response, kwargs: Mapping[str, Any]
     ) -> requests.Response:
         """Look at a redirect, too: exporters follow none, and take it for a success."""
-        if response.is_redirect and self._exporter is not None:
+        if response.is_redirect:
             with Guard("look at a redirect"):
                 with no_fork:
                     from safe_langsmith._transport.requests_driver import answer
@@ -143,28 +172,38 @@ class ExportSession(requests.Session):
                 return answer(self._exporter, response, how) or response
         return response
 
-    def _report(self, url: str, response: requests.Response) -> None:
-        """Tell the client, and the log, what became of an export that was rejected."""
-        exporter = self._exporter
-        if exporter is None or exporter._safe is None or FOUND not in vars(response):
-            return
-        client, found = self._client(), vars(response)[FOUND]
+    def _explain(self, url: str, kwargs: Mapping[str, Any], error: Exception) -> None:
+        """Report an export that could not be sent, if its key, address or proxy is why."""
+        with no_fork:
+            from safe_langsmith._transport.requests_driver import explain
+
+        self._begin(url, kwargs.get("headers") or self.headers)
+        as_the_sdks = LangSmithConnectionError(str(error))
+        as_the_sdks.__cause__ = error
+        found = explain(self._exporter, as_the_sdks, None, ("POST", EXPORT), kwargs)
+        if isinstance(found, AccessDeniedError):
+            self._report(found, is_logged=True)
+
+    def _report(self, error: AccessDeniedError | None, *, is_logged: bool) -> None:
+        """Tell the client, and the log, how a rejection ended; None: it was repaired."""
+        exporter, client = self._exporter, self._told()
         state = getattr(client, "_safe", None)
         if state is not None:
             state.last_diagnosis = exporter._safe.last_diagnosis
-        if found is None:
+        if error is None:
             return
-        error = error_for(found)
-        self._said = _lost()
-        self._said.mark_export(refused=True)
-        self._said.note_rejected(exporter, error, ("POST", url), {})
+        with no_fork:
+            from safe_langsmith._traces import lost
+
+        if is_logged:
+            lost.quiet_export()
+        lost.note_rejected(exporter, error, ("POST", EXPORT), {})
         if state is not None:
-            client._invoke_tracing_error_callback(error)
+            tell_of_lost_trace(client, error)
 
 
-def _lost() -> Any:
-    """What deals with lost traces."""
-    with no_fork:
-        from safe_langsmith._traces import lost
-
-    return lost
+def is_export(url: str, headers: Mapping[str, Any]) -> bool:
+    """Whether a request brings traces to LangSmith, and not to another collector."""
+    return str(url).partition("?")[0].endswith(EXPORT) and any(
+        name.lower() == "x-api-key" for name in headers
+    )

@@ -111,12 +111,9 @@ def replaying() -> AbstractContextManager[None]:
     return _marked("replaying")
 
 
-def mark_export(*, refused: bool) -> None:
-    """Whether the export that this thread has just sent was refused, and that was said.
-
-    OpenTelemetry logs that once it has the answer.
-    """
-    _here.export = refused
+def quiet_export() -> None:
+    """Drop the line that OpenTelemetry is about to log on this thread."""
+    _here.export = True
 
 
 @contextmanager
@@ -140,8 +137,9 @@ def _is_to_be_seen(record: logging.LogRecord) -> bool:
     It writes its line while it handles our error, so the error at hand tells which.
     """
     ours = isinstance(sys.exc_info()[1], AccessDeniedError)
-    of_export = record.name == EXPORTER and getattr(_here, "export", False)
-    if not (ours or of_export or getattr(_here, "refused", False)):
+    if record.name == EXPORTER:
+        ours, _here.export = getattr(_here, "export", False), False
+    if not (ours or getattr(_here, "refused", False)):
         return True
     return not record.getMessage().startswith(_SDK_LINES[record.name])
 

@@ -91,7 +91,7 @@ def _ingest(call: Call, operations: list[Operation], message: str) -> Reply:
     return Reply({"message": message}, 202)
 
 
-def _export(call: Call) -> Reply:
+def _export(_: Call) -> Reply:
     """Spans of OpenTelemetry. They stay as they are: `SimulatedLangSmith.exchanges`."""
     return Reply({})
 

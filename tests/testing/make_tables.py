@@ -121,8 +121,6 @@ def routes(document: Any) -> str:
         needs = needs_of(path, operation.get("security") or [])
         found = permission_of(method, path) if needs == "workspace" else None
         rows[path, needs].append(f"{method}={found}" if found else method)
-    # The document leaves out what OpenTelemetry's exporters send to.
-    rows["/otel/v1/traces", "workspace"] = ["POST=runs:create"]
     lines = (f"{p} {needs} {' '.join(sorted(ms))}\n" for (p, needs), ms in rows.items())
     return _HEAD + "".join(sorted(lines))
 
