@@ -20,7 +20,7 @@ from safe_langsmith._sdk.clients import access_of, use
 from safe_langsmith._sdk.exporter import watching_exports
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
-from safe_langsmith._sdk.names import report_missing
+from safe_langsmith._sdk.names import report_missing, report_native
 from safe_langsmith._sdk.overrides import step_back
 from safe_langsmith._sdk.warn import call_as_caller
 from safe_langsmith._settings.construction import at_construction, wants_export
@@ -155,6 +155,7 @@ class SafeClient(TranslatingClient):
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has made with these arguments."""
         report_missing(self)
+        report_native(self)
         access = access_of(self)
         if access.key and not can_be_sent(access.key):
             with no_fork:
