@@ -196,9 +196,9 @@ def report_native(client: Any) -> None:
     """Log one line if a client sends its traces where nobody can watch it."""
     if getattr(client, "_pyo3_client", None) is not None:
         text = (
-            "safe_langsmith: LANGSMITH_USE_PYO3_CLIENT is set, so langsmith_pyo3 sends traces. "
-            "Rejected traces are not seen, repaired, or reported; other calls are. To have "
-            "them watched, unset it."
+            "safe_langsmith: LANGSMITH_USE_PYO3_CLIENT is set, so langsmith_pyo3 sends "
+            "traces. Rejected traces are not seen, repaired, or reported; other calls are. "
+            "To have them watched, unset it."
         )
         warn_once("langsmith_pyo3", text)
 

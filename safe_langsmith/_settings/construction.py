@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, base_of
 
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
@@ -93,6 +93,31 @@ def at_construction_of_generated(
     born = at_construction(held, given)
     environ = tuple(pair for pair in born.environ if pair[0] == "LANGSMITH_API_KEY")
     return replace(born, environ=environ, words=_OF_GENERATED)
+
+
+_OF_SANDBOX: Words = (
+    ("pass workspace_id=", "pass its id in headers= as X-Tenant-Id: "),
+    ("set LANGSMITH_WORKSPACE_ID=", "pass it in headers= as X-Tenant-Id: "),
+    ("set LANGSMITH_WORKSPACE_ID", "pass its id in headers= as X-Tenant-Id"),
+    ("the workspace_id argument", "the headers argument"),
+    ("api_url=", "api_endpoint="),
+    ("the api_url argument", "the api_endpoint argument"),
+)
+
+
+def at_construction_of_sandbox(
+    held: Access, arguments: Mapping[str, Any]
+) -> AtConstruction:
+    """The same for a client of sandboxes, which holds the base of its endpoint."""
+    given = {
+        "api_key": arguments.get("api_key"),
+        "api_url": arguments.get("api_endpoint"),
+        "workspace_id": held.workspace,
+    }
+    born = at_construction(held, given)
+    named = (v for n, v in born.environ if "ENDPOINT" in n and not given["api_url"])
+    endpoint = next((v for v in named if base_of(v) == held.endpoint), held.endpoint)
+    return replace(born, held=replace(held, endpoint=endpoint), words=_OF_SANDBOX)
 
 
 _OF_EXPORT: Words = (
