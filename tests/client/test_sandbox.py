@@ -19,6 +19,7 @@ from safe_langsmith import (
     WrongEndpointError,
     install,
 )
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 sandbox: Any = pytest.importorskip("langsmith.sandbox")
@@ -59,13 +60,14 @@ def everywhere() -> Iterator[Installation]:
 
 @pytest.fixture
 def own(
-    server: SimulatedLangSmith, everywhere: Installation, monkeypatch: pytest.MonkeyPatch
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, everywhere: Installation
 ) -> str:
     """One workspace, and an organization key in the environment."""
     suffix = "/api/v1" if server.url.endswith("/api/v1") else ""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url.removesuffix(suffix) + suffix)
     key = server.add_service_key(workspaces=None).secret
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    clear_caches()
     return server.add_workspace("Research").id
 
 
