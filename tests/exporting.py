@@ -64,8 +64,11 @@ def by_client(mode: str, make: Any = SafeClient, **arguments: Any) -> Iterator[W
             provider: Any = opentelemetry.get_tracer_provider()
             provider.force_flush()
 
-        yield Way(client, export)
-        client.cleanup()
+        try:
+            yield Way(client, export)
+        finally:
+            client.cleanup()
+            client.session.close()
 
 
 @contextmanager
@@ -117,6 +120,7 @@ WAYS: dict[str, Callable[..., Any]] = {
     "otel": partial(by_client, "otel"),
     "hybrid": partial(by_client, "hybrid"),
     "OtelSpanProcessor": by_processor,
+    "exporter": by_exporter,
 }
 
 

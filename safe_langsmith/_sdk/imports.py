@@ -36,6 +36,11 @@ class _Finder:
             execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                # A loader may be that of many modules, as pytest's is.
+                if module.__name__ != name:
+                    execute(module)
+                    return
+                vars(loader).pop("exec_module", None)
                 execute(module)
                 with Guard(f"watch {name}"):
                     self._then(module)
