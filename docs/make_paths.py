@@ -23,7 +23,10 @@ The tests run each row against a server that rejects the key, once with one work
 once with two. They also compare what is sent without a rejection with what the plain client
 sends. The last rows have tests of their own.
 
-| path | after a rejection | needs |
+What it takes: "a safe client" is one that you create, or that `install()` sets up.
+"Everywhere" is `install(everywhere=True)` or `safe-langsmith run`, and covers both.
+
+| path | after a rejection | takes |
 |---|---|---|
 """
 _TAIL = """

@@ -167,7 +167,8 @@ def runs_one_by_one() -> str:
 def resources() -> Any:
     """The generated client behind `client.runs`, with a route that is simulated."""
     client = langsmith.Client(auto_batch_tracing=False)
-    return client._get_langsmith_api_sync().get("/sessions", cast_to=object)
+    with client._get_langsmith_api_sync() as generated:
+        return generated.get("/sessions", cast_to=object)
 
 
 def trace_to_replica() -> str:
@@ -266,6 +267,7 @@ WAYS = (
     Way(
         "`evaluate()`, `aevaluate()`",
         evaluate,
+        own=True,
     ),
     Way(
         "`otel.get_langsmith_run_url_for_span(span)`",
@@ -304,8 +306,8 @@ class Other:
     test: str
 
 
-_EVERYWHERE = "`install(everywhere=True)`, `safe-langsmith run`"
-_OWN = "a client of ours, or these two"
+_EVERYWHERE = "everywhere"
+_OWN = "a safe client"
 OTHERS = (
     Other(
         "batches: `/runs/multipart`, compressed or not, and `/runs/batch`",
@@ -321,8 +323,8 @@ OTHERS = (
     ),
     Other(
         "`safe-langsmith run -- python app.py`",
-        "every way above",
-        "itself",
+        "all of the above",
+        "everywhere",
         "command/test_run.py",
     ),
     Other(
@@ -334,19 +336,19 @@ OTHERS = (
     Other(
         "`langsmith_pyo3` (`LANGSMITH_USE_PYO3_CLIENT`)",
         "not seen; one line says so when the client is created, and so does the doctor",
-        "nothing",
+        "not reached",
         "traces/test_tracing_refused.py::test_a_client_that_sends_without_python_says_so",
     ),
     Other(
         "OpenTelemetry to another collector",
         "left alone",
-        "nothing",
+        "not reached",
         "traces/test_exports.py::test_another_collector",
     ),
     Other(
         "OpenTelemetry with a session or a credential provider of your own",
         "left alone",
-        "nothing",
+        "not reached",
         "traces/test_exports.py::test_a_session_of_somebody_else",
     ),
 )
