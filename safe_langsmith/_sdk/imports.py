@@ -31,8 +31,10 @@ class _Finder:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
+        if spec is None:
+            return None
         with Guard(f"watch {name}"):
-            loader: Any = spec and spec.loader
+            loader: Any = spec.loader
             execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:

@@ -146,3 +146,12 @@ def test_unchanged_without_a_rejection(
         found.append([(e.method, e.path, dict(e.headers), e.body) for e in sent(server)])
         everywhere.undo()
     assert found[0] == found[1]
+
+
+def test_a_repair_may_take_the_workspace_off(server: SimulatedLangSmith, own: str) -> None:
+    with sandbox.SandboxClient(headers={"X-Tenant-Id": own}) as client:
+        owner = client._http.auth.kept
+        assert (owner.workspace_id, owner.headers) == (own, {})
+        owner.workspace_id, owner.api_key = None, "other"
+        assert client._api_key == client._http.headers["X-Api-Key"] == "other"
+        assert "X-Tenant-Id" not in client._http.headers

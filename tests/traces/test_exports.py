@@ -17,6 +17,7 @@ import exporting
 import langsmith
 import pytest
 import requests
+import scenarios
 import stage as stages
 from conftest import QUICK
 from exporting import EXPORT, spans
@@ -61,11 +62,14 @@ def _has_key(row: Scenario) -> bool:
     return found and not row.name.endswith("half a number")
 
 
+_SLOW = "a proxy that refuses with a page"  # it takes seconds, once is enough
 ROWS = [
-    (way, row)
-    for way in ("otel", "OtelSpanProcessor")
-    for row in SCENARIOS
-    if applies(row, way)
+    *(
+        ("otel", row)
+        for row in scenarios.ROWS
+        if applies(row, "otel") and row.name != _SLOW
+    ),
+    *(("OtelSpanProcessor", row) for row in SCENARIOS if applies(row, "OtelSpanProcessor")),
 ]
 
 
@@ -106,6 +110,12 @@ def test_scenario(
             stage = stack.enter_context(staged(as_export(row), way, tmp_path))
         ways[0].export()
         check(stage, debug_log)
+        if row.outcome == "answered":  # what comes next arrives at once
+            before = sum(len(server.exchanges) for server in stage.servers.values())
+            ways[0].export()
+            after = sum(len(server.exchanges) for server in stage.servers.values())
+            assert after == before + 1
+            assert [n for s in stage.servers.values() for n in spans(s).values()] == [1, 1]
 
 
 def check(stage: Stage, log: pytest.LogCaptureFixture) -> None:
@@ -241,6 +251,21 @@ def test_another_collector(
     assert len(server.exchanges) == 1
 
 
+@pytest.mark.parametrize(
+    "place", ["nowhere/v1/traces", "http://127.0.0.1:9/otel/v1/traces"]
+)
+def test_what_is_not_ours_to_explain(
+    place: str, caplog: pytest.LogCaptureFixture, debug_log: pytest.LogCaptureFixture
+) -> None:
+    """Another collector's address, and a server that is not there."""
+    headers = {"x-api-key": "x"}
+    with exporting.by_exporter(endpoint=place, headers=headers, timeout=0.2) as entered:
+        entered.export()
+        entered.client.raise_for_tracing_errors()
+        assert entered.client.last_diagnosis is None
+    assert "Failed to export" in caplog.messages[-1]
+
+
 def test_a_redirect_is_no_success(server: SimulatedLangSmith, own: str) -> None:
     server.answer("*", status=302, headers={"Location": "https://login.example.com/"})
     with exporting.by_processor(policy=QUICK) as entered:
@@ -267,14 +292,20 @@ def test_a_session_of_somebody_else(
         pass
 
 
-def test_nobody_else_is_told(server: SimulatedLangSmith, own: str) -> None:
+def test_nobody_else_is_told(
+    server: SimulatedLangSmith, own: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without a client of ours that traces, there is the line in the log."""
     with exporting.by_processor(policy=QUICK) as entered:
-        langsmith.configure(client=langsmith.Client.__new__(langsmith.Client))
         langsmith.configure(client=None)
         entered.export()
-        assert entered.client.last_diagnosis is None
-    assert [e.status for e in sent(server)] == [403, 200]
+        server.add_workspace("Production")
+    with exporting.by_processor(policy=QUICK) as other:
+        langsmith.configure(client=None)
+        other.export()
+    assert entered.client.last_diagnosis is other.client.last_diagnosis is None
+    assert [e.status for e in sent(server)] == [403, 200, 403]
+    assert ["Traces are lost" in line for line in caplog.messages] == [False, True]
 
 
 @pytest.mark.parametrize("way", exporting.WAYS)
