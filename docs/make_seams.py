@@ -38,7 +38,10 @@ the SDK's own wins, and one WARNING says so.
   get the client's key and workspace, which the plain SDK adds.
 - `SafeClient.__dict__` does not hold the SDK's methods: it is a subclass.
 - After `install(everywhere=True)` the SDK's classes have a `__new__`. After `undo()` it
-  creates what they created before.
+  creates what they created before. The clients of `langsmith.sandbox` and OpenTelemetry's
+  `OTLPSpanExporter` have an `__init__` of ours, which then does what it did before.
+- An exporter of OpenTelemetry that is watched sends with a session of ours, a
+  `requests.Session`.
 
 Everything else is compared by running the SDK's own tests against both: `nox -s upstream`.
 
@@ -47,6 +50,13 @@ Everything else is compared by running the SDK's own tests against both: `nox -s
 - The SDK's log lines about lost traces, such as "Failed to multipart ingest runs". After a
   rejection a filter on the loggers `langsmith.client` and `langsmith.run_helpers` drops
   those that repeat what ours says.
+- The line of OpenTelemetry's exporter that begins with "Failed to export". It is dropped
+  once for each rejected export, in the same way.
+- OpenTelemetry's `OTLPSpanExporter` takes a `session`, which is public. Its `__init__` is
+  wrapped once the program, or the SDK, has imported it. Without that argument exporters stay
+  plain.
+- `_http`, `_base_url`, `_api_key`, and `_default_headers` of the clients of
+  `langsmith.sandbox`. Without one of them these clients stay plain, and one WARNING says so.
 - The files of `LANGSMITH_FAILED_TRACES_DIR`: version 1, `endpoint`, `headers`,
   `body_base64`.
 - `delete_examples(hard_delete=True)` goes around `request_with_retries`. Its address ends
