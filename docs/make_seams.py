@@ -53,10 +53,11 @@ Everything else is compared by running the SDK's own tests against both: `nox -s
 - The line of OpenTelemetry's exporter that begins with "Failed to export". It is dropped
   once for each rejected export, in the same way.
 - OpenTelemetry's `OTLPSpanExporter` takes a `session`, which is public. Its `__init__` is
-  wrapped once the program, or the SDK, has imported it. Without that argument exporters stay
-  plain.
+  wrapped once the program, or the SDK, has imported it. Without that argument exporters
+  stay plain.
 - `_http`, `_base_url`, `_api_key`, and `_default_headers` of the clients of
-  `langsmith.sandbox`. Without one of them these clients stay plain, and one WARNING says so.
+  `langsmith.sandbox`. Without one of them these clients stay plain, and one WARNING says
+  so.
 - The files of `LANGSMITH_FAILED_TRACES_DIR`: version 1, `endpoint`, `headers`,
   `body_base64`.
 - `delete_examples(hard_delete=True)` goes around `request_with_retries`. Its address ends
