@@ -38,7 +38,10 @@ If the SDK adds a method or an argument with a name that safe_langsmith uses, su
   SDK adds the client's key and workspace. The safe client does not.
 - `SafeClient.__dict__` does not hold the SDK's methods: it is a subclass.
 - After `install(everywhere=True)` the SDK's classes have a `__new__`. After `undo()` it
-  creates what they created before.
+  creates what they created before. The clients of `langsmith.sandbox` and OpenTelemetry's
+  `OTLPSpanExporter` have an `__init__` of ours, which then does what it did before.
+- An exporter of OpenTelemetry that is watched sends with a session of ours, a
+  `requests.Session`.
 
 For everything else, the SDK's own tests are run against both clients, and the results are
 compared: `nox -s upstream`.
@@ -48,6 +51,14 @@ compared: `nox -s upstream`.
 - The SDK's log lines about lost traces, such as "Failed to multipart ingest runs". After a
   refusal, a filter on the loggers `langsmith.client` and `langsmith.run_helpers` drops
   those that repeat safe_langsmith's own line.
+- The line of OpenTelemetry's exporter that begins with "Failed to export". It is dropped
+  once for each refused export, in the same way.
+- OpenTelemetry's `OTLPSpanExporter` takes a `session`, which is public. Its `__init__` is
+  wrapped once the program, or the SDK, has imported it. Without that argument, exporters
+  stay plain.
+- `_http`, `_base_url`, `_api_key`, and `_default_headers` of the clients of
+  `langsmith.sandbox`. Without one of them, these clients stay plain, and one WARNING says
+  so.
 - The files of `LANGSMITH_FAILED_TRACES_DIR`: version 1, `endpoint`, `headers`,
   `body_base64`.
 - `delete_examples(hard_delete=True)` does not use `request_with_retries`. Its URL ends in

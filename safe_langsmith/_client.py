@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,12 +17,13 @@ import requests
 from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, arguments_of, looks_like, take_policy
 from safe_langsmith._sdk.clients import access_of, use
+from safe_langsmith._sdk.exporter import watching_exports
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
-from safe_langsmith._sdk.names import report_missing
+from safe_langsmith._sdk.names import report_missing, report_native
 from safe_langsmith._sdk.overrides import step_back
 from safe_langsmith._sdk.warn import call_as_caller
-from safe_langsmith._settings.construction import at_construction
+from safe_langsmith._settings.construction import at_construction, wants_export
 from safe_langsmith._translate import TranslatingClient
 from safe_langsmith._transport.hook import attach
 from safe_langsmith._transport.owner import State, state_of
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from langsmith import schemas as ls_schemas
     from langsmith.client import TracingMode
     from langsmith.prompt_cache import PromptCache
-    from opentelemetry.sdk.trace import TracerProvider  # type: ignore[import-not-found]
+    from opentelemetry.sdk.trace import TracerProvider
     from urllib3.util import Retry
 
     from safe_langsmith._diagnosis import Diagnosis, Identity
@@ -124,7 +126,8 @@ class SafeClient(TranslatingClient):
             if verify not in (None, "warn", "raise"):
                 text = f'verify must be "warn", "raise" or None, not {verify!r}'
                 raise ValueError(text)
-            call_as_caller(super().__init__, *args, **kwargs)
+            with self._safe_exports(policy, kwargs):
+                call_as_caller(super().__init__, *args, **kwargs)
             with Guard("watch this client"):
                 self._safe_begin(
                     policy, kwargs | dict(zip(("api_url",), args, strict=False))
@@ -135,9 +138,24 @@ class SafeClient(TranslatingClient):
 
                 verify_client(self, verify)
 
+    def _safe_exports(
+        self, policy: Policy, given: Mapping[str, Any]
+    ) -> AbstractContextManager[None]:
+        """Watch the exporter of OpenTelemetry that the SDK may create for this client."""
+        with Guard("watch OpenTelemetry's exporter"):
+            if wants_export(given):
+                with no_fork:
+                    from safe_langsmith._traces.exports import new_session
+
+                return watching_exports(
+                    functools.partial(new_session, policy=policy, client=self)
+                )
+        return nullcontext()
+
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has made with these arguments."""
         report_missing(self)
+        report_native(self)
         access = access_of(self)
         if access.key and not can_be_sent(access.key):
             with no_fork:

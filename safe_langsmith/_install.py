@@ -13,14 +13,19 @@ import langsmith
 
 from safe_langsmith._client import SafeClient
 from safe_langsmith._policy import defaults
-from safe_langsmith._sdk.clients import access_of
+from safe_langsmith._sdk.clients import access_of, http_of
 from safe_langsmith._sdk.everywhere import create_instead
+from safe_langsmith._sdk.exporter import watch_exports
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import tracing_client
 from safe_langsmith._sdk.resources import Owner, standalone_classes
-from safe_langsmith._settings.construction import at_construction_of_generated
-from safe_langsmith._transport.auth import ResourceWatcher
+from safe_langsmith._sdk.sandbox import SandboxOwner, watch_sandboxes
+from safe_langsmith._settings.construction import (
+    at_construction_of_generated,
+    at_construction_of_sandbox,
+)
+from safe_langsmith._transport.auth import RejectionAuth, ResourceWatcher
 from safe_langsmith._transport.owner import State
 
 # Both are changed within no_fork, which also keeps threads from coming in between.
@@ -87,6 +92,26 @@ def _create() -> None:  # within no_fork
             both: tuple[Any, ...] = (SafeClient, SafeAsyncClient)
             kinds = {ours._safe_plain: ours for ours in both} | standalone_classes(_begin)
         create_instead(kinds)
+        watch_exports(_session_for_export if kinds else None)
+        watch_sandboxes(_begin_sandbox if kinds else None)
+
+
+def _session_for_export(chosen: bool) -> Any:
+    """The session for an exporter of OpenTelemetry that anybody creates."""
+    with no_fork:
+        from safe_langsmith._traces.exports import new_session
+
+    return new_session(chosen)
+
+
+def _begin_sandbox(owner: SandboxOwner, arguments: Mapping[str, Any]) -> None:
+    """Watch a client of sandboxes; its httpx client keeps what it is watched with."""
+    born = at_construction_of_sandbox(access_of(owner), arguments)
+    owner.api_url = born.held.endpoint
+    owner._safe = State(defaults[-1], born)
+    http = http_of(owner)
+    http.auth = RejectionAuth(owner, http, generated=False, home=owner.home)
+    http.auth.kept = owner
 
 
 def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:

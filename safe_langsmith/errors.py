@@ -154,6 +154,7 @@ _BY_STATUS: dict[int | None, type[Exception]] = {
     401: LangSmithAuthError,
     404: LangSmithNotFoundError,
 }
+_SDKS = (LangSmithError.__module__, "langsmith.sandbox.")
 _ALSO = (ValueError, requests.HTTPError)
 
 
@@ -167,7 +168,7 @@ def error_for(
     """
     also: list[type[Exception]] = []
     kind: type[Any] = type(instead_of)
-    if kind.__module__ == LangSmithError.__module__ or kind in _ALSO:
+    if kind.__module__.startswith(_SDKS) or kind in _ALSO:
         also.append(kind)
     if diagnosis.status_code in _BY_STATUS:
         also.append(_BY_STATUS[diagnosis.status_code])

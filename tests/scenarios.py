@@ -53,6 +53,11 @@ def pull_prompt(client: Client) -> Any:
     return client.pull_prompt_commit("greeting").commit_hash
 
 
+def pull_named_prompt(client: Client) -> Any:
+    path = "/commits/acme/greeting/latest"
+    return client.request_with_retries("GET", path).json()
+
+
 # --- the worlds -----------------------------------------------------------------------
 
 
@@ -837,6 +842,16 @@ ROWS: tuple[Scenario, ...] = (
         ("GET /commits/-/greeting/latest", WORKSPACES, PUBLIC, INFO),
         call=pull_prompt,
         environ={"LANGSMITH_API_KEY": GONE},
+    ),
+    Scenario(
+        "a prompt of an owner, with a key that the server does not know: 404",
+        with_prompt,
+        "key-rejected",
+        "raised",
+        ("GET /commits/acme/greeting/latest", WORKSPACES, PUBLIC, INFO),
+        call=pull_named_prompt,
+        environ={"LANGSMITH_API_KEY": GONE},
+        says=("was refused (404)", "rejected this key"),
     ),
     # permission-missing, feature-unavailable
     Scenario(

@@ -31,6 +31,7 @@ from scenarios import (
     list_projects,
     my_keys,
     organization,
+    pull_named_prompt,
     pull_prompt,
 )
 from scenarios_regions import strangers
@@ -53,6 +54,7 @@ ROUTES: dict[Callable[..., Any], tuple[str, str, dict[str, Any] | None]] = {
     organization: ("GET", "/orgs/current", None),
     my_keys: ("GET", "/orgs/current/personal-access-tokens", None),
     pull_prompt: ("GET", "/commits/-/greeting/latest", None),
+    pull_named_prompt: ("GET", "/commits/acme/greeting/latest", None),
 }
 
 

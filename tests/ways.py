@@ -1,6 +1,6 @@
-"""The ways to LangSmith on which a program creates no client itself: one row for each.
+"""The ways to LangSmith, most of which a program goes without creating a client itself.
 
-docs/without-changing-code.md has a table of them.
+docs/paths.md, made by docs/make_paths.py, has a row for each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import langsmith
 from langchain_core.document_loaders import LangSmithLoader
 from langsmith.run_trees import RunTree, get_cached_client
+from langsmith.utils import LangSmithExceptionGroup
 
 from safe_langsmith import SafeClient
 
@@ -29,13 +30,15 @@ class Way:
     """``shown``: as the docs have it. ``call`` goes it, and gives what it got.
 
     ``needs``: a module, or a class of langsmith, that may be missing. ``traces``: whether
-    it sends traces, which raise nothing to the program.
+    it sends traces, which raise nothing to the program. ``own``: whether it goes through a
+    client that the program may create as a safe one.
     """
 
     shown: str
     call: Callable[[], Any]
     needs: str | None = None
     traces: bool = False
+    own: bool = False
 
     def __str__(self) -> str:
         return self.shown
@@ -85,7 +88,10 @@ def flushed(client: Any) -> str:
     """Have traces sent; raise what they met on their way, if the client can tell."""
     client.flush()
     if isinstance(client, SafeClient):
-        client.raise_for_tracing_errors()
+        try:
+            client.raise_for_tracing_errors()
+        except LangSmithExceptionGroup as group:  # of one cause, on two ways
+            raise group.exceptions[0] from None
     return "sent"
 
 
@@ -152,15 +158,108 @@ def projects() -> list[str | None]:
     return [project.name for project in langsmith.Client().list_projects()]
 
 
+def runs_one_by_one() -> str:
+    client = langsmith.Client(auto_batch_tracing=False)
+    client.create_run("step", {"number": 1}, "chain")
+    return flushed(client)
+
+
+def resources() -> Any:
+    """The generated client behind `client.runs`, with a route that is simulated."""
+    client = langsmith.Client(auto_batch_tracing=False)
+    with client._get_langsmith_api_sync() as generated:
+        return generated.get("/sessions", cast_to=object)
+
+
+def trace_to_replica() -> str:
+    there = {f"api_{n}": os.environ[f"LANGSMITH_{v}"] for n, v in _OF_REPLICA.items()}
+    client = langsmith.Client()
+    with langsmith.tracing_context(replicas=[there], client=client, enabled=True):  # type: ignore[list-item]
+        step(1)
+    return flushed(client)
+
+
+def export(way: str, **arguments: Any) -> str:
+    with of("exporting", "WAYS")[way](langsmith.Client, **arguments) as entered:
+        langsmith.configure(client=entered.client)
+        entered.export()
+        return flushed(entered.client)
+
+
+def export_by_hand() -> str:
+    place = f"{os.environ['LANGSMITH_ENDPOINT']}/otel/v1/traces"
+    headers = {"x-api-key": os.environ["LANGSMITH_API_KEY"]}
+    return export("exporter", endpoint=place, headers=headers)
+
+
+def sandboxes() -> Any:
+    with of("langsmith.sandbox", "SandboxClient")(max_retries=0) as client:
+        return client.list_sandboxes()
+
+
+def sandboxes_later() -> Any:
+    async def whole() -> Any:
+        async with of("langsmith.sandbox", "AsyncSandboxClient")(max_retries=0) as client:
+            return await client.list_sandboxes()
+
+    return asyncio.run(whole())
+
+
+_OF_REPLICA = {"url": "ENDPOINT", "key": "API_KEY"}
+_EXPORTER = "opentelemetry.exporter"
 WAYS = (
-    Way("`langsmith.Client()`", projects),
+    Way("`langsmith.Client()`", projects, own=True),
+    Way(
+        "`client.runs` and the other v2 resources",
+        resources,
+        "langsmith.Langsmith",
+        own=True,
+    ),
+    Way(
+        "`Client(auto_batch_tracing=False)`, which sends run by run",
+        runs_one_by_one,
+        own=True,
+    ),
     Way(
         "`langsmith.AsyncClient()`",
         lambda: later(lambda client: client.read_dataset(dataset_name="questions")),
+        own=True,
     ),
     Way("`langsmith.Langsmith()`", generated, "langsmith.Langsmith"),
     Way("`langsmith.AsyncLangsmith()`", generated_later, "langsmith.Langsmith"),
-    Way("`@traceable`", trace, traces=True),
+    Way("`@traceable`", trace, traces=True, own=True),
+    Way(
+        "a replica, `tracing_context(replicas=...)`",
+        trace_to_replica,
+        traces=True,
+        own=True,
+    ),
+    Way(
+        '`tracing_mode="otel"`, `LANGSMITH_OTEL_ONLY`',
+        lambda: export("otel"),
+        _EXPORTER,
+        traces=True,
+        own=True,
+    ),
+    Way(
+        '`tracing_mode="hybrid"`, `LANGSMITH_OTEL_ENABLED`',
+        lambda: export("hybrid"),
+        _EXPORTER,
+        traces=True,
+        own=True,
+    ),
+    Way(
+        "OpenTelemetry: `OtelSpanProcessor`, `OtelExporter`",
+        lambda: export("OtelSpanProcessor"),
+        _EXPORTER,
+        traces=True,
+    ),
+    Way(
+        "OpenTelemetry: `OTLPSpanExporter` with LangSmith's address",
+        export_by_hand,
+        _EXPORTER,
+        traces=True,
+    ),
     Way("`RunTree.from_headers(headers)`", trace_from_headers, traces=True),
     Way(
         "`tracing_context(parent=headers, client=client)`", trace_below_headers, traces=True
@@ -168,6 +267,7 @@ WAYS = (
     Way(
         "`evaluate()`, `aevaluate()`",
         evaluate,
+        own=True,
     ),
     Way(
         "`otel.get_langsmith_run_url_for_span(span)`",
@@ -191,6 +291,66 @@ WAYS = (
         platform,
         "langgraph_api.stream",
     ),
+    Way("`langsmith.sandbox.SandboxClient()`", sandboxes, "websockets"),
+    Way("`langsmith.sandbox.AsyncSandboxClient()`", sandboxes_later, "websockets"),
+)
+
+
+@dataclass(frozen=True)
+class Other:
+    """A path with a test of its own: ``test``. What happens there is the page's text."""
+
+    shown: str
+    end: str
+    by: str
+    test: str
+
+
+_EVERYWHERE = "everywhere"
+_OWN = "a safe client"
+OTHERS = (
+    Other(
+        "batches: `/runs/multipart`, compressed or not, and `/runs/batch`",
+        "repaired and sent whole and once, or reported",
+        _OWN,
+        "traces/test_tracing_delivery.py::test_what_was_refused_arrives",
+    ),
+    Other(
+        "further destinations: `api_urls=`, `LANGSMITH_RUNS_ENDPOINTS`",
+        "each with its own host and key",
+        _OWN,
+        "traces/test_tracing_destinations.py",
+    ),
+    Other(
+        "`safe-langsmith run -- python app.py`",
+        "all of the above",
+        "everywhere",
+        "command/test_run.py",
+    ),
+    Other(
+        "a client that was created before a fork",
+        "a diagnosis under way in the parent is not waited for",
+        _OWN,
+        "slow/test_forks.py",
+    ),
+    Other(
+        "`langsmith_pyo3` (`LANGSMITH_USE_PYO3_CLIENT`)",
+        "not seen; one line says so when the client is created, and so does the doctor",
+        "not reached",
+        "traces/test_tracing_refused.py::test_a_client_that_sends_without_python_says_so",
+    ),
+    Other(
+        "OpenTelemetry to another collector",
+        "left alone",
+        "not reached",
+        "traces/test_exports.py::test_another_collector",
+    ),
+    Other(
+        "OpenTelemetry with a session or a credential provider of your own",
+        "left alone",
+        "not reached",
+        "traces/test_exports.py::test_a_session_of_somebody_else",
+    ),
 )
 
 
@@ -198,6 +358,8 @@ def table() -> str:
     """The rows, as the docs have them."""
     ends = {
         False: "repaired and answered, or the typed error",
-        True: "repaired and sent, or logged once; `client.raise_for_tracing_errors()`",
+        True: "repaired and sent, or logged once; `raise_for_tracing_errors()`",
     }
-    return "".join(f"| {way.shown} | {ends[way.traces]} |\n" for way in WAYS)
+    places = {True: _OWN, False: _EVERYWHERE}
+    rows = [f"| {w.shown} | {ends[w.traces]} | {places[w.own]} |\n" for w in WAYS]
+    return "".join([*rows, *(f"| {o.shown} | {o.end} | {o.by} |\n" for o in OTHERS)])

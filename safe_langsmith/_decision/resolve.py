@@ -37,6 +37,10 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "wrong-region",  # a read may be answered where a write is not
     }
 )
+# What explains a 404 that LangSmith gives to strangers.
+_OF_STRANGERS: frozenset[Code] = frozenset(
+    {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
+)
 _NOT_REPEATED = (
     "this is not LangSmith's answer, so the request may have been carried out; it was not "
     "sent again"
@@ -119,13 +123,19 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
 
 
 def decide(case: Case) -> Steps[Cause]:
-    """Run the checks in their order until one shows its cause."""
+    """Run the checks in their order until one shows its cause.
+
+    What LangSmith answers to strangers is a rejection only if the key is shown to be one.
+    """
+    is_sure = case.refusal.reply.is_refusal
+    if not is_sure and (yield from case.identify(case.sent)).state != "bad":
+        return NO_REFUSAL
     for check in CHECKS:
         cause = check(case)
         if isinstance(cause, Generator):
             cause = yield from cause
         if cause is not None:
-            return cause
+            return cause if is_sure or cause.code in _OF_STRANGERS else NO_REFUSAL
     raise AssertionError("the last check always names a cause")  # pragma: no cover
 
 

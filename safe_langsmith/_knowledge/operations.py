@@ -15,7 +15,7 @@ _PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
 _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("POST", r"/runs/(query|stats|group)|/v2/(runs|threads|traces)/.*", "runs:read"),
     ("POST", r"/runs/delete.*", "runs:delete"),
-    ("(POST|PATCH)", r"/runs(/.*)?", "runs:create"),
+    ("(POST|PATCH)", r"/runs(/.*)?|/otel/v1/traces", "runs:create"),
     ("PUT", r"/runs/.*/share", "runs:share"),
     ("GET", r"(/v2)?/(runs|threads|traces)(/.*)?", "runs:read"),
     ("GET", r"/sessions(/.*)?", "projects:read"),
@@ -66,7 +66,9 @@ _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
 # The server deduplicates what these bring by its id, so a batch may come twice.
-_RUN_BATCHES = ("/runs/batch", "/runs/multipart")
+# Of a span, the id of its run is made.
+EXPORT = "/otel/v1/traces"
+_RUN_BATCHES = ("/runs/batch", "/runs/multipart", EXPORT)
 _LONGEST_PATH = 2_000
 
 

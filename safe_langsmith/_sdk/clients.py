@@ -10,20 +10,15 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import langsmith
-
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import base_of
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._sdk.names import at_least
 
-# Looked up once: a test may put another class there, and it costs time for each request.
-_Sync = langsmith.Client
-
 
 def is_sync(client: Any) -> bool:
-    """Whether a client is the sync one."""
-    return isinstance(client, _Sync)
+    """Whether a client sends with `requests`, as the sync one does."""
+    return hasattr(client, "session")
 
 
 def endpoint_of(client: Any) -> str:
@@ -96,6 +91,11 @@ def save_trace(client: Any, body: bytes, headers: dict[str, str], endpoint: str)
     save = getattr(client, "_write_trace_to_fallback_dir", None)
     if folder and save is not None:
         save(folder, body, endpoint=endpoint, headers=headers, max_bytes=most)
+
+
+def tell_of_lost_trace(client: Any, error: Exception) -> None:
+    """Have a client of ours keep an error, and tell the program's callback of it."""
+    client._invoke_tracing_error_callback(error)
 
 
 def access_of(client: Any) -> Access:

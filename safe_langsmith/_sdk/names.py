@@ -114,6 +114,10 @@ NAMES = (
         *(ASYNC, "_arequest_with_retries", "0.8.1", "overridden: names a proxy"),
         "a proxy that refuses to connect is a plain connection error",
     ),
+    Name(
+        *(SYNC, "_pyo3_client", "0.8.1", "what sends traces without Python, if anything"),
+        "nothing says that rejected traces cannot be seen with LANGSMITH_USE_PYO3_CLIENT",
+    ),
     Name(SYNC, "_get_langsmith_api", "0.9.3", "overridden: watches client.runs", _V2),
     Name(SYNC, "_get_langsmith_api_sync", "0.10.10", "overridden: the same", _V2),
     Name(BOTH, "_langsmith_api", "0.9.2", "the v2 resources, moved by a repair", _V2),
@@ -186,6 +190,17 @@ def report_missing(client: Any) -> None:
         effects = "; ".join(dict.fromkeys(n.without for n in missing))
         text = f"langsmith {langsmith.__version__} has no {names}: {effects}"
         warn_once(names, f"safe_langsmith: {text}. Please report this line.")
+
+
+def report_native(client: Any) -> None:
+    """Log one line if a client sends its traces where nobody can watch it."""
+    if getattr(client, "_pyo3_client", None) is not None:
+        text = (
+            "safe_langsmith: LANGSMITH_USE_PYO3_CLIENT is set, so langsmith_pyo3 sends "
+            "traces. Rejected traces are not seen, repaired, or reported; other calls are. "
+            "To have them watched, unset it."
+        )
+        warn_once("langsmith_pyo3", text)
 
 
 def at_least(release: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from safe_langsmith._knowledge.access import Access
-from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, base_of
 
 Name = Literal["API_KEY", "ENDPOINT", "WORKSPACE_ID"]
 NAMES: tuple[Name, ...] = ("API_KEY", "ENDPOINT", "WORKSPACE_ID")
@@ -29,13 +29,22 @@ def variables(*names: str) -> tuple[str, ...]:
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 
 
+_EXPORT_SWITCHES = tuple(
+    f"{space}_{name}"
+    for name in ("TRACING_MODE", "OTEL_ENABLED", "OTEL_ONLY")
+    for space in NAMESPACES
+)
+EXPORT_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+
+
 @dataclass(frozen=True, slots=True)
 class AtConstruction:
     """What was passed to a client and what the environment said when it was made.
 
     No `repr` shows ``environ``: there is a key in it. ``destinations``: the addresses in
     the argument api_urls. ``words``: what a client of another kind calls its settings,
-    each beside what `langsmith.Client` calls it.
+    each beside what `langsmith.Client` calls it. ``workspace``: the one that was passed to
+    the client behind an exporter, which itself sends none.
     """
 
     held: Access
@@ -44,6 +53,7 @@ class AtConstruction:
     profile: tuple[str | None, str | None] = (None, None)
     destinations: tuple[str, ...] = ()
     words: Words = ()
+    workspace: str | None = None
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
@@ -83,6 +93,70 @@ def at_construction_of_generated(
     born = at_construction(held, given)
     environ = tuple(pair for pair in born.environ if pair[0] == "LANGSMITH_API_KEY")
     return replace(born, environ=environ, words=_OF_GENERATED)
+
+
+_OF_SANDBOX: Words = (
+    ("pass workspace_id=", "pass its id in headers= as X-Tenant-Id: "),
+    ("set LANGSMITH_WORKSPACE_ID=", "pass it in headers= as X-Tenant-Id: "),
+    ("set LANGSMITH_WORKSPACE_ID", "pass its id in headers= as X-Tenant-Id"),
+    ("the workspace_id argument", "the headers argument"),
+    ("api_url=", "api_endpoint="),
+    ("the api_url argument", "the api_endpoint argument"),
+)
+
+
+def at_construction_of_sandbox(
+    held: Access, arguments: Mapping[str, Any]
+) -> AtConstruction:
+    """The same for a client of sandboxes, which holds the base of its endpoint."""
+    given = {
+        "api_key": arguments.get("api_key"),
+        "api_url": arguments.get("api_endpoint"),
+        "workspace_id": held.workspace,
+    }
+    born = at_construction(held, given)
+    named = (v for n, v in born.environ if "ENDPOINT" in n and not given["api_url"])
+    endpoint = next((v for v in named if base_of(v) == held.endpoint), held.endpoint)
+    return replace(born, held=replace(held, endpoint=endpoint), words=_OF_SANDBOX)
+
+
+_OF_EXPORT: Words = (
+    ("the api_key argument", "the exporter's header x-api-key"),
+    ("the api_url argument", "the exporter's endpoint"),
+    ("the workspace_id argument", "the exporter's header X-Tenant-Id"),
+    ("pass workspace_id=", "pass X-Tenant-Id="),
+    ("set LANGSMITH_WORKSPACE_ID=", f"set {EXPORT_HEADERS}=X-Tenant-Id="),
+    ("set LANGSMITH_WORKSPACE_ID", f"set {EXPORT_HEADERS}=X-Tenant-Id=<its id>"),
+)
+
+
+def at_construction_of_export(
+    held: Access, born: AtConstruction, chosen: bool
+) -> AtConstruction:
+    """The same for an exporter of OpenTelemetry, once it has shown what it holds.
+
+    What none of its variables says was given to it, and so was a ``chosen`` endpoint.
+    """
+    shown = {"api_key": held.key, "workspace_id": held.workspace}
+    is_chosen = chosen or held.endpoint != DEFAULT_ENDPOINT
+    shown["api_url"] = held.endpoint if is_chosen else None
+    texts = [text for _, text in born.environ]
+    given = (
+        n for n, value in shown.items() if value and not any(value in t for t in texts)
+    )
+    return replace(born, held=held, arguments=frozenset(given), words=_OF_EXPORT)
+
+
+def wants_export(arguments: Mapping[str, Any]) -> bool:
+    """Whether a new client may send to OpenTelemetry."""
+    asked = (arguments.get("tracing_mode"), arguments.get("otel_enabled"))
+    return any(asked) or any(map(os.environ.get, _EXPORT_SWITCHES))
+
+
+def has_credential_provider() -> bool:
+    """Whether OpenTelemetry is told to get its exporters' sessions from somebody."""
+    start, end = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_", "CREDENTIAL_PROVIDER"
+    return any(name.startswith(start) and name.endswith(end) for name in os.environ)
 
 
 def reworded(text: str, words: Words) -> str:

@@ -130,7 +130,8 @@ def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) ->
         endpoint = Setting(DEFAULT_ENDPOINT, source, implied=True)
     login = None
     if found.oauth_access_token or found.oauth_refresh_token:
-        login = Login(name, known_as, _is_over(found.oauth_expires_at))
+        refreshes = bool(found.oauth_refresh_token)
+        login = Login(name, known_as, _is_over(found.oauth_expires_at), refreshes)
     settings = Settings(key, endpoint, setting(found.workspace_id))
     notes = () if key.value or login else _keyless(raw, source)
     return Place(settings, login, notes)

@@ -83,7 +83,7 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         colab=secrets.settings,
         profile=profile.settings,
         cached=read_cache(),
-        aliases=_aliases(used),
+        aliases=(*_aliases(used), *_of_client(born)),
         mentions=_mentions(files, profile.mentions),
         login=profile.login,
         project=project,
@@ -227,6 +227,12 @@ def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, 
     set_there = (Mention(name, s.source.place) for name, s in settings if s.value)
     in_files = (*files.found.mentions, *files.here.mentions, *in_profile)
     return (*mentions_in(os.environ), *in_files, *set_there)
+
+
+def _of_client(born: AtConstruction) -> Iterator[Setting]:
+    """The workspace that was passed to the client behind an exporter."""
+    if born.workspace:
+        yield Setting(born.workspace, Source("argument", ARGUMENTS["WORKSPACE_ID"]))
 
 
 def _aliases(in_file: File) -> tuple[Setting, ...]:

@@ -98,11 +98,15 @@ class Settings:
 
 
 class Login(NamedTuple):
-    """The login session that a profile holds, and whether its time is over."""
+    """The login session that a profile holds, and whether its time is over.
+
+    ``refreshes``: the SDK asks for a new token before each request after that.
+    """
 
     profile: str
     place: str
     ended: bool
+    refreshes: bool = False
 
     def __str__(self) -> str:
         return f"the login session of profile {self.profile!r} in {self.place}"

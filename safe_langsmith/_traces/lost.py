@@ -15,12 +15,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from langsmith.utils import LangSmithError, LangSmithExceptionGroup
 
 from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith._knowledge.hosts import shown
+from safe_langsmith._knowledge.operations import is_run_batch
 from safe_langsmith._sdk.clients import endpoint_of, failed_traces_folder, save_trace
+from safe_langsmith._sdk.exporter import EXPORTER
 from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import log
@@ -38,6 +41,7 @@ _SDK_LINES = {
         "LangSmith trace upload failed; data saved",
     ),
     "langsmith.run_helpers": ("Failed to post run",),
+    EXPORTER: ("Failed to export",),
 }
 _DISTINCT_ERRORS = 20
 
@@ -56,7 +60,7 @@ def note_rejected(
     method, path = asked
     if getattr(_here, "replaying", False):
         return  # it is saved already, and the caller is told
-    is_batch = path.endswith(("/runs/batch", "/runs/multipart"))
+    is_batch = is_run_batch(method, urlsplit(path).path)
     if not is_batch and not _SINGLE.fullmatch(f"{method} {path}"):
         return
     _quiet_the_sdk()
@@ -107,6 +111,11 @@ def replaying() -> AbstractContextManager[None]:
     return _marked("replaying")
 
 
+def quiet_export() -> None:
+    """Drop the line that OpenTelemetry is about to log on this thread."""
+    _here.export = True
+
+
 @contextmanager
 def _marked(name: str) -> Iterator[None]:
     setattr(_here, name, True)
@@ -128,7 +137,9 @@ def _is_to_be_seen(record: logging.LogRecord) -> bool:
     It writes its line while it handles our error, so the error at hand tells which.
     """
     ours = isinstance(sys.exc_info()[1], AccessDeniedError)
-    if not ours and not getattr(_here, "refused", False):
+    if record.name == EXPORTER:
+        ours, _here.export = getattr(_here, "export", False), False
+    if not (ours or getattr(_here, "refused", False)):
         return True
     return not record.getMessage().startswith(_SDK_LINES[record.name])
 

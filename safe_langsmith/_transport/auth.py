@@ -31,10 +31,11 @@ class RejectionAuth(httpx.Auth):
     """Has rejected requests of one httpx client answered, or explained.
 
     ``generated``: the client serves the generated resources, whose errors carry the
-    response. It holds its owner weakly.
+    response. It holds its owner weakly. ``home``: only what goes below it is looked at.
     """
 
-    def __init__(self, owner: Owner, http: Any, *, generated: bool) -> None:
+    def __init__(self, owner: Owner, http: Any, *, generated: bool, home: str = "") -> None:
+        self.home = home
         self.owner = weakref.ref(owner)
         self.http = weakref.ref(http)
         self.generated = generated
@@ -104,7 +105,9 @@ class RejectionAuth(httpx.Auth):
 
     def _look(self, owner: Owner, request: httpx.Request, response: httpx.Response) -> bool:
         status = response.status_code
-        if owner._safe is None:
+        if owner._safe is None or (
+            self.home and not str(request.url).startswith(self.home)
+        ):
             return False
         kind = response.headers.get("Content-Type", "")
         # httpx decodes a path each time that it is asked for.

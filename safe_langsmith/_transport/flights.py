@@ -180,6 +180,11 @@ class Flights:
                 del self._memories[question, scope]
         return None
 
+    def remembers(self, question: Question) -> bool:
+        """Whether anything is remembered of a question; `recall` says if it still holds."""
+        with self.lock:
+            return any(asked == question for asked, _ in self._memories)
+
     def is_news(self, what: Hashable, seconds: float) -> bool:
         """Whether this was not said within so many seconds; it counts as said now."""
         now = time.monotonic()

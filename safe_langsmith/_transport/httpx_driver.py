@@ -31,7 +31,7 @@ from safe_langsmith._transport.httpx_wire import (
 )
 from safe_langsmith._transport.messages import cut
 from safe_langsmith._transport.owner import Owner, state_of
-from safe_langsmith._transport.settle import Work, diagnosed, settle
+from safe_langsmith._transport.settle import Work, diagnosed, is_rejected, settle
 
 # The client, its httpx client, and whether that serves the generated resources.
 Watched = tuple[Owner, Any, bool]
@@ -64,7 +64,7 @@ def _steps(
     exchange = HttpxExchange(owner, request, response)
     wire = wires(owner, http, exchange.home)
     yield wire, Load(response)
-    if not exchange.reply().is_refusal:
+    if not is_rejected(owner, exchange):
         return
     exchange.keep((yield wire, Load(request)))
     works = settle(owner, exchange)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from safe_langsmith._decision.protocol import Refusal, Reply
 from safe_langsmith._diagnosis import Diagnosis
@@ -117,7 +119,10 @@ class HttpxExchange:
         if generated:
             error = resource_error_for(told, response, self._struck())
         else:
-            error = error_for(told)
+            # A client of sandboxes has errors of its own.
+            kinds: Mapping[int, Any] = getattr(self.owner, "errors", {})
+            kind = kinds.get(response.status_code) or kinds.get(0)
+            error = error_for(told, instead_of=kind and kind(""))
         held = [error]
 
         def refuse() -> None:

@@ -19,8 +19,10 @@ from safe_langsmith._sdk.clients import given_headers, headers_of, http_of, is_s
 from safe_langsmith._transport.owner import Owner
 
 BODY_LIMIT = 1_000_000
-_CREDENTIALS = frozenset({"x-api-key", "x-tenant-id", "authorization"})
-# What goes along with a request to another host: what its body is, and who asks.
+_SDKS = frozenset({"x-api-key", "x-tenant-id"})
+_CREDENTIALS = _SDKS | {"authorization"}
+# What goes along with a request to another host: what its body is, for which project, and
+# who asks.
 _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
@@ -92,7 +94,13 @@ def resent_headers(
 
 
 def _travels(name: str) -> bool:
-    return name in _TRAVELLING or name.startswith("content-")
+    return name in _TRAVELLING or name.startswith(("content-", "langsmith-"))
+
+
+def is_of_a_person(name: str) -> bool:
+    """Whether neither the SDK nor `requests` would send a header of this name by itself."""
+    low = name.lower()
+    return not (_travels(low) or low in _SDKS or low == "connection")
 
 
 def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
@@ -139,7 +147,8 @@ def tied_by(owner: Owner) -> str:
     for name, what in (("cert", "certificate"), ("auth", "login"), ("params", "parameter")):
         if getattr(session, name, None):
             return f"the {what} of your session"
-    if {*getattr(session, "headers", ())} - {*default_headers()}:
+    headers = {*getattr(session, "headers", ())} - {*default_headers()}
+    if any(map(is_of_a_person, headers)):
         return "a header of your session"
     cookies = getattr(session, "cookies", ())
     return "a cookie of your session" if _has_own_cookie(cookies) else ""

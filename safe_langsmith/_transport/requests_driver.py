@@ -57,6 +57,7 @@ from safe_langsmith._transport.settle import (
     Work,
     Works,
     diagnosed,
+    is_rejected,
     read_settings,
     record,
     settle,
@@ -77,7 +78,7 @@ def answer(
     replaces.
     """
     exchange = RequestsExchange(owner, response, kwargs)
-    if not exchange.reply().is_refusal:
+    if not is_rejected(owner, exchange):
         return None
     vars(response)[FOUND] = None
     diagnosis = None

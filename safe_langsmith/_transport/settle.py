@@ -83,6 +83,21 @@ class Exchange(Protocol):
         """The refused request, as plain data."""
 
 
+def is_rejected(owner: Owner, exchange: Exchange) -> bool:
+    """Whether an answer is a rejection, or may hide one.
+
+    To a key that it does not know LangSmith answers 404 on prompt calls, as to a stranger.
+    That is looked into once in each cooldown, until the key has worked.
+    """
+    reply, sent, state = exchange.reply(), exchange.access, state_of(owner)
+    if reply.is_refusal or reply.status != 404 or not sent.key:
+        return reply.is_refusal
+    if hash((sent.key, sent.workspace)) in state.worked:
+        return False
+    is_known = FLIGHTS.remembers((sent, sender(owner)))
+    return is_known or FLIGHTS.is_news(("stranger", sent), state.policy.cooldown_s)
+
+
 def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
     """Have a rejected request answered, or say why not.
 

@@ -29,6 +29,10 @@ class Route:
     permission: str | None
 
 
+#: What exporters of OpenTelemetry send to.
+UNDOCUMENTED = Route("POST", "/otel/v1/traces", "workspace", "runs:create")
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """The routes of one path, by method, and the places below it, by segment."""
@@ -59,7 +63,7 @@ def routes() -> tuple[Route, ...]:
 @functools.cache
 def _tree() -> _Place:
     root = _Place()
-    for route in routes():
+    for route in (*routes(), UNDOCUMENTED):
         place = root
         for segment in key_of(route.path).split("/"):
             place = place.below.setdefault(segment, _Place())

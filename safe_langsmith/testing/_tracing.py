@@ -91,6 +91,11 @@ def _ingest(call: Call, operations: list[Operation], message: str) -> Reply:
     return Reply({"message": message}, 202)
 
 
+def _export(_: Call) -> Reply:
+    """Spans of OpenTelemetry. They stay as they are: `SimulatedLangSmith.exchanges`."""
+    return Reply({})
+
+
 def _query_runs(call: Call) -> Reply:
     runs = call.mine(call.records.runs)
     return Reply(_queries.search(runs, _bodies.record(call.body)))
@@ -159,6 +164,7 @@ ENDPOINTS = (
     Endpoint("POST", "/runs/batch", "workspace", "runs:create", _batch),
     Endpoint("POST", "/runs/multipart", "workspace", "runs:create", _multipart),
     Endpoint("PATCH", "/runs/{id}", "workspace", "runs:create", _update_run),
+    Endpoint("POST", "/otel/v1/traces", "workspace", "runs:create", _export),
     Endpoint("GET", "/runs/{id}", "workspace", "runs:read", _read_run),
     Endpoint("GET", "/feedback", "workspace", "feedback:read", _list_feedback),
     Endpoint("POST", "/feedback", "workspace", "feedback:create", _create_feedback),

@@ -19,8 +19,8 @@ from conftest import QUICK, Serve
 from langchain_core.load import dumpd
 from langchain_core.prompts import PromptTemplate
 from langsmith.utils import LangSmithError
-from pages import DOCS, masked
-from ways import WAYS, Way, table
+from pages import DOCS, ROOT, masked, script
+from ways import OTHERS, WAYS, Other, Way
 
 from safe_langsmith import (
     AccessDeniedError,
@@ -37,6 +37,7 @@ from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
 NEEDS_WORKSPACE = {"error": "org_scoped_key_requires_workspace"}
+BOXES = "/v2/sandboxes/boxes"
 PLAIN = (langsmith.Client, langsmith.AsyncClient)
 
 
@@ -54,6 +55,8 @@ def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterat
     agent = "/v1/platform/hub/repos/*"
     server.answer(agent, status=404, body={"detail": "Not found"})
     server.answer(agent, status=403, body=NEEDS_WORKSPACE, times=1)
+    server.answer(BOXES, status=200, body={"sandboxes": []})
+    server.answer(BOXES, status=403, body=NEEDS_WORKSPACE, times=1)
     server.answer("/datasets/*/openai_ft", status=200, body='{"messages": []}')
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
@@ -121,8 +124,10 @@ def test_without_a_rejection_it_sends_what_the_plain_client_sends(
 ) -> None:
     for name in ("WORKSPACE_ID", "TENANT_ID"):
         monkeypatch.setenv(f"LANGSMITH_{name}", world)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", f"X-Tenant-Id={world}")
     clear_caches()
     server.answer("/v1/platform/hub/repos/*", status=404, body={"detail": "Not found"})
+    server.answer(BOXES, status=200, body={"sandboxes": []})
 
     def sent() -> set[tuple[object, ...]]:
         langsmith.configure(client=None)
@@ -131,7 +136,7 @@ def test_without_a_rejection_it_sends_what_the_plain_client_sends(
         seen = [e for e in server.exchanges if e.path != "/info"]
         key, workspace = "x-api-key", "x-tenant-id"
         return {
-            (e.method, masked(e.path), e.status, e.headers[key], e.headers[workspace])
+            (e.method, masked(e.path), e.status, e.headers[key], e.headers.get(workspace))
             for e in seen
         }
 
@@ -143,9 +148,15 @@ def test_without_a_rejection_it_sends_what_the_plain_client_sends(
     assert 403 not in statuses
 
 
-def test_the_page_has_a_row_for_each() -> None:
-    page = (DOCS / "without-changing-code.md").read_text(encoding="utf-8")
-    assert table() in page
+def test_the_page_of_paths_is_current() -> None:
+    assert (DOCS / "paths.md").read_text(encoding="utf-8") == script("make_paths").page()
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: other.test)
+def test_what_has_a_test_of_its_own(other: Other) -> None:
+    file, _, name = other.test.partition("::")
+    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+    assert f"def {name or 'test_'}" in text
 
 
 def test_clone_public_dataset(everywhere: SafeClient, server: SimulatedLangSmith) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import langsmith
@@ -31,6 +32,7 @@ from safe_langsmith import (
     Policy,
     SafeClient,
 )
+from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._traces.lost import DESTINATION
 from safe_langsmith._transport.owner import state_of
 from safe_langsmith.testing import SimulatedLangSmith
@@ -503,3 +505,22 @@ def test_the_log_may_be_silenced(
         client.cleanup()
     finally:
         logging.getLogger("safe_langsmith").setLevel(logging.NOTSET)
+
+
+# --- where nobody can see it --------------------------------------------------------------
+
+
+def test_a_client_that_sends_without_python_says_so(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    native = ModuleType("langsmith_pyo3")
+    native.BlockingTracingClient = lambda *_: object()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "langsmith_pyo3", native)
+    monkeypatch.setenv("LANGSMITH_USE_PYO3_CLIENT", "1")
+    clear_caches()
+    for _ in range(2):
+        SafeClient(server.url, api_key=UNKNOWN, auto_batch_tracing=False)
+    (line,) = ours(caplog)
+    assert "so langsmith_pyo3 sends traces. Rejected traces are not seen" in line

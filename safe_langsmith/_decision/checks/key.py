@@ -72,7 +72,8 @@ def key_missing(case: Case) -> Steps[Cause | None]:
             summary = _UNLOADED.get(fresh.key.source.kind, late)
             return replaced(case, "key-missing", summary, fresh)
     if case.setup.login:
-        summary = f"no key was sent: {case.setup.login} has no usable token."
+        failed = ", and was not refreshed" if case.setup.login.refreshes else ""
+        summary = f"no key was sent: {case.setup.login} has no usable token{failed}."
         todo = (steps.log_in_again(case), *todo)
     return Cause("key-missing", summary, todo)
 
@@ -157,9 +158,11 @@ def _rejected(case: Case) -> Cause:
     key, held = case.sent.key or "", case.held
     if case.sent.session:
         login = case.setup.login
+        summary = "the login session is no longer accepted."
         if login and login.ended:
             case.note("key", "bad", f"{login} has expired")
-        summary = "the login session is no longer accepted."
+            if login.refreshes:
+                summary = "the login session has expired, and was not refreshed."
         return Cause("key-rejected", summary, (steps.log_in_again(case),))
     if kind_of(key) == "legacy":
         return _legacy(case)

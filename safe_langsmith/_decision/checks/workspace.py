@@ -68,6 +68,9 @@ def named_workspaces(case: Case) -> list[Setting]:
     LANGSMITH_WORKSPACE_ID of the environment is the setting itself, so it comes alone.
     """
     setup = case.setup
+    passed = [s for s in setup.aliases if s.source.kind == "argument"]
+    if passed:
+        return passed
     environ, dotenv = case.usable(setup.environ), case.usable(setup.dotenv)
     if environ.workspace.value:
         return [environ.workspace]

@@ -1,0 +1,63 @@
+"""Write the page of the paths to LangSmith: `python docs/make_paths.py`.
+
+The rows are those of tests/ways.py, which tests/client/test_everywhere.py runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from ways import table
+
+_HEAD = """\
+# How your traces get to LangSmith, and what safe_langsmith does there
+
+<!-- Written by make_paths.py. Change tests/ways.py, and run it again. -->
+
+If a request is refused on one of these paths, it is diagnosed. If only one fix is
+possible, it is applied, and the request is sent again; otherwise there is a typed error.
+The tests run each row against a server that rejects the key, once with one workspace and
+once with two. They also compare what is sent without a refusal with what the plain client
+sends. The last rows have tests of their own.
+
+What it takes: "a safe client" is one that you create, or that `install()` sets up.
+"Everywhere" is `install(everywhere=True)` or `safe-langsmith run`, and covers both.
+
+| path | after a refusal | takes |
+|---|---|---|
+"""
+_TAIL = """
+## OpenTelemetry
+
+- The SDK's exporter reads no workspace. If the key needs one, the first export of each
+  process is rejected, repaired, and sent again. To send the workspace from the start, set
+  `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`, or pass
+  `OtelSpanProcessor(headers={"X-Tenant-Id": ...})`.
+- A rejected export is logged once, in place of the exporter's line for each batch. The
+  typed error is kept for `raise_for_tracing_errors()` and goes to
+  `tracing_error_callback`: of the client that created the exporter, or otherwise of the
+  client that traces.
+- Only exports to an address that ends in `/otel/v1/traces`, with an `x-api-key`, are
+  watched.
+- It works through the exporter's own `session` argument. An exporter that was created
+  before `install(everywhere=True)` stays as it is. So does a provider that the program has
+  set up before a client with `tracing_mode="otel"` is created: the SDK uses that one.
+
+## Not covered
+
+- The websockets and tunnels of `langsmith.sandbox`, and what is sent to a sandbox itself:
+  these go to the sandbox's own host, where no workspace and no permission can be asked for.
+- OpenTelemetry over gRPC, and exporters in another process, such as a collector.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return _HEAD + table() + _TAIL
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("paths.md").write_text(page(), encoding="utf-8")

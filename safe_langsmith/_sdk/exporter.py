@@ -1,0 +1,73 @@
+"""Exporters of OpenTelemetry send with a session of ours, given by their own argument.
+
+The packages of OpenTelemetry are optional, and nothing here imports them: whoever does is
+seen, as the class is needed before the first exporter is created.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType, ModuleType
+from typing import Any
+
+from safe_langsmith._sdk.guard import Guard
+from safe_langsmith._sdk.imports import when_imported
+
+EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+# Gives the session for a new exporter; None: it makes its own. It is asked with whether the
+# program chose the endpoint, and not the SDK.
+Maker = Callable[[bool], Any]
+_everywhere: list[Maker] = []
+_within: ContextVar[Maker | None] = ContextVar("safe_langsmith_exports", default=None)
+
+
+def watch_exports(make: Maker | None) -> None:
+    """From now on every new exporter sends with a session from here; None: with its own."""
+    _everywhere[:] = [make] if make else []
+    if make is not None:
+        when_imported(EXPORTER, _watch_class)
+
+
+@contextmanager
+def watching_exports(make: Maker) -> Iterator[None]:
+    """Within, a new exporter of this thread or task does so."""
+    when_imported(EXPORTER, _watch_class)
+    token = _within.set(make)
+    try:
+        yield
+    finally:
+        _within.reset(token)
+
+
+def _watch_class(module: ModuleType) -> None:
+    kind: Any = getattr(module, "OTLPSpanExporter", None)
+    plain: Any = getattr(kind, "__init__", None)
+    known = inspect.signature(plain).parameters if kind else ()
+    if "session" not in known or hasattr(plain, "_safe_is_ours"):
+        return
+    place = list(known).index("session")
+
+    @functools.wraps(plain)
+    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N807
+        with Guard("watch an exporter"):
+            make = _within.get() or next(iter(_everywhere), None)
+            if make and len(args) <= place and kwargs.get("session") is None:
+                kwargs["session"] = make(_is_chosen(sys._getframe(1)))
+        plain(*args, **kwargs)
+
+    __init__._safe_is_ours = True  # type: ignore[attr-defined]
+    kind.__init__ = __init__
+
+
+def _is_chosen(caller: FrameType) -> bool:
+    """Whether the endpoint of a new exporter is the program's choice.
+
+    The SDK passes one in any case: that of its own argument, or the default.
+    """
+    is_sdks = str(caller.f_globals.get("__name__")).startswith("langsmith.")
+    return not is_sdks or bool(caller.f_locals.get("url"))

@@ -1,0 +1,209 @@
+"""Traces that OpenTelemetry's exporter sends to LangSmith.
+
+It sends with a session of ours, which is `requests`' own until LangSmith rejects an export.
+Then it does what a client of ours does on the tracing path.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import requests
+from langsmith.utils import LangSmithConnectionError
+from requests.structures import CaseInsensitiveDict
+
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import same_origin
+from safe_langsmith._knowledge.operations import EXPORT
+from safe_langsmith._policy import Policy, defaults
+from safe_langsmith._sdk.clients import access_of as own_access
+from safe_langsmith._sdk.clients import tell_of_lost_trace, workspace_of
+from safe_langsmith._sdk.fork import no_fork
+from safe_langsmith._sdk.guard import Guard, PassedOn
+from safe_langsmith._sdk.modules import tracing_client
+from safe_langsmith._settings.construction import (
+    at_construction,
+    at_construction_of_export,
+    has_credential_provider,
+)
+from safe_langsmith._transport.hook import Hook
+from safe_langsmith._transport.messages import access_of, is_of_a_person, resent_headers
+from safe_langsmith._transport.owner import SENDING, State
+from safe_langsmith._transport.responses import FOUND
+from safe_langsmith.errors import AccessDeniedError, error_for
+
+
+def new_session(
+    chosen: bool, policy: Policy | None = None, client: Any = None
+) -> requests.Session | None:
+    """The session for a new exporter; None: it has one from somebody else.
+
+    ``client``: the one that creates it, which is told of rejections; None: the one that
+    traces by then. ``chosen``: whether the program chose its endpoint.
+    """
+    if has_credential_provider():
+        return None
+    told = tracing_client if client is None else weakref.ref(client)
+    return ExportSession(policy or defaults[-1], told, chosen)
+
+
+class Exporter:
+    """What an exporter sends with, as a client of the SDK holds it."""
+
+    __slots__ = (
+        *("__weakref__", "_safe", "api_key", "api_url", "headers"),
+        *("session", "timeout_ms", "workspace_id"),
+    )
+    _safe_plain: ClassVar[Any]
+
+    def __init__(self, session: requests.Session, policy: Policy) -> None:
+        self._safe: State | None = State(policy, at_construction(Access(""), {}), session)
+        self.session = session
+        self.timeout_ms = (10_000, 10_000)
+        self.headers: dict[str, str] = {}
+        self.api_url = ""
+        self.api_key: str | None = None
+        self.workspace_id: str | None = None
+
+
+Exporter._safe_plain = Exporter
+
+
+class ExportSession(requests.Session):
+    """The session of one exporter. ``client``: gives whom to tell of rejections.
+
+    ``chosen``: whether the program chose the endpoint, if it is the default one.
+    """
+
+    # A copy has none of this, and is a plain session.
+    _exporter: Any = None
+    _sent: Access | None = None
+
+    def __init__(self, policy: Policy, client: Callable[[], Any], chosen: bool) -> None:
+        super().__init__()
+        self._exporter, self._told = Exporter(self, policy), client
+        self._chosen = chosen
+        self.hooks["response"].append(Hook(self._exporter))
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """As ever; but some exporters keep their key in here, and a probe has its own."""
+        is_probe = request.method == "GET"
+        return request.prepare() if is_probe else super().prepare_request(request)
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        """As ever; why an export could not be sent is reported."""
+        try:
+            return super().request(method, url, *args, **kwargs)
+        except (UnicodeError, requests.RequestException) as error:
+            with Guard("explain an export that was not sent"):
+                if self._exporter and is_export(url, kwargs.get("headers") or self.headers):
+                    self._explain(url, kwargs, error)
+            raise
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """As ever; a rejected export is repaired and answered, or reported."""
+        if not self._exporter or not is_export(request.url or "", request.headers):
+            return super().send(request, **kwargs)
+        with Guard("use what a repair has found"):
+            kwargs = self._repaired(request, kwargs)
+        sending = SENDING.set(self._exporter)
+        try:
+            response = self._looked_at(super().send(request, **kwargs), kwargs)
+        except PassedOn as passed:
+            raise passed.error from None
+        finally:
+            SENDING.reset(sending)
+        if FOUND in vars(response):
+            with Guard("report a rejected export"):
+                found = vars(response)[FOUND]
+                # Those that are no failure by their status, the exporter does not log.
+                is_logged = response.status_code >= 400
+                self._report(error_for(found) if found else None, is_logged=is_logged)
+        return response
+
+    def _begin(self, url: str, headers: Mapping[str, Any]) -> Access:
+        """What this exporter shows the server; taken down the first time."""
+        endpoint = url.partition("?")[0].removesuffix(EXPORT)
+        sent = access_of(endpoint, headers, Access(endpoint))
+        if self._sent is None:
+            exporter, self._sent = self._exporter, sent
+            exporter.headers = {n: str(v) for n, v in headers.items() if is_of_a_person(n)}
+            exporter.api_url, exporter.api_key = endpoint, sent.key
+            exporter.workspace_id, state = sent.workspace, exporter._safe
+            born = at_construction_of_export(sent, state.born, self._chosen)
+            state.born = replace(born, workspace=self._passed_workspace())
+        return sent
+
+    def _passed_workspace(self) -> str | None:
+        """The workspace that was passed to the client whose exporter this is."""
+        client = self._told() if self._told is not tracing_client else None
+        state = getattr(client, "_safe", None)
+        passed = state is not None and "workspace_id" in state.born.arguments
+        return workspace_of(client) if passed else None
+
+    def _repaired(
+        self, request: requests.PreparedRequest, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Let a request have what a repair has found; gives how to send it."""
+        sent = self._begin(request.url or "", request.headers)
+        now = own_access(self._exporter)
+        if sent != self._sent or sent == now:
+            return kwargs
+        request.url = now.endpoint + (request.url or "").removeprefix(sent.endpoint)
+        request.headers = CaseInsensitiveDict(resent_headers(request.headers, now, sent))
+        if same_origin(now.endpoint, sent.endpoint):
+            return kwargs
+        there = self.merge_environment_settings(request.url, {}, None, None, None)
+        return {**kwargs, "proxies": there["proxies"]}
+
+    def _looked_at(
+        self, response: requests.Response, kwargs: Mapping[str, Any]
+    ) -> requests.Response:
+        """Look at a redirect, too: exporters follow none, and take it for a success."""
+        if response.is_redirect:
+            with Guard("look at a redirect"):
+                with no_fork:
+                    from safe_langsmith._transport.requests_driver import answer
+
+                how = {n: value for n, value in kwargs.items() if n != "allow_redirects"}
+                return answer(self._exporter, response, how) or response
+        return response
+
+    def _explain(self, url: str, kwargs: Mapping[str, Any], error: Exception) -> None:
+        """Report an export that could not be sent, if its key, address or proxy is why."""
+        with no_fork:
+            from safe_langsmith._transport.requests_driver import explain
+
+        self._begin(url, kwargs.get("headers") or self.headers)
+        as_the_sdks = LangSmithConnectionError(str(error))
+        as_the_sdks.__cause__ = error
+        found = explain(self._exporter, as_the_sdks, None, ("POST", EXPORT), kwargs)
+        if isinstance(found, AccessDeniedError):
+            self._report(found, is_logged=True)
+
+    def _report(self, error: AccessDeniedError | None, *, is_logged: bool) -> None:
+        """Tell the client, and the log, how a rejection ended; None: it was repaired."""
+        exporter, client = self._exporter, self._told()
+        state = getattr(client, "_safe", None)
+        if state is not None:
+            state.last_diagnosis = exporter._safe.last_diagnosis
+        if error is None:
+            return
+        with no_fork:
+            from safe_langsmith._traces import lost
+
+        if is_logged:
+            lost.quiet_export()
+        lost.note_rejected(exporter, error, ("POST", EXPORT), {})
+        if state is not None:
+            tell_of_lost_trace(client, error)
+
+
+def is_export(url: str, headers: Mapping[str, Any]) -> bool:
+    """Whether a request brings traces to LangSmith, and not to another collector."""
+    return str(url).partition("?")[0].endswith(EXPORT) and any(
+        name.lower() == "x-api-key" for name in headers
+    )

@@ -1,0 +1,88 @@
+"""A prompt that LangSmith says it does not have: is it the key, or the prompt?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from conftest import QUICK
+from langsmith.utils import LangSmithNotFoundError
+
+from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeAsyncClient, SafeClient
+from safe_langsmith.testing import SimulatedLangSmith
+
+GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
+PATH = "/commits/acme/greeting/latest"
+
+
+def sync(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
+    client = SafeClient(server.url, api_key=key, policy=QUICK, auto_batch_tracing=False)
+    return lambda path: client.request_with_retries("GET", path)
+
+
+def later(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
+    async def get(path: str) -> Any:
+        async with SafeAsyncClient(server.url, api_key=key, policy=QUICK) as client:
+            return await client._arequest_with_retries("GET", path)
+
+    return lambda path: anyio.run(get, path)
+
+
+both = pytest.mark.parametrize("connect", [sync, later])
+
+
+def why(call: Callable[[str], Any]) -> LangSmithNotFoundError:
+    with pytest.raises(LangSmithNotFoundError) as caught:
+        call(PATH)
+    return caught.value
+
+
+def asked(server: SimulatedLangSmith) -> list[str]:
+    return [exchange.path for exchange in server.exchanges if exchange.path != PATH]
+
+
+@both
+def test_a_key_that_is_rejected(server: SimulatedLangSmith, connect: Any) -> None:
+    """The typed error is the SDK's own as well, and is remembered."""
+    call = connect(server, GONE)
+    for _ in range(2):
+        assert isinstance(why(call), KeyRejectedError)
+    assert asked(server) == ["/workspaces", "/auth/public", "/info"]
+
+
+@both
+@pytest.mark.parametrize("kind", ["good", "unknown", "unclear", "missing"])
+def test_else_the_answer_stays(
+    server: SimulatedLangSmith, connect: Any, kind: str, stepped_aside: list[str]
+) -> None:
+    """A good key costs one question, and so does one of which nothing is known."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own]).secret
+    if kind == "unknown":
+        server.answer("/workspaces", status=429)
+        server.answer("/auth/public", status=429)
+    if kind == "unclear":  # the key is rejected, but so is everybody
+        key = GONE
+        server.answer("/info", status=403, body={"error": "Forbidden"})
+    call = connect(server, "" if kind == "missing" else key)
+    for _ in range(3):
+        assert not isinstance(why(call), AccessDeniedError)
+    expected = {
+        "good": ["/workspaces"],
+        "unknown": ["/workspaces", "/auth/public"],
+        "unclear": ["/workspaces", "/auth/public", "/info"],
+        "missing": [],
+    }
+    assert list(dict.fromkeys(asked(server))) == expected[kind]
+    assert len(asked(server)) <= 6  # what is answered 429 is asked three times
+
+
+def test_a_key_that_has_worked_is_asked_nothing(server: SimulatedLangSmith) -> None:
+    own = server.add_workspace("Research")
+    call = sync(server, server.add_personal_key(workspaces=[own]).secret)
+    call("/sessions")
+    server.clear()
+    assert not isinstance(why(call), AccessDeniedError)
+    assert asked(server) == []
