@@ -19,7 +19,7 @@ _HEAD = """\
 
 If a request is refused on one of these paths, it is diagnosed. If only one fix is
 possible, it is applied, and the request is sent again; otherwise there is a typed error.
-The tests run each row against a server that rejects the key, once with one workspace and
+The tests run each row against a server that refuses the request, once with one workspace and
 once with two. They also compare what is sent without a refusal with what the plain client
 sends. The last rows have tests of their own.
 
@@ -33,10 +33,10 @@ _TAIL = """
 ## OpenTelemetry
 
 - The SDK's exporter reads no workspace. If the key needs one, the first export of each
-  process is rejected, repaired, and sent again. To send the workspace from the start, set
+  process is refused, repaired, and sent again. To send the workspace from the start, set
   `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`, or pass
   `OtelSpanProcessor(headers={"X-Tenant-Id": ...})`.
-- A rejected export is logged once, in place of the exporter's line for each batch. The
+- A refused export is logged once, in place of the exporter's line for each batch. The
   typed error is kept for `raise_for_tracing_errors()` and goes to
   `tracing_error_callback`: of the client that created the exporter, or otherwise of the
   client that traces.
