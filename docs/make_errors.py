@@ -1,4 +1,4 @@
-"""Write `errors.md` and `errors/` out of the texts of ``safe-langsmith explain``."""
+"""Write `errors.md` and `errors/` from the texts of ``safe-langsmith explain``."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ SITUATIONS: dict[str, tuple[str, ...]] = {
 _TEXTS = "safe_langsmith/_command/explanations.py"
 _NOTE = f"<!-- Written by make_errors.py. Change {_TEXTS}, and run it again. -->"
 _HEAD = f"""\
-# Every error
+# Error codes
 
 {_NOTE}
 
-Every error of safe_langsmith has a code. It stands in the last line of the error, in
-`error.code`, and in the output of `safe-langsmith doctor`. The same texts come from
-`safe-langsmith explain CODE`.
+Every error of safe_langsmith has a code. Find it in the last line of the error, in
+`error.code`, and in the output of `safe-langsmith doctor`. `safe-langsmith explain CODE`
+prints the same texts.
 
-All are a `langsmith.utils.LangSmithError`, and an `AccessDeniedError` of safe_langsmith.
-Some are one more class, so that `except` clauses that you have keep working. An error
-for a 401 is a `LangSmithAuthError` too. On the resources such as `client.runs` it is
-what the SDK raises there: `PermissionDeniedError` for a 403, `AuthenticationError` for
+Every error is a `langsmith.utils.LangSmithError` and safe_langsmith's `AccessDeniedError`.
+Some have one more base class, so your `except` clauses keep working. An error for a 401
+is also a `LangSmithAuthError`. On resources such as `client.runs`, it is also the class
+that the SDK raises there: `PermissionDeniedError` for a 403, `AuthenticationError` for
 a 401.
 
-A `Diagnosis` has two codes more, which no error has: `ok`, when LangSmith accepts the
-settings, and `unknown`, when LangSmith could not be asked.
+A `Diagnosis` has two more codes, which no error has: `ok`, when LangSmith accepts the
+settings, and `unknown`, when that could not be checked.
 
 | code | in short |
 |---|---|
@@ -68,19 +68,19 @@ def _page(explanation: Explanation) -> str:
 
 {explanation.means}
 
-## How it is shown
-
-{explanation.shown_by}
-
 ## How to fix it
 
 {fix}
 {_met(explanation)}
-## What is repaired
+## How it is detected
 
-{explanation.repair} [The rule](../repair.md).
+{explanation.shown_by}
 
-## What is sent, and where
+## Fixed automatically
+
+{explanation.repair} [The rules](../repair.md).
+
+## Requests made
 
 {explanation.sent} [More](../security.md).
 """
@@ -89,10 +89,10 @@ def _page(explanation: Explanation) -> str:
 def _class_of(explanation: Explanation) -> str:
     error = ERRORS.get(explanation.code)
     if error is None:
-        return "No error has this code: the request was answered in the end."
+        return "No error has this code: the request succeeded in the end."
     also = [base.__name__ for base in error.__bases__[1:]]
     if error is AccessDeniedError:
-        return "`AccessDeniedError`, the base of all"
+        return "`AccessDeniedError`, the base class of all"
     return f"`{error.__name__}`" + "".join(f", also a `{name}`" for name in also)
 
 
@@ -100,7 +100,7 @@ def _met(explanation: Explanation) -> str:
     """Links to the situations in which it is met."""
     names = SITUATIONS.get(explanation.code, ())
     links = [f"[{_title(name)}](../how-to/{name}.md)" for name in names]
-    return f"\nSituations with it: {'; '.join(links)}.\n" if links else ""
+    return f"\nGuides: {'; '.join(links)}.\n" if links else ""
 
 
 def _title(name: str) -> str:
