@@ -41,7 +41,7 @@ _MOST_LINES, _FEWEST_LINES = 13, 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what, whether it is good, and what was seen.
+    """One check: its subject, its state, and what was found.
 
     ``state`` has three values: "unknown" means that it could not be determined, or that
     it is only likely. ``subject`` is "key", "workspace", "endpoint", "region",
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceInfo:
-    """A workspace that the key can use. ``name`` is empty where it is not known."""
+    """A workspace that the key can use. ``name`` is empty if unknown."""
 
     id: str
     name: str = ""
@@ -69,10 +69,10 @@ class WorkspaceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who LangSmith takes the sender of a request for, and what that one may do.
+    """Who you are for LangSmith, and what your role permits.
 
     ``kind`` is that of the key. ``user_id`` is None for a service key. ``workspace_id`` is
-    the workspace that requests land in. What LangSmith did not say is None or empty;
+    the workspace that requests go to. What is unknown is None or empty;
     ``permissions`` are those of the role in that workspace, such as "runs:create". An
     access policy of the organization may deny more (source: LangSmith's OpenAPI
     document, ``TenantForUser`` and ``PublicAuthInfo``).
@@ -87,10 +87,10 @@ class Identity:
     permissions: tuple[str, ...] | None = None
 
     def may(self, permission: str) -> bool | None:
-        """Whether the role has a permission; None where LangSmith does not say.
+        """Whether the role has a permission; None if unknown.
 
-        It lists those of the role in a workspace, which say nothing about the
-        organization's own permissions.
+        LangSmith lists permissions of the role in a workspace, and those say nothing
+        about organization permissions.
 
         Raises:
             ValueError: If LangSmith documents no such permission.
@@ -117,19 +117,19 @@ class Identity:
         may = self.permissions
         return [
             ("who", who),
-            ("organization", self.organization_id or "not said"),
+            ("organization", self.organization_id or "unknown"),
             ("workspace", where),
-            ("role", self.role or "not said"),
-            ("may", "not said" if may is None else ", ".join(may) or "nothing"),
+            ("role", self.role or "unknown"),
+            ("permissions", "unknown" if may is None else ", ".join(may) or "none"),
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingInfo:
-    """One setting: its value, where that came from, and what was not taken.
+    """One setting: its value, its source, and the values that were not used.
 
     ``name`` is "key", "endpoint", "workspace", "project" or "tracing". A key is masked;
-    ``value`` is "none" where there is none. ``passed_over`` are the other places that
+    ``value`` is "none" if it is not set. ``passed_over`` are the other places that
     have a value for it: variables by name, files with their line.
     """
 
@@ -144,7 +144,7 @@ class SettingInfo:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A variable, and the one value that was shown to be right for it. Never a key."""
+    """A variable and its proven correct value. Never a key."""
 
     variable: str
     value: str
@@ -192,7 +192,7 @@ class Diagnosis:
         return {name: _plain(value) for name, value in asdict(self).items()}
 
     def __repr__(self) -> str:
-        """The code and the first words, for logs and tracebacks: `str` says all."""
+        """The code and the headline, for logs and tracebacks; `str` gives everything."""
         said, asked = self.headline, self.operation
         said = said if asked in said else f"{asked}, {said}"
         cut = f"{said[:_SHORT]}\u2026" if len(said) > _SHORT else said
@@ -277,12 +277,12 @@ class Diagnosis:
 
 
 def explain_command(code: Code) -> str:
-    """The command that says more about a code."""
+    """The command that explains a code."""
     return f"safe-langsmith explain {code}"
 
 
 def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
-    """What is wrong, and behind ``bridge`` the fix: for a log."""
+    """What is wrong, and after ``bridge`` the fix: for a log."""
     fix = "; ".join((*diagnosis.next_steps, *more_steps))
     more = explain_command(diagnosis.code)
     return f"{diagnosis.headline} {bridge}: {fix}. More: {more}"

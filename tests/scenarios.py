@@ -587,7 +587,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, PUBLIC, WORKSPACES, PUBLIC, WORKSPACES, INFO),
         environ=OLD,
         later={"LANGSMITH_API_KEY": GONE},
-        says=("was rejected, too",),
+        says=("was rejected too",),
     ),
     Scenario(
         "a key as an argument is not replaced by a newer variable",

@@ -1144,7 +1144,7 @@ async def by_sync_client(client: Any) -> Any:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("403 Forbidden", "; if it can be reached without, add it to NO_PROXY"),
+        ("403 Forbidden", "; if it can be reached without the proxy, add it to NO_PROXY"),
         ("403 blocked by policy", "(403 blocked by policy)."),
         ("407 Proxy Authentication Required", "add user name and password to HTTPS_PROXY"),
         ("502 Bad Gateway", ""),
