@@ -63,7 +63,7 @@ def test_a_service_key_whose_workspaces_are_not_listed(server: SimulatedLangSmit
     assert (who.kind, who.user_id, who.workspace_id) == ("service", None, own.id)
     assert who.permissions is None
     assert client.can_i("runs:create") is None
-    assert "may:          not said" in str(who)
+    assert "permissions:  unknown" in str(who)
 
 
 def test_an_organization_s_key_without_a_workspace(server: SimulatedLangSmith) -> None:
@@ -102,7 +102,7 @@ def test_a_role_that_lacks_what_is_asked_first(server: SimulatedLangSmith) -> No
 def test_nothing_at_all_may_be_done() -> None:
     identity = Identity("personal", permissions=())
     assert identity.may("runs:create") is False
-    assert "may:          nothing" in str(identity)
+    assert "permissions:  none" in str(identity)
 
 
 def test_a_key_that_is_not_known(server: SimulatedLangSmith) -> None:

@@ -1004,7 +1004,7 @@ def test_a_redirect_is_named(
     said = str(caught.value)
     if call == "create":
         assert (
-            f"was redirected from {server.url} to {there} and came there as a GET" in said
+            f"was redirected from {server.url} to {there} and arrived as a GET" in said
         )
     else:
         assert f"{server.url} redirects to {there}" in said
