@@ -441,7 +441,7 @@ ROWS: tuple[Scenario, ...] = (
         "answered",
         (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, SESSIONS),
         environ=KEY,
-        says=("{own}", "default workspace rejects it"),
+        says=("{own}", "default workspace refuses it"),
     ),
     Scenario(
         "a personal key whose default workspace refuses it, and two others",
