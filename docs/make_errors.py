@@ -1,4 +1,4 @@
-"""Write `errors.md` and `errors/` out of the texts of ``safe-langsmith explain``."""
+"""Write `errors.md` and `errors/` from the texts of ``safe-langsmith explain``."""
 
 from __future__ import annotations
 

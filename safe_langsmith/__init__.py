@@ -1,4 +1,4 @@
-"""LangSmith's client, which finds out why it was refused, and repairs what it may."""
+"""A drop-in `langsmith.Client` that explains 403s and fixes those that are safe to fix."""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any

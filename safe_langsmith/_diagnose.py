@@ -1,4 +1,4 @@
-"""`diagnose()`: the same checks without a client of one's own."""
+"""`diagnose()`: the same checks without creating a client yourself."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def diagnose(*, policy: Policy | None = None, **client_arguments: Any) -> Diagnosis:
-    """Check what a client with these arguments may do, and repair nothing.
+    """Check whether a client with these arguments works. Repairs nothing.
 
     Takes the arguments of `SafeClient`. Sends a few read-only requests with the key that
-    such a client would use, to its endpoint, and with the key alone to other regions of
-    LangSmith where the policy allows it. Reads the environment, the `.env` and the profile
-    file.
+    such a client would use, to its endpoint and, if the policy allows it, to other
+    LangSmith regions (only the key). Reads the environment, the `.env` file and the
+    profile file.
 
     Raises:
-        LangSmithUserError: If the SDK refuses to make such a client.
+        LangSmithUserError: If the SDK cannot create such a client.
     """
     client_arguments.setdefault("auto_batch_tracing", False)  # no thread for one look
     client = SafeClient(policy=policy, **client_arguments)

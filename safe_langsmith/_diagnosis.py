@@ -41,7 +41,7 @@ _MOST_LINES, _FEWEST_LINES = 13, 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what, whether it is good, and what was seen.
+    """One check: its subject, its state, and what was found.
 
     ``state`` has three values: "unknown" means that it could not be determined, or that
     it is only likely. ``subject`` is "key", "workspace", "endpoint", "region",
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceInfo:
-    """A workspace that the key can use. ``name`` is empty where it is not known."""
+    """A workspace that the key can use. ``name`` is empty if unknown."""
 
     id: str
     name: str = ""
@@ -130,10 +130,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class SettingInfo:
-    """One setting: its value, where that came from, and what was not taken.
+    """One setting: its value, its source, and the values that were not used.
 
     ``name`` is "key", "endpoint", "workspace", "project" or "tracing". A key is masked;
-    ``value`` is "none" where there is none. ``passed_over`` are the other places that
+    ``value`` is "none" if it is not set. ``passed_over`` are the other places that
     have a value for it: variables by name, files with their line.
     """
 
@@ -148,7 +148,7 @@ class SettingInfo:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A variable, and the one value that was shown to be right for it. Never a key."""
+    """A variable and its proven correct value. Never a key."""
 
     variable: str
     value: str
@@ -196,7 +196,7 @@ class Diagnosis:
         return {name: _plain(value) for name, value in asdict(self).items()}
 
     def __repr__(self) -> str:
-        """The code and the first words, for logs and tracebacks: `str` says all."""
+        """The code and the headline, for logs and tracebacks; `str` gives everything."""
         said, asked = self.headline, self.operation
         said = said if asked in said else f"{asked}, {said}"
         cut = f"{said[:_SHORT]}\u2026" if len(said) > _SHORT else said
@@ -281,12 +281,12 @@ class Diagnosis:
 
 
 def explain_command(code: Code) -> str:
-    """The command that says more about a code."""
+    """The command that explains a code."""
     return f"safe-langsmith explain {code}"
 
 
 def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
-    """What is wrong, and behind ``bridge`` the fix: for a log."""
+    """What is wrong, and after ``bridge`` the fix: for a log."""
     fix = "; ".join((*diagnosis.next_steps, *more_steps))
     more = explain_command(diagnosis.code)
     return f"{diagnosis.headline} {bridge}: {fix}. More: {more}"

@@ -1,4 +1,4 @@
-"""What a client may do unasked after a refusal."""
+"""What a client does by itself after a refused request."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a client may do unasked after a refusal, and for how long.
+    """What a client does by itself after a refused request, and time limits.
 
     Args:
-        repair: Use a repair that the rule allows, and send the request again.
-            False: find out why, repair nothing, raise.
+        repair: Apply a safe repair, and resend the request.
+            False: diagnose, repair nothing, raise.
         dotenv: The `.env` file to read after a refusal. None: the one that load_dotenv()
-            would find, used only if the program itself has imported python-dotenv or runs
-            in a notebook, and else only told; a path: that file; False: never read one. A
-            value that refers to a variable (``${NAME}``) is never looked up.
-        probe_regions: Whether a key that its host does not know may be shown to the
-            other official LangSmith hosts. None allows that only while no endpoint was
-            configured or named anywhere (argument, environment, `.env`, profile); True
-            from any official host; False never.
-        budget_s: The most seconds that one diagnosis may take, waits included.
-        cooldown_s: For how many seconds a refusal that could not be repaired is
-            remembered: the same one is then answered without asking the server.
+            would find. Its values are used only if the program itself has imported
+            python-dotenv or runs in a notebook; otherwise they are only reported. A path:
+            that file. False: no file. A value that refers to a variable (``${NAME}``) is
+            never used.
+        probe_regions: Whether a rejected key may be sent to the other official LangSmith
+            hosts. None: only if no endpoint is configured or named anywhere (argument,
+            environment, `.env` file, profile). True: from any official host. False: never.
+        budget_s: Maximum seconds per diagnosis, including waits.
+        cooldown_s: Seconds to remember a refusal that could not be repaired. Meanwhile,
+            requests with the same settings fail without contacting the server.
         on_diagnosis: A plain function, called once with each diagnosis, on the thread that
-            made it. An `Exception` in it is logged and goes no further. A diagnosis that is
-            made inside a callback calls no callback. See also `set_on_diagnosis`.
+            made it. An `Exception` in it is logged, not raised. A diagnosis that is made
+            inside a callback calls no callback. See also `set_on_diagnosis`.
 
     Raises:
         ValueError: If ``budget_s`` is not above 0, ``cooldown_s`` is below 0, or
@@ -78,10 +78,10 @@ _for_all: list[Callable[[Diagnosis], object]] = []
 
 
 def set_on_diagnosis(callback: Callable[[Diagnosis], object] | None) -> None:
-    """Have this called with each diagnosis of every client of this process.
+    """Call this with each diagnosis of every client in this process.
 
-    Besides `Policy.on_diagnosis`, and in the same way. It replaces the callback that was
-    set before; None sets none.
+    It works like `Policy.on_diagnosis`, and in addition to it. It replaces the previous
+    callback; None removes it.
 
     Raises:
         ValueError: If it is an ``async`` function.

@@ -1,7 +1,7 @@
 """One error for each cause. Each holds its diagnosis, and neither a request nor a key.
 
 LangSmithError (langsmith.utils)
-└── AccessDeniedError            access-denied         nothing more could be shown
+└── AccessDeniedError            access-denied         cause unknown
     ├── WorkspaceRequiredError   workspace-required    also LangSmithUserError
     ├── WorkspaceMismatchError   workspace-mismatch
     ├── ServiceKeyScopeError     service-key-scope
@@ -57,7 +57,7 @@ class AccessDeniedError(LangSmithError):
         return self.diagnosis.next_steps
 
     def _render_traceback_(self) -> list[str]:
-        """Tell IPython what to show if nobody catches this: its documented hook."""
+        """Tell IPython what to show if this is not caught (its documented hook)."""
         with no_fork:
             from safe_langsmith._knowledge.notebook import traceback_lines
 
@@ -71,19 +71,19 @@ class WorkspaceRequiredError(AccessDeniedError, LangSmithUserError):
 
 
 class WorkspaceMismatchError(AccessDeniedError):
-    """The workspace that was sent is not one that the key can use."""
+    """The key has no access to the workspace in the request."""
 
     code = "workspace-mismatch"
 
 
 class ServiceKeyScopeError(AccessDeniedError):
-    """A good service key whose scope does not reach what was asked."""
+    """The service key is valid, but its scope does not include this."""
 
     code = "service-key-scope"
 
 
 class StaleSettingError(AccessDeniedError):
-    """The client holds a setting that was changed since, and the newer one works."""
+    """The client uses an outdated setting; the newer value works."""
 
     code = "stale-setting"
 
@@ -95,7 +95,7 @@ class WrongRegionError(AccessDeniedError):
 
 
 class WrongEndpointError(AccessDeniedError):
-    """The endpoint is not the address of a LangSmith API."""
+    """The endpoint is not the URL of a LangSmith API."""
 
     code = "wrong-endpoint"
 
@@ -107,31 +107,31 @@ class KeyMissingError(AccessDeniedError, LangSmithAuthError):
 
 
 class KeyMalformedError(AccessDeniedError, LangSmithAuthError):
-    """The text given as key is not, or not only, a LangSmith key."""
+    """The key is not a LangSmith key, or has extra characters around it."""
 
     code = "key-malformed"
 
 
 class LegacyKeyError(AccessDeniedError, LangSmithAuthError):
-    """An ``ls__`` key, which LangSmith takes no more."""
+    """An ``ls__`` key, which LangSmith no longer accepts."""
 
     code = "key-legacy"
 
 
 class KeyRejectedError(AccessDeniedError, LangSmithAuthError):
-    """The server does not know the key."""
+    """LangSmith rejected the key."""
 
     code = "key-rejected"
 
 
 class PermissionMissingError(AccessDeniedError):
-    """The key is good, but its role lacks what the call needs."""
+    """The key is valid, but its role lacks the permission that the call needs."""
 
     code = "permission-missing"
 
 
 class FeatureUnavailableError(AccessDeniedError):
-    """The plan or the deployment does not have this feature."""
+    """The plan or the settings do not include this feature."""
 
     code = "feature-unavailable"
 
@@ -176,10 +176,10 @@ def error_for(
 
 
 def identity_in(diagnosis: Diagnosis) -> Identity:
-    """The sender that LangSmith knows.
+    """The identity in a diagnosis.
 
     Raises:
-        AccessDeniedError: If it knows none.
+        AccessDeniedError: If LangSmith refused the request.
         LangSmithConnectionError: If it could not be reached, or did not say.
     """
     if diagnosis.identity is not None:

@@ -446,7 +446,7 @@ ROWS: tuple[Scenario, ...] = (
         "answered",
         (SESSIONS, WORKSPACES, PUBLIC, PUBLIC, SESSIONS),
         environ=KEY,
-        says=("{own}", "default workspace rejects it"),
+        says=("{own}", "default workspace refuses it"),
     ),
     Scenario(
         "a personal key whose default workspace refuses it, and two others",
@@ -592,7 +592,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, PUBLIC, WORKSPACES, PUBLIC, WORKSPACES, INFO),
         environ=OLD,
         later={"LANGSMITH_API_KEY": GONE},
-        says=("was rejected, too",),
+        says=("was rejected too",),
     ),
     Scenario(
         "a key as an argument is not replaced by a newer variable",

@@ -495,7 +495,7 @@ ADVICE: tuple[Advice, ...] = (
         personal,
         "key-missing",
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
-        says=("correct ", ".env, line 1: as it is written, it sets nothing"),
+        says=("correct ", ".env, line 1: as written, it sets nothing"),
         never=("keys are made", "create a new key"),
     ),
     advice(
@@ -504,7 +504,7 @@ ADVICE: tuple[Advice, ...] = (
         "key-rejected",
         environ=OLD,
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
-        says=(".env, line 1: as it is written, it sets nothing",),
+        says=(".env, line 1: as written, it sets nothing",),
         never=("keys are made", "create a new key"),
     ),
     advice(
@@ -606,7 +606,7 @@ ADVICE: tuple[Advice, ...] = (
         "key-rejected",
         environ=LOST,
         says=("no LangSmith region accepts this key (checked all 4)",),
-        shows=("EU, APAC and AWS US rejected this key, too",),
+        shows=("EU, APAC and AWS US rejected this key too",),
         never=("LANGSMITH_ENDPOINT",),
         **US,
     ),

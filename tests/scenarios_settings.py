@@ -213,7 +213,7 @@ SETTINGS = (
         "answered",
         (SESSIONS, WORKSPACES, SESSIONS),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": '"{other}"  # mine'},
-        says=("correct LANGSMITH_WORKSPACE_ID: it must hold the id alone, {other}",),
+        says=("correct LANGSMITH_WORKSPACE_ID: it must hold only the id, {other}",),
     ),
     Scenario(
         "a workspace of the key with something around it, as an argument",
@@ -278,7 +278,7 @@ SETTINGS = (
         (SESSIONS, PUBLIC, WORKSPACES, PUBLIC, WORKSPACES, INFO),
         environ=OLD,
         colab={"LANGSMITH_API_KEY": GONE},
-        says=("from the Colab secret LANGSMITH_API_KEY, was rejected, too",),
+        says=("from the Colab secret LANGSMITH_API_KEY, was rejected too",),
     ),
     Scenario(
         "a secret of Colab that is for another endpoint",
@@ -358,6 +358,6 @@ SETTINGS = (
         "raised",
         (SESSIONS, WORKSPACES),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": "production"},
-        says=("'production' is the name of a workspace, and not its id: {other}",),
+        says=("'production' is a workspace name, not its id: {other}",),
     ),
 )

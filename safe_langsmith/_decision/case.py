@@ -59,7 +59,7 @@ class Cause:
 
 
 # What a check returns to end the search where nothing was refused.
-NO_REFUSAL = Cause("ok", "LangSmith did not reject this.")
+NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
 
 
 @dataclass(slots=True)

@@ -42,13 +42,13 @@ _OF_STRANGERS: frozenset[Code] = frozenset(
     {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
 )
 _NOT_REPEATED = (
-    "this is not LangSmith's answer, so the request may have been carried out; it was not "
-    "sent again"
+    "the response is not LangSmith's: the request may have been carried out; it was not "
+    "resent"
 )
-_READ_ONCE = "its body is a stream, which cannot be sent twice; it was not sent again"
+_READ_ONCE = "its body is a stream and cannot be sent twice; it was not resent"
 _AGAIN = Cause(
     "access-denied",
-    "it was rejected again after each repair.",
+    "it was refused again after each repair.",
     ("run safe-langsmith doctor and send its output to LangSmith support",),
 )
 
@@ -141,7 +141,7 @@ def decide(case: Case) -> Steps[Cause]:
 
 def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     """The same request, refused once more with the repaired settings."""
-    case.note("settings", "unknown", f"{repair.how}; the request was still rejected")
+    case.note("settings", "unknown", f"{repair.how}; the request was still refused")
     # The server may say back what was sent first.
     secrets = (*case.refusal.secrets, case.sent.key or "")
     refusal = replace(

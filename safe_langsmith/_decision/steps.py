@@ -186,7 +186,7 @@ def mentioned(case: Case, name: Name) -> list[str]:
             there = f"if the key is for a destination in {mention.name}"
             steps.append(f"{there}, pass api_url= with its address")
         elif mention.broken:
-            steps.append(f"correct {mention.place}: as it is written, it sets nothing")
+            steps.append(f"correct {mention.place}: as written, it sets nothing")
         elif mention.name:
             where = "" if mention.place == mention.name else f" in {mention.place}"
             what = f"{mention.name}{where} holds the {FIELDS[name]}"
@@ -208,7 +208,7 @@ def _found_places(case: Case) -> set[str]:
 
 def ask_owner(case: Case, what: str) -> str:
     """Only those who run the server can tell."""
-    return f"ask whoever runs {case.host} {what}"
+    return f"ask the admin of {case.host} {what}"
 
 
 def allow_host(case: Case) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
         ),
         "tls": (
             f"no TLS connection to {host}",
-            f"{own}: https is not what answers at this port" if own else f"{ask}{by_proxy}",
+            f"{own}: this port does not speak https" if own else f"{ask}{by_proxy}",
         ),
     }
     if answer.trouble in ("certificate", "bundle"):
@@ -99,10 +99,12 @@ def tunnel_refused(case: Case, status: str) -> Cause:
     proxy, no_proxy = case.setup.network.proxy(host), case.setup.network.name("no_proxy")
     summary = f"{asked} was not sent: the proxy refused to connect to {host} ({status})."
     where = f"the proxy in {proxy.variable}" if proxy.variable else "your proxy"
-    step = f"ask whoever runs {where} to allow {host}"
+    step = f"ask the admin of {where} to allow {host}"
     if proxy.variable:
         case.note("proxy", "unknown", f"{proxy.variable} names the proxy {proxy.address}")
-        step += f"; if it can be reached without, add it to {no_proxy or 'NO_PROXY'}"
+        step += (
+            f"; if it can be reached without the proxy, add it to {no_proxy or 'NO_PROXY'}"
+        )
     if status.startswith("407"):
         name = proxy.variable or "the address of your proxy"
         step = f"the proxy wants a login: add user name and password to {name}"

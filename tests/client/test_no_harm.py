@@ -1004,7 +1004,7 @@ def test_a_redirect_is_named(
     said = str(caught.value)
     if call == "create":
         assert (
-            f"was redirected from {server.url} to {there} and came there as a GET" in said
+            f"was redirected from {server.url} to {there} and arrived as a GET" in said
         )
     else:
         assert f"{server.url} redirects to {there}" in said
@@ -1144,7 +1144,7 @@ async def by_sync_client(client: Any) -> Any:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("403 Forbidden", "; if it can be reached without, add it to NO_PROXY"),
+        ("403 Forbidden", "; if it can be reached without the proxy, add it to NO_PROXY"),
         ("403 blocked by policy", "(403 blocked by policy)."),
         ("407 Proxy Authentication Required", "add user name and password to HTTPS_PROXY"),
         ("502 Bad Gateway", ""),

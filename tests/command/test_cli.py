@@ -302,7 +302,12 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["explain", explanation.code]) == 0
         text = capsys.readouterr().out
         assert text.splitlines()[0] == explanation.code
-        heads = ("What it means", "How it is shown", "What is repaired", "How to fix it")
+        heads = (
+            "What it means",
+            "How to fix it",
+            "How it is detected",
+            "Fixed automatically",
+        )
         assert all(f"\n\n{head}\n  " in text for head in heads)
         assert max(map(len, text.splitlines())) <= 80
     assert max(map(len, everything.splitlines())) <= 80

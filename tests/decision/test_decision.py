@@ -1042,7 +1042,7 @@ def test_a_web_address_tells_the_region() -> None:
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
     assert diagnosis.code == "key-rejected"
-    assert "the workspace is a web address of region EU, and the endpoint is of US" in [
+    assert "the workspace is a web address of region EU, but the endpoint is in US" in [
         f.text for f in diagnosis.findings
     ]
 
@@ -1053,7 +1053,7 @@ def test_a_web_address_of_another_region_than_the_key_s() -> None:
     diagnosis, _ = played(setup, {"/workspaces": listing(IDS[0])})
     assert diagnosis is not None
     assert diagnosis.code == "workspace-mismatch"
-    assert "it is of region EU, and the endpoint of US" in diagnosis.summary
+    assert "it is in region EU, but the endpoint is in US" in diagnosis.summary
     assert diagnosis.next_steps == (
         f"to use that workspace: the endpoint {EU.api}, and a key of that region",
     )

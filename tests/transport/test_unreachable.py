@@ -157,7 +157,7 @@ ROWS = (
         "https://{plain}",
         summary="no TLS connection to https://{plain}.",
         found="TLS failed (WRONG_VERSION_NUMBER)",
-        step="check LANGSMITH_ENDPOINT: https is not what answers at this port",
+        step="check LANGSMITH_ENDPOINT: this port does not speak https",
     ),
     Row(
         "certificate, no variable",
@@ -256,10 +256,10 @@ ROWS = (
         for answer, step in (
             (
                 "403",
-                "; if it can be reached without, add it to NO_PROXY",
+                "; if it can be reached without the proxy, add it to NO_PROXY",
             ),
-            ("403bare", "ask whoever runs the proxy in HTTPS_PROXY to allow"),
-            ("403words", "ask whoever runs the proxy in HTTPS_PROXY to allow"),
+            ("403bare", "ask the admin of the proxy in HTTPS_PROXY to allow"),
+            ("403words", "ask the admin of the proxy in HTTPS_PROXY to allow"),
             ("407", "the proxy wants a login: add user name and password to HTTPS_PROXY"),
         )
     ),
@@ -387,7 +387,7 @@ SESSIONS = (
         {},
         {"proxies": {"https": "http://{tunnel-403}"}},
         "the proxy refused to connect to https://langsmith.own.example (403 Forbidden).",
-        "ask whoever runs your proxy to allow https://langsmith.own.example",
+        "ask the admin of your proxy to allow https://langsmith.own.example",
     ),
     SessionRow(
         "a proxy of the session that wants a login",

@@ -25,7 +25,7 @@ _LOGIN = re.compile(r"(?i)log-?in|log_in|sign-?in|\b(?:sso|oauth2?|saml2?|auth|i
 _SIGN_IN = re.compile(r"(?i)type=[\"']?password|<title>[^<]{0,40}(?:log|sign)[ -]?in\b")
 _QUOTES = "\"'`<>\u201c\u201d\u2018\u2019"
 PROXY_WAITS = (0.5, 1.0, 2.0)
-STRANGERS_REFUSED = "a request to /info without a key was rejected, too"
+STRANGERS_REFUSED = "a request to /info without a key was refused too"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
@@ -58,7 +58,7 @@ def _redirected(case: Case, there: str) -> Cause:
     if case.refusal.reply.came_as_get:
         summary = (
             f"{case.refusal.operation} was redirected from {shown(here)} to {shown(there)} "
-            "and came there as a GET, so nothing was written."
+            "and arrived as a GET, so nothing was written."
         )
     return Cause("wrong-endpoint", summary, (step,))
 

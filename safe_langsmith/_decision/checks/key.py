@@ -30,7 +30,7 @@ def foreign_credential(case: Case) -> Cause | None:
         return None
     what = "service key, token or cookie"
     summary = f"{case.host} rejected the {what} of this destination."
-    step = f"check the {what} that this destination was given"
+    step = f"check the {what} of this destination"
     return Cause("access-denied", summary, (step,))
 
 
@@ -39,7 +39,7 @@ def other_login(case: Case) -> Steps[Cause | None]:
     place = case.refusal.login
     if not place or not case.sent.key:
         return None
-    text = f"{place} adds a login to the key, in the header Authorization"
+    text = f"{place} adds an Authorization header to requests with this key"
     case.note("key", "unknown", text)
     together = yield from case.ask_who(case.sent)
     if not isinstance(together, Reply) or together.status not in (401, 403):
@@ -47,7 +47,7 @@ def other_login(case: Case) -> Steps[Cause | None]:
     alone = yield from case.ask_who(case.sent, alone=True)
     if answers.judge(alone, case.sent) != "good":
         return None
-    summary = f"the login from {place} was rejected; the key alone is accepted."
+    summary = f"the login from {place} was rejected; without it, the key is accepted."
     step = f"remove the login for {case.host} from {place}"
     return Cause("access-denied", summary, (step,))
 
@@ -167,7 +167,7 @@ def _rejected(case: Case) -> Cause:
     if kind_of(key) == "legacy":
         return _legacy(case)
     if odd := oddity(key):
-        how = "it must hold the key alone"
+        how = "it must hold only the key"
         if is_code(key):
             # Not the very words that stand there: they are struck out of every text.
             how = (

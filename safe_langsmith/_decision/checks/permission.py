@@ -109,10 +109,10 @@ def transient_refusal(case: Case) -> Steps[Cause | None]:
     if not case.refusal.worked or (yield from case.admits(case.sent)) != "good":
         return None
     case.note("server", "good", "the same key worked before, and a test request succeeded")
-    summary = "LangSmith briefly rejected what it allowed before; it works again."
-    todo = ("if this happens often, tell LangSmith support",)
+    summary = "LangSmith briefly refused what it allowed before; it works again."
+    todo = ("if this happens often, contact LangSmith support",)
     cause = Cause("transient-refusal", summary, todo, sent_unchanged(case))
-    otherwise = _denied(case, f"{AGAIN}: LangSmith caches a rejection for that long")
+    otherwise = _denied(case, f"{AGAIN}: LangSmith caches a refusal for about that long")
     return replace(cause, waits=(TRANSIENT_WAIT,), otherwise=otherwise)
 
 
@@ -124,6 +124,6 @@ def access_denied(case: Case) -> Cause | None:
 def _denied(case: Case, *first: str) -> Cause:
     kind = describe(case.sent.key, "oauth" if case.sent.session else None)
     needed = operations.permission_for(case.refusal.method, case.refusal.path)
-    summary = f"LangSmith accepts the {kind}, but does not say why it rejected this."
+    summary = f"LangSmith accepts the {kind}, but does not say why it refused this."
     ask = f"ask an admin of your organization whether this key may do {needed or 'this'}"
     return Cause("access-denied", summary, (*first, ask), required_permission=needed)

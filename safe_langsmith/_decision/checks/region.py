@@ -48,7 +48,7 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
         return Cause("wrong-region", summary, (steps.choose_region(case, knowing),))
     strange = [region for region in others if found[region].state == "bad"]
     if strange:
-        case.note("region", "bad", f"{_names(strange)} rejected this key, too")
+        case.note("region", "bad", f"{_names(strange)} rejected this key too")
     if not sure:
         return None
     summary = f"no LangSmith region accepts this key (checked all {len(REGIONS)})."

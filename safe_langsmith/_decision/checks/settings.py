@@ -34,7 +34,7 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
         if outcome == "good":
             summary = f"the client uses an outdated {names}."
             return replaced(case, "stale-setting", summary, fresh)
-        told = "was rejected, too" if outcome == "bad" else "could not be tried"
+        told = "was rejected too" if outcome == "bad" else "could not be tried"
         sources = ", ".join(str(source) for source in changed.values())
         case.note("settings", outcome, f"the newer {names}, from {sources}, {told}")
     return (yield from _removed_workspace(case))

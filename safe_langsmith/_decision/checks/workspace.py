@@ -102,7 +102,7 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
         summary = f"this service key has no access to workspace {workspace}."
         step = f"if that workspace still exists, create a key for it at {case.keys_page}"
         return Cause("service-key-scope", summary, (pick, step))
-    summary = f"{what or f'workspace {workspace} is not one that this key can use'}."
+    summary = f"{what or f'this key has no access to workspace {workspace}'}."
     return Cause("workspace-mismatch", summary, (pick,))
 
 
@@ -115,7 +115,7 @@ def soiled_workspace(case: Case) -> Steps[Cause | None]:
     if (yield from case.works(replace(case.sent, workspace=alone))) != "good":
         return None
     summary = "extra characters around the workspace id, such as quotes or a comment."
-    step = steps.correct(case, "WORKSPACE_ID", f"it must hold the id alone, {alone}")
+    step = steps.correct(case, "WORKSPACE_ID", f"it must hold only the id, {alone}")
     # As with a key: what is around it is nobody's choice.
     return _meant(case, alone, summary, step, may_repair=True)
 
@@ -134,7 +134,7 @@ def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cau
     same = [w for w in standing.workspaces or () if w.name and w.name.casefold() == name]
     if len(same) != 1:
         return None
-    summary = f"{workspace!r} is the name of a workspace, and not its id: {same[0].id}."
+    summary = f"{workspace!r} is a workspace name, not its id: {same[0].id}."
     return _meant(case, same[0].id, summary, may_repair=False)
 
 
@@ -157,8 +157,10 @@ def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cau
     if address.owner == standing.organization:
         why = "the id in it is your organization's, not a workspace's"
     elif region and here and region != here:
-        why = f"it is of region {region.name}, and the endpoint of {here.name}"
-        step = f"to use that workspace: the endpoint {region.api}, and a key of that region"
+        why = f"it is in region {region.name}, but the endpoint is in {here.name}"
+        step = (
+            f"to use that workspace: the endpoint {region.api}, with a key of that region"
+        )
     else:
         why = f"the key cannot use {address.owner}, the id in it"
     summary = f"a web address was given as workspace, and {why}."
@@ -170,8 +172,8 @@ def address_as_workspace(case: Case) -> Cause | None:
     address, here = web_address(case.sent.workspace or ""), case.region
     if address and address.region and here and address.region != here:
         text = (
-            f"the workspace is a web address of region {address.region.name}, and the "
-            f"endpoint is of {here.name}"
+            f"the workspace is a web address of region {address.region.name}, but the "
+            f"endpoint is in {here.name}"
         )
         case.note("region", "unknown", text)
     return None
@@ -213,7 +215,7 @@ def refused_home(case: Case) -> Steps[Cause | None]:
         states.append((yield from case.admits(access)))
     if "good" not in states:
         return None
-    summary = "no workspace is set, and the key's default workspace rejects it."
+    summary = "no workspace is set, and the key's default workspace refuses it."
     return (yield from _required(case, standing, summary))
 
 
