@@ -1003,9 +1003,7 @@ def test_a_redirect_is_named(
         sync() if way == "sync client" else anyio.run(closing, client, resource)
     said = str(caught.value)
     if call == "create":
-        assert (
-            f"was redirected from {server.url} to {there} and arrived as a GET" in said
-        )
+        assert f"was redirected from {server.url} to {there} and arrived as a GET" in said
     else:
         assert f"{server.url} redirects to {there}" in said
     assert "destination" not in said

@@ -66,6 +66,12 @@ def with_opentelemetry(patch: pytest.MonkeyPatch) -> None:
         setattr(sys.modules[parent], last, sys.modules[name])
 
 
+def without_opentelemetry(patch: pytest.MonkeyPatch) -> None:
+    for name in ["opentelemetry", *sys.modules]:
+        if name.partition(".")[0] == "opentelemetry":
+            patch.setitem(sys.modules, name, None)
+
+
 def with_pyo3(patch: pytest.MonkeyPatch) -> None:
     Path("langsmith_pyo3.py").write_text("")
     patch.syspath_prepend(str(Path.cwd()))
@@ -320,6 +326,7 @@ ROWS = (
             ),
         ),
         "good",
+        package=without_opentelemetry,
     ),
     Row(
         "a workspace that OpenTelemetry does not send",
