@@ -1196,7 +1196,7 @@ def test_a_second_refusal_for_the_same_cause_ends_it() -> None:
     assert diagnosis is not None
     assert len(story.resends) == 1
     assert diagnosis.code == "access-denied"
-    assert "rejected again after each repair" in diagnosis.summary
+    assert "refused again after each repair" in diagnosis.summary
 
 
 def test_a_page_after_a_repair_is_no_success() -> None:

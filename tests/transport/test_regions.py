@@ -553,14 +553,14 @@ def test_a_login_that_does_no_harm_is_a_finding(server: SimulatedLangSmith) -> N
     key = server.add_personal_key(workspaces=[own], role="Viewer").secret
     client = made(api_url=server.url, api_key=key)
     client.session.headers["Authorization"] = "Basic bWU6cGE1NXdvcmQ="
-    with pytest.raises(PermissionMissingError, match="adds a login to the key"):
+    with pytest.raises(PermissionMissingError, match="adds an Authorization header"):
         client.create_project("new")
 
 
 def test_a_login_of_the_request_itself(server: SimulatedLangSmith) -> None:
     client = made(api_url=server.url, api_key=GONE)
     with pytest.raises(
-        KeyRejectedError, match="adds a login to the key, in the header Auth"
+        KeyRejectedError, match="adds an Authorization header to requests"
     ):
         client.request_with_retries(
             "GET", "/sessions", headers={**client._headers, "Authorization": "Basic eA=="}
