@@ -33,9 +33,11 @@ _TAIL = """
 ## OpenTelemetry
 
 - The SDK's exporter reads no workspace. If the key needs one, the first export of each
-  process is rejected, repaired, and sent again. To send the workspace from the start, set
-  `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`, or pass
-  `OtelSpanProcessor(headers={"X-Tenant-Id": ...})`.
+  process is rejected, repaired, and sent again. To send the workspace from the start, pass
+  `OtelSpanProcessor(headers={"X-Tenant-Id": ...})`, or set
+  `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`. Older exporters (such as 1.30) ignore
+  that variable if the SDK creates them; `OTEL_EXPORTER_OTLP_HEADERS` then needs both,
+  `x-api-key=...,X-Tenant-Id=...`.
 - A rejected export is logged once, in place of the exporter's line for each batch. The
   typed error is kept for `raise_for_tracing_errors()` and goes to
   `tracing_error_callback`: of the client that created the exporter, or otherwise of the

@@ -66,6 +66,10 @@ def with_opentelemetry(patch: pytest.MonkeyPatch) -> None:
         setattr(sys.modules[parent], last, sys.modules[name])
 
 
+def without_opentelemetry(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(sys.modules, "opentelemetry", None)
+
+
 def with_pyo3(patch: pytest.MonkeyPatch) -> None:
     Path("langsmith_pyo3.py").write_text("")
     patch.syspath_prepend(str(Path.cwd()))
@@ -320,6 +324,7 @@ ROWS = (
             ),
         ),
         "good",
+        package=without_opentelemetry,
     ),
     Row(
         "a workspace that OpenTelemetry does not send",

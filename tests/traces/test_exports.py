@@ -189,7 +189,10 @@ def test_told_once(
         with pytest.raises(LangSmithError, match="POST /otel/v1/traces was refused"):
             entered.client.raise_for_tracing_errors()
     (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert "Traces are lost until this is fixed: choose one and set " in line
+    assert (
+        "Traces are lost until this is fixed: choose one and give the exporter its id"
+        in line
+    )
     # Another failure is the exporter's to tell.
     server.answer("/otel/v1/traces", status=400, body={"detail": "Bad"})
     with exporting.WAYS[way](policy=QUICK) as entered:
@@ -207,9 +210,9 @@ def test_the_advice_works(
 ) -> None:
     with exporting.WAYS[way](policy=QUICK) as entered:
         entered.export()
-    advice = re.search(r"To make it permanent: set (\w+)=(.*)\.$", caplog.messages[0])
-    assert advice
-    monkeypatch.setenv(*advice.groups())
+    advice = re.search(r"give the exporter the header (.*)\.$", caplog.messages[0])
+    assert advice  # docs/paths.md says how
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", advice.group(1))
     server.clear()
     with exporting.WAYS[way](policy=QUICK) as entered:
         entered.export()
