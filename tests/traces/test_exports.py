@@ -354,3 +354,19 @@ print(repr(installation.client.last_diagnosis))
     )
     assert done.stdout.startswith("<Diagnosis workspace-required:"), done.stderr
     assert [e.status for e in sent(server)] == [403, 200, 403]
+
+
+def test_a_resend_without_an_answer(
+    server: SimulatedLangSmith, own: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exporter gets the error of the connection, as it would by itself."""
+    body = {"error": "org_scoped_key_requires_workspace"}
+    server.answer("/otel/v1/traces", status=None, delay=0.6)
+    server.answer("/otel/v1/traces", status=403, body=body, times=1)
+    headers = {"x-api-key": os.environ["LANGSMITH_API_KEY"]}
+    place = f"{server.url}/otel/v1/traces"
+    with exporting.by_exporter(endpoint=place, headers=headers, timeout=0.3) as entered:
+        entered.export()
+        entered.client.raise_for_tracing_errors()
+    assert "Failed to export" in caplog.messages[-1]
+    assert len(sent(server)) >= 2
