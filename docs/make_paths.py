@@ -19,8 +19,8 @@ _HEAD = """\
 
 If a request is refused on one of these paths, it is diagnosed. If only one fix is
 possible, it is applied, and the request is sent again; otherwise there is a typed error.
-The tests run each row against a server that refuses the request, once with one workspace and
-once with two. They also compare what is sent without a refusal with what the plain client
+The tests run each row against a server that refuses the request, once with one workspace
+and once with two. They also compare what is sent without a refusal with what the plain client
 sends. The last rows have tests of their own.
 
 What it takes: "a safe client" is one that you create, or that `install()` sets up.
@@ -33,9 +33,11 @@ _TAIL = """
 ## OpenTelemetry
 
 - The SDK's exporter reads no workspace. If the key needs one, the first export of each
-  process is refused, repaired, and sent again. To send the workspace from the start, set
-  `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`, or pass
-  `OtelSpanProcessor(headers={"X-Tenant-Id": ...})`.
+  process is refused, repaired, and sent again. To send the workspace from the start, pass
+  `OtelSpanProcessor(headers={"X-Tenant-Id": ...})`, or set
+  `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`. Older exporters (such as 1.30) ignore
+  that variable if the SDK creates them; `OTEL_EXPORTER_OTLP_HEADERS` then needs both,
+  `x-api-key=...,X-Tenant-Id=...`.
 - A refused export is logged once, in place of the exporter's line for each batch. The
   typed error is kept for `raise_for_tracing_errors()` and goes to
   `tracing_error_callback`: of the client that created the exporter, or otherwise of the

@@ -34,7 +34,6 @@ _EXPORT_SWITCHES = tuple(
     for name in ("TRACING_MODE", "OTEL_ENABLED", "OTEL_ONLY")
     for space in NAMESPACES
 )
-EXPORT_HEADERS = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +123,9 @@ _OF_EXPORT: Words = (
     ("the api_key argument", "the exporter's header x-api-key"),
     ("the api_url argument", "the exporter's endpoint"),
     ("the workspace_id argument", "the exporter's header X-Tenant-Id"),
-    ("pass workspace_id=", "pass X-Tenant-Id="),
-    ("set LANGSMITH_WORKSPACE_ID=", f"set {EXPORT_HEADERS}=X-Tenant-Id="),
-    ("set LANGSMITH_WORKSPACE_ID", f"set {EXPORT_HEADERS}=X-Tenant-Id=<its id>"),
+    ("pass workspace_id=", "give the exporter the header X-Tenant-Id="),
+    ("set LANGSMITH_WORKSPACE_ID=", "give the exporter the header X-Tenant-Id="),
+    ("set LANGSMITH_WORKSPACE_ID", "give the exporter its id in the header X-Tenant-Id"),
 )
 
 

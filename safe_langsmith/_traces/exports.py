@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -112,8 +113,6 @@ class ExportSession(requests.Session):
         sending = SENDING.set(self._exporter)
         try:
             response = self._looked_at(super().send(request, **kwargs), kwargs)
-        except PassedOn as passed:
-            raise passed.error from None
         finally:
             SENDING.reset(sending)
         if FOUND in vars(response):
@@ -164,7 +163,7 @@ class ExportSession(requests.Session):
     ) -> requests.Response:
         """Look at a redirect, too: exporters follow none, and take it for a success."""
         if response.is_redirect:
-            with Guard("look at a redirect"):
+            with Guard("look at a redirect"), suppress(PassedOn):
                 with no_fork:
                     from safe_langsmith._transport.requests_driver import answer
 

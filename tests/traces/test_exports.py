@@ -189,7 +189,7 @@ def test_told_once(
         with pytest.raises(LangSmithError, match="POST /otel/v1/traces was refused"):
             entered.client.raise_for_tracing_errors()
     (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert "Traces are lost until this is fixed: choose one and set " in line
+    assert "Traces are lost until this is fixed: choose one and " in line
     # Another failure is the exporter's to tell.
     server.answer("/otel/v1/traces", status=400, body={"detail": "Bad"})
     with exporting.WAYS[way](policy=QUICK) as entered:
@@ -207,9 +207,9 @@ def test_the_advice_works(
 ) -> None:
     with exporting.WAYS[way](policy=QUICK) as entered:
         entered.export()
-    advice = re.search(r"To make it permanent: set (\w+)=(.*)\.$", caplog.messages[0])
-    assert advice
-    monkeypatch.setenv(*advice.groups())
+    advice = re.search(r"give the exporter the header (.*)\.$", caplog.messages[0])
+    assert advice  # docs/paths.md says how
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", advice.group(1))
     server.clear()
     with exporting.WAYS[way](policy=QUICK) as entered:
         entered.export()
@@ -354,3 +354,19 @@ print(repr(installation.client.last_diagnosis))
     )
     assert done.stdout.startswith("<Diagnosis workspace-required:"), done.stderr
     assert [e.status for e in sent(server)] == [403, 200, 403]
+
+
+def test_a_resend_without_an_answer(
+    server: SimulatedLangSmith, own: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exporter gets the error of the connection, as it would by itself."""
+    body = {"error": "org_scoped_key_requires_workspace"}
+    server.answer("/otel/v1/traces", status=None, delay=0.6)
+    server.answer("/otel/v1/traces", status=403, body=body, times=1)
+    headers = {"x-api-key": os.environ["LANGSMITH_API_KEY"]}
+    place = f"{server.url}/otel/v1/traces"
+    with exporting.by_exporter(endpoint=place, headers=headers, timeout=0.3) as entered:
+        entered.export()
+        entered.client.raise_for_tracing_errors()
+    assert "Failed to export" in caplog.messages[-1]
+    assert len(sent(server)) >= 2
