@@ -67,7 +67,11 @@ class _Kept(datetime.tzinfo):
 
 def _renew(client: Any) -> None:
     """Give a client of the parent what it needs in this child."""
+    _reconnect(client.session)
+    run = part_of(_SENDING, "tracing_control_thread_func")
     queue = getattr(client, "tracing_queue", None)
+    if run is None or queue is None:
+        return  # without that function, runs wait as with the plain client
     compressed = getattr(client, "compressed_traces", None)
     _Kept(queue, compressed)
     for name in getattr(client._safe_plain, "__slots__", ()):
@@ -78,12 +82,7 @@ def _renew(client: Any) -> None:
         client.compressed_traces = None
     if getattr(client, "_run_ops_buffer", None):
         client._run_ops_buffer = []
-    if queue is not None:
-        run = part_of(_SENDING, "tracing_control_thread_func")
-        start = partial(_start, run, weakref.ref(client))
-        # Without that function each run is sent by who traces it.
-        client.tracing_queue = run and _Queue(queue.maxsize, start)
-    _reconnect(client.session)
+    client.tracing_queue = _Queue(queue.maxsize, partial(_start, run, weakref.ref(client)))
 
 
 def _start(run: Callable[..., None], client: weakref.ref[Any]) -> None:

@@ -175,7 +175,7 @@ NAMES = (
     Name(
         *("_internal._background_thread", "tracing_control_thread_func", "0.8.1"),
         "sends runs: a forked process starts it with its first run",
-        "a forked process sends each run at once, on the thread that traced it",
+        "a client from before a fork traces nothing in the child, as the plain client",
     ),
     Name(
         *(SYNC, "_use_daemon_threads", "0.8.1", "whether that thread is a daemon"),
