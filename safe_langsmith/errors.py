@@ -47,8 +47,8 @@ class AccessDeniedError(LangSmithError):
 
     code: ClassVar[Code] = "access-denied"
 
-    def __init__(self, diagnosis: Diagnosis | Mapping[str, Any]) -> None:
-        if isinstance(diagnosis, Mapping):
+    def __init__(self, diagnosis: Diagnosis | dict[str, Any]) -> None:
+        if isinstance(diagnosis, dict):
             with no_fork:
                 from safe_langsmith._diagnosis import Diagnosis
 
