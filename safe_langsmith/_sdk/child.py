@@ -8,7 +8,7 @@ traces nothing, or becomes another program, has none.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import sys
 import threading
@@ -39,7 +39,7 @@ def follow_forks(client: Any) -> None:
     _living[id(client)] = client
 
 
-class _Queue(PriorityQueue[Any]):
+class _Queue(PriorityQueue[Any]):  # pragma: no cover  (in another process, but tested)
     """A queue whose first run starts the thread that sends them."""
 
     def __init__(self, maxsize: int, start: Callable[[], None]) -> None:
@@ -54,18 +54,21 @@ class _Queue(PriorityQueue[Any]):
                 self._start()
 
 
-class _Kept(datetime.tzinfo):
-    """Holds something to the very end of the process.
+class _Kept(dt.tzinfo):
+    """Holds what a cycle through it holds."""
 
-    A cycle through a `datetime`, which the garbage collector does not look into. It is for
-    what may wait for a thread that is not there when it is freed, such as a compressor.
+
+def _keep(*kept: object) -> None:  # pragma: no cover  (in another process, but tested)
+    """Hold something to the very end of the process.
+
+    By a cycle through a `datetime`, which the garbage collector does not look into. It is
+    for what may wait for a thread that is not there when it is freed, as a compressor does.
     """
+    holder: Any = _Kept()  # type: ignore[abstract]  # no time is told by it
+    holder.kept = (kept, dt.datetime(2000, 1, 1, tzinfo=holder))
 
-    def __init__(self, *kept: Any) -> None:
-        self.kept = (*kept, datetime.datetime(2000, 1, 1, tzinfo=self))
 
-
-def _renew(client: Any) -> None:
+def _renew(client: Any) -> None:  # pragma: no cover  (in another process, but tested)
     """Give a client of the parent what it needs in this child."""
     _reconnect(client.session)
     run = part_of(_SENDING, "tracing_control_thread_func")
@@ -73,7 +76,7 @@ def _renew(client: Any) -> None:
     if run is None or queue is None:
         return  # without that function, runs wait as with the plain client
     compressed = getattr(client, "compressed_traces", None)
-    _Kept(queue, compressed)
+    _keep(queue, compressed)
     for name in getattr(client._safe_plain, "__slots__", ()):
         make = _FRESH.get(type(getattr(client, name, None)))
         if make is not None:
@@ -85,21 +88,21 @@ def _renew(client: Any) -> None:
     client.tracing_queue = _Queue(queue.maxsize, partial(_start, run, weakref.ref(client)))
 
 
-def _start(run: Callable[..., None], client: weakref.ref[Any]) -> None:
+def _start(run: Callable[..., None], client: weakref.ref[Any]) -> None:  # pragma: no cover
     is_daemon = bool(getattr(client(), "_use_daemon_threads", False))
     threading.Thread(target=run, args=(client,), daemon=is_daemon).start()
 
 
-def _reconnect(session: Any) -> None:
+def _reconnect(session: Any) -> None:  # pragma: no cover  (in another process, but tested)
     """Leave the parent its connections: two processes cannot share one."""
     for adapter in filter(retries_by_itself, session.adapters.values()):
-        _Kept(adapter.poolmanager, adapter.proxy_manager)
+        _keep(adapter.poolmanager, adapter.proxy_manager)
         adapter.__setstate__(adapter.__getstate__())
     if isinstance(session.cookies, CookieJar):
         session.cookies._cookies_lock = threading.RLock()  # type: ignore[attr-defined]
 
 
-def _in_child() -> None:
+def _in_child() -> None:  # pragma: no cover  (in another process, but tested)
     with Guard("trace in a forked process"):
         _renew_pool()
     for client in list(_living.values()):
@@ -107,7 +110,7 @@ def _in_child() -> None:
             _renew(client)
 
 
-def _renew_pool() -> None:
+def _renew_pool() -> None:  # pragma: no cover  (in another process, but tested)
     """A new thread pool: the SDK's counts on idle threads, and would wait for them."""
     sending = sys.modules.get(f"langsmith.{_SENDING}")
     pool = getattr(sending, "LANGSMITH_CLIENT_THREAD_POOL", None)

@@ -94,8 +94,10 @@ def celery() -> Iterator[Do]:
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR")
     work = ("-A", "fleets.queues", "worker", "-P", "prefork", "-c", str(WORKERS), *quiet)
     with ended("celery", *work):
-        yield lambda task, turn: REMOTE[task].delay(turn).get(
-            timeout=2 * PATIENCE_S, interval=0.05
+        yield (
+            lambda task, turn: (
+                REMOTE[task].delay(turn).get(timeout=2 * PATIENCE_S, interval=0.05)
+            )
         )
 
 

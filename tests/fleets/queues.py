@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import celery
+import celery  # type: ignore[import-not-found]
+
 from fleets import tasks
 
 FOLDER = Path(os.environ["FLEET_FOLDER"], "queue")
@@ -13,7 +14,7 @@ for name in ("messages", "control", "results"):
     (FOLDER / name).mkdir(parents=True, exist_ok=True)
 app = celery.Celery("fleet", broker="filesystem://", backend=f"file://{FOLDER}/results")
 app.conf.update(
-    accept_content=["json", "pickle"],
+    accept_content=["json"],
     result_accept_content=["json", "pickle"],
     result_serializer=os.environ["FLEET_RESULTS"],
     broker_transport_options={

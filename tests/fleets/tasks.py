@@ -1,7 +1,8 @@
 """What the workers of every engine do: be rejected, and trace.
 
 Below `safe-langsmith run` the module is imported without a line of safe_langsmith; else it
-calls `install()`. Where the engine's parent imports it before a fork, that parent has traced.
+calls `install()`. Where the engine's parent imports it before a fork, it has
+traced.
 """
 
 from __future__ import annotations

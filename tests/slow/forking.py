@@ -30,9 +30,9 @@ from typing import Any
 import langsmith
 import requests
 from langsmith.utils import LangSmithError
+from tracing import record
 
 from safe_langsmith import SafeAsyncClient, SafeClient
-from tracing import record
 
 # The server closes each connection, so the pool never holds one that a child could take.
 HEADERS = {"Connection": "close"}
@@ -127,7 +127,7 @@ class Async:
 class Family:
     """The children. They wait at a gate, so that they take no time from their parent."""
 
-    def __init__(self, calls: Sync | Async, limit: float) -> None:
+    def __init__(self, calls: Sync | Async | Tracing, limit: float) -> None:
         self.calls = calls
         self.limit = limit
         self.children: list[int] = []
