@@ -52,7 +52,7 @@ OURS_ALONE = (
     "tests/transport/test_unreachable.py",
 )
 # These take minutes, or need more than Python. They have sessions of their own.
-APART = ("tests/slow", "tests/middleboxes")
+APART = ("tests/slow", "tests/middleboxes", "tests/fleets")
 # These use no fork, no terminal, and no signal.
 PORTABLE = (
     "tests/decision",
@@ -196,6 +196,13 @@ def middleboxes(session: nox.Session) -> None:
     session.run(
         "pytest", "-n", "4", "-q", "-rs", "tests/middleboxes", env={"TESTS_OF": "wheel"}
     )
+
+
+@nox.session(requires=["build"])
+def fleets(session: nox.Session) -> None:
+    """Real workers of gunicorn, Celery, Ray and others: nightly. `docs/fleets.md`."""
+    install_wheel(session, *groups("fleets"))
+    session.run("pytest", "-q", "-rs", "tests/fleets", env={"TESTS_OF": "wheel"})
 
 
 @nox.session

@@ -16,6 +16,7 @@ import requests
 
 from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, arguments_of, looks_like, take_policy
+from safe_langsmith._sdk.child import follow_forks
 from safe_langsmith._sdk.clients import access_of, use
 from safe_langsmith._sdk.exporter import watching_exports
 from safe_langsmith._sdk.fork import no_fork
@@ -167,6 +168,7 @@ class SafeClient(TranslatingClient):
         state = State(policy, at_construction(access, given), own)
         attach(self)
         self._safe = state
+        follow_forks(self)
 
     @property
     def policy(self) -> Policy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -195,6 +195,14 @@ class Diagnosis:
         """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
+    # Celery's JSON asks for it, and gives the error what came of it.
+    __json__ = as_dict
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Diagnosis:
+        """The diagnosis that `as_dict` was asked for."""
+        return cls(**{name: _restored(name, value) for name, value in data.items()})
+
     def __repr__(self) -> str:
         """The code and the headline, for logs and tracebacks; `str` gives everything."""
         said, asked = self.headline, self.operation
@@ -302,6 +310,22 @@ def _plain(data: Any) -> Any:
     if isinstance(data, dict):
         return {name: _plain(value) for name, value in data.items()}
     return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+def _restored(name: str, value: Any) -> Any:
+    """The opposite of `_plain`, for a field of this name."""
+    if isinstance(value, Mapping):
+        return _PARTS[name](**{n: _restored(n, v) for n, v in value.items()})
+    return tuple(_restored(name, v) for v in value) if isinstance(value, list) else value
+
+
+_PARTS: dict[str, Callable[..., Any]] = {
+    "findings": Finding,
+    "workspaces": WorkspaceInfo,
+    "settings": SettingInfo,
+    "identity": Identity,
+    "fixes": Fix,
+}
 
 
 def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:

@@ -41,12 +41,18 @@ if TYPE_CHECKING:
 class AccessDeniedError(LangSmithError):
     """LangSmith refused a request. Base of all errors of safe_langsmith.
 
-    Its only argument is the diagnosis, so it survives pickle, copy and deepcopy.
+    Its only argument is the diagnosis, so it survives pickle, copy and deepcopy; and JSON,
+    for a diagnosis as a dict is one, too.
     """
 
     code: ClassVar[Code] = "access-denied"
 
-    def __init__(self, diagnosis: Diagnosis) -> None:
+    def __init__(self, diagnosis: Diagnosis | dict[str, Any]) -> None:
+        if isinstance(diagnosis, dict):
+            with no_fork:
+                from safe_langsmith._diagnosis import Diagnosis
+
+            diagnosis = Diagnosis.from_dict(diagnosis)
         # Not super(): a class of the SDK that joins in would ask for a response.
         Exception.__init__(self, diagnosis)
         self.diagnosis = diagnosis

@@ -3,9 +3,10 @@
 Each has a fallback, so a release without one of them costs a feature and nothing else.
 Each module uses only those above it.
 
-    fork       no import while the process forks; a working thread pool in the child
+    fork       no import while the process forks
     guard      stepping aside, so that a bug of ours costs nobody an answer
     modules    what comes from langsmith's modules: httpx, profiles, caches, adapters
+    child      a client that was created before a fork traces in the child
     everywhere  `langsmith.Client(...)` creates one of ours
     imports    what is to happen once an optional module has been imported
     exporter   exporters of OpenTelemetry send with a session of ours

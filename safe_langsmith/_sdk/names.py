@@ -176,6 +176,19 @@ NAMES = (
         "a forked process gets a new one",
         "a forked process may wait forever in flush(), as with the plain client",
     ),
+    Name(
+        *("_internal._background_thread", "tracing_control_thread_func", "0.8.1"),
+        "sends runs: a forked process starts it with its first run",
+        "a client from before a fork traces nothing in the child, as the plain client",
+    ),
+    Name(
+        *(SYNC, "_use_daemon_threads", "0.8.1", "whether that thread is a daemon"),
+        "it is none in a forked process",
+    ),
+    Name(
+        *(SYNC, "_run_ops_buffer", "0.8.1", "emptied in a forked process"),
+        "with process_buffered_run_ops, a run from before a fork may be sent twice",
+    ),
 )
 
 

@@ -31,7 +31,7 @@ from safe_langsmith import (
     WorkspaceInfo,
     errors,
 )
-from safe_langsmith._diagnosis import Code, State
+from safe_langsmith._diagnosis import Code, Fix, State
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith.errors import ERRORS, error_for, resource_error_for
 
@@ -184,6 +184,18 @@ def test_an_error_of_the_resources_leaves_its_response_out_of_copies(
         assert str(twin) == str(error)
         assert (twin.status_code, twin.body) == (status, {"error": "no"})
         assert twin.response is twin.request is None
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_survives_json(code: Code) -> None:
+    """As in a result of Celery: its arguments, as JSON has them, make the same error."""
+    who = Identity("personal", permissions=("runs:read",))
+    settings = (SettingInfo("key", "none", "nowhere", passed_over=("another",)),)
+    fixes = (Fix("LANGSMITH_WORKSPACE_ID", "1"),)
+    diagnosis = replace(EXAMPLE, code=code, identity=who, settings=settings, fixes=fixes)
+    error = error_for(diagnosis)
+    twin = type(error)(*json.loads(json.dumps([a.__json__() for a in error.args])))
+    assert (twin.code, twin.diagnosis, str(twin)) == (code, diagnosis, str(error))
 
 
 def test_an_error_may_be_raised_from_its_copy() -> None:

@@ -136,7 +136,7 @@ def fast_tests(folder: Path) -> list[str]:
 def test_the_quick_check_has_tests_of_each_part() -> None:
     parts = {path for path in (ROOT / "tests").iterdir() if [*path.glob("test_*.py")]}
     assert len(parts) > 8
-    assert {p.name for p in parts if not fast_tests(p)} == {"slow", "middleboxes"}
+    assert {p.name for p in parts if not fast_tests(p)} == {"fleets", "middleboxes", "slow"}
 
 
 ACTION = re.compile(r"uses: ((?:actions|pypa)/[\w-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)")

@@ -30,6 +30,7 @@ from typing import Any
 import langsmith
 import requests
 from langsmith.utils import LangSmithError
+from tracing import record
 
 from safe_langsmith import SafeAsyncClient, SafeClient
 
@@ -40,6 +41,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "SafeClient": (SafeClient, langsmith.Client),
     "AsyncClient": (langsmith.AsyncClient, langsmith.AsyncClient),
     "SafeAsyncClient": (SafeAsyncClient, langsmith.AsyncClient),
+    "tracing": (SafeClient, SafeClient),
 }
 # How long an importing thread waits for a fork that waits for the import itself.
 FORK_S = 0.2
@@ -74,6 +76,31 @@ class Sync:
         return outcome(lambda: list(self.client.list_datasets()))
 
 
+class Tracing:
+    """Runs in place of calls. Nothing is done in a child but to use its parent's client."""
+
+    def __init__(self, kind: Any, url: str, key: str) -> None:
+        plain = langsmith.Client(url, api_key=key)
+        record(plain, 1)  # is rejected, but imports what the SDK needs for a run
+        plain.flush()
+        self.client: SafeClient = kind(url, api_key=key)
+        self.runs: list[str] = []
+
+    def in_child(self) -> None:
+        """Tell of the child's own runs alone."""
+        self.runs = []
+
+    def rejected(self) -> str:
+        for _ in range(20):  # so that the parent is tracing for as long as it forks
+            self.runs += record(self.client, 5)
+            time.sleep(0.007)
+        self.client.flush()
+        return outcome(self.client.raise_for_tracing_errors)
+
+    def good(self) -> str:
+        return " ".join(self.runs)
+
+
 class Async:
     """The calls of async clients. Each child makes a client, as its event loop is new."""
 
@@ -100,7 +127,7 @@ class Async:
 class Family:
     """The children. They wait at a gate, so that they take no time from their parent."""
 
-    def __init__(self, calls: Sync | Async, limit: float) -> None:
+    def __init__(self, calls: Sync | Async | Tracing, limit: float) -> None:
         self.calls = calls
         self.limit = limit
         self.children: list[int] = []
@@ -181,12 +208,12 @@ def fork_after(delays: Iterable[float], family: Family, thread: threading.Thread
 def main(kind: str, url: str, key: str, limit: str, *moments: str) -> None:
     """Warm up, let a thread meet its first rejection, and fork meanwhile."""
     logging.basicConfig()
-    calls_of: Any = Async if "Async" in kind else Sync
     tested, plain = KINDS[kind]
+    calls_of: Any = Async if "Async" in kind else Sync
     warm_up = calls_of(plain, url, key)
     warm_up.rejected()
     warm_up.good()
-    calls = calls_of(tested, url, key)
+    calls = (Tracing if kind == "tracing" else calls_of)(tested, url, key)
     family = Family(calls, float(limit))
     thread = threading.Thread(
         target=lambda: tell("parent", calls.rejected(), calls.good()), daemon=True

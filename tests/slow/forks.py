@@ -13,15 +13,17 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safe_langsmith.testing import SimulatedLangSmith
 
 HERE = Path(__file__).parent
 SETTINGS = HERE / "gunicorn_settings.py"
+PYTHON_PATH = f"{HERE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
 # Why the call of `forking.py` is rejected. With "repaired", a repair is possible.
 CAUSES = ("refused", "repaired")
 # Ten forks for each program. Together they cover 150 ms, in steps of 3 ms.
@@ -32,8 +34,8 @@ WORKERS = 4
 
 
 @contextlib.contextmanager
-def rejecting(cause: str) -> Iterator[tuple[str, str]]:
-    """A server that rejects one of the calls of `forking.py`: its address, and a key."""
+def rejecting(cause: str) -> Iterator[tuple[SimulatedLangSmith, str]]:
+    """A server that rejects one of the calls of `forking.py`, and a key."""
     with SimulatedLangSmith() as server:
         workspace = server.add_workspace("Research")
         key = (
@@ -41,7 +43,7 @@ def rejecting(cause: str) -> Iterator[tuple[str, str]]:
             if cause == "refused"
             else server.add_service_key(workspaces=None)
         )
-        yield server.url, key.secret
+        yield server, key.secret
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Report:
     parent: tuple[str, ...]
     unguarded: tuple[str, ...]
     errors: str
+    # How many operations of each run arrived: one or two.
+    arrived: Counter[str] = field(default_factory=Counter)
 
     @property
     def hanging(self) -> int:
@@ -62,11 +66,16 @@ class Report:
 
 def run(kind: str, cause: str, moments: list[str], limit: float) -> Report:
     """Run `forking.py`."""
-    with rejecting(cause) as (url, key):
-        command = [sys.executable, str(HERE / "forking.py"), kind, url, key, f"{limit}"]
+    with rejecting(cause) as (server, key):
+        program = [sys.executable, str(HERE / "forking.py"), kind, server.url, key]
         done = subprocess.run(
-            [*command, *moments], capture_output=True, text=True, check=False
+            [*program, f"{limit}", *moments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         )
+        arrived = Counter({run: len(parts) for run, parts in server.runs.items()})
     lines = [(who, tuple(rest)) for who, *rest in map(json.loads, done.stdout.splitlines())]
     about = {who: rest for who, rest in lines if who in ("born", "parent", "unguarded")}
     return Report(
@@ -75,23 +84,23 @@ def run(kind: str, cause: str, moments: list[str], limit: float) -> Report:
         parent=about.get("parent", ()),
         unguarded=about.get("unguarded", ()),
         errors=done.stderr,
+        arrived=arrived,
     )
 
 
 def run_gunicorn(kind: str, cause: str, limit: float) -> Report:
     """Start gunicorn with `preloaded.py`, and send each worker one request."""
     with contextlib.ExitStack() as stack:
-        url, key = stack.enter_context(rejecting(cause))
+        server, key = stack.enter_context(rejecting(cause))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         errors = stack.enter_context(tempfile.TemporaryFile("w+"))
         settings = {
             "PRELOADED_KIND": kind,
-            "PRELOADED_URL": url,
+            "PRELOADED_URL": server.url,
             "PRELOADED_KEY": key,
             "PRELOADED_LIMIT_S": f"{limit}",
             "PRELOADED_WORKERS": f"{WORKERS}",
         }
-        python_path = f"{HERE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             process = subprocess.Popen(
@@ -106,7 +115,7 @@ def run_gunicorn(kind: str, cause: str, limit: float) -> Report:
                     *("--bind", f"fd://{listener.fileno()}"),
                 ],
                 cwd=folder,
-                env={**os.environ, **settings, "PYTHONPATH": python_path},
+                env={**os.environ, **settings, "PYTHONPATH": PYTHON_PATH},
                 pass_fds=[listener.fileno()],
                 stdout=errors,
                 stderr=errors,

@@ -55,6 +55,20 @@ def test_a_fork_at_each_import(kind: str, cause: str) -> None:
     assert report.parent == EXPECTED[cause]
 
 
+@pytest.mark.parametrize("program", [*range(forks.PROGRAMS), "imports"])
+@pytest.mark.parametrize("cause", forks.CAUSES)
+def test_a_client_that_traces_goes_on_in_each_child(cause: str, program: int | str) -> None:
+    """Forked while its parent traces: every run of both arrives, and none twice."""
+    moments = forks.AT_IMPORTS if program == "imports" else forks.SWEEPS[int(program)]
+    report = forks.run("tracing", cause, moments, HANGS_S)
+    assert report.hanging == 0, report.errors
+    ends = [*report.children, report.parent]
+    assert {end for end, _ in ends} == {EXPECTED[cause][0]}, report.errors
+    runs = sorted(run for _, told in ends for run in told.split())
+    assert len(runs) == 100 * (report.born + 1)
+    assert sorted(report.arrived) == (runs if cause == "repaired" else [])
+
+
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 def test_the_plain_client_forks_as_well(kind: str) -> None:
     """So that the tests above show what is wrong with ours alone."""

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import tracing
 from conftest import QUICK
+from langsmith._internal import _background_thread
 from releases import needs_rewindable_bodies
 
-from safe_langsmith import SafeClient
+from safe_langsmith import AccessDeniedError, SafeClient
 from safe_langsmith._sdk.clients import access_of
 from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith._transport.owner import sender
@@ -195,15 +196,29 @@ def _child_with_the_parent_s(client: SafeClient, pipe: Any) -> None:
     pipe.send(tracing.record(client, 5))
 
 
-def in_a_fork(work: Callable[..., None], *arguments: Any) -> list[str]:
-    """Do this in a forked process, and give the runs that it has traced."""
+def flushed(client: SafeClient) -> str:
+    """Send what is queued; the code of the error that tracing met, or nothing."""
+    client.flush()
+    try:
+        client.raise_for_tracing_errors()
+    except AccessDeniedError as error:
+        return error.code
+    return ""
+
+
+def _child_that_flushes(client: SafeClient, pipe: Any) -> None:
+    pipe.send((tracing.record(client, 5), flushed(client)))
+
+
+def in_a_fork(work: Callable[..., None], *arguments: Any) -> Any:
+    """Do this in a forked process, and give what it sends: the runs it has traced."""
     assert FORK is not None
     ours, theirs = FORK.Pipe(duplex=False)
     child = FORK.Process(target=work, args=(*arguments, theirs))
     child.start()
     try:
         assert ours.poll(60), "the forked process does not come to its end"
-        runs: list[str] = ours.recv()
+        runs = ours.recv()
     finally:
         child.join(10)
         child.kill()
@@ -246,3 +261,55 @@ def test_a_forked_process_uses_its_parent_s_client(
         runs = in_a_fork(_child_with_the_parent_s, client)
     tracing.arrived_whole_and_once(server, runs)
     tracing.refused_came_again(server)
+
+
+@forks
+@fork_warns
+@pytest.mark.parametrize(
+    ("way", "before", "others"),
+    [
+        ("compressed", 0, 0),
+        ("compressed", 5, 1),
+        ("multipart", 5, 0),
+        ("multipart", 0, 1),
+        ("batch", 5, 0),
+    ],
+)
+def test_a_client_from_before_a_fork(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    before: int,
+    others: int,
+) -> None:
+    """What it has queued is sent by the parent alone, and each traces what comes later."""
+    client, _ = without_workspace(server, monkeypatch, **tracing.WAYS[way](server))
+    for number in range(others):
+        server.add_workspace(f"Another {number}")
+    runs = tracing.record(client, before)
+    more, code = in_a_fork(_child_that_flushes, client)
+    runs += more + tracing.record(client, 5)
+    expected = "workspace-required" if others else ""
+    assert (code, flushed(client)) == (expected, expected)
+    if others:
+        assert not server.runs
+    else:
+        tracing.arrived_whole_and_once(server, runs)
+    client.cleanup()
+
+
+@forks
+@fork_warns
+def test_a_fork_without_the_sdk_s_function(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the plain client: runs wait in the child, and the parent goes on."""
+    client, _ = without_workspace(server, monkeypatch)
+    runs = tracing.record(client, 5)
+    client.flush()
+    monkeypatch.delattr(_background_thread, "tracing_control_thread_func")
+    in_a_fork(_child_with_the_parent_s, client)
+    runs += tracing.record(client, 5)
+    client.flush()
+    tracing.arrived_whole_and_once(server, runs)
+    client.cleanup()
