@@ -559,9 +559,7 @@ def test_a_login_that_does_no_harm_is_a_finding(server: SimulatedLangSmith) -> N
 
 def test_a_login_of_the_request_itself(server: SimulatedLangSmith) -> None:
     client = made(api_url=server.url, api_key=GONE)
-    with pytest.raises(
-        KeyRejectedError, match="adds an Authorization header to requests"
-    ):
+    with pytest.raises(KeyRejectedError, match="adds an Authorization header to requests"):
         client.request_with_retries(
             "GET", "/sessions", headers={**client._headers, "Authorization": "Basic eA=="}
         )
