@@ -261,6 +261,15 @@ def run_url(client: langsmith.Client) -> None:
     client.get_run_url(run=run)
 
 
+def body(error: BaseException | None) -> str:
+    """What the server said, of which an error of the SDK may have kept but a part."""
+    while error is not None:
+        if (response := getattr(error, "response", None)) is not None:
+            return str(response.text)
+        error = error.__context__
+    return ""
+
+
 def met_by(kind: type[langsmith.Client], call: Callable[[Any], Any]) -> Exception:
     """What a call raises, or what its traces meet."""
     met: list[Exception] = []
@@ -321,8 +330,7 @@ def test_a_symptom(
     plain, why = met_by(langsmith.Client, call), met_by(SafeClient, call)
     assert isinstance(why, AccessDeniedError)
     assert why.code == code
-    answer = getattr(plain.__context__, "response", None)
-    assert words in f"{plain} {'' if answer is None else answer.text}"
+    assert words in f"{plain} {body(plain)}"
     assert call is not trace or "Failed to multipart ingest runs" in caplog.text
 
 
