@@ -53,6 +53,22 @@ OURS_ALONE = (
 )
 # These take minutes, or need more than Python. They have sessions of their own.
 APART = ("tests/slow", "tests/middleboxes")
+# These use no fork, no terminal, and no signal.
+PORTABLE = (
+    "tests/decision",
+    "tests/knowledge/test_keys.py",
+    "tests/settings/test_settings.py",
+    "tests/client/test_scenarios.py",
+    "tests/client/test_identity.py",
+    "tests/client/test_sync_client.py",
+    "tests/client/test_async_client.py",
+)
+OF_GITHUB = {
+    "github-workflows": "workflows/*.yml",
+    "dependabot": "dependabot.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+}
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.10.0"
 # The lowest versions that are allowed, of langsmith (FLOOR) and of the other two.
@@ -87,30 +103,49 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one of them says if it is not that."""
-    plugins = [*PLUGINS, *(["-p", "pytest_cov"] if "--cov" in options else [])]
-    always = ["-n", "4", "-q", *plugins, *(f"--ignore={path}" for path in APART)]
+    always = ["-n", "4", "-q", *PLUGINS, *(f"--ignore={path}" for path in APART)]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
+
+
+def run_lint(session: nox.Session) -> None:
+    """What `check` and `lint` have in common."""
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy", "safe_langsmith")
 
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Two minutes: format, lint, the package's types, and all tests but the slow ones."""
+    """Lint and all tests but the slow ones: two minutes."""
     session.install("-e", ".[testing]", *groups("tests", "lint"))
-    session.run("ruff", "format", "--check", ".")
-    session.run("ruff", "check", ".")
-    session.run("mypy", "safe_langsmith")
+    run_lint(session)
     fast = ["-q", "-n", "4", "-m", "not slow", *PLUGINS]
     session.run("pytest", *fast, *session.posargs)
 
 
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, and the package's types: before a commit, also by pre-commit."""
+    session.install("-e", ".[testing]", *groups("tests", "lint"))
+    run_lint(session)
+
+
+@nox.session
+def portable(session: nox.Session) -> None:
+    """The tests that need no POSIX: for Windows and macOS."""
+    session.install("-e", ".[testing]", *groups("tests"))
+    session.run("pytest", "-q", "-n", "4", "-m", "not slow", *PLUGINS, *PORTABLE)
+
+
 @nox.session(tags=["full"])
 def types(session: nox.Session) -> None:
-    """Types of the tests, too, and as users' checkers see them; the workflows' form."""
+    """Types of tests and of user code; GitHub's files against their schemas."""
     session.install("-e", ".[testing]", *groups("slow", "types"))
     session.run("mypy")
     session.run("pyright")
-    of_github = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
-    session.run(*of_github, *map(str, Path(".github", "workflows").glob("*.yml")))
+    for schema, pattern in OF_GITHUB.items():
+        files = map(str, Path(".github").glob(pattern))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
 
 @nox.session
@@ -131,13 +166,20 @@ def dist(session: nox.Session) -> None:
 @nox.session(requires=["build"], tags=["full"])
 @nox.parametrize("versions", ["newest", "lowest"])
 def tests(session: nox.Session, versions: str) -> None:
-    """All tests on the wheel: with the newest langsmith, and coverage; with the lowest."""
-    if versions == "newest":
+    """The wheel: slow tests with the newest langsmith; all tests with the lowest."""
+    if versions == "newest":  # The quick tests have run with it in `check`.
         install_wheel(session, "langsmith", *groups("slow"))
-        run_tests(session, "--cov", "--cov-report=term")
+        run_tests(session, "-m", "slow")
     else:
         install_wheel(session, *LOWEST, *groups("slow"))
         run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
+
+
+@nox.session(requires=["build"])
+def coverage(session: nox.Session) -> None:
+    """All tests on the wheel, with branch coverage: nightly."""
+    install_wheel(session, "langsmith", *groups("slow"))
+    run_tests(session, "-p", "pytest_cov", "--cov", "--cov-report=term")
 
 
 @nox.session(requires=["build"], tags=["full"])

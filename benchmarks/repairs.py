@@ -19,8 +19,7 @@ from langsmith.utils import LangSmithError
 from benchmarks.by_hand import RefusedError, five_steps, with_tenacity
 from benchmarks.slow_network import slow_network
 from safe_langsmith import AccessDeniedError, Policy, SafeClient
-from safe_langsmith._command import demo as _demo
-from safe_langsmith.testing import SimulatedLangSmith
+from safe_langsmith.testing import SimulatedLangSmith, _demo
 
 ROWS = _demo.ROWS
 # The refused request, one question, the request once more; or without the last.

@@ -69,13 +69,13 @@ class WorkspaceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who LangSmith takes the sender of a request for, and what that one may do.
+    """Who you are to LangSmith, and what you can do.
 
-    ``kind`` is that of the key. ``user_id`` is None for a service key. ``workspace_id`` is
-    the workspace that requests land in. What LangSmith did not say is None or empty;
-    ``permissions`` are those of the role in that workspace, such as "runs:create". An
-    access policy of the organization may deny more (source: LangSmith's OpenAPI
-    document, ``TenantForUser`` and ``PublicAuthInfo``).
+    ``kind`` is the kind of the key. ``user_id`` is None for a service key. ``workspace_id``
+    is the workspace that requests go to, and ``workspaces`` are those that the key can use.
+    ``permissions`` are those of the role in that workspace, such as "runs:create"; an
+    access policy of the organization may deny more. What LangSmith did not say is None or
+    empty (source: LangSmith's OpenAPI document, ``TenantForUser`` and ``PublicAuthInfo``).
     """
 
     kind: KeyKind
@@ -85,12 +85,13 @@ class Identity:
     workspace_name: str = ""
     role: str = ""
     permissions: tuple[str, ...] | None = None
+    workspaces: tuple[WorkspaceInfo, ...] = ()
 
     def may(self, permission: str) -> bool | None:
-        """Whether the role has a permission; None where LangSmith does not say.
+        """Whether the role has a permission; None if that is unknown.
 
-        It lists those of the role in a workspace, which say nothing about the
-        organization's own permissions.
+        LangSmith lists the permissions of a role in a workspace. They say nothing about
+        permissions in the organization.
 
         Raises:
             ValueError: If LangSmith documents no such permission.
@@ -102,7 +103,8 @@ class Identity:
         return None if self.permissions is None or of_organization else False
 
     def __str__(self) -> str:
-        return "\n".join(f"{name + ':':<13} {value}" for name, value in self._rows())
+        rows = ((f"{name}:" if name else "", value) for name, value in self._rows())
+        return "\n".join(f"{name:<13} {value}" for name, value in rows)
 
     def _repr_html_(self) -> str:
         """Show it as a table in a notebook; every text in it is escaped."""
@@ -111,16 +113,18 @@ class Identity:
     def _rows(self) -> list[tuple[str, str]]:
         key = KIND_NAMES[self.kind]
         who = f"user {self.user_id}, with a {key}" if self.user_id else f"a {key}"
-        where = self.workspace_id or "none"
+        where = self.workspace_id or "not set"
         if self.workspace_name:
             where += f" ({self.workspace_name})"
         may = self.permissions
+        usable = () if self.workspace_id else self.workspaces
         return [
             ("who", who),
-            ("organization", self.organization_id or "not said"),
+            ("organization", self.organization_id or "unknown"),
             ("workspace", where),
-            ("role", self.role or "not said"),
-            ("may", "not said" if may is None else ", ".join(may) or "nothing"),
+            *(("" if n else "can use", f"{w.id} ({w.name})") for n, w in enumerate(usable)),
+            ("role", self.role or "unknown"),
+            ("permissions", "unknown" if may is None else ", ".join(may) or "none"),
         ]
 
 

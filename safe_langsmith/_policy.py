@@ -35,11 +35,13 @@ class Policy:
         budget_s: The most seconds that one diagnosis may take, waits included.
         cooldown_s: For how many seconds a refusal that could not be repaired is
             remembered: the same one is then answered without asking the server.
-        on_diagnosis: Called once with each diagnosis made, on the thread that made it.
-            What it raises is logged and goes no further. See also `set_on_diagnosis`.
+        on_diagnosis: A plain function, called once with each diagnosis, on the thread that
+            made it. An `Exception` in it is logged and goes no further. A diagnosis that is
+            made inside a callback calls no callback. See also `set_on_diagnosis`.
 
     Raises:
-        ValueError: If ``budget_s`` is not above 0, or ``cooldown_s`` is below 0.
+        ValueError: If ``budget_s`` is not above 0, ``cooldown_s`` is below 0, or
+            ``on_diagnosis`` is an ``async`` function.
     """
 
     repair: bool = True
@@ -60,6 +62,14 @@ class Policy:
             self.dotenv, (str, os.PathLike)
         ):
             raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")
+        _refuse_async(self.on_diagnosis)
+
+
+def _refuse_async(callback: Callable[[Diagnosis], object] | None) -> None:
+    if inspect.iscoroutinefunction(callback):
+        raise ValueError(
+            "on_diagnosis must be a plain function: nothing awaits an async one"
+        )
 
 
 # The last one is that of clients that are given none: see `install(everywhere=True)`.
@@ -72,7 +82,11 @@ def set_on_diagnosis(callback: Callable[[Diagnosis], object] | None) -> None:
 
     Besides `Policy.on_diagnosis`, and in the same way. It replaces the callback that was
     set before; None sets none.
+
+    Raises:
+        ValueError: If it is an ``async`` function.
     """
+    _refuse_async(callback)
     _for_all[:] = [callback] if callback else []
 
 

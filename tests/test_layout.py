@@ -37,7 +37,7 @@ ORDER = (
 # The parts of the simulated LangSmith are tested with it.
 SEPARATE = "testing"
 HTTP = {"requests", "urllib3", "httpx", "httpx2", "aiohttp", "langsmith._httpx"}
-# A base class, the transports, the clients, the demo.
+# A base class, the transports, the clients.
 SPEAK_HTTP = {
     "errors",
     "_transport",
@@ -45,7 +45,6 @@ SPEAK_HTTP = {
     "_async_client",
     "_translate",
     "_traces",
-    "_command.demo",
 }
 READ_THE_MACHINE = {
     "_settings",
@@ -56,13 +55,12 @@ READ_THE_MACHINE = {
     "_command.github",
     "_command.terminal",
     "_command.cli",
-    "_command.demo",
     "_command.run",
 }
 TOUCH_THE_DISK = {"open", "read_text", "read_bytes", "is_file", "exists", "iterdir"}
 CHANGE_THE_DISK = {"tempfile", "write_text", "write_bytes", "rename", "unlink", "chmod"}
-# A `.env`, the folder of saved traces, and a folder of the demo's own: see SECURITY.md.
-CHANGES_THE_DISK = {"_command.fix", "_traces.replay", "_command.demo"}
+# A `.env`, and the folder of saved traces: see SECURITY.md.
+CHANGES_THE_DISK = {"_command.fix", "_traces.replay"}
 LATE = {"tenacity", "dotenv", "anyio"}
 PUBLIC = {
     "AccessDeniedError",
@@ -212,7 +210,7 @@ def test_files_and_functions_are_short(module: str) -> None:
 @modules
 def test_the_simulated_langsmith_is_for_the_demo_alone(module: str) -> None:
     names = own(imported(ast.walk(tree_of(module))))
-    assert module == "_command.demo" or not any(
+    assert module == "_command.cli" or not any(
         is_one_of(name, {SEPARATE}) for name in names
     )
 

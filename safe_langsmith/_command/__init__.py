@@ -3,7 +3,6 @@
 terminal        how wide it is, what it can show, and what can be pasted into it
 explanations    the text of each error code
 run             a program with safe clients
-demo            each cause, with the plain client and with ours
 loaded          the environment as load_dotenv() would leave it
 fix             writes what was shown to be right into the `.env`
 tracing_checks  whether each destination of traces would accept them

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -187,7 +188,9 @@ def can_i(options: argparse.Namespace) -> int:
     except ValueError as error:
         return complain(str(error))
     if may is None:
-        print(f"unknown: LangSmith does not say whether this key has {options.permission}")
+        why = "LangSmith does not list it for this key"
+        why = why if who.workspace_id else "no workspace is set; see safe-langsmith doctor"
+        print(f"unknown: {why}")
         return UNKNOWN
     role = f'the role "{who.role}"' if who.role else "the role"
     place = f' in workspace "{who.workspace_name}"' if who.workspace_name else ""
@@ -215,7 +218,10 @@ def replay(options: argparse.Namespace) -> int:
     with loaded(options.env_file) as program:
         if program.unasked:
             return _not_asked(program)
-        with _client(program) as client:
+        if program.places and not program.named:
+            return _unnamed(program, options.folder)
+        policy = Policy(dotenv=program.named and program.path)
+        with _client(program, policy=policy) as client:
             folder = options.folder or failed_traces_folder(client)[0]
             if not folder:
                 return complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
@@ -229,6 +235,17 @@ def replay(options: argparse.Namespace) -> int:
     if result.error is not None:
         print(f"\n{result.error}")
     return PROBLEM if result.left else HEALTHY
+
+
+def _unnamed(program: Program, folder: str | None) -> int:
+    """Traces are sent with what a `.env` says only if somebody has named that file."""
+    first = next(iter(program.places))
+    words = ["safe-langsmith", "replay", folder, "--env-file", str(program.path)]
+    command = scrub(shlex.join(word for word in words if word))
+    return complain(
+        f"nothing was sent: {first} comes from {program.places[first]}, and replay uses "
+        f"only a .env that you name. If you trust this file, run: {command}"
+    )
 
 
 def _progress(done: int, of: int) -> None:

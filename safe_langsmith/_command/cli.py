@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -24,9 +23,12 @@ from safe_langsmith._command.terminal import (
     HEALTHY,
     INTERRUPTED,
     PROBLEM,
+    UNKNOWN,
     WRONG_USE,
     complain,
+    drop_output,
     never_fails,
+    open_closed_streams,
     quiet_sdk,
 )
 
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: healthy or done. 1: a problem was found. 2: wrong use. 3: not determined.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
+    open_closed_streams()
     parser = _parser()
     if not words:  # nothing was done: a script whose variable is empty should notice
         parser.print_help()
@@ -58,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = command(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        # Else Python would flush the rest at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
+    except OSError as error:  # the disk is full, for example
+        drop_output()
+        return complain(f"could not write the output: {error}", UNKNOWN)
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
@@ -189,9 +194,9 @@ def _replay(options: argparse.Namespace) -> int:
       safe-langsmith replay ./failed-traces
 
     With LANGSMITH_FAILED_TRACES_DIR=./failed-traces the SDK saves each batch of traces that
-    could not be sent. This sends them with the settings found here, oldest first, and removes
-    a file once LangSmith has taken it. Stop it at any time, and run it again: for a batch
-    that was under way then, LangSmith is asked whether it has it.
+    could not be sent. This sends them, oldest first, and removes a file once LangSmith has
+    taken it. Stop it at any time, and run it again: for a batch that was under way then,
+    LangSmith is asked whether it has it. A .env is used only if you name it with --env-file.
 
     exit code: 0 nothing is left; 1 something is left, and why; 2 usage error; 3 unknown.
     """  # noqa: E501  # the help is shown without the indent
@@ -232,10 +237,10 @@ def _demo(options: argparse.Namespace) -> int:
       safe-langsmith demo
 
     It needs no account and reads none of your settings. A simulated LangSmith answers on
-    this machine; install it with: pip install "safe-langsmith[testing]"
+    this machine; it needs two more packages: pip install starlette uvicorn
     """
     try:
-        from safe_langsmith._command.demo import run
+        from safe_langsmith.testing._demo import run
     except ImportError as error:
         return complain(str(error))
     return run()

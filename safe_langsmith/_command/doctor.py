@@ -237,9 +237,12 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
         )
         for name, value in pairs
     )
-    heading = "Run one of these:" if is_choice and len(lines) > 1 else "Run:"
+    many = is_choice and len(lines) > 1
+    what = "one of these" if many else "this"
+    heading = "Run one of these:" if many else "Run:"
+    if facts.machine.github:
+        heading = f"Add {what} to the env: of the job:"
     if into:
-        what = "one of these" if is_choice and len(lines) > 1 else "this"
         fix = f", or run {found.program.fix}" if verdict.fixes else ""
         heading = f"{into.format(what)}{fix}:"
     return heading, lines

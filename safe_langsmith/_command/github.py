@@ -27,7 +27,7 @@ def announce(report: Report, stream: TextIO) -> None:
     if level:
         print(f"::{level} title={_escaped(title)}::{_data(text)}", file=stream)
     path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path:
+    if path and Path(path).is_file():  # a pipe could wait for its reader forever
         with suppress(OSError), Path(path).open("a", encoding="utf-8") as summary:
             summary.write(_summary(report))
 

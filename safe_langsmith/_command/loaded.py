@@ -11,9 +11,11 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from safe_langsmith._knowledge.hosts import is_official, origin, region_of_web, shown
 from safe_langsmith._knowledge.keys import scrub
@@ -81,6 +83,9 @@ def loaded(choice: Choice) -> Iterator[Program]:
     refers = bool(unasked)
     if not refers:
         unasked, step = _redirecting(file, new)
+    before = {n: os.environ[n] for n in ("NETRC",) if n in os.environ}
+    if choice is None and _gets_a_login_of_any_host(new):
+        new["NETRC"] = os.devnull  # where requests looks for logins
     os.environ.update(new)
     python_dotenv.LOADED.update(places)
     if new:
@@ -92,6 +97,7 @@ def loaded(choice: Choice) -> Iterator[Program]:
     finally:
         for name in new:
             del os.environ[name]
+        os.environ.update(before)
         python_dotenv.LOADED.clear()
         if new:
             clear_caches()
@@ -139,6 +145,15 @@ def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
             place = file.place[name]
             return f"{name} in {place}{address}, but the key is not from that file", step
     return "", ""
+
+
+def _gets_a_login_of_any_host(new: dict[str, str]) -> bool:
+    """Whether a host that the file chooses may get the ``default`` login of a `.netrc`."""
+    chosen = {n: v for n, v in new.items() if "ENDPOINT" in n and not _is_ours(v)}
+    known: Mapping[str, object] = {}
+    with suppress(OSError, NetrcParseError):
+        known = netrc(os.environ.get("NETRC")).hosts
+    return any(urlsplit(origin(value)).hostname not in known for value in chosen.values())
 
 
 def _has_credential(profile: Place) -> bool:

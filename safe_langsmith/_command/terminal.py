@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import logging
 import os
 import shlex
@@ -14,6 +15,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO, cast
 
 if TYPE_CHECKING:
@@ -75,7 +77,9 @@ def _shows_colours() -> bool:
 
 
 def assignment(name: str, value: str, machine: Machine) -> str:
-    """The line that sets a variable in the shell, or the notebook, that is at work."""
+    """The line that sets a variable here: in a shell, a notebook, a job of GitHub's."""
+    if machine.github:
+        return f"{name}: {json.dumps(value) if shlex.quote(value) != value else value}"
     if machine.notebook:
         return f"%env {name}={value}"
     if machine.system.startswith("Windows"):
@@ -136,6 +140,18 @@ def quiet_sdk() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def open_closed_streams() -> None:
+    """Have somewhere to write to if the shell has closed a stream (``>&-``)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def drop_output() -> None:
+    """Write nothing more to stdout; otherwise Python tries again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def never_fails(stream: TextIO) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from safe_langsmith._decision.protocol import Answer, Probe, Reply, Unreachable
-from safe_langsmith._diagnosis import Identity, State
+from safe_langsmith._diagnosis import Identity, State, WorkspaceInfo
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import base_of
 from safe_langsmith._knowledge.keys import kind_of
@@ -140,7 +140,7 @@ def standing_in(access: Access, listing: Answer, who: Answer = UNASKED) -> Stand
 
 
 def sender_in(access: Access, listing: Answer, who: Answer) -> Identity | None:
-    """Who the server takes the sender for, by the same answers."""
+    """Who the sender is to the server, by the same answers."""
     rows = listed_in(listing)
     told = (object_of(who) if judge(who, access) == "good" else None) or {}
     if rows is None and not told:
@@ -156,4 +156,5 @@ def sender_in(access: Access, listing: Answer, who: Answer) -> Identity | None:
         workspace_name=here.name,
         role=here.role,
         permissions=tuple(sorted(here.permissions)) if here.permissions else None,
+        workspaces=tuple(WorkspaceInfo(w.id, w.name) for w in rows or ()),
     )

@@ -87,12 +87,14 @@ def shown(url: str) -> str:
     unreadable = "an address that cannot be read"
     try:
         parts = urlsplit(url)
-    except ValueError:
+        odd = parts.port == -1
+    except ValueError:  # a password may stand where the port should be
         return unreadable
     # A backslash can be read in two ways: see `origin`. Before an @ may be a password.
-    if "\\" in parts.netloc or "@" in parts.path + parts.fragment:
+    login, _, netloc = parts.netloc.rpartition("@")
+    rest = netloc + url.rpartition(parts.netloc)[2] if login else url
+    if odd or "\\" in parts.netloc or "@" in rest.replace("%40", "@"):
         return unreadable
-    netloc = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
 
 

@@ -11,12 +11,13 @@ import langsmith
 
 
 class Machine(NamedTuple):
-    """Python, langsmith, the system, and the kind of notebook, empty where it is none."""
+    """Python, langsmith, the system, the kind of notebook ("": none), GitHub Actions."""
 
     python: str
     langsmith: str
     system: str
     notebook: str = ""
+    github: bool = False
 
 
 def read_machine() -> Machine:
@@ -25,7 +26,9 @@ def read_machine() -> Machine:
     # What started this process, also by `!safe-langsmith doctor`.
     notebook = "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
     notebook = "Colab" if "COLAB_RELEASE_TAG" in os.environ else notebook
-    return Machine(platform.python_version(), langsmith.__version__, system, notebook)
+    github = os.environ.get("GITHUB_ACTIONS") == "true"
+    python = platform.python_version()
+    return Machine(python, langsmith.__version__, system, notebook, github)
 
 
 def advice(text: str, since: str, release: str) -> str:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from safe_langsmith._diagnosis import Finding
@@ -179,6 +180,10 @@ def read_export(own: Access) -> Export:
 def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[str]:
     if value not in ("true", "false"):
         yield f"{name} is {value[:20]!r}, so tracing is off: it must be exactly 'true'"
+    for rate, text in _set_among(variables("TRACING_SAMPLING_RATE"))[:1]:
+        with suppress(ValueError):  # the SDK says so itself
+            if not float(text) > 0:  # nan, too
+                yield f"{rate} is {text[:20]}, so no traces are sent"
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
     for other, text in unlike:
         yield f"{name}={value[:20]} overrides {other}={text[:20]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -42,6 +43,10 @@ _MOST_ROUNDS = 4
 # The one pause of the tracing path. It ends as soon as a batch is let in, for runs wait
 # meanwhile: these are then sent while the server takes them.
 TRACE_WAITS = (0.25, 0.5, 0.75, 1.5)
+
+
+# Whether a callback is being called.
+_telling: ContextVar[bool] = ContextVar("telling", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +315,15 @@ def record(owner: Owner, diagnosis: Diagnosis) -> None:
 
 
 def _tell(owner: Owner, diagnosis: Diagnosis | None) -> None:
-    """Show a new diagnosis to the caller's hook."""
-    if diagnosis is None:
+    """Show a new diagnosis to the caller's hook; not one that a hook itself asked for."""
+    if diagnosis is None or _telling.get():
         return
-    for callback in callbacks_of(state_of(owner).policy):
-        _call(callback, diagnosis)
+    token = _telling.set(True)
+    try:
+        for callback in callbacks_of(state_of(owner).policy):
+            _call(callback, diagnosis)
+    finally:
+        _telling.reset(token)
 
 
 def _call(callback: Callable[[Diagnosis], object], diagnosis: Diagnosis) -> None:

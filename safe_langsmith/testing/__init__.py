@@ -21,8 +21,7 @@ try:
     import uvicorn as _uvicorn  # noqa: F401
 except ImportError as missing:
     raise ImportError(
-        "safe_langsmith.testing needs Starlette and uvicorn: "
-        'pip install "safe-langsmith[testing]"'
+        "safe_langsmith.testing needs two more packages: pip install starlette uvicorn"
     ) from missing
 
 from safe_langsmith.testing._exchange import Exchange

@@ -21,6 +21,7 @@ from safe_langsmith import (
     Policy,
     SafeAsyncClient,
     SafeClient,
+    WorkspaceInfo,
     WorkspaceRequiredError,
 )
 from safe_langsmith._command.cli import main
@@ -47,6 +48,10 @@ def test_a_person(server: SimulatedLangSmith) -> None:
         workspace_name="Research",
         role="Editor",
         permissions=tuple(sorted(key.permissions)),
+        workspaces=(
+            WorkspaceInfo(own.id, "Research"),
+            WorkspaceInfo(other.id, "Production"),
+        ),
     )
     text = str(who)
     assert f"workspace:    {own.id} (Research)" in text
@@ -63,17 +68,22 @@ def test_a_service_key_whose_workspaces_are_not_listed(server: SimulatedLangSmit
     assert (who.kind, who.user_id, who.workspace_id) == ("service", None, own.id)
     assert who.permissions is None
     assert client.can_i("runs:create") is None
-    assert "may:          not said" in str(who)
+    assert "permissions:  unknown" in str(who)
 
 
 def test_an_organization_s_key_without_a_workspace(server: SimulatedLangSmith) -> None:
     """It is known, though it may do nothing yet."""
     own = server.add_workspace("Research")
-    server.add_workspace("Production")
+    other = server.add_workspace("Production")
     who = client_for(server, server.add_service_key(workspaces=None).secret).whoami()
     assert who.organization_id == own.organization_id
     assert (who.workspace_id, who.permissions) == (None, None)
-    assert "workspace:    none" in str(who)
+    lines = (
+        "workspace:    not set",
+        f"can use:      {own.id} (Research)",
+        f"              {other.id} (Production)",
+    )
+    assert "\n".join(lines) in str(who)
 
 
 def test_what_a_role_may(server: SimulatedLangSmith) -> None:
@@ -102,7 +112,7 @@ def test_a_role_that_lacks_what_is_asked_first(server: SimulatedLangSmith) -> No
 def test_nothing_at_all_may_be_done() -> None:
     identity = Identity("personal", permissions=())
     assert identity.may("runs:create") is False
-    assert "may:          nothing" in str(identity)
+    assert "permissions:  none" in str(identity)
 
 
 def test_a_key_that_is_not_known(server: SimulatedLangSmith) -> None:
@@ -186,7 +196,11 @@ def test_the_command_can_i(server: SimulatedLangSmith, say: Say) -> None:
     assert "did you mean runs:create" in err
     service = server.add_service_key(workspaces=[own]).secret
     code, out, _ = say(service, "can-i", "runs:create")
-    assert (code, out[:7]) == (3, "unknown")
+    assert (code, out) == (3, "unknown: LangSmith does not list it for this key\n")
+    everywhere = server.add_service_key(workspaces=None).secret
+    server.add_workspace("Production")
+    code, out, _ = say(everywhere, "can-i", "runs:create")
+    assert (code, out.startswith("unknown: no workspace is set; ")) == (3, True)
 
 
 def test_settings_that_make_no_client(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ import safe_langsmith
 from safe_langsmith import (
     AccessDeniedError,
     Diagnosis,
+    KeyRejectedError,
     Policy,
     SafeAsyncClient,
     SafeClient,
@@ -149,6 +150,46 @@ def test_a_callback_that_fails_keeps_nothing_from_the_other(
     assert list(client.list_projects())
     assert [found.code for found in for_all] == ["workspace-required"]
     assert "safe_langsmith: on_diagnosis raised" in caplog.text
+
+
+def test_a_diagnosis_inside_a_callback_calls_none(
+    server: SimulatedLangSmith, for_all: list[Diagnosis]
+) -> None:
+    clients: list[SafeClient] = []
+    inside: list[Diagnosis] = []
+
+    def asks(_: Diagnosis) -> None:
+        inside.append(clients[0].diagnose())
+
+    clients.append(client_for(server, GONE, policy=Policy(on_diagnosis=asks)))
+    with pytest.raises(KeyRejectedError):
+        list(clients[0].list_projects())
+    assert len(inside) == len(for_all) == 1
+    clients[0].diagnose()
+    assert len(inside) == len(for_all) == 2
+
+
+def test_what_stops_a_program_goes_on(server: SimulatedLangSmith) -> None:
+    """Ctrl+C in a callback; after it the client works, and nobody waits."""
+
+    def stops(_: Diagnosis) -> None:
+        raise KeyboardInterrupt
+
+    client = client_for(server, GONE, policy=Policy(on_diagnosis=stops))
+    with pytest.raises(KeyboardInterrupt):
+        list(client.list_projects())
+    with pytest.raises(KeyRejectedError):
+        list(client.list_projects())
+
+
+def test_an_async_callback_is_refused() -> None:
+    async def waits(_: Diagnosis) -> None:
+        """Nobody would await it."""
+
+    with pytest.raises(ValueError, match="must be a plain function"):
+        Policy(on_diagnosis=waits)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must be a plain function"):
+        set_on_diagnosis(waits)
 
 
 # --- in a notebook ------------------------------------------------------------------------

@@ -350,6 +350,27 @@ def test_an_interrupt(server: SimulatedLangSmith) -> None:
     server.clear_answers()
 
 
+@pytest.mark.parametrize(
+    ("output", "code", "says"),
+    [
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+        (">/dev/full", 3, "safe-langsmith: could not write the output: "),
+        ("2>&1 >/dev/full", 3, ""),
+    ],
+)
+def test_an_output_that_takes_nothing(output: str, code: int, says: str) -> None:
+    """It is closed, or the disk is full."""
+    for words, usual in (("explain", 0), ("doctor --offline --json", 3)):
+        line = f'"$0" -m safe_langsmith {words} {output}'
+        done = subprocess.run(
+            ["sh", "-c", line, sys.executable], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == (code or usual)
+        assert done.stderr.startswith(says)
+        assert len(done.stderr.splitlines()) == bool(says)
+
+
 def test_an_interrupt_while_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(io.StringIO):
         def write(self, text: str) -> int:
@@ -363,14 +384,13 @@ def test_demo_without_its_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in list(sys.modules):
-        if name.startswith(("safe_langsmith.testing", "safe_langsmith._command.demo")):
+        if name.startswith("safe_langsmith.testing"):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(safe_langsmith._command, "demo", raising=False)
     monkeypatch.setitem(sys.modules, "starlette", None)
     assert main(["demo"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert 'pip install "safe-langsmith[testing]"' in shown.err
+    assert "pip install starlette uvicorn" in shown.err
     assert len(shown.err.splitlines()) == 1
 
 

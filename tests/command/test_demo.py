@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from stage import assert_no_secret
 
-from safe_langsmith._command import demo as _demo
 from safe_langsmith._command.cli import main
 from safe_langsmith._command.explanations import EXPLANATIONS
 from safe_langsmith.errors import ERRORS
-from safe_langsmith.testing import SimulatedLangSmith
+from safe_langsmith.testing import SimulatedLangSmith, _demo
 
 REPAIRED = (
     "workspace-required",

@@ -696,6 +696,7 @@ def test_many_workspaces(server: SimulatedLangSmith) -> None:
             "$env:LANGSMITH_ENDPOINT = 'https://a.example/b$c'",
         ),
         (LINUX._replace(notebook="Colab"), "%env LANGSMITH_ENDPOINT=https://a.example/b$c"),
+        (LINUX._replace(github=True), 'LANGSMITH_ENDPOINT: "https://a.example/b$c"'),
     ],
 )
 def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
@@ -710,7 +711,8 @@ def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
     found = report(facts(diagnosis=diagnosis, machine=machine))
     assert found.commands == ((line, ""),)
     assert found.as_dict()["commands"] == [line, "safe-langsmith explain wrong-region"]
-    assert f"Run:\n  {line}\n" in rendered(found, Look())
+    heading = "Add this to the env: of the job:" if machine.github else "Run:"
+    assert f"{heading}\n  {line}\n" in rendered(found, Look())
 
 
 @pytest.mark.parametrize(

@@ -266,10 +266,46 @@ def test_in_this_folder(
     assert (who == 3) == (not row.asks)
     assert ("LangSmith was not asked" in err) == (not row.asks)
     assert bool(server.exchanges) <= row.asks
-    assert main(["replay", ".", *row.options]) in (0, 3)
+    assert main(["replay", ".", *row.options]) in (0, 2, 3)
     capsys.readouterr()
     assert dict(os.environ) == before
     assert_no_secret(shown + json.dumps(data) + out + err, [names["key"], GONE])
+
+
+@pytest.mark.parametrize(
+    ("machine", "named", "sent"),
+    [
+        ("default", False, False),
+        ("default", True, True),
+        ("machine 127.0.0.1", False, True),
+    ],
+)
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_login_in_netrc(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    machine: str,
+    named: bool,
+    sent: bool,
+    variable: bool,
+) -> None:
+    """That for any host is not for one that a file in some folder chooses."""
+    Path(".env").write_text(
+        f"LANGSMITH_API_KEY={healthy(server)['key']}\n{AT}".format(url=server.url)
+    )
+    logins = (tmp_path / "logins") if variable else Path.home() / ".netrc"
+    logins.write_text(f"{machine} login me password pa55word\n")
+    logins.chmod(0o600)
+    if variable:
+        monkeypatch.setenv("NETRC", str(logins))
+    before = dict(os.environ)
+    for command in (["doctor"], ["whoami"], ["can-i", "runs:create"]):
+        server.clear()
+        main([*command, *(["--env-file", ".env"] if named else [])])
+        assert server.exchanges
+        assert any("authorization" in e.headers for e in server.exchanges) == sent
+        assert dict(os.environ) == before
 
 
 def test_a_key_of_another_region(
@@ -334,9 +370,46 @@ def test_the_failed_traces_are_those_of_the_file(
     Path("traces").mkdir()
     lines = f"LANGSMITH_API_KEY={healthy(server)['key']}\nLANGSMITH_ENDPOINT={server.url}\n"
     Path(".env").write_text(f"{lines}LANGSMITH_FAILED_TRACES_DIR=traces\n")
-    assert main(["replay"]) == 0
+    assert main(["replay", "--env-file", ".env"]) == 0
     assert capsys.readouterr().out == "0 batches sent, 0 left\n"
     assert main(["replay", "--no-env-file"]) == 2
+
+
+@pytest.mark.parametrize("folder", [(), ("my traces",)])
+@pytest.mark.parametrize(
+    ("lines", "shell"),
+    [
+        ("LANGSMITH_API_KEY={theirs}\nLANGSMITH_ENDPOINT={url}\n", {}),
+        ("LANGSMITH_API_KEY={theirs}\n", {"LANGSMITH_ENDPOINT": "{url}"}),
+        ("", {"LANGSMITH_API_KEY": "{own}", "LANGSMITH_ENDPOINT": "{url}"}),
+    ],
+)
+def test_no_traces_are_sent_with_a_file_that_was_found(
+    server: SimulatedLangSmith,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    lines: str,
+    shell: dict[str, str],
+    folder: tuple[str, ...],
+) -> None:
+    """Nor those of another folder; the user's own `replay` may be run in any folder."""
+    names = {"url": server.url, "own": healthy(server)["key"]}
+    names["theirs"] = healthy(server)["key"]
+    for name, value in shell.items():
+        monkeypatch.setenv(name, value.format(**names))
+    Path("my traces").mkdir()
+    saved = Path("my traces", "trace_1.json")
+    saved.write_text("{}")
+    dotenv = f"{lines.format(**names)}LANGSMITH_FAILED_TRACES_DIR='my traces'\n"
+    Path(".env").write_text(dotenv)
+    assert main(["replay", *folder]) == 2
+    out, err = capsys.readouterr()
+    assert (out, server.exchanges, saved.exists()) == ("", (), True)
+    assert "comes from .env, line 1, and replay uses only a .env that you name" in err
+    command = err.partition("run: safe-langsmith ")[2].strip()
+    assert shlex.split(command) == ["replay", *folder, "--env-file", ".env"]
+    assert main(shlex.split(command)) == 1
+    assert "1 left" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])
@@ -392,13 +465,18 @@ def test_in_github_actions(
         "before\n### safe-langsmith doctor\n\n```text\n\u2717 workspace-re"
     )
     assert text.endswith("Details: safe-langsmith doctor -v\n```\n")
+    heading, *lines = out.splitlines()[-5:-2]
+    assert heading == "Add one of these to the env: of the job:"
+    assert all(line.startswith("  LANGSMITH_WORKSPACE_ID: ") for line in lines)
     assert main(["doctor", "--json"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["problems"] == 1
     assert err == f"{last}\n"
     assert_no_secret(text + out + err, [key])
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(Path("no") / "such" / "file"))
-    assert main(["doctor"]) == 1
+    os.mkfifo("pipe")
+    for odd in (Path("no") / "such" / "file", Path("pipe"), Path()):
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(odd))
+        assert main(["doctor"]) == 1
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     assert main(["doctor"]) == 1
     monkeypatch.setenv("GITHUB_ACTIONS", "false")

@@ -46,6 +46,7 @@ from safe_langsmith._knowledge.hosts import (
 )
 from safe_langsmith._knowledge.keys import clean
 from safe_langsmith._knowledge.operations import operation, permission_for, route
+from safe_langsmith._settings.network import Network
 from safe_langsmith._settings.sources import (
     Login,
     Setting,
@@ -1485,6 +1486,41 @@ def test_an_address_is_shown_without_its_secrets() -> None:
         shown("https://elsewhere.example\\@own.example") == "an address that cannot be read"
     )
     assert shown("http://[") == "an address that cannot be read"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https:/user:{}@h",
+        "https:///user:{}@h",
+        "https:user:{}@h",
+        "https:\\\\user:{}@h",
+        "user:{}@h:1",
+        "//user:{}@h",
+        "{}@h",
+        "http://us er:{}@h",
+        "http://us@er:{}/x@h",
+        "http://user:{}/x@h",
+        "http://user:{}?x@h",
+        "http://user:{}#x@h",
+        "http://user:{}%40h",
+        "user:{}%40h:3128",
+        "http://h:80@user:{}",
+        "http://user:a{}@b@h",
+        "http://user:{}@[::1",
+        "http://user:{}@h:99999999",
+        "http://h,http://user:{}@h",
+        "http://h/?token={}",
+    ],
+)
+def test_no_password_is_shown(address: str) -> None:
+    """However an address is misspelled; also that of a proxy."""
+    value = address.format("s3cret")
+    for url in ("https://own.example", "http://own.example"):
+        proxy = Network({"ALL_PROXY": value}).proxy(url)
+        assert proxy.variable == "ALL_PROXY"
+        assert "s3cret" not in proxy.address
+    assert "s3cret" not in shown(value)
 
 
 def test_where_probes_start_and_keys_are_made() -> None:

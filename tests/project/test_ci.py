@@ -19,6 +19,16 @@ RELEASES = ROOT / "tests" / "releases.py"
 WORKFLOWS = ROOT / ".github" / "workflows"
 
 
+def loaded(name: str) -> Any:
+    """A script of `.ci/`, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def workflow(name: str) -> dict[Any, Any]:
     loaded: dict[Any, Any] = yaml.safe_load((WORKFLOWS / name).read_text(encoding="utf-8"))
     return loaded
@@ -64,7 +74,8 @@ def nightly_sessions() -> set[str]:
 
 
 def test_the_workflow_runs_what_any_ci_runs() -> None:
-    assert [step["run"] for step in steps("ci.yml") if "run" in step] == [".ci/run"]
+    all_of_it = workflow("ci.yml")["jobs"]["all"]["steps"]
+    assert [step["run"] for step in all_of_it if "run" in step] == [".ci/run"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,8 +97,10 @@ def test_each_session_exists_and_runs_somewhere() -> None:
     assert default_sessions() == {"check"}
     assert {"types", "dist", "tests", "forks", "middleboxes", "upstream"} <= full_sessions()
     assert nightly_sessions() <= set(sessions())
-    # `build` is part of others; `dev` and `benchmarks` are for the one who writes.
-    by_hand = {"build", "dev", "benchmarks"}
+    # `build` and `lint` are part of others; `dev` and `benchmarks` are for who writes.
+    by_hand = {"build", "dev", "benchmarks", "lint"}
+    assert "nox -s portable" in [step.get("run") for step in steps("ci.yml")]
+    by_hand.add("portable")
     run = default_sessions() | full_sessions() | nightly_sessions() | by_hand
     assert set(sessions()) == run
 
@@ -95,6 +108,7 @@ def test_each_session_exists_and_runs_somewhere() -> None:
 def test_only_the_quick_check_and_older_releases_leave_out_slow_tests() -> None:
     assert [n for n, node in sessions().items() if "not slow" in ast.unparse(node)] == [
         "check",
+        "portable",
         "matrix",
     ]
 
@@ -125,12 +139,54 @@ def test_the_quick_check_has_tests_of_each_part() -> None:
     assert {p.name for p in parts if not fast_tests(p)} == {"slow", "middleboxes"}
 
 
-@pytest.mark.parametrize("name", ["ci.yml", "nightly.yml"])
+ACTION = re.compile(r"uses: ((?:actions|pypa)/[\w-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)")
+
+
+@pytest.mark.parametrize("name", ["ci.yml", "nightly.yml", "release.yml"])
 def test_a_workflow_may_only_read(name: str) -> None:
+    """Only one job of a release may publish, and has a token for that alone."""
     assert workflow(name)["permissions"] == {"contents": "read"}
-    assert all("permissions" not in job for job in workflow(name)["jobs"].values())
-    used = [step["uses"] for step in steps(name) if "uses" in step]
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", one) for one in used)
+    more = {n: job.get("permissions") for n, job in workflow(name)["jobs"].items()}
+    may = {n: permissions for n, permissions in more.items() if permissions}
+    attest = {"attestations": "write", "id-token": "write"}
+    of_release = {
+        "attest": attest,
+        "publish": {"id-token": "write"},
+        "announce": {"contents": "write"},
+    }
+    assert may == (of_release if name == "release.yml" else {})
+
+
+def test_actions_are_pinned() -> None:
+    """Each to one commit; its version is beside it, which dependabot keeps."""
+    texts = [path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.yml")]
+    pins = [pin for text in texts for pin in ACTION.findall(text)]
+    assert len(pins) == sum(text.count("uses:") for text in texts)
+    assert len({name for name, _, _ in pins}) == len(set(pins))
+
+
+def test_pre_commit_runs_what_the_session_runs() -> None:
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in repo["hooks"]] == ["nox -s lint"]
+
+
+PROJECT = '[project]\nversion = "1.2.3"\n'
+
+
+def test_the_notes_of_a_release() -> None:
+    """What CHANGELOG.md says; not for a tag that is no version."""
+    changelog = "# Changes\n\n## 1.2.3 (2026-01-02)\n\n- New.\n\n## 1.2.2\n\n- Old.\n"
+    notes = loaded("notes").notes
+    assert notes("v1.2.3", changelog, PROJECT) == "- New."
+    for tag, text in (("v1.2.2", changelog), ("v1.2.3", "## 1.2.3\n"), ("v1.2.3", "")):
+        with pytest.raises(SystemExit):
+            notes(tag, text, PROJECT)
+
+
+def test_this_version_has_notes() -> None:
+    texts = [(ROOT / n).read_text("utf-8") for n in ("CHANGELOG.md", "pyproject.toml")]
+    (version,) = re.findall(r'^version = "(.+)"$', texts[1], re.MULTILINE)
+    assert loaded("notes").notes(f"v{version}", *texts)
 
 
 def test_the_floor_is_told_once() -> None:
@@ -160,12 +216,7 @@ def test_older_releases_are_those_that_lack_something() -> None:
 
 @pytest.fixture(scope="module")
 def dist() -> Any:
-    spec = importlib.util.spec_from_file_location("dist", ROOT / ".ci" / "dist.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("dist")
 
 
 INSTALLED = {"safe-langsmith": "1", "good-one": "1", "other": "2"}

@@ -217,6 +217,20 @@ def test_a_project_that_the_sdk_remembers(set_variable: SetVariable) -> None:
             "LANGCHAIN_TRACING_V2",
             "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true",
         ),
+        *(
+            (
+                {"LANGSMITH_TRACING": "true", "LANGSMITH_TRACING_SAMPLING_RATE": rate},
+                "on",
+                "LANGSMITH_TRACING",
+                says,
+            )
+            for rate, says in (
+                ("0", "LANGSMITH_TRACING_SAMPLING_RATE is 0, so no traces are sent"),
+                ("nan", "LANGSMITH_TRACING_SAMPLING_RATE is nan, so no traces are sent"),
+                ("0.01", None),
+                ("1", None),
+            )
+        ),
     ],
 )
 def test_the_switch_of_tracing(

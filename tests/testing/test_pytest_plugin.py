@@ -250,7 +250,7 @@ def test_a_missing_server_library_is_a_usage_error(
     result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    expected = "ERROR: *pip install *safe-langsmith[[]testing]*"
+    expected = "ERROR: *pip install starlette uvicorn*"
     result.stderr.fnmatch_lines([expected])
 
 

@@ -1041,6 +1041,19 @@ def test_the_command_and_an_env_file(
     assert place.arrived(run) == [1]
 
 
+def test_the_command_takes_no_key_of_a_file_that_was_found(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shell's key is refused, and the file has one that works."""
+    _, run = place.write()
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", place.server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    Path(".env").write_text(f"LANGSMITH_API_KEY={place.key}\n")
+    assert main(["replay"]) == 1
+    assert "0 batches sent, 1 left" in capsys.readouterr().out
+    assert place.arrived(run) == [0]
+
+
 @pytest.mark.parametrize("folder", [(), ("no/such/folder",)])
 def test_wrong_use_of_the_command(
     ready: Place,
