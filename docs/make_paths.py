@@ -20,8 +20,8 @@ _HEAD = """\
 If a request is refused on one of these paths, it is diagnosed. If only one fix is
 possible, it is applied, and the request is sent again; otherwise there is a typed error.
 The tests run each row against a server that refuses the request, once with one workspace
-and once with two. They also compare what is sent without a refusal with what the plain client
-sends. The last rows have tests of their own.
+and once with two. They also compare what is sent without a refusal with what the plain
+client sends. The last rows have tests of their own.
 
 What it takes: "a safe client" is one that you create, or that `install()` sets up.
 "Everywhere" is `install(everywhere=True)` or `safe-langsmith run`, and covers both.

@@ -12,22 +12,24 @@ import shlex
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
+import langsmith
 import pytest
 import scenarios
 import tls
 import yaml
 from conftest import Serve
+from langsmith.utils import LangSmithError
 from pages import DOCS, ROOT, masked, script
 from table import SCENARIOS
 
 import safe_langsmith
 import safe_langsmith.testing
-from safe_langsmith import Policy, SafeAsyncClient, SafeClient
+from safe_langsmith import AccessDeniedError, Policy, SafeAsyncClient, SafeClient
 from safe_langsmith._client import OWN
 from safe_langsmith._command.cli import main
 from safe_langsmith._command.explanations import EXPLANATIONS, Explanation
@@ -244,6 +246,90 @@ def test_every_situation_is_listed() -> None:
     assert {f"fix/{name}" for name in listed} == pages
 
 
+def trace(client: langsmith.Client) -> None:
+    langsmith.traceable(client=client, enabled=True)(str.upper)("text")
+    client.flush()
+
+
+def run_url(client: langsmith.Client) -> None:
+    run = SimpleNamespace(id=uuid.uuid4(), session_id=uuid.uuid4(), session_name=None)
+    run.app_path = run.start_time = None
+    client.get_run_url(run=run)
+
+
+def body(error: BaseException | None) -> str:
+    """What the server said, of which an error of the SDK may have kept but a part."""
+    while error is not None:
+        if (response := getattr(error, "response", None)) is not None:
+            return str(response.text)
+        error = error.__context__
+    return ""
+
+
+def met_by(kind: type[langsmith.Client], call: Callable[[Any], Any]) -> Exception:
+    """What a call raises, or what its traces meet."""
+    met: list[Exception] = []
+    try:
+        call(kind(tracing_error_callback=met.append))
+    except LangSmithError as error:
+        return error
+    return met[0]
+
+
+OLD = f"rotated LANGSMITH_API_KEY={{old}} LANGSMITH_ENDPOINT=https://{OFFICIAL[0]}"
+NONE = "personal LANGSMITH_API_KEY="
+WEB = "personal host=a.example layout=self-hosted LANGSMITH_ENDPOINT=https://a.example"
+SYMPTOMS = (
+    ("403 Client Error: Forbidden for url", OLD, scenarios.list_projects, "key-rejected"),
+    ('{"detail":"Forbidden"}', OLD, scenarios.list_projects, "key-rejected"),
+    ('{"error":"Forbidden"}', OLD, trace, "key-rejected"),
+    (
+        "org_scoped_key_requires_workspace",
+        "organization_key_of_two",
+        trace,
+        "workspace-required",
+    ),
+    (
+        "This API key is org-scoped and requires workspace specification",
+        "organization_key_of_two",
+        scenarios.list_projects,
+        "workspace-required",
+    ),
+    ("No tenant ID found", OLD, run_url, "key-rejected"),
+    ("405 Not Allowed", WEB, scenarios.create_project, "wrong-endpoint"),
+    ('{"detail":"Invalid token"}', NONE, scenarios.list_projects, "key-missing"),
+    ('{"error":"Unauthorized"}', NONE, trace, "key-missing"),
+    (
+        "Using legacy API key. Please generate a new API key.",
+        "legacy",
+        scenarios.list_projects,
+        "key-legacy",
+    ),
+    ("No prompt owner specified", OLD, scenarios.pull_prompt, "key-rejected"),
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # get_run_url() is deprecated
+@pytest.mark.parametrize(("words", "world", "call", "code"), SYMPTOMS)
+def test_a_symptom(
+    words: str,
+    world: str,
+    call: Callable[[Any], Any],
+    code: str,
+    serve_tls: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The plain client says what the page says that people see; ours names the cause."""
+    assert words in PAGES["fix/index.md"]
+    enter(world, serve_tls, monkeypatch)
+    plain, why = met_by(langsmith.Client, call), met_by(SafeClient, call)
+    assert isinstance(why, AccessDeniedError)
+    assert why.code == code
+    assert words in f"{plain} {body(plain)}"
+    assert call is not trace or "Failed to multipart ingest runs" in caplog.text
+
+
 def test_the_roles_table() -> None:
     """docs/fix/permission.md says what each role may do."""
     rows = re.findall(r"^\| [^|]+ \| (`.+) \|$", PAGES["fix/permission.md"], re.MULTILINE)
@@ -296,6 +382,7 @@ def test_links_lead_somewhere(name: str) -> None:
     """To a part of a file of this project, or to a known page of LangSmith."""
     path = ROOT / name if name == "README.md" else DOCS / name
     page = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert set(re.findall(r"<(https?:[^>]+)>", page)) <= set(KNOWN_PAGES)
     for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page):
         if target in KNOWN_PAGES:
             continue
