@@ -127,7 +127,10 @@ class SafeClient(TranslatingClient):
             if verify not in (None, "warn", "raise"):
                 text = f'verify must be "warn", "raise" or None, not {verify!r}'
                 raise ValueError(text)
-            with self._safe_exports(policy, kwargs):
+            exports = nullcontext()
+            with Guard("watch OpenTelemetry's exporter"):
+                exports = self._safe_exports(policy, kwargs)
+            with exports:
                 call_as_caller(super().__init__, *args, **kwargs)
             with Guard("watch this client"):
                 self._safe_begin(
@@ -143,15 +146,12 @@ class SafeClient(TranslatingClient):
         self, policy: Policy, given: Mapping[str, Any]
     ) -> AbstractContextManager[None]:
         """Watch the exporter of OpenTelemetry that the SDK may create for this client."""
-        with Guard("watch OpenTelemetry's exporter"):
-            if wants_export(given):
-                with no_fork:
-                    from safe_langsmith._traces.exports import new_session
+        if not wants_export(given):
+            return nullcontext()
+        with no_fork:
+            from safe_langsmith._traces.exports import new_session
 
-                return watching_exports(
-                    functools.partial(new_session, policy=policy, client=self)
-                )
-        return nullcontext()
+        return watching_exports(functools.partial(new_session, policy=policy, client=self))
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has made with these arguments."""
