@@ -710,7 +710,7 @@ def test_a_refusal_that_stays_after_the_pause(server: SimulatedLangSmith) -> Non
     client = client_for(server, api_key=server.add_personal_key(workspaces=[own]).secret)
     list(client.list_projects())
     server.answer("/sessions", status=403, body={"detail": "Forbidden"})
-    with pytest.raises(AccessDeniedError, match="caches a rejection") as caught:
+    with pytest.raises(AccessDeniedError, match="caches a refusal") as caught:
         list(client.list_projects())
     assert caught.value.code == "access-denied"
 

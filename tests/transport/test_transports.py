@@ -213,7 +213,7 @@ def test_a_sync_resource_that_is_no_refusal_or_stays_one(
     assert not isinstance(missing.value, AccessDeniedError)
     generated.get("/sessions", cast_to=object)
     server.answer("/sessions", status=403, body={"detail": "Forbidden"})
-    with pytest.raises(AccessDeniedError, match="caches a rejection"):
+    with pytest.raises(AccessDeniedError, match="caches a refusal"):
         generated.get("/sessions", cast_to=object)
     generated.close()
 
