@@ -32,6 +32,7 @@ WATCHES_V2 = at_least("0.14.12")
 needs_v2 = needs("0.14.12", "the v2 resources ask the client for its key")
 # One of the ways that a test goes.
 RESOURCES = pytest.param("resources", marks=needs_v2)
+needs_export_path = needs("0.14.9", "what it exports goes to /otel/v1/traces")
 needs_rewindable_bodies = needs("0.12.3", "a body above 20 MB can be sent twice")
 # Seen with 0.10.0; 0.14.12 is the oldest that is known to be steady.
 needs_steady_plugin = needs("0.14.12", "the plugin for pytest sends the inputs each time")

@@ -22,6 +22,7 @@ import stage as stages
 from conftest import QUICK
 from exporting import EXPORT, spans
 from langsmith.utils import LangSmithError
+from releases import needs_export_path
 from scenarios import Scenario, create_run, list_projects
 from stage import Stage, assert_no_secret, staged
 from table import SCENARIOS
@@ -34,6 +35,7 @@ from safe_langsmith import (
 )
 from safe_langsmith.testing import SimulatedLangSmith
 
+pytestmark = needs_export_path
 # An exporter reads no profile, and no variable for the workspace.
 # In another region a key may read what it may not write; and a feature of projects.
 _OF_READS = (" reads", "in another region: two in a row", "a plan without the feature")
