@@ -648,8 +648,8 @@ def test_a_destination_without_a_key(place: Place, other: SimulatedLangSmith) ->
     assert {e.key for e in other.exchanges} <= {None, ""}
 
 
-# LANGSMITH_RUNS_ENDPOINTS, the client's arguments, and where a batch arrives whose file names
-# no destination: "first" or "other"; or why it is left.
+# LANGSMITH_RUNS_ENDPOINTS, the client's arguments, and where a batch arrives whose file
+# names no destination: "first" or "other"; or why it is left.
 OWN = {"api_url": "FIRST", "api_key": "KEY"}
 BOTH = {"api_urls": {"FIRST": "KEY", "OTHER": "THEIRS"}}
 IS_SET = "LANGSMITH_RUNS_ENDPOINTS is set: unset it, set LANGSMITH_ENDPOINT"
