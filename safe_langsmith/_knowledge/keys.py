@@ -164,8 +164,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Strike keys and control characters out of a text that people will see.
 
     ``secrets`` are struck out wherever they stand, also as `clean` leaves them, and so is
-    each part of a key; besides, whatever looks like a key. Invisible characters go first: within a key they would
-    hide it.
+    each part of a key; besides, whatever looks like a key. Invisible characters go first:
+    within a key they would hide it.
     """
     text = re.sub(_INVISIBLE, "", text)
     secrets = tuple(secrets)
