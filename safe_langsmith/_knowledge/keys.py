@@ -174,4 +174,5 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     if parts := _parts(secrets):
         text = re.sub(_WORD, lambda found: _without_parts(found.group(), parts), text)
     text = re.sub(_KEY_IN_TEXT, lambda found: mask(found.group()), text)
-    return re.sub(_CONTROL, " ", text)
+    # GitHub Actions takes this for the beginning of a command, wherever it stands.
+    return re.sub(_CONTROL, " ", text).replace("##[", "## [")

@@ -485,6 +485,40 @@ def test_in_github_actions(
     assert "::" not in capsys.readouterr().out
 
 
+FORGED = "::error::forged ##[error]forged "
+
+
+@pytest.mark.parametrize("said", [FORGED * 9, "x" + FORGED.replace(" ", "") * 20])
+@pytest.mark.parametrize("options", [(), ("-v",)])
+def test_no_line_is_a_command_but_ours(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    summary: Path,
+    said: str,
+    options: tuple[str, ...],
+) -> None:
+    """GitHub Actions carries out a line that begins with ``::``, also behind blanks."""
+    own = server.add_workspace(said)
+    key = server.add_personal_key(
+        workspaces=[own, server.add_workspace(f"y {said}")]
+    ).secret
+    for name, value in (("API_KEY", key), ("ENDPOINT", server.url)):
+        monkeypatch.setenv(f"LANGSMITH_{name}", value)
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", "00000000-0000-4000-8000-000000000000")
+    server.answer("/sessions", status=403, body={"detail": said})
+    assert main(["doctor", *options]) in (1, 3)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert any("error" in line for line in lines)
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in lines)
+    assert last.startswith(("::error title=safe-", "::warning title=safe-"))
+    assert "##[" not in last
+    assert main(["whoami"]) in (0, 1, 3)
+    for line in "".join(capsys.readouterr()).splitlines():
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line
+
+
 EVIL = "100%\n::set-env name=A::b\r```\n# big"
 VERDICTS = [
     ({"code": "ok", "summary": "fine."}, ""),
