@@ -162,6 +162,8 @@ def report(facts: Facts, program: Program | None = None) -> Report:
     program = program or Program()
     if program.unasked:
         facts = _withheld(facts, program)
+    unread = (*facts.setup.unread, *program.unused)
+    facts = replace(facts, setup=replace(facts.setup, unread=unread))
     sections = tuple(Section(name, lines_of(name, facts)) for name in SECTIONS)
     verdict = facts.verdict
     found = Report(

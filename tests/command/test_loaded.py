@@ -93,6 +93,25 @@ ROWS = [
         ),
     ),
     Row(
+        "a proxy and certificates, which a file may not choose for us",
+        "LANGSMITH_API_KEY={key}\n" + AT + "http_proxy=http://127.0.0.1:1\nHTTPS_PROXY=\n"
+        "SSL_CERT_DIR=${{HOME}}/ca\nNO_PROXY=x\n",
+        "ok",
+        (
+            "! .env, line 3 sets http_proxy, which the doctor does not use\n",
+            "! .env, line 5 sets SSL_CERT_DIR, which the doctor does not use\n",
+            "0 problems, 3 warnings.",
+        ),
+        environ={"NO_PROXY": "127.0.0.1"},
+    ),
+    Row(
+        "a null byte",
+        "LANGSMITH_API_KEY={key}\0b\n" + AT,
+        "key-missing",
+        ("line 1: LANGSMITH_API_KEY has a null byte, so load_dotenv() fails there",),
+        environ={"LANGSMITH_ENDPOINT": "{url}"},
+    ),
+    Row(
         "a placeholder",
         "LANGSMITH_API_KEY=<your-api-key>\n" + AT,
         "key-malformed",
