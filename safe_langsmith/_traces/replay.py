@@ -296,13 +296,13 @@ class _Once(BaseAdapter):
 
     def __init__(self, before: BaseAdapter, once: HTTPAdapter) -> None:
         super().__init__()
-        self._before = before
+        self.safe_langsmith_within = before
         self._once = once
         self._thread = threading.get_ident()
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Any:  # type: ignore[override]
         here = threading.get_ident() == self._thread
-        return (self._once if here else self._before).send(request, **kwargs)
+        return (self._once if here else self.safe_langsmith_within).send(request, **kwargs)
 
     def close(self) -> None:
-        self._before.close()
+        self.safe_langsmith_within.close()
