@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO, cast
 
+from safe_langsmith._knowledge.keys import scrub
+
 if TYPE_CHECKING:
     from safe_langsmith._settings.machine import Machine
 
@@ -127,7 +129,7 @@ def wrapped(text: str, width: int, first: str = "") -> list[str]:
 
 def complain(text: str, code: int = WRONG_USE) -> int:
     """Say why a command was not carried out, and give its exit code."""
-    print(f"safe-langsmith: {text}", file=sys.stderr)
+    print(f"safe-langsmith: {scrub(text)}", file=sys.stderr)
     return code
 
 
