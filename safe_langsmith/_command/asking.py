@@ -38,6 +38,7 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
@@ -61,8 +62,12 @@ def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[S
     more.setdefault("policy", Policy(dotenv=program.path))
     try:
         client = SafeClient(url, auto_batch_tracing=False, **more)
-    except (LangSmithError, ValueError) as error:
-        raise NoClientError(scrub(" ".join(str(error).split()))) from error
+    except Exception as error:  # the SDK trusts the shape of a profile
+        why = str(error)
+        if not isinstance(error, (LangSmithError, ValueError)):
+            notes = read_profile(more.get("profile"), None).notes
+            why = notes[0].text if notes else f"{type(error).__name__}: {why}"
+        raise NoClientError(scrub(" ".join(why.split()))) from error
     with client.session:
         yield client
 
@@ -131,7 +136,8 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
                 with Progress(doing, sys.stderr):
                     return report(examined(client, offline=offline), program)
         except NoClientError as error:
-            return report(unmade(str(error)), program)
+            given = {"api_url": options.api_url, **more}
+            return report(unmade(str(error), program, given), program)
 
 
 def _fix(options: argparse.Namespace) -> Report:

@@ -31,6 +31,7 @@ from safe_langsmith._command.terminal import (
     open_closed_streams,
     quiet_sdk,
 )
+from safe_langsmith._knowledge.keys import scrub
 
 _LONGEST = 600
 
@@ -74,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints take one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(WRONG_USE, f"{self.prog}: {scrub(message)}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,7 +120,8 @@ def _seconds(text: str) -> float:
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+        what = "{!r} is not a regular file" if path.exists() else "there is no file {!r}"
+        raise argparse.ArgumentTypeError(what.format(text))
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,11 +20,18 @@ from safe_langsmith._command.sections import (
 )
 from safe_langsmith._command.terminal import assignment
 from safe_langsmith._command.tracing_checks import Tracing, look_at_tracing
+from safe_langsmith._decision.resolve import offline as offline_diagnosis
 from safe_langsmith._diagnosis import Code, Diagnosis, explain_command
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._sdk.modules import remembered_variable
+from safe_langsmith._settings.construction import NAMES, at_construction
 from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.machine import read_machine
-from safe_langsmith._settings.sources import Setting, Settings, Setup
+from safe_langsmith._settings.profile_file import read_profile
+from safe_langsmith._settings.reading import read
+from safe_langsmith._settings.sources import ARGUMENTS, Setting, Settings, Setup
 from safe_langsmith._transport.settle import read_settings, unasked
 
 # What a report is made of, for those who read one.
@@ -117,16 +124,35 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     )
 
 
-def unmade(why: str) -> Facts:
+def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
     """The facts where the SDK creates no client; ``why``: what it says."""
-    summary = f"langsmith creates no client with these settings: {why.rstrip('.')}."
-    endpoint = environ_now().endpoint.source.name
-    both = f"unset {endpoint} or LANGSMITH_RUNS_ENDPOINTS: only one of them may be set"
-    steps = (both,) if "cannot provide both" in why else ()
+    now, place = environ_now(), read_profile(arguments.get("profile"), None)
+    key, endpoint, workspace = (
+        arguments.get(ARGUMENTS[n]) or now[n].value or place.settings[n].value
+        for n in NAMES
+    )
+    access = Access(endpoint or DEFAULT_ENDPOINT, key, workspace)
+    setup = read(access, at_construction(access, arguments), None, program.path)
+    seen, summary = (
+        offline_diagnosis(setup),
+        f"langsmith creates no client with these settings: {why}",
+    )
+    both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
+    steps = (
+        (f"{both}: only one of them may be set",) if "cannot provide both" in why else ()
+    )
+    if place.notes and setup.held.endpoint.source.kind == "default":
+        rest = tuple(s for s in seen.settings if s.name != "endpoint")
+        seen = replace(seen, endpoint="", region=None, settings=rest)
+    seen = replace(
+        seen, code="unknown", summary=f"{summary.rstrip('.')}.", next_steps=steps
+    )
+    told = tuple(f for f in seen.findings if f.text not in summary)
     return Facts(
-        diagnosis=Diagnosis("unknown", False, summary, steps, key_kind="unknown"),
-        setup=Setup(held=environ_now()),
+        diagnosis=replace(seen, findings=told),
+        setup=setup,
         machine=read_machine(),
+        saves_traces=bool(remembered_variable("FAILED_TRACES_DIR", None)),
         unmade=True,
     )
 
@@ -136,6 +162,8 @@ def report(facts: Facts, program: Program | None = None) -> Report:
     program = program or Program()
     if program.unasked:
         facts = _withheld(facts, program)
+    unread = (*facts.setup.unread, *program.unused)
+    facts = replace(facts, setup=replace(facts.setup, unread=unread))
     sections = tuple(Section(name, lines_of(name, facts)) for name in SECTIONS)
     verdict = facts.verdict
     found = Report(
@@ -155,7 +183,7 @@ def report(facts: Facts, program: Program | None = None) -> Report:
 def _withheld(facts: Facts, program: Program) -> Facts:
     """The facts where nothing may be sent with what the `.env` says."""
     diagnosis = facts.diagnosis
-    if diagnosis.code == "unknown":
+    if diagnosis.code == "unknown" and not facts.unmade:
         summary = f"LangSmith was not asked: {program.unasked}."
         diagnosis = replace(diagnosis, summary=summary, next_steps=(program.step,))
     return replace(facts, diagnosis=diagnosis, offline=False, withheld=True)

@@ -24,6 +24,7 @@ from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.construction import READ_BY_CLIENT
 from safe_langsmith._settings.dotenv_file import File
 from safe_langsmith._settings.environment import settings_in
+from safe_langsmith._settings.network import unused_of_network
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.sources import Place
 from safe_langsmith._settings.unread import meaning
@@ -47,6 +48,7 @@ class Program(NamedTuple):
     be sent with these settings, and ``step`` what to do; empty if it may. ``note``: what a
     script in another folder would load. ``named``: the file was named, not found.
     ``refers``: what the program uses is not known, for it refers to a variable.
+    ``unused``: lines that change how the program's requests go out, and not ours.
     """
 
     path: Path | Literal[False] = False
@@ -57,6 +59,7 @@ class Program(NamedTuple):
     note: str = ""
     named: bool = False
     refers: bool = False
+    unused: tuple[str, ...] = ()
 
     @property
     def fix(self) -> str:
@@ -92,6 +95,8 @@ def loaded(choice: Choice) -> Iterator[Program]:
         clear_caches()
     told = Program(path, scrub(file.known_as), places, named=bool(choice), refers=refers)
     told = told._replace(unasked=scrub(unasked), step=scrub(step), note=scrub(note))
+    unused = map(scrub, unused_of_network(file.values, file.place))
+    told = told._replace(unused=tuple(unused))
     try:
         yield told
     finally:

@@ -204,7 +204,7 @@ def _key(facts: Facts) -> list[Line]:
     diagnosis, held = facts.diagnosis, facts.setup.held.key.value
     if diagnosis.key_kind == "missing":
         state: Mark = "info" if facts.needs_no_key else "warning"
-        return [Line(state, "kind", "no key is set")]
+        return [facts.line(state, "kind", "" if facts.unmade else "no key is set")]
     if not held:
         return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
     odd = oddity(held)
@@ -216,6 +216,8 @@ def _key(facts: Facts) -> list[Line]:
 
 def _endpoint(facts: Facts) -> list[Line]:
     diagnosis = facts.diagnosis
+    if not diagnosis.endpoint:
+        return [facts.line("info", "address", "")]
     region = diagnosis.region or "none of LangSmith's own, such as a self-hosted one"
     lines = [
         Line("info", "address", f"{diagnosis.endpoint} ({diagnosis.endpoint_source})"),
@@ -244,10 +246,11 @@ def _workspaces(facts: Facts) -> list[Line]:
     in_force = None
     if who and who.workspace_id:
         in_force = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
-    text = f"{sent} ({diagnosis.workspace_source})" if sent else "none is configured"
+    text = "" if facts.unmade else "none is configured"
+    text = f"{sent} ({diagnosis.workspace_source})" if sent else text
     shown_ones, more = usable[:SHOWN_WORKSPACES], len(usable) - SHOWN_WORKSPACES
     lines = [
-        Line("info", "sent", text),
+        facts.line("info", "sent", text),
         facts.line("good", "in force", in_force),
         facts.line("good", "usable", str(len(usable) or "")),
         *(Line("info", "", str(workspace)) for workspace in shown_ones),
@@ -295,7 +298,7 @@ def _tracing(facts: Facts) -> list[Line]:
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
     mode, variable, _ = facts.tracing.way
     sent = f"{_WAYS[mode]} ({variable or 'default'})"
-    lines.append(Line("info", "sent by", sent))
+    lines.append(facts.line("info", "sent by", "" if facts.unmade else sent))
     lines += [Line("warning", "ignored", note) for note in facts.tracing.notes]
     lines += [_destination(place, facts) for place in facts.tracing.destinations]
     text = "traces are dropped: LANGSMITH_FAILED_TRACES_DIR is not set"

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import threading
@@ -18,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO, cast
 
+from safe_langsmith._knowledge.keys import scrub
+
 if TYPE_CHECKING:
     from safe_langsmith._settings.machine import Machine
 
@@ -26,6 +29,7 @@ HEALTHY, PROBLEM, WRONG_USE, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 130
 
 _NARROWEST, _NO_TERMINAL = 40, 80
 _BEAT_S = 0.1
+_COMMAND = re.compile(r"^(\s*):(?=:)")
 _COLOURS = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1}
 
 
@@ -105,7 +109,8 @@ def cut(text: str, width: int) -> str:
 def wrapped(text: str, width: int, first: str = "") -> list[str]:
     """A text behind ``first``, in lines of at most so many columns, with a hanging indent.
 
-    A word that is longer than a line is cut.
+    A word that is longer than a line is cut. No line begins with ``::``, which GitHub
+    Actions would take for a command.
     """
     hang = " " * columns(first)
     lines, line, is_new = [], first, True
@@ -119,12 +124,12 @@ def wrapped(text: str, width: int, first: str = "") -> list[str]:
             cut = next(n for n in range(len(line)) if columns(line[: n + 1]) > width)
             lines.append(line[:cut])
             line = hang + line[cut:]
-    return [*lines, line.rstrip()]
+    return [_COMMAND.sub(r"\1: ", line) for line in (*lines, line.rstrip())]
 
 
 def complain(text: str, code: int = WRONG_USE) -> int:
     """Say why a command was not carried out, and give its exit code."""
-    print(f"safe-langsmith: {text}", file=sys.stderr)
+    print(f"safe-langsmith: {scrub(text)}", file=sys.stderr)
     return code
 
 

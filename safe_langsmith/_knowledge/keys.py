@@ -34,6 +34,9 @@ LONGEST = 1_000
 # have settled on, so it serves as a hint and never as a reason to refuse a key.
 _SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
 _KEY_IN_TEXT = r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}"
+# So many characters of a key are a part of it that nobody may see.
+_PART = 8
+_WORD = r"[0-9A-Za-z_]{8,}"
 _INVISIBLE = (
     "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\u3164\ufeff"
     "\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -142,15 +145,34 @@ def _forms(secrets: tuple[str, ...]) -> list[str]:
     return sorted((form for form in forms if len(form) >= 8), key=len, reverse=True)
 
 
+@functools.lru_cache(maxsize=4)
+def _parts(secrets: tuple[str, ...]) -> frozenset[str]:
+    """What stands in the keys among these behind their prefixes, in pieces."""
+    keys = (f[:LONGEST].lower() for f in _forms(secrets) if kind_of(f) != "unknown")
+    rests = [key[len(mask(key).partition("\u2026")[0]) :] for key in keys]
+    return frozenset(r[n : n + _PART] for r in rests for n in range(len(r) - _PART + 1))
+
+
+def _without_parts(run: str, parts: frozenset[str]) -> str:
+    """A word without what it shows of a key."""
+    low = run.lower()
+    at = [n for n in range(len(run) - _PART + 1) if low[n : n + _PART] in parts]
+    return f"{run[: at[0]]}\u2026{run[at[-1] + _PART :]}" if at else run
+
+
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Strike keys and control characters out of a text that people will see.
 
-    ``secrets`` are struck out wherever they stand, also as `clean` leaves them; besides,
-    whatever looks like a key. Invisible characters go first: within a key they would
-    hide it.
+    ``secrets`` are struck out wherever they stand, also as `clean` leaves them, and so is
+    each part of a key; besides, whatever looks like a key. Invisible characters go first:
+    within a key they would hide it.
     """
     text = re.sub(_INVISIBLE, "", text)
-    for secret in _forms(tuple(secrets)):
+    secrets = tuple(secrets)
+    for secret in _forms(secrets):
         text = text.replace(secret, mask(secret))
+    if parts := _parts(secrets):
+        text = re.sub(_WORD, lambda found: _without_parts(found.group(), parts), text)
     text = re.sub(_KEY_IN_TEXT, lambda found: mask(found.group()), text)
-    return re.sub(_CONTROL, " ", text)
+    # GitHub Actions takes this for the beginning of a command, wherever it stands.
+    return re.sub(_CONTROL, " ", text).replace("##[", "## [")

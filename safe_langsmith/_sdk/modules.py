@@ -33,9 +33,12 @@ if not TYPE_CHECKING:  # pragma: no branch
 
 
 def retries_by_itself(adapter: object) -> bool:
-    """Whether an HTTP adapter is the SDK's, which repeats requests; False if unknown."""
+    """Whether an HTTP adapter is the SDK's, which repeats requests; False if unknown.
+
+    Also if it is within one of ours, which sends what this thread sends only once.
+    """
     kind = part_of("client", "_LangSmithHttpAdapter", ())
-    return isinstance(adapter, kind)
+    return isinstance(getattr(adapter, "safe_langsmith_within", adapter), kind)
 
 
 def is_rewindable_form(body: object) -> bool:

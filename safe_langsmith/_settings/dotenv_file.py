@@ -271,6 +271,8 @@ def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
         lines.setdefault(str(name), []).append(line)
         if value is None:
             found.append((line, f"{name} has no = behind it, so it sets nothing"))
+        elif "\0" in value:
+            found.append((line, f"{name} has a null byte, so load_dotenv() fails there"))
         elif value[:1] in [*_CURLY] or value[-1:] in [*_CURLY]:
             found.append((line, f"{name} has curly quotes, which count as its value"))
         elif "#" in value and _UNQUOTED.search(text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from safe_langsmith._knowledge.hosts import origin, shown
 
 # requests reads the first two, httpx the others.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# As urllib knows them, for requests and httpx; in any case.
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class Proxy(NamedTuple):
@@ -64,3 +67,16 @@ def read_network() -> Network:
             if name.lower().endswith("_proxy") or name in CERTIFICATES
         }
     )
+
+
+def unused_of_network(
+    in_file: Mapping[str, str | None], place: Mapping[str, str]
+) -> Iterator[str]:
+    """The lines of a `.env` that a program goes out by, and our commands do not.
+
+    A file that was found could otherwise have each request sent through its proxy.
+    """
+    for name, value in in_file.items():
+        known = name.lower() in _PROXIES or name in CERTIFICATES
+        if known and value != "" and name not in os.environ:
+            yield f"{place[name]} sets {name}, which the doctor does not use"

@@ -50,8 +50,12 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
         state = getattr(found, "profile_state", None)
         if state is None:
             return _without_profile(data, name, known_as)
-        name = state.profile_name
-        return _as_profile(found, name, known_as, data["profiles"][name])
+        name, raw = state.profile_name, data["profiles"][state.profile_name]
+        for field in ("api_url", "workspace_id"):
+            if not isinstance(raw.get(field, ""), (str, type(None))):
+                why = f"{known_as}: {field} of profile {name!r} is not text"
+                return _unread(known_as, why, "bad")
+        return _as_profile(found, name, known_as, raw)
     except Exception as error:  # the SDK's loader trusts the shape of the file
         text = f"{known_as}: the SDK cannot read this profile ({type(error).__name__})"
         return _unread(known_as, text, "bad")

@@ -22,14 +22,20 @@ from langsmith.utils import LangSmithError, LangSmithExceptionGroup
 from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.operations import is_run_batch
-from safe_langsmith._sdk.clients import endpoint_of, failed_traces_folder, save_trace
+from safe_langsmith._sdk.clients import (
+    destinations_of,
+    endpoint_of,
+    failed_traces_folder,
+    save_trace,
+)
 from safe_langsmith._sdk.exporter import EXPORTER
+from safe_langsmith._sdk.modules import remembered_variable
 from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import log
 from safe_langsmith.errors import AccessDeniedError
 
-# In the file of a batch that was not meant for the client's own endpoint.
+# In the file of a batch where the client has several destinations.
 DESTINATION = "X-Safe-LangSmith-Destination"
 _SINGLE = re.compile(r"POST \S*/runs|PATCH \S*/runs/[0-9a-fA-F-]{36}")
 # How the SDK's own lines about a lost batch begin, by logger.
@@ -87,13 +93,16 @@ def _line(owner: Owner, error: AccessDeniedError) -> str:
 
 
 def addressed(owner: Owner, headers: Mapping[str, str], url: str) -> dict[str, str]:
-    """The headers for the file of a batch, with its destination if that is a further one.
+    """The headers for the file of a batch, with its destination if there are several.
 
-    The client's own endpoint is not named: after a repair it may be another one.
+    The client's own endpoint is named only beside others: after a repair it may be another.
     """
-    if not url.startswith("http") or url.startswith(f"{endpoint_of(owner)}/"):
+    own = not url.startswith("http") or url.startswith(f"{endpoint_of(owner)}/")
+    is_only = not remembered_variable("RUNS_ENDPOINTS", None)
+    if own and is_only and len(destinations_of(owner)) == 1:
         return dict(headers)
-    return {**headers, DESTINATION: shown(url.partition("/runs/")[0])}
+    place = endpoint_of(owner) if own else url.partition("/runs/")[0]
+    return {**headers, DESTINATION: shown(place)}
 
 
 # --- the SDK's log --------------------------------------------------------------------

@@ -23,11 +23,10 @@ import urllib3
 from langsmith import utils as sdk
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
-from safe_langsmith._sdk.clients import destinations_of
 from safe_langsmith._sdk.modules import retries_by_itself
 from safe_langsmith._traces.lost import replaying
+from safe_langsmith._traces.places import place_of
 from safe_langsmith._traces.saved import Batch, UnsentError, read
 from safe_langsmith._transport.messages import reply_of
 from safe_langsmith.errors import AccessDeniedError
@@ -185,7 +184,7 @@ def _request(
     **request: Any,
 ) -> requests.Response:
     """Make a request where a batch belongs; what fails in passing is tried again."""
-    url, credential = _place(client, batch.destination)
+    url, credential = place_of(client, batch.destination)
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -205,17 +204,6 @@ def _request(
             pause = max(unsent.again_in, 0.25 * 2**attempt)
             time.sleep(min(_LONGEST_PAUSE_S, pause))
     raise unsent
-
-
-def _place(client: langsmith.Client, destination: str) -> tuple[str, dict[str, str]]:
-    """Where a batch goes, and with which key; only where this client is set up to send."""
-    if destination in ("", shown(client.api_url)):
-        return client.api_url, {}
-    for url, key in destinations_of(client).items():
-        if shown(url) == destination:
-            return url, {"x-api-key": key or ""}
-    why = f"it was meant for {shown(destination)}: set LANGSMITH_ENDPOINT to that"
-    raise UnsentError(f"{why}, LANGSMITH_API_KEY to its key, and replay again")
 
 
 def _reason(error: Exception) -> UnsentError:
@@ -308,13 +296,13 @@ class _Once(BaseAdapter):
 
     def __init__(self, before: BaseAdapter, once: HTTPAdapter) -> None:
         super().__init__()
-        self._before = before
+        self.safe_langsmith_within = before
         self._once = once
         self._thread = threading.get_ident()
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> Any:  # type: ignore[override]
         here = threading.get_ident() == self._thread
-        return (self._once if here else self._before).send(request, **kwargs)
+        return (self._once if here else self.safe_langsmith_within).send(request, **kwargs)
 
     def close(self) -> None:
-        self._before.close()
+        self.safe_langsmith_within.close()

@@ -25,11 +25,10 @@ from safe_langsmith._transport.httpx_exchange import HttpxExchange
 from safe_langsmith._transport.httpx_wire import (
     AsyncWire,
     SyncWire,
-    TooLargeError,
     Wire,
     grown,
 )
-from safe_langsmith._transport.messages import cut
+from safe_langsmith._transport.messages import TooLargeError, cut
 from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import Work, diagnosed, is_rejected, settle
 

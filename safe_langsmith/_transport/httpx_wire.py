@@ -28,7 +28,12 @@ from safe_langsmith._transport.flights import Flight
 from safe_langsmith._transport.httpx_exchange import LOCATION, RESENT
 from safe_langsmith._transport.httpx_requests import log_in
 from safe_langsmith._transport.httpx_unsent import read_settings_async
-from safe_langsmith._transport.messages import BODY_LIMIT, probe_headers, reply_of
+from safe_langsmith._transport.messages import (
+    BODY_LIMIT,
+    TooLargeError,
+    probe_headers,
+    reply_of,
+)
 from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import Read, Wait, Work, Works
 from safe_langsmith._transport.unreachable import HTTPX, OVER, no_answer
@@ -176,8 +181,10 @@ class AsyncWire(Wire):
                 response = await self.http.send(request, stream=True, **AS_IT_IS)
                 async with contextlib.aclosing(response):
                     body = b""
-                    async for piece in response.aiter_bytes():
-                        body = grown(body + piece, self.clock)
+                    with contextlib.suppress(TooLargeError):  # its status is known
+                        async for piece in response.aiter_bytes():
+                            body += piece
+                            grown(body, self.clock)
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # somebody's own transport may raise anything
@@ -207,10 +214,6 @@ def probe_request(wire: Wire, probe: Probe) -> httpx.Request:
             request.headers.pop(name, None)
     log_in(request)
     return request
-
-
-class TooLargeError(ValueError):
-    """An answer that is larger than anybody needs it."""
 
 
 def grown(body: bytes, clock: Clock) -> bytes:

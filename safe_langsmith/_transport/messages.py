@@ -26,6 +26,10 @@ _CREDENTIALS = _SDKS | {"authorization"}
 _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
+class TooLargeError(ValueError):
+    """An answer that is larger than anybody needs it."""
+
+
 class Target(NamedTuple):
     """Where a request went: the endpoint it belongs to, and the path below that.
 

@@ -46,6 +46,7 @@ from safe_langsmith._transport.budget import (
 )
 from safe_langsmith._transport.flights import retold
 from safe_langsmith._transport.messages import (
+    TooLargeError,
     probe_headers,
     reply_of,
     target_of,
@@ -301,9 +302,11 @@ class RequestsWire:
             connect, read_one = (min(t, left) for t in timeouts_of(self.owner))
             adapter = self._adapter(probe.url)
             response = adapter.send(request, timeout=(connect, read_one), **settings)
-            with contextlib.closing(response):
-                body = b"".join(pieces_of(response, self.clock))
-            url = request.url or ""
+            pieces: list[bytes] = []
+            # Of an answer that is too large, the beginning and the status are known.
+            with contextlib.closing(response), contextlib.suppress(TooLargeError):
+                pieces.extend(pieces_of(response, self.clock))
+            url, body = request.url or "", b"".join(pieces)
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # somebody's own adapter may raise anything
             return no_answer(probe, error)

@@ -26,6 +26,7 @@ from safe_langsmith._sdk.modules import is_rewindable_form
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.messages import (
     BODY_LIMIT,
+    TooLargeError,
     access_of,
     cut,
     moved_on,
@@ -176,7 +177,7 @@ def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
             yield piece
             size += len(piece)
             if size > BODY_LIMIT:
-                raise ValueError("the answer is too large")
+                raise TooLargeError("the answer is too large")
             if not clock.left:
                 raise requests.ReadTimeout
     except requests.RequestException as broken:

@@ -129,14 +129,19 @@ def test_version_and_help() -> None:
     [
         (("docter",), "there is no command 'docter'; did you mean doctor?"),
         (("403",), "there is no command '403'; see safe-langsmith --help"),
-        (("doctor", "--env-file", ".", "--no-env-file"), "there is no file '.'"),
+        (("doctor", "--env-file", ".", "--no-env-file"), "'.' is not a regular file"),
         (("doctor", "--no-env-file", "--env-file", __file__), "not allowed with"),
         (("doctor", "--no-env-file", "--fix"), "--fix cannot be combined with"),
         (("doctor", "--env-file", "no/such/file"), "there is no file 'no/such/file'"),
-        (("doctor", "--env-file", "."), "there is no file '.'"),
+        (("doctor", "--env-file", "."), "'.' is not a regular file"),
         (("doctor", "more"), "unrecognized arguments: more"),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
         (("explain", "403"), "all codes: safe-langsmith explain"),
+        (("doctor", "--env-file", "/dev/null"), "'/dev/null' is not a regular file"),
+        ((GONE,), "there is no command 'lsv2_pt_\u20266789'"),
+        (("explain", GONE), "there is no code 'lsv2_pt_\u20266789'"),
+        (("doctor", GONE), "unrecognized arguments: lsv2_pt_\u20266789"),
+        (("doctor", "--env-file", GONE), "there is no file 'lsv2_pt_\u20266789'"),
     ],
 )
 def test_wrong_use(
@@ -151,6 +156,7 @@ def test_wrong_use(
     assert (code, shown.out) == (2, "")
     assert says in shown.err
     assert len(shown.err.splitlines()) == 1
+    assert_no_secret(shown.err, [GONE])
 
 
 def test_nothing_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

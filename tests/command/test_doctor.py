@@ -627,6 +627,110 @@ def test_destinations_that_cannot_be_read(
     assert_no_secret(json.dumps(data), [GONE])
 
 
+# What a profile holds, and why the SDK makes no client of it, in its own words or ours.
+BROKEN_PROFILES = {
+    "a key that is a list": ({"api_key": ["x"]}, "the SDK cannot read this profile"),
+    "an endpoint that is a number": (
+        {"api_url": 5, "api_key": "x"},
+        "api_url of profile 'default' is not text",
+    ),
+    "a session that is a list": ({"oauth": ["x"]}, "the SDK cannot read this profile"),
+    "a workspace that is a list": (
+        {"workspace_id": [1], "api_key": "x"},
+        "workspace_id of profile 'default' is not text",
+    ),
+    "a deep one": ("[" * 200_000, "is not JSON that can be read"),
+}
+
+
+@pytest.mark.skipif(
+    "profile" not in inspect.signature(langsmith.Client).parameters, reason="no profiles"
+)
+@pytest.mark.parametrize("place", ["home", ".env"])
+@pytest.mark.parametrize(("profile", "why"), BROKEN_PROFILES.values(), ids=BROKEN_PROFILES)
+def test_a_broken_profile(
+    profile: object,
+    why: str,
+    place: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The SDK's own client fails with a traceback; each command says it in a line."""
+    text = profile
+    if not isinstance(profile, str):
+        text = json.dumps({"profiles": {"default": profile}})
+    path = Path.home() / ".langsmith" / "config.json"
+    if place == ".env":
+        path = tmp_path / "c.json"
+        Path(".env").write_text(f"LANGSMITH_CONFIG_FILE={path}\n")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(str(text))
+    for command in (langsmith.Client, SafeClient) if place == "home" else ():
+        with pytest.raises((AttributeError, RecursionError, TypeError)):
+            command()
+    data, code = run_json(capsys)
+    assert code == 1
+    assert why in data["message"]
+    assert main(["doctor", "-v"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "? address not checked: no client" in shown
+    for words in (["whoami"], ["can-i", "runs:create"], ["replay", str(tmp_path)]):
+        assert main(words) in ((1,) if place == "home" else (2, 3))
+        out, err = capsys.readouterr()
+        assert (out, len(err.splitlines())) == ("", 1)
+        withheld = ("LangSmith was not asked", "nothing was sent")
+        assert why in err if place == "home" else any(text in err for text in withheld)
+
+
+# Variables with which the SDK makes no client, and what is said all the same.
+REFUSED = {
+    "sampling": {"LANGSMITH_TRACING_SAMPLING_RATE": "7"},
+    "destinations": {"LANGSMITH_RUNS_ENDPOINTS": '{"https://other.example": "x"}'},
+}
+
+
+@pytest.mark.parametrize("more", REFUSED.values(), ids=REFUSED)
+def test_what_is_set_is_told_without_a_client(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, str],
+) -> None:
+    own = in_a_healthy_world(server)
+    own["LANGSMITH_WORKSPACE_ID"] = "w"
+    more = {**own, **more, "LANGSMITH_FAILED_TRACES_DIR": "x", "LANGSMITH_PROJECT": "mine"}
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+    data, code = run_json(capsys)
+    assert (code, data["problems"]) == (1, 1)
+    lines = {(s["name"], x["name"]): x for s in data["sections"] for x in s["lines"]}
+    texts = {place: x["text"] for place, x in lines.items()}
+    assert texts["endpoint", "address"] == f"{server.url} (LANGSMITH_ENDPOINT)"
+    assert texts["workspaces", "sent"].endswith("(LANGSMITH_WORKSPACE_ID)")
+    assert texts["tracing", "project"] == "mine (LANGSMITH_PROJECT)"
+    assert texts["tracing", "on failure"] == (
+        "traces are saved in LANGSMITH_FAILED_TRACES_DIR"
+    )
+    assert lines["tracing", "sent by"]["state"] == "unknown"
+    assert not any("nowhere" in text for text in texts.values())
+    assert server.exchanges == ()
+
+
+def test_two_settings_that_exclude_each_other_in_two_places(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """There is no client, so that nothing was asked is not the cause."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    Path(".env").write_text('LANGSMITH_RUNS_ENDPOINTS={"https://evil.example": "x"}\n')
+    data, code = run_json(capsys)
+    assert (code, data["problems"]) == (1, 1)
+    assert data["message"].startswith("langsmith creates no client with these settings")
+    assert server.exchanges == ()
+
+
 def test_sampling_and_saving(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,

@@ -93,6 +93,25 @@ ROWS = [
         ),
     ),
     Row(
+        "a proxy and certificates, which a file may not choose for us",
+        "LANGSMITH_API_KEY={key}\n" + AT + "http_proxy=http://127.0.0.1:1\nHTTPS_PROXY=\n"
+        "SSL_CERT_DIR=${{HOME}}/ca\nNO_PROXY=x\n",
+        "ok",
+        (
+            "! .env, line 3 sets http_proxy, which the doctor does not use\n",
+            "! .env, line 5 sets SSL_CERT_DIR, which the doctor does not use\n",
+            "0 problems, 3 warnings.",
+        ),
+        environ={"NO_PROXY": "127.0.0.1"},
+    ),
+    Row(
+        "a null byte",
+        "LANGSMITH_API_KEY={key}\0b\n" + AT,
+        "key-missing",
+        ("line 1: LANGSMITH_API_KEY has a null byte, so load_dotenv() fails there",),
+        environ={"LANGSMITH_ENDPOINT": "{url}"},
+    ),
+    Row(
         "a placeholder",
         "LANGSMITH_API_KEY=<your-api-key>\n" + AT,
         "key-malformed",
@@ -483,6 +502,40 @@ def test_in_github_actions(
     capsys.readouterr()
     assert main(["doctor"]) == 1
     assert "::" not in capsys.readouterr().out
+
+
+FORGED = "::error::forged ##[error]forged "
+
+
+@pytest.mark.parametrize("said", [FORGED * 9, "x" + FORGED.replace(" ", "") * 20])
+@pytest.mark.parametrize("options", [(), ("-v",)])
+def test_no_line_is_a_command_but_ours(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    summary: Path,
+    said: str,
+    options: tuple[str, ...],
+) -> None:
+    """GitHub Actions carries out a line that begins with ``::``, also behind blanks."""
+    own = server.add_workspace(said)
+    key = server.add_personal_key(
+        workspaces=[own, server.add_workspace(f"y {said}")]
+    ).secret
+    for name, value in (("API_KEY", key), ("ENDPOINT", server.url)):
+        monkeypatch.setenv(f"LANGSMITH_{name}", value)
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", "00000000-0000-4000-8000-000000000000")
+    server.answer("/sessions", status=403, body={"detail": said})
+    assert main(["doctor", *options]) in (1, 3)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert any("error" in line for line in lines)
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in lines)
+    assert last.startswith(("::error title=safe-", "::warning title=safe-"))
+    assert "##[" not in last
+    assert main(["whoami"]) in (0, 1, 3)
+    for line in "".join(capsys.readouterr()).splitlines():
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line
 
 
 EVIL = "100%\n::set-env name=A::b\r```\n# big"

@@ -233,6 +233,23 @@ def test_the_key_inside_a_soiled_one_does_not_survive(soiled: str, key: str) -> 
     assert key not in scrub(f"no such key: {key}!", [soiled.format(key)])
 
 
+@pytest.mark.parametrize("key", [PERSONAL, SERVICE, LEGACY])
+@pytest.mark.parametrize(
+    "part", [slice(8, None), slice(5, -1), slice(12, 20), slice(-20, None), slice(1, None)]
+)
+@pytest.mark.parametrize("said", ["no key {}!", "no key x{}", "{}x {}", "id-{}-1"])
+def test_no_part_of_a_key_survives(key: str, part: slice, said: str) -> None:
+    """A server may say a key back without its prefix, or cut."""
+    for shown in (key[part], key[part].upper()):
+        struck = scrub(said.format(shown, shown), [f'"{key}"']).lower()
+        assert not any(key[n : n + 8] in struck for n in range(8, len(key) - 8))
+
+
+def test_what_is_no_part_of_a_key_stays() -> None:
+    text = "workspace 00000000-8f3a61c-8f3a61c1: lsv2_pt_ is a prefix, and ls__…4325"
+    assert scrub(text, [PERSONAL, LEGACY, "workspace"[:4]]) == text
+
+
 def test_the_longer_of_two_keys_goes_first() -> None:
     assert scrub(f"{LEGACY}-more", [LEGACY, f"{LEGACY}-more"]) == "ls__…more"
 

@@ -620,7 +620,8 @@ def test_one_destination_is_hopeless_and_the_other_is_not(
 ) -> None:
     there = {"Content-Type": "application/json", DESTINATION: other.url}
     names = [place.write(headers=there)[0].name for _ in range(2)]
-    runs = [place.write()[1] for _ in range(2)]
+    here = {**there, DESTINATION: place.server.url}
+    runs = [place.write(headers=here)[1] for _ in range(2)]
     client = SafeClient(
         api_urls={place.server.url: place.key, other.url: GONE},
         auto_batch_tracing=False,
@@ -645,6 +646,91 @@ def test_a_destination_without_a_key(place: Place, other: SimulatedLangSmith) ->
     assert other.exchanges
     assert not other.saw(place.key)
     assert {e.key for e in other.exchanges} <= {None, ""}
+
+
+# LANGSMITH_RUNS_ENDPOINTS, the client's arguments, and where a batch arrives whose file
+# names no destination: "first" or "other"; or why it is left.
+OWN = {"api_url": "FIRST", "api_key": "KEY"}
+BOTH = {"api_urls": {"FIRST": "KEY", "OTHER": "THEIRS"}}
+IS_SET = "LANGSMITH_RUNS_ENDPOINTS is set: unset it, set LANGSMITH_ENDPOINT"
+UNNAMED = {
+    "one": ({"OTHER": "THEIRS"}, {}, "other"),
+    "one, and a key for LangSmith": ({"OTHER": "THEIRS"}, {"api_key": "KEY"}, "other"),
+    "two": ({"FIRST": "KEY", "OTHER": "THEIRS"}, {}, IS_SET),
+    "one twice": ([["OTHER", "THEIRS"], ["OTHER", "KEY"]], {}, IS_SET),
+    "one beside an argument": ({"OTHER": "THEIRS"}, OWN, IS_SET),
+    "the argument again": ({"FIRST": "KEY"}, OWN, "first"),
+    "with a workspace": ([["OTHER", "THEIRS", "WORKSPACE"]], {}, "other"),
+    "two arguments": ("", BOTH, "this client has several: replay"),
+    "not to be read": ("?", OWN, "first"),
+}
+
+
+def filled(form: Any, names: dict[str, str]) -> Any:
+    """Settings with these names in place."""
+    text = json.dumps(form)
+    for name, value in names.items():
+        text = text.replace(f'"{name}"', json.dumps(value))
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(("variable", "arguments", "where"), UNNAMED.values(), ids=UNNAMED)
+def test_a_file_that_names_no_destination(
+    place: Place,
+    other: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: Any,
+    arguments: dict[str, Any],
+    where: str,
+) -> None:
+    theirs = other.add_workspace("Theirs")
+    key = other.add_personal_key(workspaces=[theirs]).secret
+    names = {"FIRST": place.server.url, "OTHER": other.url, "WORKSPACE": theirs.id}
+    names |= {"KEY": place.key, "THEIRS": key}
+    if isinstance(variable, list):
+        fields = ("api_url", "api_key", "workspace_id")
+        variable = [dict(zip(fields, one, strict=False)) for one in variable]
+    text = json.dumps(filled(variable, names)) if variable else ""
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", text)
+    clear_caches()
+    file, run = place.write()
+    given = filled(arguments, names)
+    client = SafeClient(auto_batch_tracing=False, policy=QUICK, **given)
+    result = client.replay_failed_traces(place.folder)
+    arrived = [len(s.runs.get(run, ())) for s in (place.server, other)]
+    assert arrived == [where == "first", where == "other"]
+    if not sum(arrived):
+        why = f"it doesn't say which destination it was meant for, and {where}"
+        assert result.left[file.name].startswith(why)
+        assert not other.exchanges
+    assert not other.saw(place.key)
+    assert not place.server.saw(key)
+
+
+def test_settings_that_exclude_each_other(
+    place: Place, other: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK would send nothing with these."""
+    file, _ = place.write()
+    client = place.client()
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", json.dumps({other.url: GONE}))
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", other.url)
+    clear_caches()
+    result = client.replay_failed_traces(place.folder)
+    assert "You cannot provide both LANGSMITH_ENDPOINT" in result.left[file.name]
+    assert (place.posts(), other.exchanges) == ([], ())
+
+
+def test_the_command_when_the_only_destination_was_down(
+    place: Place, other: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing goes to LangSmith's own endpoint, which nobody has chosen."""
+    key = other.add_personal_key(workspaces=[other.add_workspace("Theirs")]).secret
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps({other.url: key}))
+    clear_caches()
+    _, run = place.write()
+    assert main(["replay"]) == 0
+    assert len(other.runs[run]) == 1
 
 
 @pytest.mark.parametrize("suffix", [".json", ".sending"])

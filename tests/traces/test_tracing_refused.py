@@ -370,10 +370,12 @@ def test_a_refused_batch_is_saved_if_wanted(
     client.cleanup()
 
 
+@pytest.mark.parametrize("bad", [0, 1], ids=["the client's own", "a further one"])
 @background
-def test_the_file_of_a_further_destination_names_it(
+def test_the_file_of_one_of_several_destinations_names_it(
     server: SimulatedLangSmith,
     way: str,
+    bad: int,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -383,12 +385,13 @@ def test_the_file_of_a_further_destination_names_it(
         options = tracing.WAYS[way](server) | tracing.WAYS[way](other)
         server.add_workspace("Ours")
         other.add_workspace("Theirs")
-        good = server.add_personal_key().secret
-        urls = {server.url: good, other.url: UNKNOWN}
+        keys = [one.add_personal_key().secret for one in (server, other)]
+        keys[bad] = UNKNOWN
+        urls = dict(zip((server.url, other.url), keys, strict=True))
         client = SafeClient(api_urls=urls, policy=QUICK, **options)
         in_batches(client, 1)
         headers = [json.loads(f.read_text())["headers"] for f in folder.iterdir()]
-        assert {h[DESTINATION] for h in headers} == {other.url}
+        assert {h[DESTINATION] for h in headers} == {[*urls][bad]}
         client.cleanup()
 
 

@@ -23,6 +23,7 @@ import tls
 from conftest import QUICK, Serve
 from releases import WATCHES_V2, needs_v2
 from requests.adapters import HTTPAdapter
+from saved import Place
 from scenarios import GONE
 
 from safe_langsmith import (
@@ -30,6 +31,7 @@ from safe_langsmith import (
     KeyRejectedError,
     PermissionMissingError,
     Policy,
+    Replay,
     SafeAsyncClient,
     SafeClient,
     WrongEndpointError,
@@ -286,6 +288,15 @@ def test_nor_do_its_resources(
         generated.get("/sessions", cast_to=object)
     assert others_saw(regions) == []
     session.close()
+
+
+def test_a_replay_asks_the_other_regions(
+    regions: dict[str, SimulatedLangSmith], tmp_path: Path
+) -> None:
+    """It has adapters of its own, and they check certificates."""
+    _, run = Place(regions["US"], tmp_path).write()
+    assert made().replay_failed_traces(tmp_path) == Replay(1)
+    assert len(regions["EU"].runs[run]) == 1
 
 
 def test_somebody_s_own_adapter_is_not_trusted_with_a_key_for_another_host(

@@ -20,6 +20,7 @@ from scenarios import GONE, PAGE
 import safe_langsmith.__main__
 from safe_langsmith import (
     AccessDeniedError,
+    Diagnosis,
     KeyRejectedError,
     Policy,
     SafeAsyncClient,
@@ -178,6 +179,33 @@ def test_an_answer_that_is_too_large(
     with pytest.raises(AccessDeniedError) as caught:
         list(client.list_projects())
     assert caught.value.code == "access-denied"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_answer_that_is_too_large_is_one(
+    server: SimulatedLangSmith, is_async: bool
+) -> None:
+    """The server was reached, and its status says more than what is left of the body."""
+    server.answer("*", status=500, body="x" * 1_100_000)
+    given: Any = {"api_key": GONE, "policy": Policy(budget_s=2)}
+    if is_async:
+
+        async def asked() -> Diagnosis:
+            client = SafeAsyncClient(server.url, **given)
+            try:
+                return await client.diagnose()
+            finally:
+                await client.aclose()  # type: ignore[no-untyped-call]
+
+        found = anyio.run(asked)
+    else:
+        client = SafeClient(server.url, auto_batch_tracing=False, **given)
+        with client.session:
+            found = client.diagnose()
+    assert found.code == "unknown"
+    assert "500" in str(found)
+    for wrong in ("could not be reached", "no answer", "connection"):
+        assert wrong not in str(found)
 
 
 def test_an_answer_that_outlasts_the_budget(
