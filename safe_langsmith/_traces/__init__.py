@@ -1,7 +1,7 @@
-"""Traces that were rejected: reported once, saved, and replayed.
+"""Traces that LangSmith refused: reported once, saved, and replayed.
 
-lost     what happens when a batch is rejected for good
-saved    the files that the SDK saves batches in
+lost     reports a batch that was refused and could not be repaired
+saved    reads the files that the SDK saves batches in
 replay   sends them
-exports  what OpenTelemetry sends
+exports  the same for traces that OpenTelemetry sends
 """
