@@ -63,7 +63,7 @@ class AccessDeniedError(LangSmithError):
         return self.diagnosis.next_steps
 
     def _render_traceback_(self) -> list[str]:
-        """The traceback that IPython displays if this is not caught (its documented hook)."""
+        """The traceback that IPython displays if this is not caught (documented hook)."""
         with no_fork:
             from safe_langsmith._knowledge.notebook import traceback_lines
 

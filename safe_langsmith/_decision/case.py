@@ -43,9 +43,9 @@ class Repair:
 class Cause:
     """A proven cause: its text, and the repair, if the rules allow one.
 
-    ``waits``: seconds to wait before each attempt with ``repair``.
-    ``otherwise``: the cause if the request is refused nevertheless. ``right``: settings
-    that were proven to be right, but that the rules do not allow a client to use.
+    ``waits``: seconds to wait before each attempt with ``repair``. ``otherwise``: the
+    cause if the request is refused nevertheless. ``right``: settings that were proven to
+    be right, but that the rules do not allow a client to use.
     """
 
     code: Code
@@ -157,7 +157,7 @@ class Case:
     # The rules for hosts.
 
     def may_move(self, endpoint: str) -> bool:
-        """Whether a repair may send the request to another host. The only place to decide it.
+        """Whether a repair may send the request to another host. Decided only here.
 
         Only from LangSmith's own hosts to an official API, and only with the key. The
         transports ensure that certificates are checked there.
@@ -221,7 +221,7 @@ class Case:
         return standing
 
     def admits(self, access: Access) -> Steps[State]:
-        """Check whether the server accepts this key in this workspace (or in its default)."""
+        """Check whether the server accepts this key in this workspace (or the default)."""
         return judge((yield from self.ask_who(access)), access)
 
     def works(self, access: Access) -> Steps[State]:

@@ -84,8 +84,8 @@ class Verdict:
 def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | None]:
     """Find out why a request was refused, and repair it if the rules allow it.
 
-    None: it was not a refusal after all, and the response is returned as it is. A repair may
-    reveal the next cause (a newer key that needs a workspace), so this is repeated,
+    None: it was not a refusal after all, and the response is returned as it is. A repair
+    may reveal the next cause (a newer key that needs a workspace), so this is repeated,
     with each cause at most once.
     """
     home, asking = refusal.access.endpoint, policy.probe_regions

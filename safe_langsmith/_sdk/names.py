@@ -25,7 +25,7 @@ class Name(NamedTuple):
     """A private name.
 
     ``owners``: the clients that have it, or a module below `langsmith`. ``since``: the
-    first release that has it. ``use``: its purpose. ``without``: the effect if it is missing.
+    first release that has it. ``use``: its purpose. ``without``: the effect of its absence.
     """
 
     owners: tuple[str, ...] | str
@@ -210,7 +210,7 @@ def report_native(client: Any) -> None:
     if getattr(client, "_pyo3_client", None) is not None:
         text = (
             "safe_langsmith: LANGSMITH_USE_PYO3_CLIENT is set, so langsmith_pyo3 sends "
-            "traces. Refused traces are not noticed, repaired or reported; other calls are. "
+            "traces. Refused traces are not seen, repaired, or reported; other calls are. "
             "To have traces watched, unset it."
         )
         warn_once("langsmith_pyo3", text)

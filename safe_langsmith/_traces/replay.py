@@ -45,8 +45,8 @@ _ASKED_AT_MOST = 6
 class Replay:
     """The result of a replay: how many batches were sent, and what is left.
 
-    ``left`` maps the name of each remaining file to the reason. ``error`` is
-    the typed error, if LangSmith refused one.
+    ``left`` maps the name of each remaining file to the reason. ``error`` is the typed
+    error, if LangSmith refused one.
     """
 
     sent: int
@@ -288,8 +288,8 @@ def _alone(folder: Path) -> Iterator[None]:
 def _sent_once(session: requests.Session) -> Iterator[None]:
     """Within it, the SDK's adapter does not retry requests of this thread.
 
-    It resends a request when a connection breaks, even though the
-    server may have processed it.
+    It resends a request when a connection breaks, even though the server may have
+    processed it.
     """
     before = session.adapters
     with closing(HTTPAdapter(max_retries=0)) as once:
