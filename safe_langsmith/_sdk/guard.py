@@ -41,7 +41,7 @@ def step_aside(task: str, error: BaseException) -> None:
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
     warn_once(
         place,
-        f"safe_langsmith could not {task} ({type(error).__name__} at "
+        f"safe_langsmith stepped aside: could not {task} ({type(error).__name__} at "
         f"{place}). You get langsmith's own answer. Please report this line.",
     )
 
