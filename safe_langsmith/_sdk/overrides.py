@@ -116,5 +116,5 @@ def step_back(ours: type, plain: type, names: tuple[str, ...]) -> None:
         if hasattr(plain, name):
             delattr(ours, name)
             there = f"langsmith {langsmith.__version__} has a {plain.__name__}.{name}"
-            text = f"safe_langsmith: {there} of its own, so ours is removed."
+            text = f"safe_langsmith: {there} of its own, so ours steps back."
             warn_once(there, f"{text} Please report this line.")

@@ -331,7 +331,7 @@ def test_can_i_with_a_rejected_key(
 
 def test_every_public_name_is_listed() -> None:
     assert set(safe_langsmith.__all__) <= set(dir(safe_langsmith))
-    assert "verify: Ask LangSmith once" in (SafeClient.__init__.__doc__ or "")
+    assert "verify: Check the key once" in (SafeClient.__init__.__doc__ or "")
 
 
 @needs("0.14.12", "resources that are watched")

@@ -485,7 +485,10 @@ def test_in_process_the_script_s_folder(
     source = made().held.key.source
     assert source.place.endswith("other/.env, line 1")
     Path(".env").write_text(f"LANGSMITH_API_KEY={OLD}")
-    assert "but is not used: load_dotenv() searches upwards from the script's" in told(made())[0]
+    assert (
+        "but is not used: load_dotenv() searches upwards from the script's"
+        in told(made())[0]
+    )
     (tmp_path / "other" / ".env").unlink()
     assert told(made())[0].endswith("and it finds none there")
     assert made().in_file.key.value is None
@@ -770,7 +773,7 @@ def test_another_thread_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.start()
     thread.join()
     assert answers[0].colab.key.value is None
-    assert "it answers on the main thread alone" in told(answers[0])[0]
+    assert "they can only be read on the main thread" in told(answers[0])[0]
     assert colab.asked == []
 
 

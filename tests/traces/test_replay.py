@@ -334,8 +334,8 @@ def test_whether_it_was_sent_cannot_be_asked(place: Place) -> None:
     sending = under_way(first)
     result = place.replay(api_key=key)
     assert (result.sent, list(result.left)) == (1, [sending.name])
-    assert "LangSmith cannot be asked for it: GET /runs/{id} was refused" in str(result)
-    assert "let its name end in .json" in result.left[sending.name]
+    assert "LangSmith could not be asked: GET /runs/{id} was refused" in str(result)
+    assert "rename it to end in .json" in result.left[sending.name]
     assert isinstance(result.error, AccessDeniedError)
     assert place.arrived(run, other) == [0, 1]
     sending.rename(first)
@@ -375,7 +375,7 @@ def test_two_replays_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -
     runs = [place.write()[1] for _ in range(2)]
 
     def second(done: int, of: int) -> None:
-        with pytest.raises(BlockingIOError, match="another replay is at work"):
+        with pytest.raises(BlockingIOError, match="another replay is running"):
             place.replay()
 
     place.client().replay_failed_traces(place.folder, on_progress=second)
@@ -428,7 +428,7 @@ def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
     assert result.sent == 0
     first, second = result.left
     assert (first.rpartition(".")[2], second.rpartition(".")[2]) == ("sending", "json")
-    assert "asked whether it took it" in result.left[first]
+    assert "checks whether LangSmith has received it" in result.left[first]
     assert "not tried" in result.left[second]
     assert place.replay() == Replay(2)
     assert place.arrived(*runs) == [1, 1]
