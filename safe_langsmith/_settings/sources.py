@@ -66,7 +66,7 @@ FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 class Setting:
     """A value and its source. The value stays out of ``repr``: it may be a key.
 
-    ``implied``: a default that the source itself does not state.
+    ``implied``: a value that follows from the source, which does not state it itself.
     """
 
     value: str | None = field(default=None, repr=False)
@@ -100,7 +100,7 @@ class Settings:
 class Login(NamedTuple):
     """The login session that a profile holds, and whether it has expired.
 
-    ``refreshes``: the SDK requests a new token before the next request after that.
+    ``refreshes``: after that, the SDK requests a new token before each request.
     """
 
     profile: str

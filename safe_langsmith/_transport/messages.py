@@ -67,7 +67,7 @@ def access_of(endpoint: str, headers: Mapping[str, str | bytes], own: Access) ->
     at_home = same_origin(endpoint, own.endpoint)
     session = not key and token and own.session and at_home
     other = (token and not session) or bool(headers.get("X-Service-Key"))
-    # At the client's own host, a cookie may be unrelated; another destination needs it.
+    # At the client's own host, a cookie may be unrelated; elsewhere it may authenticate.
     other |= bool(headers.get("Cookie")) and not at_home
     return Access(endpoint, key, workspace, session, foreign=not key and other)
 

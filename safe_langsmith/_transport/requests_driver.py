@@ -219,8 +219,8 @@ class RequestsWire:
     """Does the work of one refused request, within the budget of a diagnosis.
 
     Probes use the client's own session with its proxies and certificates; its cookies
-    and headers are sent only to its own host. They follow no redirect, so no key goes to
-    another host.
+    and headers are sent only to its own host. Probes follow no redirect, so no key goes
+    to another host.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ _telling: ContextVar[bool] = ContextVar("telling", default=False)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the settings, and start the time of a diagnosis. The result is a `Setup`."""
+    """Read the settings, and start the clock of a diagnosis. The result is a `Setup`."""
 
 
 @dataclass(frozen=True, slots=True)

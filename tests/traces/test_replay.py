@@ -429,7 +429,7 @@ def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
     first, second = result.left
     assert (first.rpartition(".")[2], second.rpartition(".")[2]) == ("sending", "json")
     assert "checks whether LangSmith has received it" in result.left[first]
-    assert "not tried" in result.left[second]
+    assert "skipped" in result.left[second]
     assert place.replay() == Replay(2)
     assert place.arrived(*runs) == [1, 1]
 
