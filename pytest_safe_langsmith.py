@@ -1,7 +1,7 @@
 """The pytest plugin: `simulated_langsmith` and ``--langsmith-require-traces``.
 
-pytest imports it at each start. So it stands beside the package, which imports langsmith,
-and does nothing before the fixture or the option is used.
+pytest imports it at each start. So it is outside the package, which imports langsmith, and
+does nothing until the fixture or the option is used.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("langsmith", "LangSmith").addoption(
         "--langsmith-require-traces",
         action="store_true",
-        help="fail the run if LangSmith recorded no traces, or rejected some",
+        help="fail the run if LangSmith recorded no traces, or refused some",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch the traces of this run, if it is asked for."""
-    # A plugin that a test module names comes too late for options.
+    """Watch the traces of this run if the option is used."""
+    # A plugin that is loaded by a test module cannot add options.
     wanted = config.getoption("langsmith_require_traces", default=False)
     if wanted and not config.option.collectonly:
         try:

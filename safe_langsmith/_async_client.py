@@ -1,4 +1,4 @@
-"""`SafeAsyncClient`: the SDK's async client, and a look at each response."""
+"""`SafeAsyncClient`: the SDK's async client, with a check of each response."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _POSITIONAL = tuple(inspect.signature(langsmith.AsyncClient).parameters)
 
 
 class SafeAsyncClient(WatchedAsyncClient):
-    """The SDK's async client; a refused call is diagnosed, repaired and answered.
+    """`langsmith.AsyncClient`, but a refused request is repaired and resent, or explained.
 
-    Every argument of ``langsmith.AsyncClient``, and ``policy``; otherwise as
-    `SafeClient`, by the same checks and the same rule of repair. It never blocks the
-    event loop: files are read on a thread.
+    Takes every argument of ``langsmith.AsyncClient``, and ``policy``; otherwise like
+    `SafeClient`, with the same checks and repairs. It never blocks the event loop: files
+    are read on a thread.
 
     Args:
-        policy: What may be done unasked after a refusal. See `Policy`.
+        policy: What the client may do by itself after a refusal. See `Policy`.
 
     Raises:
-        AccessDeniedError: By every method, or one of its subclasses, in place of the
-            SDK's bare error for a refusal. The v2 resources (``client.runs`` and the
-            others) raise one that is the SDK's `PermissionDeniedError` or
-            `AuthenticationError` too.
+        AccessDeniedError: From every method, or one of its subclasses, instead of the
+            SDK's own error for a refusal. The v2 resources (``client.runs`` and the
+            others) raise one that is also the SDK's `PermissionDeniedError` or
+            `AuthenticationError`.
     """
 
     _safe: State | None = None
@@ -76,16 +76,16 @@ class SafeAsyncClient(WatchedAsyncClient):
     else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            """And those of safe_langsmith:
+            """Additional argument of safe_langsmith:
 
-            policy: What may be done unasked after a rejection. See `safe_langsmith.Policy`.
+            policy: What the client may do by itself after a refusal.
             """
             policy = take_policy(kwargs, self._safe_plain.__init__)
             given = kwargs | dict(zip(_POSITIONAL, args, strict=False))
             try:
                 call_as_caller(super().__init__, *args, **kwargs)
             except UnicodeEncodeError:
-                # The SDK makes no async client with a key that has, say, a BOM in front.
+                # The SDK creates no async client with a key that begins with a BOM.
                 with no_fork:
                     from safe_langsmith._settings.environment import sendable_key
 
@@ -97,7 +97,7 @@ class SafeAsyncClient(WatchedAsyncClient):
                 self._safe_begin(policy, given)
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
-        """Watch a client that the SDK has made with these arguments."""
+        """Watch a client that the SDK has created with these arguments."""
         report_missing(self)
         http = http_of(self)
         if http is None:
@@ -109,7 +109,7 @@ class SafeAsyncClient(WatchedAsyncClient):
 
     @property
     def policy(self) -> Policy:
-        """What this client may do unasked. See `Policy`."""
+        """What this client may do by itself after a refusal. See `Policy`."""
         return state_of(self).policy
 
     @policy.setter
@@ -118,7 +118,7 @@ class SafeAsyncClient(WatchedAsyncClient):
 
     @property
     def last_diagnosis(self) -> Diagnosis | None:
-        """The newest diagnosis of this client, or None."""
+        """The latest diagnosis of this client, or None."""
         return self._safe.last_diagnosis if self._safe else None
 
     @property
@@ -138,12 +138,12 @@ class SafeAsyncClient(WatchedAsyncClient):
                 use(self, home)
 
     async def diagnose(self) -> Diagnosis:
-        """Check now what this client may do, and repair nothing.
+        """Run every check now. Repairs nothing.
 
-        Sends a few read-only requests with this client's key to its own endpoint, and the
-        key alone to other regions of LangSmith where ``policy.probe_regions`` allows it;
-        reads the environment, the SDK's caches, the `.env` and the profile file. Takes
-        at most ``policy.budget_s`` seconds and raises nothing.
+        Sends a few read-only requests with this client's key to its own endpoint and, if
+        ``policy.probe_regions`` allows it, to other LangSmith regions (only the key).
+        Reads the environment, the SDK's caches, the `.env` file and the profile file. Takes
+        at most ``policy.budget_s`` seconds and never raises.
         """
         with no_fork:
             from safe_langsmith._transport.httpx_driver import diagnose
@@ -151,7 +151,7 @@ class SafeAsyncClient(WatchedAsyncClient):
         return await diagnose(self, http_of(self))
 
     async def whoami(self) -> Identity:
-        """Ask LangSmith who it takes this client for. See `SafeClient.whoami`."""
+        """Ask LangSmith which identity this client's key has. See `SafeClient.whoami`."""
         return identity_in(await self.diagnose())
 
     async def can_i(self, permission: str) -> bool | None:
@@ -161,9 +161,9 @@ class SafeAsyncClient(WatchedAsyncClient):
     async def _safe_explained(
         self, method: str, path: str, error: LangSmithError
     ) -> Exception | None:
-        """Name the proxy that would not connect to LangSmith, if that is the reason.
+        """Name the proxy if it refused to connect to LangSmith.
 
-        A typed error begins here: how the SDK came to raise it says nothing.
+        The typed error has no context: the SDK's way to its error is of no interest.
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)

@@ -1,6 +1,6 @@
-"""`SafeClient`: the SDK's client, and a hook that looks at each response.
+"""`SafeClient`: the SDK's client, with a hook that checks each response.
 
-Nothing that only a rejection needs is imported before one.
+Code that only a refusal needs is imported after the first one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis, Identity
     from safe_langsmith._traces.replay import Replay
 
-# What the SDK's client does not have. If it gains one of these names, ours goes.
+# Our additions to the SDK's client. If the SDK gains one of these names, ours is removed.
 OWN = (
     *("policy", "last_diagnosis", "diagnose", "whoami", "can_i"),
     *("raise_for_tracing_errors", "replay_failed_traces"),
@@ -50,24 +50,24 @@ OWN = (
 
 
 class SafeClient(TranslatingClient):
-    """The SDK's client; a refused call is diagnosed, repaired and answered, or explained.
+    """`langsmith.Client`, but a refused request is repaired and resent, or explained.
 
-    Every argument of ``langsmith.Client``, ``policy`` and ``verify``. Nothing changes until
-    LangSmith refuses a request. Then the environment, the SDK's caches, the `.env` and
-    the profile file are read, LangSmith is asked with read-only requests, and by the
-    rule of repair the request is sent again, or a typed error is raised.
+    Takes every argument of ``langsmith.Client``, ``policy`` and ``verify``. It behaves like
+    the SDK's client until LangSmith refuses a request. Then it reads the environment, the
+    SDK's caches, the `.env` file and the profile file, sends a few read-only requests to
+    LangSmith, and repairs and resends the request if that is safe, or raises a typed error.
 
     Args:
-        policy: What may be done unasked after a refusal. See `Policy`.
-        verify: Whether to ask LangSmith once, when the client is made, if it takes the
-            key. "raise" waits for the answer, and raises the typed error. "warn" asks on
-            a thread, and logs one line. None, the default, asks nothing. In both
-            a refusal is repaired first, if the rule allows it; an answer that cannot be
-            had proves nothing, and is logged.
+        policy: What the client may do by itself after a refusal. See `Policy`.
+        verify: Whether to check the key once, when the client is created. "raise" waits for
+            the result, and raises the typed error after a refusal. "warn" checks on a
+            thread, and logs one line. With either, a refusal is repaired first if that is
+            safe; if the check could not be completed, that is logged, and nothing is
+            raised. None (the default) checks nothing.
 
     Raises:
-        AccessDeniedError: By every method, or one of its subclasses, in place of the
-            SDK's bare error for a refusal.
+        AccessDeniedError: From every method, or one of its subclasses, instead of the
+            SDK's own error for a refusal.
     """
 
     if TYPE_CHECKING:
@@ -115,11 +115,11 @@ class SafeClient(TranslatingClient):
     else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            """And those of safe_langsmith:
+            """Additional arguments of safe_langsmith:
 
-            policy: What may be done unasked after a rejection. See `safe_langsmith.Policy`.
-            verify: Ask LangSmith once, now, whether it accepts the key: "raise" raises the
-                typed error, "warn" logs one line. None asks nothing.
+            policy: What the client may do by itself after a refusal.
+            verify: Check the key once, now: "raise" raises the typed error, "warn" logs
+                one line. None checks nothing.
             """
             policy = take_policy(kwargs, self._safe_plain.__init__)
             is_sdks = "verify" in arguments_of(self._safe_plain.__init__)
@@ -145,7 +145,7 @@ class SafeClient(TranslatingClient):
     def _safe_exports(
         self, policy: Policy, given: Mapping[str, Any]
     ) -> AbstractContextManager[None]:
-        """Watch the exporter of OpenTelemetry that the SDK may create for this client."""
+        """Watch the OpenTelemetry exporter that the SDK may create for this client."""
         if not wants_export(given):
             return nullcontext()
         with no_fork:
@@ -154,7 +154,7 @@ class SafeClient(TranslatingClient):
         return watching_exports(functools.partial(new_session, policy=policy, client=self))
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
-        """Watch a client that the SDK has made with these arguments."""
+        """Watch a client that the SDK has created with these arguments."""
         report_missing(self)
         report_native(self)
         access = access_of(self)
@@ -172,7 +172,7 @@ class SafeClient(TranslatingClient):
 
     @property
     def policy(self) -> Policy:
-        """What this client may do unasked. See `Policy`."""
+        """What this client may do by itself after a refusal. See `Policy`."""
         return state_of(self).policy
 
     @policy.setter
@@ -181,16 +181,16 @@ class SafeClient(TranslatingClient):
 
     @property
     def last_diagnosis(self) -> Diagnosis | None:
-        """The newest diagnosis of this client, or None."""
+        """The latest diagnosis of this client, or None."""
         return self._safe.last_diagnosis if self._safe else None
 
     def diagnose(self) -> Diagnosis:
-        """Check now what this client may do, and repair nothing.
+        """Run every check now. Repairs nothing.
 
-        Sends a few read-only requests with this client's key to its own endpoint, and the
-        key alone to other regions of LangSmith where ``policy.probe_regions`` allows it;
-        reads the environment, the SDK's caches, the `.env` and the profile file. Takes
-        at most ``policy.budget_s`` seconds and raises nothing.
+        Sends a few read-only requests with this client's key to its own endpoint and, if
+        ``policy.probe_regions`` allows it, to other LangSmith regions (only the key).
+        Reads the environment, the SDK's caches, the `.env` file and the profile file. Takes
+        at most ``policy.budget_s`` seconds and never raises.
         """
         with no_fork:
             from safe_langsmith._transport.requests_driver import diagnose
@@ -198,16 +198,16 @@ class SafeClient(TranslatingClient):
         return diagnose(self)
 
     def whoami(self) -> Identity:
-        """Ask LangSmith who it takes this client for.
+        """Ask LangSmith which identity this client's key has.
 
         Sends what `diagnose` sends.
 
         Returns:
-            Organization, user, workspace, role and permissions, as far as it says.
+            Organization, user, workspace, role and permissions, as far as LangSmith says.
 
         Raises:
-            AccessDeniedError: The typed error, if it does not know this client's key.
-            LangSmithConnectionError: If it gave no answer that tells.
+            AccessDeniedError: The typed error, if LangSmith does not accept the key.
+            LangSmithConnectionError: If LangSmith could not be asked.
         """
         return identity_in(self.diagnose())
 
@@ -218,26 +218,26 @@ class SafeClient(TranslatingClient):
             permission: Such as "runs:create" (to trace) or "projects:create".
 
         Returns:
-            True or False; None if LangSmith does not say, as for some service keys. An
-            access policy of the organization may deny what the role allows.
+            True or False; None if unknown, as for some service keys. An access policy of
+            the organization may still deny what the role allows.
 
         Raises:
             ValueError: If LangSmith documents no such permission.
-            AccessDeniedError: As `whoami`; and a `LangSmithConnectionError`.
+            AccessDeniedError, LangSmithConnectionError: As for `whoami`.
         """
         return self.whoami().may(permission)
 
     def raise_for_tracing_errors(self) -> None:
-        """Raise what the tracing path met since the last call, or do nothing.
+        """Raise the tracing errors since the last call, if there are any.
 
-        Traces are sent in the background, where an error stops nothing. Call this
-        after ``client.flush()`` where a run must not pass while nothing is recorded.
-        It sends nothing and waits for nothing.
+        Traces are sent in the background, where errors do not stop the program. Call this
+        after ``client.flush()`` in a program that must fail if its traces are lost.
+        It sends nothing and does not wait.
 
         Raises:
             AccessDeniedError: The typed error, if traces were refused for one reason.
-            LangSmithExceptionGroup: With ``exceptions``, if there were several reasons.
-            Exception: Whatever else a batch was lost for, such as a
+            LangSmithExceptionGroup: If there were several reasons; see its ``exceptions``.
+            Exception: Any other reason why traces were lost, such as a
                 `LangSmithConnectionError`.
         """
         errors, lost = [], state_of(self).lost
@@ -257,22 +257,22 @@ class SafeClient(TranslatingClient):
     ) -> Replay:
         """Send the batches that the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
 
-        Each is sent as it was saved, oldest first, with this client's key to its
-        endpoint and workspace; a refusal is repaired as for every call. A file is
-        removed once the server has taken it. What cannot be sent stays, and the result
-        says why. Run it again at any time: what was taken is not sent twice.
+        Sends each batch as it was saved, oldest first, with this client's key to its
+        endpoint and workspace; a refusal is repaired as for any call. A file is
+        removed once the server has accepted it. Otherwise it stays, and the result
+        says why. Calling this again is safe: accepted batches are not sent twice.
 
         Args:
-            directory: The folder that the batches were saved in.
-            on_progress: Called after each file with how many are done, and of how many.
+            directory: The folder where the batches were saved.
+            on_progress: Called after each file with the number done and the total.
 
         Returns:
-            How many batches were sent, and which files are left, each with its reason.
+            How many batches were sent, and which files are left, each with the reason.
 
         Raises:
-            NotADirectoryError: If there is no such folder.
-            OSError: If it cannot be read; a `BlockingIOError` if another replay is at
-                work in it.
+            NotADirectoryError: If the folder does not exist.
+            OSError: If it cannot be read; a `BlockingIOError` if another replay is using
+                it.
         """
         with no_fork:
             from safe_langsmith._traces.replay import replay

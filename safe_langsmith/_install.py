@@ -1,6 +1,6 @@
-"""`install()`: the client that traces go through where none is given.
+"""`install()`: makes a SafeClient the default client of `@traceable` and LangChain.
 
-With ``everywhere=True`` and in `safe-langsmith run` also every client that is created.
+With ``everywhere=True``, and in `safe-langsmith run`, every new client is a safe one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from safe_langsmith._settings.construction import (
 from safe_langsmith._transport.auth import RejectionAuth, ResourceWatcher
 from safe_langsmith._transport.owner import State
 
-# Both are changed within no_fork, which also keeps threads from coming in between.
+# Both are changed only within no_fork, which also locks out other threads.
 _installed: list[Installation] = []
-# Whether `safe-langsmith run` has started this program.
+# Whether `safe-langsmith run` started this program.
 _ran: list[bool] = []
 
 
@@ -39,29 +39,28 @@ def install(
 ) -> Installation:
     """Make a SafeClient the one that ``@traceable``, LangChain and ``evaluate`` use.
 
-    For every thread of the process, where no other client is given; also after the SDK
-    has made a plain client and cached it. A tracer or run that was made before keeps
-    its own.
+    For all threads of the process, wherever no other client is passed, even if the SDK
+    has already created and cached a plain client. Existing tracers and runs keep their own.
 
         import safe_langsmith
         safe_langsmith.install()
 
     Args:
-        client: The client to use. None makes one of ``client_arguments``.
-        everywhere: Also create a safe client wherever anybody, langsmith itself included,
-            creates a ``langsmith.Client`` or ``langsmith.AsyncClient`` from now on. Its
-            policy is that of ``client``. Subclasses that others wrote stay theirs.
+        client: The client to use. None creates one from ``client_arguments``.
+        everywhere: From now on, also create a safe client wherever any code, including
+            langsmith itself, creates a ``langsmith.Client`` or ``langsmith.AsyncClient``.
+            They get the policy of ``client``. Subclasses in other code are not affected.
         **client_arguments: As for `SafeClient`.
 
     Returns:
-        A handle whose ``client`` is the one in use. ``undo()`` puts back what was there
-        before, and so does the end of a ``with`` block.
+        A handle whose ``client`` is the one in use. ``undo()`` restores the previous
+        client, and so does leaving a ``with`` block.
 
     Raises:
-        TypeError: If ``client`` is no SafeClient, or both kinds of arguments are given.
+        TypeError: If ``client`` is not a SafeClient, or is combined with other arguments.
     """
     if client is not None and client_arguments:
-        raise TypeError("pass a client or the arguments for one, not both")
+        raise TypeError("pass either a client or the arguments for one, not both")
     if client is not None and not isinstance(client, SafeClient):
         raise TypeError(f"client must be a SafeClient, not {type(client).__name__}")
     made = SafeClient(**client_arguments) if client is None else client
@@ -74,14 +73,14 @@ def install(
 
 
 def start_program() -> None:
-    """Create safe clients everywhere in this program, to its end."""
+    """Create safe clients everywhere until this program ends."""
     with no_fork:
         _ran[:] = [True]
         _create()
 
 
 def _create() -> None:  # within no_fork
-    """Create safe clients everywhere if anybody wants that, and plain ones if not."""
+    """Create safe clients everywhere if any installation wants that, else plain ones."""
     with Guard("create safe clients everywhere"):
         wanted = [getattr(i.client, "policy", None) for i in _installed if i.everywhere]
         defaults[1:] = [policy for policy in wanted if policy is not None]
@@ -97,7 +96,7 @@ def _create() -> None:  # within no_fork
 
 
 def _session_for_export(chosen: bool) -> Any:
-    """The session for an exporter of OpenTelemetry that anybody creates."""
+    """The session for any OpenTelemetry exporter that is created."""
     with no_fork:
         from safe_langsmith._traces.exports import new_session
 
@@ -105,7 +104,7 @@ def _session_for_export(chosen: bool) -> Any:
 
 
 def _begin_sandbox(owner: SandboxOwner, arguments: Mapping[str, Any]) -> None:
-    """Watch a client of sandboxes; its httpx client keeps what it is watched with."""
+    """Watch a sandbox client. Its httpx client keeps the owner alive."""
     born = at_construction_of_sandbox(access_of(owner), arguments)
     owner.api_url = born.held.endpoint
     owner._safe = State(defaults[-1], born)
@@ -115,16 +114,16 @@ def _begin_sandbox(owner: SandboxOwner, arguments: Mapping[str, Any]) -> None:
 
 
 def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:
-    """Watch a generated client that stands alone: ``langsmith.Langsmith(...)``."""
+    """Watch a generated client that is used directly: ``langsmith.Langsmith(...)``."""
     born = at_construction_of_generated(access_of(owner), arguments)
     owner._safe = State(defaults[-1], born)
     return ResourceWatcher(owner)
 
 
 class Installation:
-    """A client in use by ``@traceable`` and LangChain, until ``undo()``.
+    """A client that ``@traceable`` and LangChain use until ``undo()``.
 
-    As a context manager it gives the client, and undoes itself at the end.
+    As a context manager, it returns the client, and calls ``undo()`` at the end.
     """
 
     def __init__(
@@ -140,10 +139,10 @@ class Installation:
         self._own = own
 
     def undo(self) -> None:
-        """Put back what was in use before; twice is as good as once.
+        """Restore what was in use before. A second call does nothing.
 
-        Clients that were created everywhere stay as they are. A client that `install`
-        made is flushed first, so that no trace is left behind.
+        Clients that were created everywhere do not change. A client that `install`
+        created is flushed first, so that no trace is lost.
         """
         if self._own:
             self.client.flush()
@@ -154,7 +153,7 @@ class Installation:
             later = _installed[place + 1 :]
             del _installed[place]
             _create()
-            if later:  # installed since: that one stays, and is to put back ours' before
+            if later:  # a later one stays in use, and will restore what was before this one
                 if later[0]._before is self.client:
                     later[0]._before = self._before
             elif tracing_client() is self.client:

@@ -91,7 +91,7 @@ def set_on_diagnosis(callback: Callable[[Diagnosis], object] | None) -> None:
 
 
 def callbacks_of(policy: Policy) -> list[Callable[[Diagnosis], object]]:
-    """Who is told of a diagnosis; whoever is named in both places once."""
+    """The callbacks for a diagnosis, each only once."""
     own = policy.on_diagnosis
     return [*([own] if own else []), *(c for c in _for_all if c is not own)]
 
@@ -111,12 +111,12 @@ def checked(policy: object) -> Policy:
 
 @functools.cache
 def arguments_of(plain: Callable[..., None]) -> frozenset[str]:
-    """The names of the arguments of one of the SDK's constructors. Looked at once."""
+    """The argument names of one of the SDK's constructors, cached."""
     return frozenset(inspect.signature(plain).parameters)
 
 
 def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
-    """Take our argument out of those of a client; if the SDK has one, it gets its own."""
+    """Remove our argument from a client's, unless the SDK has one of that name."""
     is_sdks = "policy" in arguments_of(plain)
     if is_sdks and not isinstance(kwargs.get("policy"), Policy):
         return defaults[-1]

@@ -1,7 +1,7 @@
-"""What the SDK raises for a rejection becomes the typed error.
+"""Turns what the SDK raises for a refusal into the typed error.
 
-The methods of the SDK's client that ours overrides. Each does what the SDK does; only what
-it raises, keeps or saves after a rejection is another thing.
+`SafeClient` overrides these methods of the SDK's client. Each does what the SDK does,
+except for what it raises, keeps or saves after a refusal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from safe_langsmith._transport.owner import (
 from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
 from safe_langsmith.errors import error_for
 
-# Headers by which a replica of the SDK authenticates itself without a key of LangSmith.
+# Headers that authenticate a replica of the SDK without a LangSmith key.
 _FOREIGN = {"X-Service-Key", "Authorization", "Cookie"}
 
 
@@ -48,12 +48,12 @@ class TranslatingClient(WatchedClient):
 
     @property
     def api_key(self) -> str | None:
-        """The key in use. An assignment reaches the threads that send traces, too."""
+        """The key in use. Assigning it also updates the threads that send traces."""
         return super().api_key
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
-        # The SDK's constructor assigns as well; then nothing has a copy yet.
+        # The SDK's constructor assigns it too; at that time nothing has a copy yet.
         old = None
         with Guard("follow a new key"):
             old = access_of(self) if self._safe is not None else None
@@ -76,7 +76,7 @@ class TranslatingClient(WatchedClient):
         pathname: str,
         **kwargs: Any,
     ) -> requests.Response:
-        """As the SDK's; a rejection is repaired and answered, or raises the typed error."""
+        """Send as the SDK does; a refusal is repaired, or raises the typed error."""
         if self._safe is None:
             return super().request_with_retries(method, pathname, **kwargs)
         before, found = sys.exc_info()[1], None
@@ -90,8 +90,8 @@ class TranslatingClient(WatchedClient):
             return send(method, pathname, **kwargs)
         except Exception as error:
             if kwargs.get("handle_response") and not isinstance(error, LangSmithError):
-                raise  # it may be of the caller's own
-            with Guard("explain a rejected request"):
+                raise  # it may be the caller's own
+            with Guard("explain a refused request"):
                 found = self._safe_explain(error, before, (method, pathname), kwargs)
             if found is None:
                 raise
@@ -111,11 +111,11 @@ class TranslatingClient(WatchedClient):
         asked: tuple[str, str],
         kwargs: Mapping[str, Any],
     ) -> Exception | requests.Response | None:
-        """The typed error behind one of the SDK's; a response after all; or None."""
+        """The typed error for one of the SDK's; a response after a repair; or None."""
         response = response_behind(error, before)
         FAILURE.set(Failure(asked[1], None))
         if response is None:
-            # A key, an address or a proxy that the request never got past.
+            # The request was not sent because of a key, a URL or a proxy.
             trouble = (UnicodeError, requests.RequestException)
             if isinstance(error.__cause__, trouble) or not origin(endpoint_of(self)):
                 return self._safe_found(error, None, asked, kwargs)
@@ -143,9 +143,9 @@ class TranslatingClient(WatchedClient):
         return found
 
     def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> TranslatingClient:
-        """Keep this client's key from another host that has a credential of its own.
+        """Keep this client's key away from another host that has its own credential.
 
-        The SDK would add it to what it sends to a replica with a service key, a token
+        The SDK would add the key to requests to a replica with a service key, a token
         or a cookie.
         """
         headers = (kwargs.get("request_kwargs") or {}).get("headers") or {}
@@ -155,7 +155,7 @@ class TranslatingClient(WatchedClient):
         return sender
 
     def _safe_watch(self, generated: Any) -> None:
-        """Watch the generated client behind ``client.runs`` and its neighbors."""
+        """Watch the generated client behind ``client.runs`` and the other v2 resources."""
         if self._safe is not None:
             watch(generated, ResourceWatcher(self))
 
@@ -170,7 +170,7 @@ class TranslatingClient(WatchedClient):
     def _safe_saving(
         self, headers: dict[str, str]
     ) -> tuple[dict[str, str], AbstractContextManager[None]]:
-        """Name the destination in the file of a batch, if it was another one."""
+        """Name the destination in the file of a batch, if it is not the client's own."""
         failure = FAILURE.get()
         if failure is None or self._safe is None:
             return headers, nullcontext()

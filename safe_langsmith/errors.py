@@ -1,4 +1,4 @@
-"""One error for each cause. Each holds its diagnosis, and neither a request nor a key.
+"""One error class for each cause. Each error holds its diagnosis, but no request or key.
 
 LangSmithError (langsmith.utils)
 └── AccessDeniedError            access-denied         cause unknown
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 class AccessDeniedError(LangSmithError):
     """LangSmith refused a request. Base of all errors of safe_langsmith.
 
-    Its only argument is the diagnosis, so it survives pickle, copy and deepcopy; and JSON,
-    for a diagnosis as a dict is one, too.
+    Its only argument is the diagnosis, so it survives pickle, copy and deepcopy, and also
+    JSON: a diagnosis as a dict is accepted too.
     """
 
     code: ClassVar[Code] = "access-denied"
@@ -53,7 +53,7 @@ class AccessDeniedError(LangSmithError):
                 from safe_langsmith._diagnosis import Diagnosis
 
             diagnosis = Diagnosis.from_dict(diagnosis)
-        # Not super(): a class of the SDK that joins in would ask for a response.
+        # Not super(): a class of the SDK that is mixed in would require a response.
         Exception.__init__(self, diagnosis)
         self.diagnosis = diagnosis
 
@@ -63,7 +63,7 @@ class AccessDeniedError(LangSmithError):
         return self.diagnosis.next_steps
 
     def _render_traceback_(self) -> list[str]:
-        """Tell IPython what to show if this is not caught (its documented hook)."""
+        """The traceback that IPython displays if this is not caught (documented hook)."""
         with no_fork:
             from safe_langsmith._knowledge.notebook import traceback_lines
 
@@ -154,8 +154,8 @@ ERRORS: dict[Code, type[AccessDeniedError]] = {
     **{error.code: error for error in AccessDeniedError.__subclasses__()},
 }
 
-# What the SDK raises for these statuses, whatever the cause: who catches that today
-# catches our error too.
+# What the SDK raises for these statuses, whatever the cause: code that catches it
+# today also catches our error.
 _BY_STATUS: dict[int | None, type[Exception]] = {
     401: LangSmithAuthError,
     404: LangSmithNotFoundError,
@@ -167,10 +167,10 @@ _ALSO = (ValueError, requests.HTTPError)
 def error_for(
     diagnosis: Diagnosis, *, instead_of: Exception | None = None
 ) -> AccessDeniedError:
-    """Make the error of a diagnosis.
+    """The error for a diagnosis.
 
-    ``instead_of``: what the SDK raises today. The error is also of that class, if it is
-    one of the SDK's, a ``ValueError``, or the ``requests.HTTPError`` of a hard delete.
+    ``instead_of``: what the SDK raises today. The error is also an instance of that class
+    if it is the SDK's, a ``ValueError``, or the ``requests.HTTPError`` of a hard delete.
     """
     also: list[type[Exception]] = []
     kind: type[Any] = type(instead_of)
@@ -200,9 +200,9 @@ def identity_in(diagnosis: Diagnosis) -> Identity:
 def resource_error_for(
     diagnosis: Diagnosis, response: httpx.Response, body: object
 ) -> AccessDeniedError:
-    """Make the error of a diagnosis for the generated resources, such as `client.runs`.
+    """The error for a diagnosis on the generated resources, such as `client.runs`.
 
-    It is also the class that they raise for this status, with its ``status_code``,
+    It is also of the class that they raise for this status, with its ``status_code``,
     ``body``, ``response`` and ``request``. Pickling leaves out the last two.
     """
     classes = resource_errors()
@@ -217,7 +217,7 @@ def resource_error_for(
 def unsent_resource_error(
     diagnosis: Diagnosis, request: httpx.Request
 ) -> AccessDeniedError:
-    """Make the error for a request of the generated resources that was not sent."""
+    """The error for a request of the generated resources that was not sent."""
     error: Any = _made(diagnosis, [*connection_errors()])
     error.message, error.body, error.request = str(diagnosis), None, request
     return cast("AccessDeniedError", error)
@@ -228,7 +228,7 @@ def _made(diagnosis: Diagnosis, also: list[type[Exception]]) -> AccessDeniedErro
     classes: list[type[Any]] = [error]
     for kind in also:
         if not any(issubclass(c, kind) for c in classes):
-            # Of two that are related, the narrower one stands for both.
+            # If one class is a subclass of another, only the subclass is needed.
             classes = [c for c in classes if c is error or not issubclass(kind, c)]
             classes.append(kind)
     return _joined(tuple(classes))(diagnosis)
@@ -236,7 +236,7 @@ def _made(diagnosis: Diagnosis, also: list[type[Exception]]) -> AccessDeniedErro
 
 @functools.cache
 def _joined(classes: tuple[type[Any], ...]) -> type[AccessDeniedError]:
-    """The class of an error that is also of further classes, under the same name."""
+    """A class that combines an error with further classes, under the same name."""
     error: type[AccessDeniedError] = classes[0]
     if len(classes) == 1:
         return error

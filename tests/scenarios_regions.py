@@ -577,7 +577,7 @@ REGION_ROWS = (
         },
         says=(
             "another key, lsv2_pt_",
-            "another workspace, {foreign}, not sent",
+            "another workspace, {foreign}: not sent",
             "adds a login, Authorization",
         ),
         unseen=("key",),

@@ -44,7 +44,7 @@ SETTINGS = (
         "raised",
         REJECTED,
         environ={"LANGSMITH_API_KEY": " ", "LANGCHAIN_API_KEY": "{old}"},
-        says=("LANGSMITH_API_KEY is blank, so LANGCHAIN_API_KEY counts",),
+        says=("LANGSMITH_API_KEY is empty, so LANGCHAIN_API_KEY is used",),
     ),
     Scenario(
         "two names with two keys: the first counts, and the other is not tried",
@@ -65,7 +65,7 @@ SETTINGS = (
         (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
         environ=OLD,
         dotenv="LANGSMITH_API_KEY={key}",
-        says=("without override=True, load_dotenv() keeps what is set already",),
+        says=("load_dotenv() does not override what is set; use override=True",),
     ),
     Scenario(
         "a comment in the .env without a space before it",
@@ -99,14 +99,14 @@ SETTINGS = (
         says=(".env, line 1: LANGSMITH_API_KEY has curly quotes",),
     ),
     Scenario(
-        "a key twice in the .env, and the wrong one counts",
+        "a key twice in the .env, and the wrong one wins",
         rotated,
         "key-rejected",
         "raised",
         REJECTED,
         environ=OLD,
         dotenv="LANGSMITH_API_KEY={key}\n\nLANGSMITH_API_KEY={old}\n",
-        says=(".env, line 3: LANGSMITH_API_KEY stands on line 1 too; this one counts",),
+        says=(".env, line 3: LANGSMITH_API_KEY is also on line 1; the last one wins",),
         unseen=("key",),
     ),
     Scenario(
@@ -183,7 +183,7 @@ SETTINGS = (
         REJECTED,
         environ=LOST,
         profile='{"profiles":\n {"default": {"api_key": "',
-        says=("~/.langsmith/config.json, line 2: is not JSON",),
+        says=("~/.langsmith/config.json, line 2: not valid JSON",),
     ),
     Scenario(
         "a profile that is not in the file",

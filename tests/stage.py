@@ -108,7 +108,7 @@ class SecretNotFoundError(Exception):
 
 
 def ask_colab(known: Mapping[str, str], name: str) -> str:
-    """As Colab's `userdata.get`, which answers on the main thread alone."""
+    """As Colab's `userdata.get`, which answers only on the main thread."""
     assert threading.current_thread() is threading.main_thread()
     if name not in known:
         raise SecretNotFoundError(name)

@@ -1,4 +1,4 @@
-"""What an answer of the server tells of a key, of its workspaces, and of the server."""
+"""What a response says about a key, its workspaces, and the server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from safe_langsmith._knowledge.operations import is_uuid
 from safe_langsmith._settings.sources import Setting, Source
 
 _MOST_PERMISSIONS = 1_000
-# In place of the answer to a question that was not asked.
+# Stands in for the answer to a probe that was not sent.
 UNASKED = Unreachable("it was not asked")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A workspace as the server lists it for a key. No permissions: not known."""
+    """A workspace as the server lists it for a key. No permissions: unknown."""
 
     id: str
     name: str = ""
@@ -31,7 +31,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the server thinks of a key. ``workspaces`` is None where it lists none."""
+    """What the server knows about a key. ``workspaces`` is None if it lists none."""
 
     state: State
     workspaces: tuple[Listed, ...] | None = None
@@ -45,7 +45,7 @@ class Standing:
 
     @property
     def only_workspace(self) -> Setting | None:
-        """The workspace of a key that can use exactly one."""
+        """The workspace of a key that has access to exactly one."""
         if self.workspaces is None or len(self.workspaces) != 1:
             return None
         source = Source("repair", "the only workspace of this key")
@@ -53,32 +53,32 @@ class Standing:
 
 
 def data_of(answer: Answer) -> Any:
-    """The JSON that an answer with status 200 brings, or None."""
+    """The JSON of a response with status 200, or None."""
     return answer.data() if isinstance(answer, Reply) and answer.status == 200 else None
 
 
 def object_of(answer: Answer) -> dict[str, Any] | None:
-    """The same where it is a JSON object."""
+    """The same if it is a JSON object."""
     data = data_of(answer)
     return data if isinstance(data, dict) else None
 
 
 def text_of(fields: dict[str, Any], name: str) -> str:
-    """The text of this name in a JSON object; empty where it holds none."""
+    """The text of this name in a JSON object; empty if there is none."""
     value = fields.get(name)
     return value if isinstance(value, str) else ""
 
 
 def probe(access: Access, path: str, *, alone: bool = False) -> Probe:
-    """A question to the API that this access belongs to."""
+    """A probe to the API that this access belongs to."""
     url = f"{base_of(access.endpoint)}/api/v1{path}"
     return Probe(url, access.key, access.workspace, access.session, alone)
 
 
 def judge(answer: Answer, access: Access) -> State:
-    """Whether a probe was let in. Only LangSmith's own refusal, in JSON, is a no.
+    """Whether a probe was accepted. Only a refusal in LangSmith's own JSON is a no.
 
-    A 401 says that no key arrived, so it says nothing about a key that was sent.
+    A 401 says that no key arrived, so it proves nothing about a key that was sent.
     """
     if not isinstance(answer, Reply) or answer.is_html:
         return "unknown"
@@ -89,17 +89,17 @@ def judge(answer: Answer, access: Access) -> State:
 
 
 def says_org_scoped(answer: Answer) -> bool:
-    """Whether the server knows the key and wants a workspace."""
+    """Whether the server accepts the key but requires a workspace."""
     return isinstance(answer, Reply) and answer.status == 403 and answer.wants_workspace
 
 
 def is_langsmith(info: Answer) -> bool:
-    """Whether `Case.ask_info` was answered as LangSmith does."""
+    """Whether `Case.ask_info` got the response of a LangSmith server."""
     return "version" in (object_of(info) or {})
 
 
 def listed_in(answer: Answer) -> tuple[Listed, ...] | None:
-    """The workspaces in an answer to ``GET /workspaces``, or None if it is none."""
+    """The workspaces in a response to ``GET /workspaces``, or None if there is no list."""
     data = data_of(answer)
     if isinstance(data, dict):
         names = ("workspaces", "items", "results")
@@ -124,7 +124,7 @@ def _listed(row: dict[str, Any]) -> Listed:
 
 
 def standing_in(access: Access, listing: Answer, who: Answer = UNASKED) -> Standing:
-    """What the answers to ``/workspaces`` and ``/auth/public`` tell of a key."""
+    """What the responses to ``/workspaces`` and ``/auth/public`` say about a key."""
     rows = listed_in(listing)
     if rows is not None:
         owner = next((w.organization for w in rows if w.organization), None)
@@ -140,7 +140,7 @@ def standing_in(access: Access, listing: Answer, who: Answer = UNASKED) -> Stand
 
 
 def sender_in(access: Access, listing: Answer, who: Answer) -> Identity | None:
-    """Who the sender is to the server, by the same answers."""
+    """The sender's identity, from the same responses."""
     rows = listed_in(listing)
     told = (object_of(who) if judge(who, access) == "good" else None) or {}
     if rows is None and not told:

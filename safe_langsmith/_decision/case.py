@@ -1,6 +1,6 @@
-"""One refused request under investigation: what a check gets, learns and returns.
+"""One refused request under diagnosis: what checks receive, learn and return.
 
-The questions that several checks ask stand here; each is put to the server once.
+Probes that several checks need are defined here; each is sent only once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from safe_langsmith._settings.unread import Mention
 class Repair:
     """What a client uses from now on, what was done, and how to make it permanent.
 
-    ``session``: a login session goes on, unless the settings have a key by now.
-    ``for_reads``: only requests that change nothing use it, and the client keeps what
-    it has. Then a write is refused as before, and can land nowhere.
+    ``session``: a login session stays in use, unless the settings now have a key.
+    ``for_reads``: only requests that change nothing use it, and the client itself does not
+    change. A write is refused as before, so it cannot land in the wrong place.
     """
 
     settings: Settings
@@ -34,18 +34,18 @@ class Repair:
 
     @property
     def access(self) -> Access:
-        """What a repaired request shows the server."""
+        """What a repaired request sends."""
         access = self.settings.access
         return replace(access, session=self.session and not access.key)
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause that was shown: what to say of it, and the repair, if the rule allows one.
+    """A proven cause: its text, and the repair, if the rules allow one.
 
-    ``waits``: seconds to wait before each try of the request with ``repair``.
-    ``otherwise``: what holds if the request is refused all the same. ``right``: settings
-    that were shown to be right, where the rule lets no client use them unasked.
+    ``waits``: seconds to wait before each attempt with ``repair``. ``otherwise``: the
+    cause if the request is refused nevertheless. ``right``: settings that were proven to
+    be right, but that the rules do not allow a client to use.
     """
 
     code: Code
@@ -58,15 +58,15 @@ class Cause:
     right: Settings | None = None
 
 
-# What a check returns to end the search where nothing was refused.
+# A check returns this to end the search if nothing was refused.
 NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
 
 
 @dataclass(slots=True)
 class Case:
-    """One refused request under investigation, and what was learnt so far.
+    """One refused request under diagnosis, and what was learned so far.
 
-    ``home`` is the endpoint before any repair: a key that names none of its own was
+    ``home`` is the endpoint before any repair: a key without an endpoint of its own was
     configured for this one. ``probe_regions`` is as in `Policy`.
     """
 
@@ -87,7 +87,7 @@ class Case:
     def repaired(
         self, cause: Cause, settings: Settings, how: str, *, for_reads: bool = False
     ) -> Cause:
-        """A cause together with its repair, which its steps make permanent."""
+        """A cause with its repair; its steps make the repair permanent."""
         session, permanent = self.sent.session, "; ".join(cause.next_steps)
         return replace(cause, repair=Repair(settings, session, how, permanent, for_reads))
 
@@ -95,32 +95,32 @@ class Case:
 
     @property
     def sent(self) -> Access:
-        """What the refused request showed the server."""
+        """What the refused request sent."""
         return self.refusal.access
 
     @property
     def held(self) -> Settings:
-        """The settings of the refused request, and where each came from."""
+        """The settings of the refused request, each with its source."""
         return self.setup.held
 
     @property
     def host(self) -> str:
-        """Where the request went, as people may see it."""
+        """The host that the request went to, for display."""
         return hosts.shown(hosts.origin(self.sent.endpoint))
 
     @property
     def region(self) -> hosts.Region | None:
-        """The region whose API the request went to. None: it is no official one."""
+        """The region whose API the request went to; None if it is not an official one."""
         return hosts.region_of(self.sent.endpoint)
 
     @property
     def keys_page(self) -> str:
-        """The page of the web app where keys for this endpoint are made."""
+        """The page of the web app where keys for this endpoint are created."""
         return hosts.settings_page(self.sent.endpoint)
 
     @property
     def destination(self) -> str:
-        """What a further destination of traces has its key and address from; or "".
+        """The source of a further destination's key and URL; or "".
 
         It may be on the client's own host. A key in ``headers=`` is the client's.
         """
@@ -130,14 +130,14 @@ class Case:
 
     @property
     def endpoint_mentions(self) -> tuple[Mention, ...]:
-        """Where an endpoint is named that nobody reads, if the client has none."""
+        """Places that name an endpoint but that nothing reads, if the client has none."""
         if self.held.endpoint.source.kind not in ("default", "none"):
             return ()
         return tuple(m for m in self.setup.mentions if m.setting == "ENDPOINT")
 
     @property
     def named_endpoints(self) -> list[str]:
-        """The endpoints that a newer reading gives, whether a repair may use them."""
+        """The endpoints in the current settings, whether a repair may use them or not."""
         setup = self.setup
         places = (setup.environ, setup.in_file, setup.colab, setup.profile)
         endpoints = [place.endpoint for place in places]
@@ -145,22 +145,22 @@ class Case:
 
     @property
     def names_another_host(self) -> bool:
-        """Whether another host than the request's own is named anywhere, used or not.
+        """Whether a host other than the request's own is named anywhere, used or not.
 
-        Then the key may be meant for that one, and what is said of LangSmith's cloud may
-        be no advice for this person.
+        The key may be meant for that host, so advice about LangSmith's cloud may be
+        wrong.
         """
         here = self.sent.endpoint
         elsewhere = any(not hosts.same_origin(url, here) for url in self.named_endpoints)
         return elsewhere or bool(self.endpoint_mentions)
 
-    # The rule of the hosts.
+    # The rules for hosts.
 
     def may_move(self, endpoint: str) -> bool:
-        """Whether a repair may send the request to another host. All that decides on that.
+        """Whether a repair may send the request to another host. Decided only here.
 
-        From LangSmith's own hosts alone, to an official API, with a key alone. The
-        transports see to it that certificates are checked there.
+        Only from LangSmith's own hosts to an official API, and only with the key. The
+        transports ensure that certificates are checked there.
         """
         here = self.sent.endpoint
         is_langsmiths = hosts.is_official(here) or hosts.region_of_web(here) is not None
@@ -168,17 +168,17 @@ class Case:
         return is_langsmiths and hosts.is_official(endpoint) and has_key_alone
 
     def usable(self, place: Settings) -> Settings:
-        """What a repair may take from a place: nothing, if it names a host not to go to."""
-        if place.key.implied:  # a variable that a file refers to is never looked up
+        """What a repair may use from a source: nothing, if it names a forbidden host."""
+        if place.key.implied:  # a variable that a file refers to is never expanded
             place = replace(place, key=Setting())
         endpoint, there = place.endpoint, place.endpoint.value
         if not there or hosts.same_base(self.sent.endpoint, there):
             return place
-        # A variable is the program's own, so it may correct the path at the same host.
+        # A variable belongs to the program, so it may correct the path at the same host.
         own = endpoint.source.kind == "environment"
         if own and hosts.same_origin(self.sent.endpoint, there):
             return place
-        if endpoint.implied:  # It tells what the key is for, and is nobody's newer choice.
+        if endpoint.implied:  # It says what the key is for, but it is not a newer setting.
             return Settings()
         region = hosts.region_of(there)
         if region and self.may_move(region.api):
@@ -187,16 +187,16 @@ class Case:
         self.note("settings", "unknown", f"{names}; a repair does not move requests there")
         return Settings()
 
-    # Questions to the server.
+    # Probes to the server.
 
     def ask(self, question: Probe) -> Steps[Answer]:
-        """Ask the server, once for each question."""
+        """Send a probe, or reuse its earlier answer."""
         if question not in self.answers:
             self.answers[question] = yield question
         return self.answers[question]
 
     def ask_all(self, probes: Iterable[Probe]) -> Steps[tuple[Answer, ...]]:
-        """Ask several questions at the same time, each once."""
+        """Send several probes at the same time, each only once."""
         every = tuple(probes)
         new = tuple(p for p in every if p not in self.answers)
         if new:
@@ -204,15 +204,15 @@ class Case:
         return tuple(self.answers[p] for p in every)
 
     def ask_info(self, endpoint: str) -> Steps[Answer]:
-        """Ask what a LangSmith answers to everybody."""
+        """Send the probe that a LangSmith server answers without a key."""
         return (yield from self.ask(probe(Access(endpoint), "/info")))
 
     def ask_who(self, access: Access, *, alone: bool = False) -> Steps[Answer]:
-        """Ask who the sender is. That needs no permission."""
+        """Ask for the sender's identity. This needs no permission."""
         return (yield from self.ask(probe(access, "/auth/public", alone=alone)))
 
     def identify(self, access: Access) -> Steps[Standing]:
-        """Find out whether the server knows a key, without regard to a workspace."""
+        """Check whether the server accepts a key, in any workspace."""
         anywhere = replace(access, workspace=None)
         listing = yield from self.ask(probe(anywhere, "/workspaces"))
         standing = standing_in(access, listing)
@@ -221,11 +221,11 @@ class Case:
         return standing
 
     def admits(self, access: Access) -> Steps[State]:
-        """Find out whether the server lets this key into this workspace (or its own)."""
+        """Check whether the server accepts this key in this workspace (or the default)."""
         return judge((yield from self.ask_who(access)), access)
 
     def works(self, access: Access) -> Steps[State]:
-        """Find out whether key and workspace are both good."""
+        """Check whether both key and workspace are accepted."""
         standing = yield from self.identify(access)
         if standing.state != "good" or access.workspace is None:
             return standing.state
@@ -234,5 +234,5 @@ class Case:
         return (yield from self.admits(access))
 
 
-# A check that asks the server is a generator.
+# A check that sends probes is a generator.
 Check = Callable[[Case], Steps[Cause | None] | Cause | None]

@@ -1,4 +1,4 @@
-"""From a cause to its `Diagnosis`: everything that people may see, free of secrets."""
+"""Turns a cause into its `Diagnosis`: everything that people see, free of secrets."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from safe_langsmith._settings.sources import Setup
 
 _LONGEST_MESSAGE = 300
 _LONGEST_TEXT = 500
-# Fields in words of our own. The texts of all others may come from outside.
+# Fields that hold only our own words. All other texts may contain foreign input.
 _OURS = frozenset(
     {"code", "key", "key_kind", "kind", "region", "required_permission", "state", "subject"}
 )
-# The same text within quotes and without, in any `.env` and any shell.
+# Values that read the same with and without quotes, in any `.env` file and shell.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
-# A variable that is set is put right under its own name. A profile is not overruled by a
-# variable: it is put right where it stands.
+# A variable that is set is corrected under its own name. A profile is corrected in its
+# file, not overridden with a variable.
 _WRITABLE = ("environment", "dotenv", "default", "none")
 
 
 def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosis:
-    """Write the diagnosis. With a ``repair``, the request was answered in the end."""
+    """Write the diagnosis. With a ``repair``, the request succeeded in the end."""
     refusal = case.refusal
     held = repair.settings if repair else case.held
     access = repair.access if repair else case.sent
     secrets = (*case.setup.secrets, case.sent.key or "", access.key or "", *refusal.secrets)
 
     def safe(text: str) -> str:
-        # A cut before the keys are struck out could leave a part of one.
+        # Mask keys before shortening: a part of a key would not be recognized.
         return _cut(scrub(reworded(text, case.setup.words), secrets), _LONGEST_TEXT)
 
     region = region_of(access.endpoint)
@@ -73,7 +73,7 @@ def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosi
 
 
 def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
-    """The same with each text in it made safe, but for those that are ours."""
+    """A copy in which each text is made safe, except for our own."""
     if isinstance(value, str):
         return safe(value)
     if isinstance(value, tuple):
@@ -85,7 +85,7 @@ def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
 
 
 def _sender(case: Case, access: Access) -> Identity | None:
-    """Who the server takes the sender for, out of what it was asked already."""
+    """The sender's identity, from the probes that were sent already."""
     anywhere = replace(access, workspace=None)
     listing = case.answers.get(probe(anywhere, "/workspaces"), UNASKED)
     who = case.answers.get(probe(access, "/auth/public"), UNASKED)
@@ -95,7 +95,7 @@ def _sender(case: Case, access: Access) -> Identity | None:
 def _settings_of(
     told: Diagnosis, setup: Setup, safe: Callable[[str], str]
 ) -> tuple[SettingInfo, ...]:
-    """Each setting in force, where it came from, and what was passed over."""
+    """Each active setting, its source, and the sources that were not used."""
     key = "a login session" if told.key_kind == "oauth" and setup.login else told.key
     project, tracing = setup.project, setup.tracing
     rows = (
@@ -108,17 +108,17 @@ def _settings_of(
     infos = []
     for name, value, source in rows:
         others = [other.text for other in setup.passed_over if other.setting == name]
-        # A repair may have taken since what was passed over at first.
+        # A repair may have used a source that was not used before.
         left = tuple(safe(text) for text in others if not text.startswith(f"{source} ("))
         infos.append(SettingInfo(name, safe(value), safe(source), left))
     return tuple(infos)
 
 
 def _fixes(case: Case, cause: Cause) -> list[Fix]:
-    """The endpoint and the workspace that were shown to be right, and are not held.
+    """The proven endpoint and workspace that are not in use yet.
 
-    None with another key: they may be right for that one alone. And none that was found
-    for reads alone: a write could land in a workspace that nobody named.
+    None if they were proven with another key, since they may fit only that one. None that
+    a repair uses only for reads: a write could land in a workspace that was not named.
     """
     held, repair = case.held, cause.repair
     right = repair.settings if repair else cause.right
@@ -131,7 +131,7 @@ def _fixes(case: Case, cause: Cause) -> list[Fix]:
         (variable(case, "WORKSPACE_ID"), held.workspace, right.workspace.value or ""),
     ]
     if cause.code == "wrong-region" and kind_of(held.key.value) == "personal":
-        del rows[1]  # such a key has a workspace of its own there
+        del rows[1]  # such a key has its own default workspace there
     return [
         Fix(name, new)
         for name, old, new in rows

@@ -1,9 +1,9 @@
-"""The words of the conversation between the decision and a transport.
+"""The types that the decision and a transport exchange.
 
-The decision is a generator. It yields a `Probe` (a question to the server), a `ProbeAll`
-(several at the same time) or a `Resend` (the refused request once more, changed) and is
-sent a `Reply` or `Unreachable`. It sees no HTTP library, no clock and no file, so every
-transport can drive it.
+The decision is a generator. It yields a `Probe` (a read-only request), a `ProbeAll`
+(several at the same time) or a `Resend` (the refused request again, changed), and
+receives a `Reply` or `Unreachable`. It uses no HTTP library, no clock and no file, so
+every transport can drive it.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ NO_PROMPT_OWNER = "No prompt owner specified"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of the server to a probe or to the request that was sent again.
+    """The server's response to a probe or to the resent request.
 
-    ``is_cut``: there was more of it than is read, or it did not come in time.
-    ``redirected_to``: the address that the server sent the request on to, if it did.
-    ``came_as_get``: there a request that was to change something came without its body.
+    ``is_cut``: the body was too long, or too slow, to be read completely.
+    ``redirected_to``: the URL that the server redirected to, if any.
+    ``came_as_get``: the redirect turned a request with a body into a GET without it.
     """
 
     status: int
@@ -72,12 +72,12 @@ class Reply:
 
     @property
     def is_html(self) -> bool:
-        """Whether this is a page for people and not an answer of the API."""
+        """Whether this is a web page, not a response of the API."""
         return "html" in self.content_type or self.body.lstrip("\ufeff \t\r\n")[:1] == "<"
 
     def data(self) -> Any:
-        """The body as JSON, or None where it is none."""
-        # Parsing what is nested too deeply would leave no room on the stack for others.
+        """The body as JSON, or None if it is not JSON."""
+        # Deeply nested JSON would exceed the recursion limit.
         if _is_deep(self.body):
             return None
         try:
@@ -89,8 +89,8 @@ class Reply:
     def is_langsmiths(self) -> bool:
         """Whether this has the form and the words of LangSmith's own refusals.
 
-        Then the request was not carried out. Other words, as a gateway's, or an odd body
-        say nothing about that. Sources: LangSmith's OpenAPI document; users' reports.
+        Then the request was not carried out. Other words, as from a gateway, or an odd body
+        prove nothing. Sources: LangSmith's OpenAPI document; users' reports.
         """
         data = self.data() if not (self.is_cut or self.redirected_to) else None
         if not isinstance(data, dict) or not ("error" in data or "detail" in data):
@@ -100,12 +100,12 @@ class Reply:
 
     @property
     def message(self) -> str:
-        """What the server says in words, in one of the shapes that LangSmith uses."""
+        """The server's message, in any of the forms that LangSmith uses."""
         return _words(self.data(), depth=3) or ("" if self.is_html else self.body.strip())
 
     @property
     def words(self) -> str:
-        """The same to be quoted; of a page, its title."""
+        """The message as a quotation; for a web page, its title."""
         found = re.search(r"(?i)<title>([^<]{1,200})", self.body[:_LONGEST_WORDS])
         title = f"a web page, {found.group(1).strip()!r}" if found else "a web page"
         return title if self.is_html else self.message
@@ -117,14 +117,14 @@ class Reply:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether this is a 403, a 401, or another answer that may hide one.
+        """Whether this is a 403, a 401, or another response that may be a refusal.
 
-        A page where the API answers JSON comes from a wrong endpoint. A prompt call with
-        a key that is not known degrades to that of a stranger, who owns no prompts.
+        A web page instead of JSON comes from a wrong endpoint. On prompt calls, the server
+        treats an unknown key as anonymous, and an anonymous sender owns no prompts.
         """
         no_owner = self.status in (400, 404, 422) and NO_PROMPT_OWNER in self.body
-        # A redirect is never followed with a repaired request. One that the SDK followed
-        # may have turned POST into GET: whatever comes back then, nothing was written.
+        # A repaired request never follows a redirect. If the SDK followed one that turned
+        # POST into GET, nothing was written, whatever the response says.
         stopped = self.status == 405 or 300 <= self.status < 400
         was_lost = bool(self.redirected_to) and (stopped or self.came_as_get)
         is_page = self.status in HIDDEN_BY_A_PAGE and self.is_html
@@ -133,11 +133,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No answer: a probe that failed. It proves nothing about the key.
+    """No response: a probe that failed. It proves nothing about the key.
 
-    ``withheld``: it was not sent at all, for it would not have been safe. ``trouble``: what
-    went wrong, if that is known; ``detail``: the error of the certificate, or what a proxy
-    answered to CONNECT. ``at_proxy``: it went wrong at a proxy; None: it did if the
+    ``withheld``: it was not sent, since that would not be safe. ``trouble``: what went
+    wrong, if known; ``detail``: the certificate's error, or the proxy's response
+    to CONNECT. ``at_proxy``: it went wrong at a proxy; None: it did if the
     environment names one. ``certificates``: the variables that this transport reads.
     """
 
@@ -153,13 +153,13 @@ Answer = Reply | Unreachable
 
 
 def _is_deep(text: str) -> bool:
-    """Whether brackets are nested more deeply than in any answer of the API."""
+    """Whether brackets are nested more deeply than in any response of the API."""
     steps = (1 if bracket[0] in "[{" else -1 for bracket in _BRACKETS.finditer(text))
     return any(depth > _DEEPEST for depth in itertools.accumulate(steps))
 
 
 def _words(data: Any, depth: int) -> str:
-    """Find the message in LangSmith's several shapes of an error."""
+    """Find the message in any of LangSmith's forms of an error."""
     if isinstance(data, str) or not depth:
         return data.strip() if isinstance(data, str) else ""
     if isinstance(data, list):
@@ -176,10 +176,10 @@ class Refusal:
     """A refused request, as plain data.
 
     ``path`` is relative to the endpoint. ``worked``: this client has used the same
-    access with success before. ``replayable``: its body can be sent once more.
-    ``login``: where an `Authorization` header came from that is none of the client's.
-    ``tied_by``: what ties it to its host: a credential besides the key, if it has one.
-    ``secrets``: what else it carries that no text may show.
+    access successfully before. ``replayable``: its body can be sent again.
+    ``login``: the source of an `Authorization` header that is not the client's own.
+    ``tied_by``: a credential besides the key that binds it to its host, if there is one.
+    ``secrets``: other values in it that must not appear in a text.
     """
 
     method: str
@@ -194,15 +194,15 @@ class Refusal:
 
     @property
     def operation(self) -> str:
-        """The request as people may call it, such as ``GET /sessions/{id}``."""
+        """The request's name for display, such as ``GET /sessions/{id}``."""
         return operation(self.method, self.path)
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether sending the request again cannot do anything twice.
+        """Whether resending the request cannot do anything twice.
 
-        LangSmith's own refusal means that it did nothing, and its web app never does
-        anything. Behind any other refusal the request may have been carried out.
+        LangSmith's own refusal means that nothing was done, and its web app never does
+        anything. After any other refusal, the request may have been carried out.
         """
         return (
             self.reply.is_langsmiths
@@ -214,10 +214,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A read-only GET to this address. Without a key it is anonymous.
+    """A read-only GET to this URL. Without a key it is anonymous.
 
-    ``alone``: without the logins, cookies and headers that the client would add. To
-    another host than that of the refused request, every probe goes so.
+    ``alone``: without the logins, cookies and headers that the client would add. Probes
+    to another host than that of the refused request are always sent this way.
     """
 
     url: str
@@ -229,7 +229,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeAll:
-    """Several questions, asked at the same time. Answered with a tuple, in this order."""
+    """Several probes, sent at the same time. The answer is a tuple in the same order."""
 
     probes: tuple[Probe, ...]
 
@@ -238,8 +238,8 @@ class ProbeAll:
 class Resend:
     """Send the refused request again with this access, its body rewound and unchanged.
 
-    Only where `Refusal.may_be_repeated`. One try per entry of ``waits``, each after so
-    many seconds, until one is not refused. No redirect is followed: it is a refusal, too.
+    Only if `Refusal.may_be_repeated`. One attempt per entry of ``waits``, each after so
+    many seconds, until one succeeds. A redirect is not followed: it counts as a refusal.
     """
 
     access: Access

@@ -1,4 +1,4 @@
-"""From a refusal to a verdict: run the checks, repair what the policy allows.
+"""From a refusal to a verdict: runs the checks, and repairs what the policy allows.
 
 Every decision ends here. A generator without I/O; see `protocol`.
 """
@@ -25,7 +25,7 @@ from safe_langsmith._settings.construction import Name
 from safe_langsmith._settings.sources import FIELDS, Setup
 
 _MOST_REPAIRS = 3
-# These depend on what was asked, so they answer the same operation alone.
+# These depend on the request, so they apply only to the same operation.
 _PER_OPERATION: frozenset[Code] = frozenset(
     {
         "permission-missing",
@@ -34,10 +34,10 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "blocked-by-proxy",
         "transient-refusal",
         "access-denied",
-        "wrong-region",  # a read may be answered where a write is not
+        "wrong-region",  # a read may succeed where a write does not
     }
 )
-# What explains a 404 that LangSmith gives to strangers.
+# Causes that explain a 404 which LangSmith also gives to anonymous requests.
 _OF_STRANGERS: frozenset[Code] = frozenset(
     {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
 )
@@ -55,7 +55,7 @@ _AGAIN = Cause(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The end of a diagnosis, and the repair that the client is to keep, if any.
+    """The result of a diagnosis, and the repair that the client keeps, if any.
 
     ``of_this_request``: another request with the same access might be repaired.
     """
@@ -66,7 +66,7 @@ class Verdict:
 
     @property
     def scope(self) -> str:
-        """The operation that this answers alone; empty: every one with this access."""
+        """The only operation that this applies to; empty: every one with this access."""
         alone = self.of_this_request or self.diagnosis.code in _PER_OPERATION
         return self.diagnosis.operation if alone else ""
 
@@ -82,11 +82,11 @@ class Verdict:
 
 
 def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | None]:
-    """Find out why a request was refused, and repair it if the rule allows.
+    """Find out why a request was refused, and repair it if the rules allow it.
 
-    None: it was no refusal after all, and the answer stands as it is. One repair may
-    bring the next cause to light (a newer key that needs a workspace), so it goes
-    round, each cause at most once.
+    None: it was not a refusal after all, and the response is returned as it is. A repair
+    may reveal the next cause (a newer key that needs a workspace), so this is repeated,
+    with each cause at most once.
     """
     home, asking = refusal.access.endpoint, policy.probe_regions
     case = Case(refusal, setup, home, asking, list(setup.notes))
@@ -123,9 +123,9 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
 
 
 def decide(case: Case) -> Steps[Cause]:
-    """Run the checks in their order until one shows its cause.
+    """Run the checks in order until one proves its cause.
 
-    What LangSmith answers to strangers is a rejection only if the key is shown to be one.
+    A status that anonymous requests get too is a refusal only if the key is proven bad.
     """
     is_sure = case.refusal.reply.is_refusal
     if not is_sure and (yield from case.identify(case.sent)).state != "bad":
@@ -140,24 +140,24 @@ def decide(case: Case) -> Steps[Cause]:
 
 
 def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
-    """The same request, refused once more with the repaired settings."""
+    """The same request, refused again with the repaired settings."""
     case.note("settings", "unknown", f"{repair.how}; the request was still refused")
-    # The server may say back what was sent first.
+    # The server may repeat in its response what was sent first.
     secrets = (*case.refusal.secrets, case.sent.key or "")
     refusal = replace(
         case.refusal, reply=reply, access=repair.access, worked=False, secrets=secrets
     )
     setup = replace(case.setup, held=repair.settings, session=repair.access.session)
-    region = region_of_web(case.home)  # who wrote the web app's address meant its API
+    region = region_of_web(case.home)  # a web app's URL stands for its API
     home = region.api if region else case.home
     return replace(case, refusal=refusal, setup=setup, home=home, workspaces=())
 
 
 def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
-    """Make the most common call, and say how it went: what a doctor does.
+    """Make the most common call, and diagnose the result, as the doctor does.
 
-    Repairs nothing. The code is "ok" where the call is accepted, and "unknown" where the
-    server could not be reached, or its answer says nothing about these settings.
+    Repairs nothing. The code is "ok" if the call is accepted, and "unknown" if the
+    server could not be reached, or its response proves nothing about these settings.
     """
     access = setup.access
     if unsendable := _cannot_be_sent(setup):
@@ -178,7 +178,7 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
 def _let_in(case: Case) -> Steps[Cause]:
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
-    yield from case.ask_who(case.sent)  # which tells who the sender is, and where
+    yield from case.ask_who(case.sent)  # for the identity and the workspace
     case.note("key", "good", "LangSmith accepts the key")
     return Cause("ok", "LangSmith accepts these settings.")
 
@@ -195,7 +195,7 @@ def _unknown(case: Case, answer: Answer) -> Steps[Cause]:
 
 
 def offline(setup: Setup) -> Diagnosis:
-    """Say what can be told without asking the server: "unknown", in most cases."""
+    """What can be diagnosed without asking the server: "unknown", in most cases."""
     if unsendable := _cannot_be_sent(setup):
         return unsendable
     step = "to check with LangSmith: safe-langsmith doctor"
@@ -205,7 +205,7 @@ def offline(setup: Setup) -> Diagnosis:
 
 
 def _unrefused(method: str, path: str, setup: Setup, *findings: Finding) -> Case:
-    """A request that was not refused: it was not sent, or let in."""
+    """A request that was not refused: not sent, or accepted."""
     refusal = Refusal(method, path, Reply(0), setup.access)  # 0: there is no status
     endpoint = setup.access.endpoint
     return Case(refusal, setup, endpoint, findings=[*setup.notes, *findings])
@@ -221,7 +221,7 @@ def _cannot_be_sent(setup: Setup) -> Diagnosis | None:
 
 
 def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
-    """The diagnosis of an endpoint that is not a valid URL: there is nobody to ask."""
+    """The diagnosis of an endpoint that is not a valid URL, so no probe can be sent."""
     case, source = _unrefused(method, path, setup), setup.held.endpoint.source
     summary = (
         f"the endpoint, {shown(setup.access.endpoint)!r} from {source}, is not a valid URL."
@@ -231,7 +231,7 @@ def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
 
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
-    """The diagnosis of a key or workspace that no HTTP header can carry."""
+    """The diagnosis of a key or workspace that no HTTP header can hold."""
     code: Code = "key-malformed"
     name: Name = "API_KEY"
     workspace, key = setup.access.workspace or "", setup.access.key or ""
@@ -247,9 +247,9 @@ def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
 
 
 def no_tunnel(method: str, path: str, setup: Setup, status: str) -> Diagnosis:
-    """The diagnosis of a request that a proxy did not connect to its host.
+    """The diagnosis of a request that a proxy refused to connect to its host.
 
-    ``status``: what it answered to CONNECT, such as "403 Forbidden".
+    ``status``: the proxy's response to CONNECT, such as "403 Forbidden".
     """
     case = _unrefused(method, path, setup)
     return conclude(case, tunnel_refused(case, status))

@@ -1,7 +1,7 @@
-"""What to do: steps that fit the place which the setting in use comes from.
+"""The steps to fix a cause, worded for the source of the setting in use.
 
-Texts, and nothing else. Only a value that was shown to be right is ever part of a
-``set NAME=value``; one of several, a default, or an example never is.
+Texts only. A ``set NAME=value`` contains only a value that was proven to be right, never
+one of several, a default, or an example.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _UNNAMED = ("default", "none", "cache", "repair")
 _API_URLS = "the api_urls argument"
 
 
-# --- a setting, where it is in use ----------------------------------------------------
+# --- the setting in use ---------------------------------------------------------------
 
 
 def variable(case: Case, name: Name) -> str:
-    """The variable that sets this: the one in use, or else the usual one; "": none does."""
+    """The variable for this setting: the one in use, or the usual one; "" if none is."""
     source = case.held[name].source
     if case.destination:
         return ""
@@ -55,7 +55,7 @@ def place(case: Case, name: Name) -> str:
 
 
 def put(case: Case, name: Name, value: str) -> str:
-    """Set a value that was shown to be right."""
+    """Set a value that was proven to be right."""
     where, source = place(case, name), case.held[name].source
     if case.destination:
         return _for_destination(case, name, value)
@@ -85,7 +85,7 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
 def choose_workspace(case: Case) -> str:
     """Name a workspace: the only one of this key, or one of several."""
     known, where = case.workspaces, place(case, "WORKSPACE_ID")
-    # One without a name was not listed: there may be more.
+    # Without a name, it was not listed: there may be more.
     if len(known) == 1 and known[0].name:
         return put(case, "WORKSPACE_ID", known[0].id)
     if case.destination:
@@ -101,13 +101,13 @@ def choose_workspace(case: Case) -> str:
 
 
 def choose_region(case: Case, regions: Iterable[Region], condition: str = "") -> str:
-    """Set the endpoint to one of several regions: they are named, and none is picked."""
+    """Set the endpoint to one of several regions; lists them, and picks none."""
     apis = ", ".join(f"{region.api} ({region.name})" for region in regions)
     return f"{condition}set the endpoint in {place(case, 'ENDPOINT')} to one of: {apis}"
 
 
 def correct(case: Case, name: Name, how: str) -> str:
-    """Put the text of a setting right where it is written."""
+    """Correct the text of a setting where it is written."""
     return f"correct {place(case, name)}: {how}"
 
 
@@ -130,27 +130,27 @@ def give_key(case: Case) -> str:
 
 
 def log_in_again(case: Case) -> str:
-    """The command of LangSmith's CLI: only its owner can renew a session."""
+    """The command of LangSmith's CLI: only the user can renew a session."""
     login = case.setup.login
     name = f" --profile {shlex.quote(login.profile)}" if login else ""
     return f"log in again: langsmith auth login{name}"
 
 
 def ask_regions(case: Case) -> str:
-    """Have the other regions asked about a key, which nobody has allowed yet."""
+    """How to allow checking the key in the other regions."""
     kinds = {case.held.key.source.kind, case.held.endpoint.source.kind}
     if kinds & {"argument", "assigned", "request"}:
         return "or let the client check the other regions: Policy(probe_regions=True)"
     return "or check the other regions: safe-langsmith doctor --probe-regions"
 
 
-# --- files, and names that nobody reads -----------------------------------------------
+# --- files, and names that nothing reads ----------------------------------------------
 
 
 def load(
     case: Case, found: Mapping[Name, Source], condition: str | None = None
 ) -> list[str]:
-    """Have a `.env` set what it says. It cannot overrule what is written into the code."""
+    """Load the settings of a `.env` file. It cannot override a value in the code."""
     steps = []
     in_code = [name for name in found if case.held[name].source.is_explicit]
     for name in in_code:
@@ -177,7 +177,7 @@ def _if_right(sources: Iterable[Source]) -> str:
 
 
 def mentioned(case: Case, name: Name) -> list[str]:
-    """A setting that is named where nobody reads it, such as on a line with a typo."""
+    """A setting that is named where nothing reads it, such as on a line with a typo."""
     steps, usual = [], f"LANGSMITH_{name}"
     for mention in case.setup.mentions:
         if mention.setting != name:
@@ -198,7 +198,7 @@ def mentioned(case: Case, name: Name) -> list[str]:
 
 
 def _found_places(case: Case) -> set[str]:
-    """The lines of the `.env` that load_dotenv() finds by itself."""
+    """The lines of the `.env` file that load_dotenv() finds by itself."""
     found = case.setup.in_file
     return {s.source.place for s in (found.key, found.endpoint, found.workspace)}
 
@@ -207,7 +207,7 @@ def _found_places(case: Case) -> set[str]:
 
 
 def ask_owner(case: Case, what: str) -> str:
-    """Only those who run the server can tell."""
+    """Ask the admin of the server."""
     return f"ask the admin of {case.host} {what}"
 
 

@@ -1,4 +1,4 @@
-"""LangSmith gave no answer at all: what went wrong on the way, and the step for each."""
+"""LangSmith did not respond at all: what went wrong on the way, and the step to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AT_PROXY: dict[Trouble, tuple[str, str]] = {
 
 
 def cannot_reach(case: Case, answer: Unreachable) -> Cause:
-    """The cause behind a probe that got no answer, and what to do about it."""
+    """The cause for a probe without a response, and what to do about it."""
     trouble, detail = answer.trouble, answer.detail
     if trouble == "tunnel" and detail[:3] in ("403", "407"):
         return tunnel_refused(case, detail)
@@ -38,7 +38,7 @@ def cannot_reach(case: Case, answer: Unreachable) -> Cause:
 
 
 def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str]:
-    """What went wrong behind the proxy, or without one; and the step."""
+    """What went wrong after the proxy, or without one; and the step."""
     host, source = case.host, case.held.endpoint.source
     ask = f"ask your network admin to allow {host}"
     own = None if case.region else f"check {source}"
@@ -68,7 +68,7 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
 
 
 def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:
-    """The certificate is not accepted; or there is no file to judge it by."""
+    """The certificate is not trusted, or the file with CA certificates is missing."""
     network, (wanted, *_) = case.setup.network, answer.certificates
     inside, words = network.certificates(answer.certificates), answer.detail.casefold()
     untrusted = f"the certificate of {case.host} is not trusted"
@@ -91,9 +91,9 @@ def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:
 
 
 def tunnel_refused(case: Case, status: str) -> Cause:
-    """A proxy did not connect a request to its host.
+    """A proxy refused to connect a request to its host.
 
-    ``status``: what it answered to CONNECT, such as "403 Forbidden".
+    ``status``: the proxy's response to CONNECT, such as "403 Forbidden".
     """
     asked, host = case.refusal.operation, case.host
     proxy, no_proxy = case.setup.network.proxy(host), case.setup.network.name("no_proxy")

@@ -1,10 +1,10 @@
-"""What a key, an address or a request tells by itself.
+"""What can be told from a key, a URL or a request without asking anyone.
 
-Pure functions: nothing is read or sent. Each module uses only those above it.
+Pure functions: no network, no files. Each module uses only those above it.
 
-    hosts       LangSmith's hosts and regions, and what the text of an address tells
-    keys        the kinds of keys, and how a text is kept free of them
-    notebook    what a notebook shows: errors, repairs, tables
-    access      what a request shows the server, and the first look at each response
-    operations  which permission a request needs, and which kind of key
+        hosts       LangSmith's hosts and regions, and how to read an endpoint's URL
+        keys        kinds of keys, and how to mask keys in texts
+        notebook    how errors, repairs and tables look in a notebook
+            access      what a request sends, and whether a response may be a refusal
+        operations  the permission and the kind of key that a request needs
 """

@@ -1,7 +1,7 @@
-"""LangSmith's own hosts, and what an endpoint's address tells.
+"""LangSmith's official hosts, and how to read the URL of an endpoint.
 
 The regions are those of LangSmith's documentation ("Cloud": GCP US, GCP EU, GCP APAC,
-AWS US). Pure functions: nothing is resolved, nothing is sent.
+AWS US). Pure functions: no DNS lookups, no requests.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Region(NamedTuple):
 
 # The id of a workspace, a project or a run.
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-# Patterns are compiled when they are used: not when a program starts.
+# Compiled on first use, to keep imports fast.
 _OWNER = rf"^[^?#]*/o/({UUID})\b"
 DEFAULT_ENDPOINT = "https://api.smith.langchain.com"
-# Written out, so that every host a key may be sent to can be found by searching for it.
+# Written out, so that a search finds every host that a key may be sent to.
 REGIONS = (
     Region("US", DEFAULT_ENDPOINT, "https://smith.langchain.com"),
     Region("EU", "https://eu.api.smith.langchain.com", "https://eu.smith.langchain.com"),
@@ -38,25 +38,25 @@ REGIONS = (
 )
 
 
-# What DNS allows a name to have.
+# The limit of DNS for a name; longer URLs are not parsed.
 _LONGEST_HOST = 255
 _LONGEST_ADDRESS = 2_000
-# What no name or number of a host holds, whatever the language that it is written in.
+# Characters that no host name contains, in any script.
 _HOST = r"[^\s\x00-\x20\x7f<>\"{}|^`%/?#@\\\[\]]+|[0-9a-f:.]+%\w+"
 
 
 @functools.lru_cache(maxsize=64)
 def origin(url: str) -> str:
-    """Scheme, host and port of an address, in lower case, without a default port.
+    """Scheme, host and port of a URL, in lower case, without a default port.
 
-    Empty where the address cannot be read, or not in one way only: for urllib3 the host
-    ends at a backslash, for `urlsplit` it does not.
+    Empty if the URL is invalid or ambiguous: for urllib3 the host ends at a backslash,
+    for `urlsplit` it does not.
     """
     if "\\" in url:
         return ""
     try:
         parts = urlsplit(url.strip())
-        # A dot at the end says that a name is whole, and is no part of it.
+        # A trailing dot only marks a fully qualified name.
         host, port = (parts.hostname or "").lower().removesuffix("."), parts.port
     except ValueError:
         return ""
@@ -68,12 +68,12 @@ def origin(url: str) -> str:
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether two addresses are of one host, and it is known which."""
+    """Whether two URLs have the same origin. False if either is invalid."""
     return origin(one) == origin(other) != ""
 
 
 def same_base(one: str, other: str) -> bool:
-    """Whether two endpoints are one: host, login and path, but for ``/api/v1`` behind."""
+    """Whether two endpoints have the same host, login and path, ignoring ``/api/v1``."""
     return same_origin(one, other) and _login_and_path(one) == _login_and_path(other)
 
 
@@ -83,14 +83,14 @@ def _login_and_path(url: str) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """An address as people may see it: without user, password and query."""
-    unreadable = "an address that cannot be read"
+    """A URL for display: without user, password and query."""
+    unreadable = "an invalid URL"
     try:
         parts = urlsplit(url)
         odd = parts.port == -1
-    except ValueError:  # a password may stand where the port should be
+    except ValueError:  # a password may be where the port should be
         return unreadable
-    # A backslash can be read in two ways: see `origin`. Before an @ may be a password.
+    # A backslash is ambiguous: see `origin`. Text before an @ may be a password.
     login, _, netloc = parts.netloc.rpartition("@")
     rest = netloc + url.rpartition(parts.netloc)[2] if login else url
     if odd or "\\" in parts.netloc or "@" in rest.replace("%40", "@"):
@@ -99,20 +99,20 @@ def shown(url: str) -> str:
 
 
 def region_of(url: str) -> Region | None:
-    """The region whose API this https address is, or None."""
+    """The region whose API this https URL is, or None."""
     return next((r for r in REGIONS if origin(url) == r.api), None)
 
 
 def region_of_web(url: str) -> Region | None:
-    """The region whose web app this address is (people paste it for the API), or None."""
+    """The region whose web app this URL is (often pasted instead of the API's), or None."""
     host = origin(url).replace("http://", "https://")
     return next((r for r in REGIONS if host == r.web), None)
 
 
 class WebAddress(NamedTuple):
-    """What the address of a page of LangSmith's web app names.
+    """What the URL of a page in LangSmith's web app refers to.
 
-    ``owner`` stands behind ``/o/``: a workspace, or on some pages the organization.
+    ``owner`` is the id after ``/o/``: a workspace, or on some pages the organization.
     """
 
     owner: str
@@ -120,9 +120,9 @@ class WebAddress(NamedTuple):
 
 
 def web_address(text: str) -> WebAddress | None:
-    """Read the address of a page of LangSmith's web app, on any host; None if it is none.
+    """Parse the URL of a page in LangSmith's web app, on any host; None for other URLs.
 
-    ``https://smith.langchain.com/o/<id>/projects/p/<id>`` and the like.
+    Example: ``https://smith.langchain.com/o/<id>/projects/p/<id>``.
     """
     url = text.strip().strip("\"'")[:_LONGEST_ADDRESS]
     if "://" not in url:
@@ -134,16 +134,16 @@ def web_address(text: str) -> WebAddress | None:
 
 
 def is_official(url: str) -> bool:
-    """Whether this is the https address of an official LangSmith API."""
+    """Whether this is the https URL of an official LangSmith API."""
     return region_of(url) is not None
 
 
 def base_of(url: str) -> str:
-    """An endpoint without a trailing ``/api/v1`` or ``/api``: what probes start from."""
+    """An endpoint without a trailing ``/api/v1`` or ``/api``: the base URL for probes."""
     return re.sub(r"/api(/v1)?\Z", "", url.rstrip("/"))
 
 
 def settings_page(endpoint: str) -> str:
-    """The page of this deployment's web app where keys are made."""
+    """The page of this deployment's web app where keys are created."""
     region = region_of(endpoint) or region_of_web(endpoint)
     return f"{region.web if region else shown(base_of(endpoint))}/settings"

@@ -1,6 +1,6 @@
-"""What the text of a LangSmith key tells, and how a text is kept free of keys.
+"""What the text of a LangSmith key says, and how to mask keys in other texts.
 
-Pure functions: nothing is read, nothing is sent.
+Pure functions: no network, no files.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ KIND_NAMES: dict[KeyKind, str] = {
     "missing": "none",
 }
 
-# Patterns are compiled when they are used: not when a program starts.
-# Each takes time linear in the text, and no text longer than this meets one: whoever
-# writes a profile or a `.env` decides how long a key in it is.
+# Compiled on first use, to keep imports fast. Each pattern takes linear time, and longer
+# texts are never matched: the length of a key in a profile or a `.env` file is beyond our
+# control.
 LONGEST = 1_000
-# LangSmith publishes no grammar for its keys. This shape is what secret scanners
-# have settled on, so it serves as a hint and never as a reason to refuse a key.
+# LangSmith does not document the format of its keys. Secret scanners use this pattern,
+# so it is only a hint, never a reason to reject a key.
 _SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
 _KEY_IN_TEXT = r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}"
-# So many characters of a key are a part of it that nobody may see.
+# The shortest part of a key that is masked.
 _PART = 8
 _WORD = r"[0-9A-Za-z_]{8,}"
 _INVISIBLE = (
     "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\u3164\ufeff"
     "\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-# Also what breaks a line, changes the direction of writing, or cannot be encoded.
+# Also line breaks, marks that change the writing direction, and what cannot be encoded.
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 _ASSIGNMENT = r"^((export|set)\s+)?LANG(SMITH|CHAIN)_(API_KEY|WORKSPACE_ID)\s*[=:]\s*"
 _PLACEHOLDER = r"(?i)your.?.?.?(lang\w{1,20}.?)?(api.?)?key|placeholder|change.?me|^<.*>$"
@@ -59,38 +59,38 @@ _OTHER_VENDORS = {
 
 
 def kind_of(key: str | None) -> KeyKind:
-    """Tell the kind of a key by its prefix."""
+    """The kind of a key, by its prefix."""
     if not key:
         return "missing"
     return next((k for p, k in _PREFIXES.items() if key.startswith(p)), "unknown")
 
 
 def mask(key: str | None) -> str:
-    """Show which key is meant: its prefix and last four characters, never more."""
+    """Show a key's prefix and last four characters, never more."""
     if not key:
         return "none"
     prefix = next((p for p in _PREFIXES if key.startswith(p)), "")
-    # A short text has no four characters to spare.
+    # For a short text, even four characters would reveal too much.
     tail = key[-4:] if len(key) - len(prefix) >= 16 else ""
     return f"{prefix}\u2026{tail if tail.isascii() and tail.isprintable() else ''}"
 
 
 def describe(key: str | None, kind: KeyKind | None = None) -> str:
-    """Say kind and mask of a key, such as ``service key lsv2_sk_…9f2c``."""
+    """Kind and mask of a key, such as ``service key lsv2_sk_…9f2c``."""
     kind = kind or kind_of(key)
     return KIND_NAMES[kind] if kind == "missing" else f"{KIND_NAMES[kind]} {mask(key)}"
 
 
 def clean(key: str) -> str:
-    """Take off what is not part of a key: invisible characters, quotes, ``Bearer``,
-    ``LANGSMITH_API_KEY=``, a trailing comma or comment. The key itself stays as it is.
-    So does a text that is too long to be a key with something around it.
+    """Remove what is not part of a key: invisible characters, quotes, ``Bearer``,
+    ``LANGSMITH_API_KEY=``, a trailing comma or comment. The key itself is not changed.
+    A text that is too long to contain a key is returned as it is.
     """
     if len(key) > LONGEST:
         return key
     text = re.sub(_INVISIBLE, "", key).strip()
     text = re.sub(_ASSIGNMENT, "", text)
-    # Not `\s+#.*$`: that takes quadratic time for a run of blanks.
+    # Not `\s+#.*$`: quadratic time for a run of blanks.
     text = re.split(r"\s#", text, maxsplit=1)[0]
     text = text.strip().rstrip(",;").strip(_QUOTES + " ")
     text = re.sub(r"(?i)^bearer\s+", "", text).strip(_QUOTES + " ")
@@ -100,20 +100,20 @@ def clean(key: str) -> str:
 
 
 def can_be_sent(key: str) -> bool:
-    """Whether an HTTP header can carry this text at all."""
+    """Whether an HTTP header can hold this text."""
     return key.isascii() and key.isprintable() and key == key.strip()
 
 
 def is_code(key: str) -> bool:
-    """Whether this is code that would give a key, where only text is taken."""
+    """Whether this is code that would read a key, such as a call of `getenv`."""
     code = r"(getenv|environ|userdata\.get|process\.env|\$\{|\$\()"
     return bool(re.search(code, key[:LONGEST]))
 
 
 def oddity(key: str) -> str | None:
-    """Say what is odd about the text of a key, or None.
+    """What is unusual about the text of a key, or None.
 
-    A hint for a key that the server has refused; a key that works is never held to it.
+    Only a hint after the server has rejected the key; working keys are never checked.
     """
     length = f"it has {len(key)} characters, and a LangSmith key has 51"
     around = "it has extra characters around it, such as quotes or a comment"
@@ -140,7 +140,7 @@ def oddity(key: str) -> str | None:
 
 @functools.lru_cache(maxsize=4)
 def _forms(secrets: tuple[str, ...]) -> list[str]:
-    """The forms in which secrets may stand in a text, the longest first."""
+    """The forms in which secrets may appear in a text, longest first."""
     forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
     return sorted((form for form in forms if len(form) >= 8), key=len, reverse=True)
 
@@ -161,11 +161,11 @@ def _without_parts(run: str, parts: frozenset[str]) -> str:
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Strike keys and control characters out of a text that people will see.
+    """Mask keys in a text for people, and remove control characters.
 
-    ``secrets`` are struck out wherever they stand, also as `clean` leaves them, and so is
-    each part of a key; besides, whatever looks like a key. Invisible characters go first:
-    within a key they would hide it.
+    Masks each of ``secrets`` (also in the form that `clean` returns), each part of a key,
+    and everything that looks like a key. Removes invisible characters first, since a key
+    that contains one would not be found.
     """
     text = re.sub(_INVISIBLE, "", text)
     secrets = tuple(secrets)

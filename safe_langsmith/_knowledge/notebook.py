@@ -1,6 +1,6 @@
-"""What a notebook shows: errors that nobody caught, repairs, tables.
+"""How a notebook displays uncaught errors, repairs and tables.
 
-IPython is not imported here: only IPython asks, and then it is there.
+IPython is never imported here: if it is not loaded already, this is not a notebook.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from types import CodeType
 from typing import Any, Literal, NamedTuple
 
 _USUAL_MODE = "Context"
-# Readable on white and on black; whatever has no color takes that of the page.
+# Readable on white and on black; other text keeps the page's color.
 _COLORS = {"good": "#218a4c", "bad": "#d9473c", "unknown": "#9a7400"}
 _MARKS = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
 
 
 class Row(NamedTuple):
-    """A row of a table: its name, a text, and the state in one word, if it has one."""
+    """A row of a table: its name, a text, and optionally its state in one word."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 
 def table(rows: Iterable[Row]) -> str:
-    """A table for a notebook, in light and dark, narrow and wide. Every text is escaped."""
+    """An HTML table that fits light and dark, narrow and wide pages. Escapes every text."""
     head = ' style="text-align: left; vertical-align: top; white-space: nowrap"'
     cell = ' style="text-align: left; white-space: pre-wrap; overflow-wrap: anywhere"'
     lines = (
@@ -41,7 +41,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def _stated(row: Row) -> str:
-    """The text of a row, behind its state in color and in words."""
+    """The text of a row, after its state in color and in words."""
     text = html.escape(row.text)
     if not row.state:
         return text
@@ -50,7 +50,7 @@ def _stated(row: Row) -> str:
 
 
 def show_repair(line: str) -> bool:
-    """Show a repair as an output of the cell; False if this is not a notebook."""
+    """Display a repair as an output of the cell; False outside a notebook."""
     module = sys.modules.get("IPython")
     shell: Any = module and module.get_ipython()
     if getattr(shell, "kernel", None) is None:
@@ -62,10 +62,10 @@ def show_repair(line: str) -> bool:
 
 
 def traceback_lines(error: BaseException) -> list[str]:
-    """Give the short form, or the whole traceback to those who asked for it.
+    """The short form of an error, or the full traceback if the user asked for it.
 
-    Asked for it have: who chose another mode (`%xmode Verbose`, `%tb Verbose`), and who
-    calls `%tb` later, when the error is no longer the one that is being handled.
+    Users ask for it with another mode (`%xmode Verbose`, `%tb Verbose`), or by calling
+    `%tb` later, when the error is no longer being handled.
     """
     module = sys.modules.get("IPython")
     shell: Any = module and module.get_ipython()
@@ -80,7 +80,7 @@ def traceback_lines(error: BaseException) -> list[str]:
 
 
 def _called_from(error: BaseException, shell: Any) -> list[str]:
-    """The last line of the user's own code on the way to the error."""
+    """The last line of the user's own code that led to the error."""
     own = [
         (frame.f_code, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -90,8 +90,8 @@ def _called_from(error: BaseException, shell: Any) -> list[str]:
         return []
     code, line = own[-1]
     text = linecache.getline(code.co_filename, line).strip()
-    # The cell's name as IPython writes it, or the file's. Colab's IPython is older than
-    # this method, and gives cells a name that tells.
+    # The cell's name as IPython shows it, or the file's. Colab's older IPython lacks this
+    # method; its cells have readable file names.
     name_of_cell = getattr(shell.compile, "format_code_name", lambda _: None)
     label = name_of_cell(code.co_filename)
     place = " ".join(label) if label else code.co_filename

@@ -1,4 +1,4 @@
-"""What a request of the SDK needs: which permission, and which kind of key.
+"""Which permission and which kind of key a request of the SDK needs.
 
 The table follows LangSmith's documentation, "Organization and workspace operations".
 """
@@ -11,7 +11,7 @@ from safe_langsmith._knowledge.hosts import UUID
 
 _PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
 
-# The first row that fits decides, so the narrower ones come first.
+# The first match wins, so narrower patterns come first.
 _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("POST", r"/runs/(query|stats|group)|/v2/(runs|threads|traces)/.*", "runs:read"),
     ("POST", r"/runs/delete.*", "runs:delete"),
@@ -45,7 +45,7 @@ _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("POST|PATCH|DELETE", r"/workspaces(/.*)?|/orgs/current/.*", "organization:manage"),
 )
 _DOCUMENTED = {permission for _, _, permission in _PERMISSIONS} | {
-    # More of the same document, which no request of the SDK needs.
+    # Also documented there, but no request of the SDK needs them.
     "datasets:download",
     "organization:pats:create",
     "projects:decrease-trace-tier",
@@ -53,38 +53,38 @@ _DOCUMENTED = {permission for _, _, permission in _PERMISSIONS} | {
     "prompts:share",
     "prompts:tag",
 }
-# LangSmith's documentation, "Manage your organization using the API": these need the
-# session of a user and refuse service keys.
+# LangSmith's documentation, "Manage your organization using the API": these paths need a
+# user's session and refuse service keys.
 _PERSONAL_ONLY = re.compile(
     r"/orgs|/me(/.*)?|/api-key/current.*|/tenants"
     r"|/workspaces/pending.*|/orgs/current/personal-access-tokens.*"
 )
-# These ask by POST, and change nothing.
+# These read with POST and change nothing.
 _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
-# A workspace is made, changed and removed by its organization; listing asks for none.
+# The organization creates, changes and deletes workspaces; listing them is not included.
 _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
-# The server deduplicates what these bring by its id, so a batch may come twice.
-# Of a span, the id of its run is made.
+# The server deduplicates the contents by id, so a batch may be sent twice. The id of a
+# run is derived from its span.
 EXPORT = "/otel/v1/traces"
 _RUN_BATCHES = ("/runs/batch", "/runs/multipart", EXPORT)
 _LONGEST_PATH = 2_000
 
 
 def route(path: str) -> str:
-    """The path of a request as LangSmith documents it, without its prefix and query."""
+    """The path of a request as LangSmith documents it, without prefix and query."""
     path = "/" + path.partition("?")[0].strip("/")[:_LONGEST_PATH]
     return _PREFIX.sub("", path) or "/"
 
 
 def operation(method: str, path: str) -> str:
-    """Name a request for people: ``GET /sessions/{id}``."""
+    """A request's name for display: ``GET /sessions/{id}``."""
     return f"{method} {re.sub(UUID, '{id}', route(path))}"
 
 
 def permission_for(method: str, path: str) -> str | None:
-    """The permission that LangSmith asks for this request, or None if not known."""
+    """The permission that this request needs, or None if unknown."""
     where = route(path)
     for methods, pattern, permission in _PERMISSIONS:
         if re.fullmatch(methods, method) and re.fullmatch(pattern, where):
@@ -98,7 +98,7 @@ def is_documented(permission: str) -> bool:
 
 
 def check_permission(permission: str) -> None:
-    """Raise a ValueError if LangSmith documents no such permission, with the nearest."""
+    """Raise a ValueError for an undocumented permission, and suggest the nearest one."""
     if is_documented(permission):
         return
     import difflib
@@ -110,7 +110,7 @@ def check_permission(permission: str) -> None:
 
 
 def needs_personal_key(path: str) -> bool:
-    """Whether LangSmith takes no service key for this path."""
+    """Whether LangSmith accepts no service keys for this path."""
     return bool(_PERSONAL_ONLY.fullmatch(route(path)))
 
 
@@ -121,15 +121,15 @@ def is_read(method: str, path: str) -> bool:
 
 
 def is_run_batch(method: str, path: str) -> bool:
-    """Whether a request brings runs in a batch, as the tracing threads send them."""
+    """Whether a request sends a batch of runs, as the tracing threads do."""
     return method == "POST" and route(path) in _RUN_BATCHES
 
 
 def is_organization_wide(method: str, path: str) -> bool:
-    """Whether a call belongs to the organization and not to one workspace."""
+    """Whether a call concerns the organization, not a single workspace."""
     return bool(_ORGANIZATION_WIDE.fullmatch(f"{method} {route(path)}"))
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text has the form of a workspace's id."""
+    """Whether a text has the form of a workspace id."""
     return bool(re.fullmatch(UUID, text))

@@ -1,19 +1,19 @@
 """The only place that touches langsmith's private names.
 
-Each has a fallback, so a release without one of them costs a feature and nothing else.
+Each has a fallback: if a release of langsmith lacks one, only that feature is missing.
 Each module uses only those above it.
 
-    fork       no import while the process forks
-    guard      stepping aside, so that a bug of ours costs nobody an answer
-    modules    what comes from langsmith's modules: httpx, profiles, caches, adapters
-    child      a client that was created before a fork traces in the child
+        fork       no import while the process forks
+        guard      if our own code fails, the caller gets the SDK's answer
+        modules    parts of langsmith's modules: httpx, profiles, caches, adapters
+        child      a client that was created before a fork also traces in the child
     everywhere  `langsmith.Client(...)` creates one of ours
-    imports    what is to happen once an optional module has been imported
-    exporter   exporters of OpenTelemetry send with a session of ours
-    warn       warnings of the SDK's constructors point at the line of the caller
-    names      every private name: since when, what it is for, what is missing without it
-    overrides  the private methods of the clients that call us
+        imports    run code once an optional module has been imported
+        exporter   OpenTelemetry exporters send with a session of ours
+        warn       warnings of the SDK's constructors point at the caller's line
+        names      every private name: first release, purpose, what is missing without it
+        overrides  the clients' private methods that call us
     resources  the generated clients behind `client.runs` and its neighbors
-    sandbox    the clients of sandboxes, as another client of the SDK
+        sandbox    the sandbox clients, adapted to look like another client of the SDK
     clients    what a client holds, and how to change it
 """

@@ -1,9 +1,9 @@
-"""A client that was created before a fork traces in the child, too.
+"""A client that was created before a fork also traces in the child.
 
-The SDK's threads exist in the parent alone: in a child of the plain client runs would wait
-for them forever, and `flush()` as well. The parent sends what it has queued, so the child
-begins with an empty queue. Its first run starts a thread of its own, so that a child which
-traces nothing, or becomes another program, has none.
+The SDK's threads exist only in the parent: with the plain client, runs and `flush()` in a
+child would wait for them forever. The parent sends what it has queued, so the child
+starts with an empty queue. Its first run starts a new thread, so a child that traces
+nothing, or becomes another program, has none.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import part_of, retries_by_itself
 
-# By id, since a client of yours may have no hash.
+# By id, since a subclass may not be hashable.
 _living: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-# What a client holds for its threads, and what the child has in its place. A thread that
-# is not there may hold the lock.
+# What a client holds for its threads is replaced in the child: a thread that does not
+# exist there may hold the lock.
 _FRESH: dict[type, Callable[[], Any]] = {
     type(make()): make
     for make in (threading.Lock, threading.RLock, threading.Event, weakref.WeakSet)
@@ -35,12 +35,12 @@ _SENDING = "_internal._background_thread"
 
 
 def follow_forks(client: Any) -> None:
-    """Have a client trace in the children that are forked from now on."""
+    """Make a client trace in processes that are forked from now on."""
     _living[id(client)] = client
 
 
 class _Queue(PriorityQueue[Any]):  # pragma: no cover  (in another process, but tested)
-    """A queue whose first run starts the thread that sends them."""
+    """A queue that starts the sending thread when its first run is added."""
 
     def __init__(self, maxsize: int, start: Callable[[], None]) -> None:
         super().__init__(maxsize)
@@ -55,26 +55,26 @@ class _Queue(PriorityQueue[Any]):  # pragma: no cover  (in another process, but 
 
 
 class _Kept(dt.tzinfo):
-    """Holds what a cycle through it holds."""
+    """Keeps an object alive through a reference cycle."""
 
 
 def _keep(*kept: object) -> None:  # pragma: no cover  (in another process, but tested)
-    """Hold something to the very end of the process.
+    """Keep objects alive until the process ends.
 
-    By a cycle through a `datetime`, which the garbage collector does not look into. It is
-    for what may wait for a thread that is not there when it is freed, as a compressor does.
+    The cycle goes through a `datetime`, which the garbage collector does not look into. For
+    objects that would wait for a missing thread when they are freed, such as a compressor.
     """
-    holder: Any = _Kept()  # type: ignore[abstract]  # no time is told by it
+    holder: Any = _Kept()  # type: ignore[abstract]  # never used as a time zone
     holder.kept = (kept, dt.datetime(2000, 1, 1, tzinfo=holder))
 
 
 def _renew(client: Any) -> None:  # pragma: no cover  (in another process, but tested)
-    """Give a client of the parent what it needs in this child."""
+    """Replace what a client of the parent cannot use in this child."""
     _reconnect(client.session)
     run = part_of(_SENDING, "tracing_control_thread_func")
     queue = getattr(client, "tracing_queue", None)
     if run is None or queue is None:
-        return  # without that function, runs wait as with the plain client
+        return  # without this function, runs wait as with the plain client
     compressed = getattr(client, "compressed_traces", None)
     _keep(queue, compressed)
     for name in getattr(client._safe_plain, "__slots__", ()):
@@ -94,7 +94,7 @@ def _start(run: Callable[..., None], client: weakref.ref[Any]) -> None:  # pragm
 
 
 def _reconnect(session: Any) -> None:  # pragma: no cover  (in another process, but tested)
-    """Leave the parent its connections: two processes cannot share one."""
+    """Leave its connections to the parent: two processes cannot share one."""
     for adapter in filter(retries_by_itself, session.adapters.values()):
         _keep(adapter.poolmanager, adapter.proxy_manager)
         adapter.__setstate__(adapter.__getstate__())
@@ -111,7 +111,7 @@ def _in_child() -> None:  # pragma: no cover  (in another process, but tested)
 
 
 def _renew_pool() -> None:  # pragma: no cover  (in another process, but tested)
-    """A new thread pool: the SDK's counts on idle threads, and would wait for them."""
+    """A new thread pool: the SDK's counts its idle threads, which do not exist here."""
     sending = sys.modules.get(f"langsmith.{_SENDING}")
     pool = getattr(sending, "LANGSMITH_CLIENT_THREAD_POOL", None)
     if isinstance(pool, ThreadPoolExecutor):

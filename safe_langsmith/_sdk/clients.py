@@ -1,6 +1,6 @@
-"""What a client of the SDK holds, and how to change it. All of it for both clients.
+"""What a client of the SDK holds, and how to change it, for both kinds of clients.
 
-Where a name is gone, a function returns what the client sends anyway, or nothing.
+If a private name is missing, a function returns what the client sends anyway, or nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from safe_langsmith._sdk.names import at_least
 
 
 def is_sync(client: Any) -> bool:
-    """Whether a client sends with `requests`, as the sync one does."""
+    """Whether a client sends with `requests`, as the sync client does."""
     return hasattr(client, "session")
 
 
 def endpoint_of(client: Any) -> str:
-    """The address that a client sends its requests to, without a slash at its end."""
+    """The URL that a client sends its requests to, without a trailing slash."""
     endpoint: str | None = getattr(client, "api_url", None)
     return endpoint or str(http_of(client).base_url).rstrip("/")
 
 
 def http_of(client: Any) -> Any:
-    """The httpx client of an async client; None: nothing of it can be watched."""
+    """The httpx client of an async client; None if it cannot be watched."""
     return getattr(client, "_client", None)
 
 
@@ -50,43 +50,43 @@ def workspace_of(client: Any) -> str | None:
 
 
 def has_login(client: Any) -> bool:
-    """Whether an OAuth session of the CLI logs this client in; False if unknown."""
+    """Whether a login session of the CLI authenticates a client; False if unknown."""
     return not key_of(client) and bool(getattr(client, "_oauth_access_token", None))
 
 
 def headers_of(client: Any) -> Mapping[str, str]:
-    """The headers of a client's requests; without them, those that a person gave to it."""
+    """The headers of a client's requests; if unknown, those that were passed to it."""
     found: Mapping[str, str] = getattr(client, "_headers", None) or client.headers
     return found
 
 
 def given_headers(client: Any) -> Mapping[str, str]:
-    """The headers that a person gave to a client."""
+    """The headers that were passed to a client."""
     found: Mapping[str, str] = client.headers
     return found
 
 
 def timeouts_of(client: Any) -> tuple[float, float]:
-    """Seconds to connect and to read."""
+    """The timeouts in seconds, to connect and to read."""
     connect, read = client.timeout_ms
     return connect / 1000, read / 1000
 
 
 def destinations_of(client: Any) -> dict[str, str | None]:
-    """Where a client sends traces, by address, each with its key; its own if unknown."""
+    """The URLs that a client sends traces to, each with its key; its own if unknown."""
     own = {endpoint_of(client): key_of(client)}
     found: dict[str, str | None] = getattr(client, "_write_api_urls", None) or own
     return found
 
 
 def failed_traces_folder(client: Any) -> tuple[str | None, int | None]:
-    """Where a client saves traces that were lost, and at most how many bytes."""
+    """The folder where a client saves lost traces, and its size limit in bytes."""
     folder = getattr(client, "_failed_traces_dir", None)
     return folder, getattr(client, "_failed_traces_max_bytes", None)
 
 
 def save_trace(client: Any, body: bytes, headers: dict[str, str], endpoint: str) -> None:
-    """Save a batch as the SDK would, if it still can."""
+    """Save a batch as the SDK would; does nothing if this release cannot."""
     folder, most = failed_traces_folder(client)
     save = getattr(client, "_write_trace_to_fallback_dir", None)
     if folder and save is not None:
@@ -94,12 +94,12 @@ def save_trace(client: Any, body: bytes, headers: dict[str, str], endpoint: str)
 
 
 def tell_of_lost_trace(client: Any, error: Exception) -> None:
-    """Have a client of ours keep an error, and tell the program's callback of it."""
+    """Have a client of ours keep an error, and call the program's callback with it."""
     client._invoke_tracing_error_callback(error)
 
 
 def access_of(client: Any) -> Access:
-    """What a request of a client shows the server now."""
+    """What a request of a client would send now."""
     key, login = key_of(client), has_login(client)
     return Access(endpoint_of(client), key, workspace_of(client), login)
 
@@ -107,8 +107,8 @@ def access_of(client: Any) -> Access:
 def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
     """Set where a client sends its requests, and with which key and workspace.
 
-    Reaches whatever keeps a copy: headers, generated clients, and the tracing threads.
-    What the SDK remembers of the server is forgotten; ``keep_info``: but for ``/info``.
+    Updates every copy: headers, generated clients, and the tracing threads. Clears what
+    the SDK remembers of the server; ``keep_info``: except ``/info``.
     """
     old = access_of(client)
     if access.endpoint != old.endpoint:
@@ -116,17 +116,17 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
             client.api_url = access.endpoint
         else:
             http_of(client).base_url = httpx.URL(access.endpoint)
-        # Older ones keep the key that they were made with, and so their address.
+        # Older ones keep their key, so they keep their URL too.
         follow_key = at_least("0.14.12")
         for name in ("_langsmith_api", "_langsmith_api_sync") if follow_key else ():
             generated = getattr(client, name, None)
             if generated is not None:
                 generated.base_url = base_of(access.endpoint)
     if access.workspace != old.workspace:
-        # The async client's property takes None for "what the environment says".
+        # The async client's property reads None as "use the environment".
         name = "_workspace_id" if hasattr(client, "_workspace_id") else "workspace_id"
         setattr(client, name, access.workspace)
-    set_key(client, access.key)  # makes the headers again
+    set_key(client, access.key)  # rebuilds the headers
     follow(client, old)
     for name in ("_settings", "_tenant_id", *(() if keep_info else ("_info",))):
         if hasattr(client, name):
@@ -134,7 +134,7 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
 
 
 def follow(client: Any, before: Access) -> None:
-    """Let the tracing threads' own copies follow a client's endpoint and key."""
+    """Update the tracing threads' copies of a client's endpoint and key."""
     old, new = (before.endpoint, before.key), (endpoint_of(client), key_of(client))
     places: dict[str, str | None] | None = getattr(client, "_write_api_urls", None)
     if places:
@@ -145,7 +145,7 @@ def follow(client: Any, before: Access) -> None:
     buffered: Any = getattr(client, "compressed_traces", None)
     if not hasattr(buffered, "destinations"):
         return
-    # Another thread may send the buffer meanwhile, and empty it.
+    # Meanwhile, another thread may send and empty the buffer.
     with buffered.lock:
         if buffered.destinations is not None:
             buffered.destinations = frozenset(
@@ -157,9 +157,9 @@ def follow(client: Any, before: Access) -> None:
 
 
 def without_key(client: Any) -> Any:
-    """A client like this one that adds no key and no workspace to what it sends.
+    """A copy of this client that adds no key and no workspace to what it sends.
 
-    The client itself, if that cannot be made.
+    The client itself if it cannot be copied.
     """
     headers = getattr(client, "_headers", None)
     if headers is None:
@@ -171,14 +171,14 @@ def without_key(client: Any) -> Any:
 
 
 def set_key(client: Any, key: str | None) -> None:
-    """Set the key as the SDK's own property does, past ours."""
+    """Set the key with the SDK's own property, not with ours."""
     client._safe_plain.api_key.__set__(client, key)
 
 
 def checks_certificates(http: Any, url: str) -> bool:
-    """Whether an httpx client is sure to check the certificate of a host; False if unknown.
+    """Whether an httpx client surely checks a host's certificate; False if unknown.
 
-    Somebody's own transport may do anything.
+    A custom transport may do anything.
     """
     with contextlib.suppress(AttributeError):
         transport = http._transport_for_url(httpx.URL(url))

@@ -1,8 +1,8 @@
-"""`langsmith.Client(...)` creates one of ours, whoever calls it.
+"""Makes `langsmith.Client(...)` create one of our clients, in any code.
 
-The class itself stays what it is, so that `isinstance`, subclasses and whoever has imported
-it before notice nothing. Only its `__new__` gives an object of our class, which Python then
-initializes, without a frame in between.
+The class itself stays the same, so `isinstance`, subclasses and earlier imports still
+work. Only its `__new__` returns an object of our class, which Python then initializes,
+without an additional frame.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 from safe_langsmith._sdk.guard import Guard
 
-# The plain classes, each with the one that is created in its place.
+# The plain classes, each with the class that is created instead.
 _instead: dict[Any, Any] = {}
 
 
 def create_instead(kinds: Mapping[Any, Any]) -> None:
-    """From now on create these in place of plain ones, and no others."""
+    """From now on, create these classes instead of the plain ones; none if empty."""
     for plain in kinds:
         with Guard(f"watch every {plain.__name__}"):
             if not getattr(vars(plain).get("__new__"), "_safe_is_ours", False):
@@ -31,15 +31,15 @@ def create_instead(kinds: Mapping[Any, Any]) -> None:
 
 
 def _new_for(plain: Any) -> Any:
-    """What creates the objects of a class, and of the classes that others made of it.
+    """The `__new__` of a class and of its subclasses.
 
-    It stays for good: Python does not forget that a class once had a `__new__`, and without
-    one `object` would complain about the arguments.
+    It is never removed: Python remembers that a class once had a `__new__`, and without
+    one `object` would reject the arguments.
     """
 
     def __new__(cls: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         ours = _instead.get(cls)
-        # A copy is to be what it is copied from.
+        # A copy keeps the class of the original.
         if ours and sys._getframe(1).f_code is not copyreg.__newobj__.__code__:  # type: ignore[attr-defined]
             return object.__new__(ours)
         create = super(plain, cls).__new__
@@ -47,7 +47,7 @@ def _new_for(plain: Any) -> Any:
             return create(cls)
         return create(cls, *args, **kwargs)
 
-    # `inspect.signature` asks a class for its `__new__` before its `__init__`.
+    # `inspect.signature` prefers a class's `__new__` to its `__init__`.
     __new__.__signature__ = inspect.signature(plain.__init__)  # type: ignore[attr-defined]
     __new__._safe_is_ours = True  # type: ignore[attr-defined]
     return __new__

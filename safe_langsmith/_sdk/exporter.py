@@ -1,7 +1,7 @@
-"""Exporters of OpenTelemetry send with a session of ours, given by their own argument.
+"""OpenTelemetry exporters send with a session of ours, passed as their own argument.
 
-The packages of OpenTelemetry are optional, and nothing here imports them: whoever does is
-seen, as the class is needed before the first exporter is created.
+OpenTelemetry's packages are optional and never imported here. A program that imports them
+is noticed in time, since it needs the class before it can create an exporter.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.imports import when_imported
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-# Gives the session for a new exporter; None: it makes its own. It is asked with whether the
-# program chose the endpoint, and not the SDK.
+# Returns the session for a new exporter; None: the exporter creates its own. The argument:
+# whether the program chose the endpoint, not the SDK.
 Maker = Callable[[bool], Any]
 _everywhere: list[Maker] = []
 _within: ContextVar[Maker | None] = ContextVar("safe_langsmith_exports", default=None)
 
 
 def watch_exports(make: Maker | None) -> None:
-    """From now on every new exporter sends with a session from here; None: with its own."""
+    """From now on, new exporters use a session from ``make``; None: their own."""
     _everywhere[:] = [make] if make else []
     if make is not None:
         when_imported(EXPORTER, _watch_class)
@@ -35,7 +35,7 @@ def watch_exports(make: Maker | None) -> None:
 
 @contextmanager
 def watching_exports(make: Maker) -> Iterator[None]:
-    """Within, a new exporter of this thread or task does so."""
+    """The same within a block, for exporters that this thread or task creates."""
     when_imported(EXPORTER, _watch_class)
     token = _within.set(make)
     try:
@@ -65,9 +65,9 @@ def _watch_class(module: ModuleType) -> None:
 
 
 def _is_chosen(caller: FrameType) -> bool:
-    """Whether the endpoint of a new exporter is the program's choice.
+    """Whether the program chose the endpoint of a new exporter.
 
-    The SDK passes one in any case: that of its own argument, or the default.
+    The SDK always passes one: that of its own argument, or the default.
     """
     is_sdks = str(caller.f_globals.get("__name__")).startswith("langsmith.")
     return not is_sdks or bool(caller.f_locals.get("url"))

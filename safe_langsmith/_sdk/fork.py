@@ -1,9 +1,9 @@
-"""A fork at any moment leaves a working child.
+"""Makes imports and forks wait for each other, so that a forked child always works.
 
-A module that is being imported is locked. A child that is forked just then would wait for
-that lock forever, because the thread that holds it does not exist there. So whatever is
-imported after a program has started is imported within ``with no_fork:``, and a fork
-waits for that moment to pass.
+A module is locked while it is imported. A child that is forked meanwhile would wait for
+that lock forever, because the thread that holds it does not exist there. So everything
+that is imported after the start of a program is imported within ``with no_fork:``, and a
+fork waits until that is done.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stepping aside: a bug of ours, or a change in the SDK, costs nobody an answer."""
+"""If our own code fails, the caller gets the SDK's answer, and the log gets one line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ logger = logging.getLogger("safe_langsmith")
 _said: set[str] = set()
 
 
-class PassedOn(Exception):  # noqa: N818  # it carries an error and is none itself
-    """Carries an error that the caller gets as it is: the plain client raises it, too."""
+class PassedOn(Exception):  # noqa: N818  # it carries an error, but is not one itself
+    """Carries an error to the caller unchanged: the plain client raises it too."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -19,13 +19,13 @@ class PassedOn(Exception):  # noqa: N818  # it carries an error and is none itse
 
 
 def warn_once(key: str, text: str) -> None:
-    """Log one WARNING for each key in the life of this process."""
+    """Log a WARNING, once per key and process."""
     if is_first(key):
         logger.warning("%s", text)
 
 
 def is_first(key: str) -> bool:
-    """Whether this is asked for the first time in the life of this process."""
+    """Whether this is the first call with this key in this process."""
     if key in _said:
         return False
     _said.add(key)
@@ -33,7 +33,7 @@ def is_first(key: str) -> bool:
 
 
 def step_aside(task: str, error: BaseException) -> None:
-    """Report an error of ours, once for each place; its text may hold a key, so not that.
+    """Log an error of ours, once per place. Leaves out its text, which may hold a key.
 
     ``task``: what failed, as in "could not ...".
     """
@@ -41,15 +41,15 @@ def step_aside(task: str, error: BaseException) -> None:
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
     warn_once(
         place,
-        f"safe_langsmith stepped aside: it could not {task} ({type(error).__name__} at "
+        f"safe_langsmith stepped aside: could not {task} ({type(error).__name__} at "
         f"{place}). You get langsmith's own answer. Please report this line.",
     )
 
 
 class Guard:
-    """A ``with`` block of ours that may fail without the caller noticing more than a line.
+    """A ``with`` block in which an error of ours is logged and suppressed.
 
-    `PassedOn` goes through; so does what is no `Exception`.
+    `PassedOn` is not suppressed, nor are exceptions that are no `Exception`.
     """
 
     __slots__ = ("task",)

@@ -1,4 +1,4 @@
-"""What is to happen once an optional module has been imported, by whomever."""
+"""Runs code once an optional module has been imported, by any code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safe_langsmith._sdk.guard import Guard
 
 
 def when_imported(name: str, then: Callable[[ModuleType], None]) -> None:
-    """Call this with a module: now, or when the program imports it. Nothing is imported."""
+    """Call this with a module: now, or when the program imports it. Never imports it."""
     with Guard(f"watch {name}"):
         if name in sys.modules:
             then(sys.modules[name])
@@ -21,7 +21,7 @@ def when_imported(name: str, then: Callable[[ModuleType], None]) -> None:
 
 
 class _Finder:
-    """Finds what the others find, and sees when the module has been imported."""
+    """Finds modules as the other finders do, and notices when this one is imported."""
 
     def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
         self._safe_sees, self._then = name, then
@@ -38,7 +38,7 @@ class _Finder:
             execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                # A loader may be that of many modules, as pytest's is.
+                # One loader may load many modules, as pytest's does.
                 if module.__name__ != name:
                     execute(module)
                     return

@@ -1,4 +1,4 @@
-"""What comes from langsmith's modules. Each function says what it returns without it."""
+"""Parts of langsmith's modules. Each function documents what it returns without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def part_of(module: str, name: str, default: Any = None) -> Any:
-    """An attribute of a module of langsmith; the default if either is not there."""
+    """An attribute of a langsmith module; the default if either is missing."""
     try:
         found = importlib.import_module(f"langsmith.{module}")
     except ImportError:
@@ -33,22 +33,22 @@ if not TYPE_CHECKING:  # pragma: no branch
 
 
 def retries_by_itself(adapter: object) -> bool:
-    """Whether an HTTP adapter is the SDK's, which repeats requests; False if unknown.
+    """Whether an HTTP adapter is the SDK's, which retries requests; False if unknown.
 
-    Also if it is within one of ours, which sends what this thread sends only once.
+    Also if it is wrapped in one of ours, which sends this thread's requests only once.
     """
     kind = part_of("client", "_LangSmithHttpAdapter", ())
     return isinstance(getattr(adapter, "safe_langsmith_within", adapter), kind)
 
 
 def is_rewindable_form(body: object) -> bool:
-    """Whether a body is the SDK's form, which can be sent again; False if unknown."""
+    """Whether a body is the SDK's form, which can be resent; False if unknown."""
     kind = part_of("_internal._multipart", "RewindableMultipartBody", ())
     return isinstance(body, kind)
 
 
 def resource_errors() -> dict[int, type[Exception]]:
-    """The errors of `client.runs` and its neighbors by status, 0 for any other."""
+    """The exceptions of the v2 resources by status, 0 for any other."""
     names = {
         0: "APIStatusError",
         400: "BadRequestError",
@@ -62,25 +62,25 @@ def resource_errors() -> dict[int, type[Exception]]:
 
 
 def connection_errors() -> tuple[type[Exception], ...]:
-    """What `client.runs` and its neighbors raise without a connection; () if unknown."""
+    """The exceptions of the v2 resources for failed connections; () if unknown."""
     found: type[Exception] | None = getattr(langsmith, "APIConnectionError", None)
     return (found,) if found else ()
 
 
 def profile_path(**chosen: Any) -> Any:
-    """The path of the file of CLI profiles, whether it exists or not; None: nobody says."""
+    """The path of the CLI's profile file, even if it does not exist; None if unknown."""
     find = part_of("_internal._profiles", "_profile_config_path")
     return find and find(**chosen)
 
 
 def load_profile(**chosen: Any) -> Any:
-    """The profile in use, as the SDK reads it; None if this release reads none."""
+    """The active profile as the SDK reads it; None if this release reads none."""
     load = part_of("_internal._profiles", "load_profile_client_config")
     return load and load(**chosen)
 
 
 def expiry_of(text: str) -> Any:
-    """The time that a profile's session ends, as a datetime; None if that is unknown."""
+    """The time at which a profile's session expires, as a datetime; None if unknown."""
     parse = part_of("_internal._profiles", "_parse_profile_expires_at")
     return parse and parse(text)
 
@@ -91,7 +91,7 @@ def tracing_forced() -> Any:
 
 
 def destinations_in_environment() -> list[Mapping[str, Any]]:
-    """What the SDK reads in LANGSMITH_RUNS_ENDPOINTS; [] if unknown."""
+    """What the SDK reads from LANGSMITH_RUNS_ENDPOINTS; [] if unknown."""
     read = part_of("run_trees", "_get_write_replicas_from_env", list)
     found: list[Mapping[str, Any]] = read()
     return found
@@ -104,9 +104,9 @@ def tracing_client() -> langsmith.Client | None:
 
 
 def remembered_project() -> str | None:
-    """The project that the SDK has settled on; None while it has not, or if unknown.
+    """The project that the SDK has chosen; None: not yet, or unknown.
 
-    Asking would settle it, and a variable that is set later would not count anymore.
+    Never makes it choose: after that, variables that are set later would have no effect.
     """
     looked_up = getattr(utils.get_tracer_project, "cache_info", None)
     if looked_up is None or not looked_up().currsize:
@@ -115,14 +115,14 @@ def remembered_project() -> str | None:
 
 
 def remembered_variable(name: str, default: str | None) -> str | None:
-    """What the SDK answers for a variable, from its cache if it has read it before."""
-    # The same words as the SDK's own call: its cache tells calls apart by them.
+    """What the SDK returns for a variable, from its cache if it has read it before."""
+    # Same arguments as the SDK's own call: its cache distinguishes calls by them.
     found: str | None = utils.get_env_var(name, default=default)
     return found
 
 
 def clear_caches() -> None:
-    """Have the SDK read its environment variables again."""
+    """Make the SDK read its environment variables again."""
     for cached in (utils.get_env_var, utils.get_tracer_project):
         clear: Callable[[], None] | None = getattr(cached, "cache_clear", None)
         if clear is not None:

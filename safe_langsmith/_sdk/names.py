@@ -1,7 +1,7 @@
 """Every private name of langsmith that we use, and what is missing without it.
 
-docs/seams.md is made from this table, and tests/sdk/ removes each name in turn. The
-functions beside this file use them, each with its fallback.
+docs/seams.md is generated from this table, and tests/sdk/ removes each name in turn. The
+other modules of this package use the names, each with a fallback.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _NOWHERE = object()
 class Name(NamedTuple):
     """A private name.
 
-    ``owners``: the clients that have it; or a module below `langsmith`. ``since``: the
-    first release that has it. ``use``: what it is for. ``without``: what is missing then.
+    ``owners``: the clients that have it, or a module below `langsmith`. ``since``: the
+    first release that has it. ``use``: its purpose. ``without``: the effect of its absence.
     """
 
     owners: tuple[str, ...] | str
@@ -46,24 +46,24 @@ class Name(NamedTuple):
         return at_least(self.since)
 
     def is_there(self, client: Any) -> bool | None:
-        """Whether it is there; None: this is not a client to tell."""
+        """Whether it exists; None: this client cannot tell."""
         if isinstance(self.owners, str):
             return part_of(self.owners, self.name, _NOWHERE) is not _NOWHERE
         kind = client._safe_plain.__name__
         if kind not in self.owners:
             return None
-        # Not on the client's class: ours overrides some of them.
+        # Not on the client's class, since ours overrides some of them.
         return hasattr(client._safe_plain, self.name) or self.name in vars(client)
 
 
-_CONNECTION = "the connection is not watched, so rejected requests are not explained"
+_CONNECTION = "the connection is not watched, so refused requests are not explained"
 _V2 = "client.runs and the other v2 resources stay plain"
-_TRACED = "traces go on to the old address or with the old key after a repair"
+_TRACED = "after a repair, traces still go to the old URL or with the old key"
 NAMES = (
     Name(ASYNC, "_client", "0.8.1", "its httpx client: what is watched", _CONNECTION),
     Name(
         *(BOTH, "_headers", "0.8.1", "sent with each probe to the client's own host"),
-        "probes carry only the headers that you gave to the client",
+        "probes carry only the headers that you passed to the client",
     ),
     Name(
         *(BOTH, "_oauth_access_token", "0.8.1", "whether a CLI login authenticates"),
@@ -71,28 +71,28 @@ NAMES = (
     ),
     Name(
         *(BOTH, "_workspace_id", "0.8.17", "set by a repair"),
-        "a workspace cannot be taken off an async client",
+        "the workspace of an async client cannot be removed",
     ),
     Name(SYNC, "_write_api_urls", "0.8.1", "where the tracing threads send", _TRACED),
     Name(
-        *(BOTH, "_settings", "0.8.1", "remembered by the SDK, cleared by a repair"),
-        "settings of the old workspace are used on after a repair",
+        *(BOTH, "_settings", "0.8.1", "the SDK's cache, cleared by a repair"),
+        "after a repair, settings of the old workspace are still used",
     ),
     Name(
-        *(SYNC, "_tenant_id", "0.8.1", "remembered by the SDK, cleared by a repair"),
-        "links lead to the old workspace after a repair",
+        *(SYNC, "_tenant_id", "0.8.1", "the SDK's cache, cleared by a repair"),
+        "after a repair, links lead to the old workspace",
     ),
     Name(
-        *(BOTH, "_info", "0.8.17", "remembered by the SDK, cleared by a repair"),
-        "what /info failed to say before a repair is not asked again",
+        *(BOTH, "_info", "0.8.17", "the SDK's cache, cleared by a repair"),
+        "after a repair, /info is not requested again if it failed before",
     ),
     Name(
         *(SYNC, "_failed_traces_dir", "0.8.1", "where lost traces are saved"),
         "batches for /runs/batch are not saved",
     ),
     Name(
-        *(SYNC, "_failed_traces_max_bytes", "0.8.1", "how much of them is kept"),
-        "saved batches are not limited",
+        *(SYNC, "_failed_traces_max_bytes", "0.8.1", "their size limit"),
+        "the size of saved batches is not limited",
     ),
     Name(
         *(SYNC, "_write_trace_to_fallback_dir", "0.8.1", "saves a batch"),
@@ -100,7 +100,7 @@ NAMES = (
     ),
     Name(
         *(SYNC, "_dump_failed_trace", "0.8.1", "overridden: names the destination"),
-        "a saved batch does not say which further destination it was for",
+        "a saved batch does not name its destination, if that is a further one",
     ),
     Name(
         *(SYNC, "_invoke_tracing_error_callback", "0.8.1", "overridden: keeps the error"),
@@ -108,15 +108,15 @@ NAMES = (
     ),
     Name(
         *(SYNC, "_get_tenant_id", "0.8.1", "overridden: raises the typed error"),
-        'get_run_url() says "No tenant ID found" when it was rejected',
+        'get_run_url() says "No tenant ID found" after a refusal',
     ),
     Name(
         *(ASYNC, "_arequest_with_retries", "0.8.1", "overridden: names a proxy"),
-        "a proxy that refuses to connect is a plain connection error",
+        "a proxy that refuses to connect is reported as a plain connection error",
     ),
     Name(
-        *(SYNC, "_pyo3_client", "0.8.1", "what sends traces without Python, if anything"),
-        "nothing says that rejected traces cannot be seen with LANGSMITH_USE_PYO3_CLIENT",
+        *(SYNC, "_pyo3_client", "0.8.1", "sends traces without Python, if it is used"),
+        "no warning that LANGSMITH_USE_PYO3_CLIENT hides refused traces",
     ),
     Name(SYNC, "_get_langsmith_api", "0.9.3", "overridden: watches client.runs", _V2),
     Name(SYNC, "_get_langsmith_api_sync", "0.10.10", "overridden: the same", _V2),
@@ -126,11 +126,11 @@ NAMES = (
     Name("_internal._openapi_auth", "SyncClient", "0.14.12", "the v2 resources", _V2),
     Name(
         *("_internal._openapi_auth", "SyncClient.custom_auth", "0.14.12"),
-        *("overridden: looks at each response", _V2),
+        *("overridden: checks each response", _V2),
     ),
     Name(
         *("_internal._openapi_auth", "SyncClient._prepare_request", "0.14.12"),
-        *("overridden: explains an address", "a bad address is tried three times"),
+        *("overridden: explains an invalid URL", "an invalid URL is tried three times"),
     ),
     Name(
         *("_internal._openapi_auth", "SyncClient._validate_headers", "0.14.12"),
@@ -138,38 +138,38 @@ NAMES = (
         "the v2 resources raise a bare TypeError without a key",
     ),
     Name(
-        *("client", "_LangSmithHttpAdapter", "0.8.1", "repeats requests: probes go around"),
-        "probes may be repeated by the SDK",
+        *("client", "_LangSmithHttpAdapter", "0.8.1", "retries requests: probes bypass it"),
+        "the SDK may retry probes",
     ),
     Name(
-        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "sent again whole"),
-        "large batches of traces are not sent again after a repair",
+        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "can be resent"),
+        "large batches of traces are not resent after a repair",
     ),
     Name(
         *("_internal._profiles", "load_profile_client_config", "0.8.1", "the CLI profile"),
         "CLI profiles are not read",
     ),
     Name(
-        *("_internal._profiles", "_profile_config_path", "0.8.1", "where it is"),
+        *("_internal._profiles", "_profile_config_path", "0.8.1", "its path"),
         "CLI profiles are not read",
     ),
     Name(
-        *("_internal._profiles", "_parse_profile_expires_at", "0.8.1", "when it ends"),
+        *("_internal._profiles", "_parse_profile_expires_at", "0.8.1", "its expiry"),
         "an expired CLI login is not recognized",
     ),
     Name(
         *("_internal._context", "_GLOBAL_TRACING_ENABLED", "0.8.1"),
         "what langsmith.configure(enabled=...) has set",
-        "the doctor does not know of langsmith.configure(enabled=...)",
+        "the doctor ignores langsmith.configure(enabled=...)",
     ),
     Name(
         *("run_trees", "_get_write_replicas_from_env", "0.8.1"),
         "reads LANGSMITH_RUNS_ENDPOINTS, for the doctor",
-        "the doctor does not know of LANGSMITH_RUNS_ENDPOINTS",
+        "the doctor ignores LANGSMITH_RUNS_ENDPOINTS",
     ),
     Name(
         *("run_trees", "_CLIENT", "0.8.1", "what @traceable uses, for install().undo()"),
-        "undo() lets the SDK make a new client",
+        "undo() makes the SDK create a new client",
     ),
     Name(
         *("_internal._background_thread", "LANGSMITH_CLIENT_THREAD_POOL", "0.8.1"),
@@ -179,11 +179,11 @@ NAMES = (
     Name(
         *("_internal._background_thread", "tracing_control_thread_func", "0.8.1"),
         "sends runs: a forked process starts it with its first run",
-        "a client from before a fork traces nothing in the child, as the plain client",
+        "a client from before a fork traces nothing in the child, like the plain client",
     ),
     Name(
         *(SYNC, "_use_daemon_threads", "0.8.1", "whether that thread is a daemon"),
-        "it is none in a forked process",
+        "in a forked process, it never is",
     ),
     Name(
         *(SYNC, "_run_ops_buffer", "0.8.1", "emptied in a forked process"),
@@ -193,8 +193,8 @@ NAMES = (
 
 
 def report_missing(client: Any) -> None:
-    """Log one line that names what this langsmith should have and has not."""
-    # Once for each kind: it costs more than all else that is done for a new client.
+    """Log one line with the names that this langsmith should have but lacks."""
+    # Once per kind of client: this costs more than everything else at creation.
     if not is_first(f"names of {client._safe_plain.__name__}"):
         return
     missing = [n for n in NAMES if n.is_expected and n.is_there(client) is False]
@@ -206,12 +206,12 @@ def report_missing(client: Any) -> None:
 
 
 def report_native(client: Any) -> None:
-    """Log one line if a client sends its traces where nobody can watch it."""
+    """Log one line if a client sends its traces where they cannot be watched."""
     if getattr(client, "_pyo3_client", None) is not None:
         text = (
             "safe_langsmith: LANGSMITH_USE_PYO3_CLIENT is set, so langsmith_pyo3 sends "
-            "traces. Rejected traces are not seen, repaired, or reported; other calls are. "
-            "To have them watched, unset it."
+            "traces. Refused traces are not seen, repaired, or reported; other calls are. "
+            "To have traces watched, unset it."
         )
         warn_once("langsmith_pyo3", text)
 

@@ -1,7 +1,7 @@
-"""The private methods of the SDK's clients that call us, under names of our own.
+"""The clients' private methods, overridden to call methods of ours (`_safe_...`).
 
-Where the SDK has renamed one, nobody calls it here either, and the clients stay plain at
-that point.
+If a release has renamed one, it is never called, and the client stays plain at that
+point.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from safe_langsmith._sdk.guard import Guard, warn_once
 
 
 class WatchedClient(langsmith.Client):
-    """`langsmith.Client`, and what ours does at its private methods."""
+    """`langsmith.Client` with hooks in its private methods."""
 
-    # Kept: a test may put another class in place of the name, and a lookup costs time.
+    # Saved here: a test may replace the name in langsmith, and a lookup costs time.
     _safe_plain: ClassVar[Any] = langsmith.Client
 
     def _safe_watch(self, generated: Any) -> None:
         """Watch the generated client behind ``client.runs`` and its neighbors."""
 
     def _safe_lost(self, error: Exception) -> None:
-        """Take note of an error that the tracing threads ran into."""
+        """Keep an error that the tracing threads ran into."""
 
     def _safe_saving(
         self, headers: dict[str, str]
@@ -35,11 +35,11 @@ class WatchedClient(langsmith.Client):
         raise NotImplementedError
 
     def _safe_failure(self) -> object:
-        """The newest failure of a request on this thread, or None."""
+        """The latest failed request on this thread, or None."""
         raise NotImplementedError
 
     def _safe_swallowed(self, error: LangSmithError) -> Exception | None:
-        """The typed error for that failure, in place of one that does not tell."""
+        """The typed error for that failure, instead of one without the cause."""
 
     def _get_langsmith_api(self) -> Any:
         generated = super()._get_langsmith_api()
@@ -84,14 +84,14 @@ class WatchedClient(langsmith.Client):
 
 
 class WatchedAsyncClient(langsmith.AsyncClient):
-    """`langsmith.AsyncClient`, and what ours does at its private methods."""
+    """`langsmith.AsyncClient` with hooks in its private methods."""
 
     _safe_plain: ClassVar[Any] = langsmith.AsyncClient
 
     async def _safe_explained(
         self, method: str, path: str, error: LangSmithError
     ) -> Exception | None:
-        """The typed error in place of one of the SDK's, or None."""
+        """The typed error to raise instead of one of the SDK's, or None."""
 
     async def _arequest_with_retries(
         self, method: str, endpoint: str, *args: Any, **kwargs: Any
@@ -111,7 +111,7 @@ class WatchedAsyncClient(langsmith.AsyncClient):
 
 
 def step_back(ours: type, plain: type, names: tuple[str, ...]) -> None:
-    """Take off what the SDK has gained a name for: its own goes first."""
+    """Remove our attribute if a new SDK release has one of that name: the SDK's wins."""
     for name in names:
         if hasattr(plain, name):
             delattr(ours, name)

@@ -1,6 +1,6 @@
-"""The generated clients behind `client.runs` and its neighbors, and how they are watched.
+"""Watches the generated clients behind `client.runs` and the other v2 resources.
 
-The SDK makes them with classes of its own, so the class is changed afterwards. Without
+The SDK creates them from its own classes, so their class is changed afterwards. Without
 `langsmith._internal._openapi_auth` (before 0.14.12) they stay plain.
 """
 
@@ -19,29 +19,29 @@ from safe_langsmith._sdk.modules import part_of
 
 
 class Watcher(Protocol):
-    """What is asked about each request of a generated client.
+    """Called for each request of a generated client.
 
-    An error it returns is raised in place of what the SDK would do or raise.
+    An error that it returns is raised instead of what the SDK would do or raise.
     """
 
     def auth(self, http: Any) -> Any:
-        """What takes part in each request of this httpx client; None: nothing."""
+        """The auth object for each request of this httpx client, or None."""
 
     def unsent(self, request: Any) -> Exception | None:
-        """Why a request cannot be sent; None: it can."""
+        """Why a request cannot be sent, or None if it can."""
 
     async def unsent_async(self, request: Any) -> Exception | None:
         """The same for an async client."""
 
     def explained(self, error: Any) -> Exception | None:
-        """What to raise in place of an error; None: that one."""
+        """The error to raise instead of this one, or None to keep it."""
 
     async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
 
 
 def watch(generated: Any, watcher: Watcher) -> Any:
-    """Have a generated client ask a watcher about each request; so do its copies."""
+    """Have a watcher called for each request of a generated client and its copies."""
     kind = _watched_classes().get(type(generated))
     if kind is not None:
         generated.__class__ = kind
@@ -50,7 +50,7 @@ def watch(generated: Any, watcher: Watcher) -> Any:
 
 
 def _watched_sync(plain: Any) -> Any:
-    """The watched class in place of the plain sync one."""
+    """The watched subclass that replaces the plain sync class."""
 
     class Watched(_shared(plain)):  # type: ignore[misc]
         def request(self, *args: Any, **kwargs: Any) -> Any:
@@ -75,7 +75,7 @@ def _watched_sync(plain: Any) -> Any:
 
 
 def _watched_async(plain: Any) -> Any:
-    """The same for the async one."""
+    """The same for the async class."""
 
     class Watched(_shared(plain)):  # type: ignore[misc]
         async def request(self, *args: Any, **kwargs: Any) -> Any:
@@ -100,25 +100,25 @@ def _watched_async(plain: Any) -> Any:
 
 
 def _shared(plain: Any) -> Any:
-    """What both do in the same way."""
+    """What both classes share."""
 
     class Shared(plain):  # type: ignore[misc]
         _safe_watcher: Watcher
 
         @property
         def custom_auth(self) -> Any:
-            """The SDK's own seam: asked before each request."""
+            """The SDK's own extension point, called before each request."""
             with Guard("watch a request"):
                 return self._safe_watcher.auth(getattr(self, "_client", None))
             return super().custom_auth
 
         def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
-            """Let a request without a key go out: the server rejects it, and we say why."""
+            """Let a request without a key go out: the server refuses it, and we say why."""
             if any(n.lower() in ("authorization", "x-api-key") for n in custom_headers):
                 super()._validate_headers(headers, custom_headers)
 
         def copy(self, **options: Any) -> Any:
-            """Copy as the SDK does; the copy is watched, too."""
+            """Copy as the SDK does; the copy is watched too."""
             copied = super().copy(**options)
             copied._safe_watcher = self._safe_watcher
             return copied
@@ -130,16 +130,16 @@ def _shared(plain: Any) -> Any:
 
 @functools.cache
 def _watched_classes() -> dict[Any, Any]:
-    """The classes that can be watched, each with the one that takes its place."""
+    """The classes that can be watched, each with its replacement."""
     kinds = (("SyncClient", _watched_sync), ("AsyncClient", _watched_async))
     plain = {part_of("_internal._openapi_auth", name): make for name, make in kinds}
     return {k: make(k) for k, make in plain.items() if hasattr(k, "custom_auth")}
 
 
 class Owner:
-    """What a generated client that stands alone holds, as another client of the SDK has it.
+    """The settings of a generated client that is used directly, in the form of a client.
 
-    It holds that client weakly.
+    Refers to that client weakly.
     """
 
     _safe: Any = None
@@ -187,9 +187,9 @@ Owner._safe_plain = Owner
 def standalone_classes(
     begin: Callable[[Owner, Mapping[str, Any]], Watcher],
 ) -> dict[Any, Any]:
-    """The classes of generated clients that stand alone, each with one that is watched.
+    """The classes of generated clients that are used directly, with their replacements.
 
-    ``begin``: gives the watcher of a new client, which was made with these arguments.
+    ``begin``: returns the watcher for a new client with these arguments.
     """
     kinds = (("Langsmith", _watched_sync), ("AsyncLangsmith", _watched_async))
     plain = {getattr(langsmith, name, None): make for name, make in kinds}
@@ -212,7 +212,7 @@ def _standalone(plain: Any, watched: Any, begin: Callable[..., Watcher]) -> Any:
             self.__class__ = plain
 
         def copy(self, **options: Any) -> Any:
-            """Copy as the SDK does; the copy has the same settings from the same places."""
+            """Copy as the SDK does; the copy has the same settings and sources."""
             copied = super().copy(**options)
             given = {n: value for n, value in options.items() if value is not None}
             copied._safe_begin({**self._safe_given, **given})

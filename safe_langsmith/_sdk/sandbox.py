@@ -1,6 +1,6 @@
-"""The clients of `langsmith.sandbox`, each as another client of the SDK holds its settings.
+"""Watches the clients of `langsmith.sandbox`, adapted to look like a client of the SDK.
 
-What one sends to a sandbox itself goes to another host, and is left alone.
+Requests to a sandbox itself go to another host and are not watched.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from safe_langsmith._sdk.imports import when_imported
 
 _BELOW = "/v2/sandboxes"
 _KEY, _WORKSPACE = "X-Api-Key", "X-Tenant-Id"
-# What is done with a new one, and with the arguments that it was made of.
+# Called with a new client and its arguments.
 Begin = Callable[["SandboxOwner", Mapping[str, Any]], None]
 _begin: list[Begin] = []
 
 
 class SandboxOwner:
-    """What a client of sandboxes sends with. It holds that client weakly."""
+    """The settings that a sandbox client sends. Refers to that client weakly."""
 
     _safe: Any = None
     _safe_plain: ClassVar[Any]
@@ -69,7 +69,7 @@ SandboxOwner._safe_plain = SandboxOwner
 
 
 def watch_sandboxes(begin: Begin | None) -> None:
-    """From now on call this with each new client of sandboxes."""
+    """From now on, call this with each new sandbox client."""
     _begin[:] = [begin] if begin else []
     if begin is not None:
         when_imported("langsmith.sandbox", _watch_classes)
@@ -88,7 +88,7 @@ def _watched(plain: Any, errors: Mapping[int, type[Exception]]) -> Any:
     @functools.wraps(plain)
     def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         plain(self, *args, **kwargs)
-        with Guard("watch a client of sandboxes"):
+        with Guard("watch a sandbox client"):
             for begin in _begin:
                 begin(SandboxOwner(self, errors), kwargs)
 

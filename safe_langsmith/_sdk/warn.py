@@ -1,7 +1,7 @@
-"""Warnings of the SDK's constructors point at the caller's line, as without us.
+"""Makes warnings of the SDK's constructors point at the caller's line, as without us.
 
-The SDK counts frames to find that line, and one of them is ours. Python hides a
-`DeprecationWarning` that points anywhere but at the program's own code, and
+The SDK counts frames to find that line, and ours is an additional one. Python hides a
+`DeprecationWarning` that does not point at the program's own code, and
 `warnings.catch_warnings` changes the filters of every thread.
 """
 
@@ -18,9 +18,9 @@ _CALL = compile("call(*args, **kwargs)", "", "exec")
 
 
 def call_as_caller(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Call the SDK from a frame that has the file, line and globals of our caller.
+    """Call the SDK from a frame that looks like our caller's: same file, line and globals.
 
-    So whatever the SDK counts, it arrives at the line that it would arrive at without us.
+    So the SDK's count of frames ends at the same line as without us.
     """
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):

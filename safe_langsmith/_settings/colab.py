@@ -1,7 +1,7 @@
-"""The secrets of a Colab notebook, where one runs.
+"""The secrets of a Colab notebook.
 
-Colab answers on the main thread alone, and asks its user; so they are asked for only
-after a refusal, with a time limit, and not again at once.
+Colab answers only on the main thread, and asks the user for permission. So secrets are
+read only after a refusal, with a time limit, and at most once in a while.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _SECONDS = 3.0
 _AGAIN_AFTER = 10.0
 
 
-# The newest answer of Colab's module, and when it came.
+# The latest answer of Colab's module, and when it came.
 _newest: dict[ModuleType, tuple[float, Place]] = {}
 _UNASKED = Place(
     notes=noted(
-        "the secrets of Colab were not looked at: it answers on the main thread alone; "
+        "the Colab secrets were not checked: they can only be read on the main thread; "
         "call client.diagnose() in a cell"
     )
 )
 
 
 def read_secrets() -> Place:
-    """The secrets of the Colab notebook that this runs in; none anywhere else.
+    """The secrets of this Colab notebook; none elsewhere.
 
-    On another thread than the main one: what was answered last.
+    On a thread other than the main one: the latest known answer.
     """
-    # A Colab kernel has loaded this long before; it is never loaded here.
+    # A Colab kernel has long imported this; it is never imported here.
     colab = sys.modules.get("google.colab")
     if colab is None or not hasattr(signal, "setitimer"):
         return Place()
@@ -56,14 +56,14 @@ def _ask() -> Place:
     notes: list[str] = []
     try:
         with _within(_SECONDS):
-            # Import by name: nothing but a Colab kernel has this.
+            # Imported by name: only a Colab kernel has this module.
             get = importlib.import_module("google.colab.userdata").get
             key = _secret("API_KEY", get, notes)
-            # Most notebooks have none; the others are asked for only with a key.
+            # Most notebooks have no key; without one, nothing else is requested.
             others = [_secret(name, get, notes) for name in NAMES[1:] if key.value]
     except TimeoutError:
-        text = f"Colab gave no answer about its secrets within {_SECONDS:g} s"
-        # A key whose endpoint is not known is of no use.
+        text = f"Colab did not provide its secrets within {_SECONDS:g} s"
+        # A key is useless if its endpoint is not known.
         return Place(notes=noted(text))
     except ImportError:
         return Place()
@@ -79,7 +79,7 @@ def _secret(name: Name, get: Callable[[str], Any], notes: list[str]) -> Setting:
         except Exception as error:  # Colab's errors are classes of its own
             kind = type(error).__name__
             if kind == "NotebookAccessError":
-                text = f"this notebook may not use the Colab secret {secret}: switch it on"
+                text = f"this notebook has no access to the Colab secret {secret}: allow it"
                 notes.append(text)
             elif kind != "SecretNotFoundError":
                 notes.append(f"the Colab secret {secret} could not be read: {kind}")
@@ -91,7 +91,7 @@ def _secret(name: Name, get: Callable[[str], Any], notes: list[str]) -> Setting:
 
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError when it takes longer. For the main thread alone."""
+    """Raise TimeoutError if the block takes longer. Main thread only."""
 
     def stop(*_: object) -> None:
         raise TimeoutError

@@ -1,4 +1,4 @@
-"""What disagrees: between the names of a setting, and between the places it stands in."""
+"""Settings that contradict each other, between variables or between sources."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from safe_langsmith._settings.sources import (
 )
 from safe_langsmith._settings.unread import near_miss, unread
 
-# The SDK reads these names, if not its client; what they say is told elsewhere.
+# Other parts of the SDK read these; they are reported elsewhere.
 _TOLD_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
 
 
 def disagreements(setup: Setup) -> tuple[Finding, ...]:
-    """Name the settings on which the client, os.environ, `.env` and cache disagree."""
+    """The settings on which the client, os.environ, `.env` and the SDK's cache disagree."""
     texts = []
     for name in NAMES:
         held, environ = setup.held[name], setup.environ[name]
-        if held.source.kind == "request":  # a destination's own: no other place is meant
+        if held.source.kind == "request":  # other sources do not apply
             continue
         login = name == "API_KEY" and setup.session and not held.value
         what = "a login session" if login else _as_shown(name, held.value)
         used = f"the client uses {what}, from {held.source}"
         if held.source.kind == "cache" and environ.value is None:
-            texts.append(f"{used}; os.environ does not have it any more")
+            texts.append(f"{used}; os.environ no longer has it")
         for now in (environ, setup.in_file[name], setup.colab[name]):
             if now.value is None or now.value == held.value:
                 continue
@@ -50,16 +50,16 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
 
 
 def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
-    """Why a value in a `.env` is not the one in force, where that is known."""
+    """Why a value in a `.env` file is not the one in use, if that is known."""
     if not setup.dotenv_counts:
         return "; that file is not used"
     if in_file.source.name == environ.source.name and in_file.value != environ.value:
-        return "; without override=True, load_dotenv() keeps what is set already"
+        return "; load_dotenv() does not override what is set; use override=True"
     return ""
 
 
 def remembered(setup: Setup) -> Iterator[str]:
-    """What the SDK's cache answers, where os.environ says something else by now."""
+    """What the SDK's cache still answers although os.environ has changed since."""
     for name in NAMES:
         cached, now = setup.cached[name], setup.environ[name]
         value = now.value or (DEFAULT_ENDPOINT if name == "ENDPOINT" else None)
@@ -69,7 +69,7 @@ def remembered(setup: Setup) -> Iterator[str]:
 
 
 def conflicts(setup: Setup) -> tuple[Finding, ...]:
-    """Name the settings that two names give, or that two places have joined."""
+    """Settings with two variables that differ, or combined from two sources."""
     texts = [text for name in NAMES if (text := _two_names(name, setup.held[name]))]
     for mention in setup.mentions:
         held = setup.held[mention.setting]
@@ -81,25 +81,25 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
                 continue
             sets = f"{place} sets {mention.name}" if place else f"{mention.name} is set"
             reads = f"it reads LANGSMITH_{mention.setting}"
-            texts.append(f"{sets}, and the SDK's client does not read it: {reads}")
+            texts.append(f"{sets}, but the SDK's client does not read it: {reads}")
     return noted(*texts, *_joined(setup))
 
 
 def _two_names(name: Name, held: Setting) -> str:
-    """LANGSMITH_ comes before LANGCHAIN_, and a blank one does not count."""
+    """LANGSMITH_ comes before LANGCHAIN_, and an empty one is ignored."""
     if held.source.kind not in ("environment", "cache"):
         return ""
     first, second = variables(name)
     one, other = (as_read(name, os.environ.get(v)) for v in (first, second))
     if one and other and one != other:
         values = f"{_as_shown(name, one)} and {_as_shown(name, other)}"
-        return f"{first} and {second} differ ({values}); {first} counts"
+        return f"{first} and {second} differ ({values}); {first} is used"
     blank = first in os.environ and other and not one
-    return f"{first} is blank, so {second} counts" if blank else ""
+    return f"{first} is empty, so {second} is used" if blank else ""
 
 
 def _joined(setup: Setup) -> Iterator[str]:
-    """A key from one place with the endpoint or workspace of a profile."""
+    """A key from one source with the endpoint or workspace of a profile."""
     key = setup.held.key
     of_profile = [n for n in NAMES if setup.held[n].source.kind == "profile"]
     if not key.value or "API_KEY" in of_profile or not of_profile:
@@ -115,20 +115,20 @@ def _joined(setup: Setup) -> Iterator[str]:
 
 
 def quarrels(given: Mapping[str, str], sent: Access) -> tuple[Finding, ...]:
-    """Where headers that a person gave to the client quarrel with its own."""
+    """Headers passed to the client that contradict its own settings."""
     texts = []
     key, workspace = given.get("x-api-key"), given.get("x-tenant-id")
     if key and key != sent.key:
-        texts.append(f"the headers argument has another key, {mask(key)}, not sent")
+        texts.append(f"the headers argument has another key, {mask(key)}: not sent")
     if workspace and workspace != sent.workspace:
-        texts.append(f"the headers argument has another workspace, {workspace}, not sent")
+        texts.append(f"the headers argument has another workspace, {workspace}: not sent")
     if given.get("authorization") and not sent.session:
-        texts.append("the headers argument adds a login, Authorization, to the key")
+        texts.append("the headers argument adds an Authorization header to the key")
     return noted(*texts)
 
 
 def passed_over(setup: Setup) -> tuple[PassedOver, ...]:
-    """The places that have a value for a setting, and were not taken."""
+    """The sources that have a value for a setting but were not used."""
     return tuple(
         PassedOver(FIELDS[name], text) for name in NAMES for text in _others(name, setup)
     )
@@ -139,7 +139,7 @@ def _others(name: Name, setup: Setup) -> Iterator[str]:
     for variable in variables(name):
         value = os.environ.get(variable)
         if value is not None and variable != held.source.name:
-            told = _as_shown(name, as_read(name, value)) if value.strip() else "blank"
+            told = _as_shown(name, as_read(name, value)) if value.strip() else "empty"
             yield f"{variable} ({told})"
     in_file = setup.in_file[name]
     if in_file.value not in (None, held.value):
@@ -156,6 +156,6 @@ def _others(name: Name, setup: Setup) -> Iterator[str]:
 
 
 def _as_shown(name: Name, value: str | None) -> str:
-    """A value as people may see it: a key masked, an address without its password."""
+    """A value for display: a key masked, a URL without its password."""
     show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
     return show(value or "") or "none"

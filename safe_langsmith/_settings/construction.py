@@ -1,6 +1,6 @@
-"""The names of the settings, and what is taken down when a client is made.
+"""The names of the settings, and what is noted when a client is created.
 
-This room, and no other one of the settings, is imported before a refusal.
+The only module of the settings that is imported before a refusal.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def variables(*names: str) -> tuple[str, ...]:
     return tuple(f"{space}_{name}" for name in names for space in NAMESPACES)
 
 
-# Each of the variables that the SDK's client reads. Not by a call of `variables`: what runs
-# while the package is imported stands outside of any guard.
+# Each variable that the SDK's client reads. Not built with `variables`: code that runs
+# while the package is imported is not guarded.
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 
 
@@ -38,12 +38,12 @@ _EXPORT_SWITCHES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class AtConstruction:
-    """What was passed to a client and what the environment said when it was made.
+    """What was passed to a client, and what the environment said at that time.
 
-    No `repr` shows ``environ``: there is a key in it. ``destinations``: the addresses in
-    the argument api_urls. ``words``: what a client of another kind calls its settings,
-    each beside what `langsmith.Client` calls it. ``workspace``: the one that was passed to
-    the client behind an exporter, which itself sends none.
+    ``environ`` is left out of `repr`, since it holds a key. ``destinations``: the URLs in
+    the argument api_urls. ``words``: pairs that translate a text about `langsmith.Client`
+    into the terms of another kind of client. ``workspace``: the one that was passed to
+    the client that owns an exporter, which sends no workspace itself.
     """
 
     held: Access
@@ -56,9 +56,9 @@ class AtConstruction:
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
-    """Take down what a new client holds, its arguments, and the variables it read.
+    """Note what a new client holds, its arguments, and the variables that it read.
 
-    Reads six variables and no file, so that it costs next to nothing.
+    Reads six variables and no file, so it costs next to nothing.
     """
     given = frozenset(n for n, value in arguments.items() if value is not None)
     environ = tuple((n, v) for n in READ_BY_CLIENT if (v := os.environ.get(n)))
@@ -80,9 +80,9 @@ _OF_GENERATED: Words = (
 def at_construction_of_generated(
     held: Access, arguments: Mapping[str, Any]
 ) -> AtConstruction:
-    """The same for a generated client that stands alone.
+    """The same for a generated client that is used directly.
 
-    It reads variables of its own, which count as arguments here, but for the key's.
+    It reads variables of its own. Except for the key's, they count as arguments here.
     """
     given = {
         "api_key": arguments.get("api_key"),
@@ -107,7 +107,7 @@ _OF_SANDBOX: Words = (
 def at_construction_of_sandbox(
     held: Access, arguments: Mapping[str, Any]
 ) -> AtConstruction:
-    """The same for a client of sandboxes, which holds the base of its endpoint."""
+    """The same for a sandbox client, which holds the base of its endpoint."""
     given = {
         "api_key": arguments.get("api_key"),
         "api_url": arguments.get("api_endpoint"),
@@ -132,9 +132,9 @@ _OF_EXPORT: Words = (
 def at_construction_of_export(
     held: Access, born: AtConstruction, chosen: bool
 ) -> AtConstruction:
-    """The same for an exporter of OpenTelemetry, once it has shown what it holds.
+    """The same for an OpenTelemetry exporter, once its first export shows what it holds.
 
-    What none of its variables says was given to it, and so was a ``chosen`` endpoint.
+    What its variables do not say counts as passed, and so does a ``chosen`` endpoint.
     """
     shown = {"api_key": held.key, "workspace_id": held.workspace}
     is_chosen = chosen or held.endpoint != DEFAULT_ENDPOINT
@@ -153,13 +153,13 @@ def wants_export(arguments: Mapping[str, Any]) -> bool:
 
 
 def has_credential_provider() -> bool:
-    """Whether OpenTelemetry is told to get its exporters' sessions from somebody."""
+    """Whether OpenTelemetry gets its exporters' sessions from a credential provider."""
     start, end = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_", "CREDENTIAL_PROVIDER"
     return any(name.startswith(start) and name.endswith(end) for name in os.environ)
 
 
 def reworded(text: str, words: Words) -> str:
-    """A text in the words of a client of another kind. See `AtConstruction`."""
+    """A text in the terms of another kind of client. See `AtConstruction`."""
     for usual, own in words:
         text = text.replace(usual, own)
     return text

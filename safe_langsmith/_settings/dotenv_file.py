@@ -1,4 +1,4 @@
-"""The `.env` file, line by line as python-dotenv reads it, and what goes wrong in it."""
+"""The `.env` file, line by line as python-dotenv reads it, and common mistakes in it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from safe_langsmith._settings.sources import Settings, noted
 from safe_langsmith._settings.unread import Mention, meaning_of_line, meant_by
 
 Choice = str | os.PathLike[str] | Literal[False] | None
-# python-dotenv takes some seconds for a file of a million characters.
+# python-dotenv takes seconds for a file of a million characters.
 LARGEST_FILE = 100_000
-# And quadratic time for a run of blanks: its pattern for a comment is `\s+#.*`.
+# And quadratic time for a run of blanks: its pattern for comments is `\s+#.*`.
 _LONG_RUN = re.compile(r"([^\S\r\n]{100})[^\S\r\n]+")
 _MOST_LINES = 4
 _SWITCH = "PYTHON_DOTENV_DISABLED"
@@ -35,10 +35,10 @@ _CURLY = "\u201c\u201d\u2018\u2019"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """The variables of a `.env`, and the place of each.
+    """The variables of a `.env` file, each with its line.
 
-    A value that refers to a variable (``${NAME}``) is left out, and its name is one of
-    ``refers``. ``mentions`` are the settings that a line means and does not set.
+    A value that refers to a variable (``${NAME}``) is left out, and its name is in
+    ``refers``. ``mentions`` are settings that a line seems to mean but does not set.
     """
 
     values: Mapping[str, str | None] = field(default_factory=dict, repr=False)
@@ -54,15 +54,15 @@ class File:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is known for which endpoint its key and workspace are."""
+        """Whether it is known which endpoint its key and workspace belong to."""
         named = any(mention.setting == "ENDPOINT" for mention in self.mentions)
         return not named or bool(self.settings.endpoint.value)
 
 
 class Dotenv(NamedTuple):
-    """The `.env` that load_dotenv() finds, and whether a repair may use it.
+    """The `.env` file that load_dotenv() finds, and whether a repair may use it.
 
-    ``here`` is that of the working directory, if it is another one.
+    ``here`` is that of the working directory, if it is a different one.
     """
 
     found: File = File()
@@ -72,10 +72,10 @@ class Dotenv(NamedTuple):
 
 
 def read_dotenv(choice: Choice) -> Dotenv:
-    """Read the `.env` that is chosen, or the one that load_dotenv() would find.
+    """Read the chosen `.env` file, or the one that load_dotenv() would find.
 
-    It looks from the script's folder upwards; in a notebook, at a prompt, and in a
-    command that is installed, from the working directory.
+    It searches upwards from the script's folder; in a notebook, at a prompt, and in an
+    installed command, from the working directory.
     """
     if choice is False:
         return Dotenv()
@@ -100,7 +100,7 @@ def read_dotenv(choice: Choice) -> Dotenv:
 
 
 def _as_load_dotenv_finds(here: Path) -> Dotenv:
-    """The `.env` that load_dotenv() finds; ``here`` is the working directory's."""
+    """The `.env` file that load_dotenv() finds; ``here`` is the working directory's."""
     path = _from_script_upwards(here)
     found, notes = read_file(path) if path != Path() else (File(), ())
     other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
@@ -112,20 +112,20 @@ def _as_load_dotenv_finds(here: Path) -> Dotenv:
 
 
 def switched_off() -> bool:
-    """Whether load_dotenv() is told to load nothing."""
+    """Whether load_dotenv() is disabled."""
     return os.environ.get(_SWITCH, "").casefold() in ("1", "true", "t", "yes", "y")
 
 
 def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
-    """Name the settings of the working directory's `.env` that are in force nowhere."""
+    """The settings of the working directory's `.env` file that are not used."""
     for name in NAMES:
         other, now = here.settings[name], environ_now()[name]
         if other.value in (None, now.value, found.settings[name].value):
             continue
         finds = f"it finds {found.known_as}" if found.known_as else "it finds none there"
         text = (
-            f"{other.source.place} sets {other.source.name}, and is not used: "
-            f"load_dotenv() looks from the script's folder upwards, and {finds}"
+            f"{other.source.place} sets {other.source.name}, but is not used: "
+            f"load_dotenv() searches upwards from the script's folder, and {finds}"
         )
         return noted(text)
     return ()
@@ -134,7 +134,7 @@ def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
 def _from_script_upwards(here: Path) -> Path:
     """The first `.env` from the script's folder upwards; an empty path if there is none.
 
-    ``here`` where load_dotenv() begins at the working directory.
+    Returns ``here`` where load_dotenv() starts from the working directory.
     """
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(file, str):  # a notebook, or a prompt
@@ -146,12 +146,12 @@ def _from_script_upwards(here: Path) -> Path:
         return here
     try:
         return next((f / ".env" for f in folders if (f / ".env").is_file()), Path())
-    except OSError:  # a folder above that may not be looked into
+    except OSError:  # no permission to look into a folder above
         return Path()
 
 
 def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
-    """Read one file, bounded, whatever is in it."""
+    """Read one file, up to a size limit, whatever its content."""
     known_as, text = short(path), ""
     raw, why = read_bytes(path, LARGEST_FILE)
     state: State = "unknown"
@@ -163,7 +163,7 @@ def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
         what = "it is UTF-16" if utf_16 else f"line {line} is not UTF-8"
         why, state = f"{what}; save it as UTF-8", "bad"
     if why:
-        # Nobody knows what it says, so it may name an endpoint.
+        # Its content is unknown, so it may name an endpoint.
         nothing = File(mentions=(Mention("ENDPOINT", known_as),))
         return nothing, noted(f"{known_as} could not be read: {why}", state=state)
     file, notes = _parse(text, known_as)
@@ -171,9 +171,9 @@ def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
 
 
 def read_bytes(path: Path, limit: int) -> tuple[bytes, str]:
-    """The bytes of a regular file that is not too large; or none, and why."""
+    """The bytes of a regular file below the size limit; otherwise none, and why."""
     try:
-        # Without waiting: somebody may put a pipe there at any moment.
+        # Non-blocking: the path may be a pipe.
         how = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         opened = os.open(path, how)
         if not stat.S_ISREG(os.fstat(opened).st_mode):
@@ -182,20 +182,20 @@ def read_bytes(path: Path, limit: int) -> tuple[bytes, str]:
         with os.fdopen(opened, "rb") as file:
             raw = file.read(limit + 1)
     except (OSError, ValueError) as error:
-        return b"", getattr(error, "strerror", None) or "its path is not one"
+        return b"", getattr(error, "strerror", None) or "its path is invalid"
     if len(raw) > limit:
         return b"", f"it is larger than {limit // 1000} kB"
     return raw, ""
 
 
 def _byte_order_mark(raw: bytes, known_as: str) -> tuple[Finding, ...]:
-    """Older releases of python-dotenv take it for a part of the first name."""
+    """Older releases of python-dotenv read it as part of the first name."""
     if not raw.startswith(b"\xef\xbb\xbf"):
         return ()
     (first, *_) = python_dotenv.parse_stream(io.StringIO("\ufeffNAME="))
     harmless = first.key == "NAME"
-    told = "reads past it" if harmless else "takes it for a part of the first name"
-    installed = f"the python-dotenv that is installed {told}"
+    told = "skips it" if harmless else "reads it as part of the first name"
+    installed = f"the installed python-dotenv {told}"
     text = f"{known_as}, line 1: the file begins with a byte order mark; {installed}"
     return noted(text, state="good" if harmless else "bad")
 
@@ -205,7 +205,7 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     bindings = [_at_its_line(b) for b in python_dotenv.parse_stream(io.StringIO(text))]
     named = [b for b in bindings if b.key]
     place = {str(b.key): f"{known_as}, line {b.original.line}" for b in named}
-    # The last line of a name counts, so what it says is all that counts.
+    # The last line of a name wins, so only that one is read.
     last = {str(b.key): b for b in named}
     refers = frozenset(name for name, b in last.items() if _refers(b))
     values = {name: None if name in refers else b.value for name, b in last.items()}
@@ -218,7 +218,7 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
 
 
 def _at_its_line(binding: Binding) -> Binding:
-    """With the line of its name. The parser counts the blank lines before it to it."""
+    """The binding with the line of its name: the parser starts at blank lines before it."""
     text, line = binding.original
     blank = text[: len(text) - len(text.lstrip())]
     line += len(re.findall(r"\r\n|\n|\r", blank))
@@ -226,18 +226,18 @@ def _at_its_line(binding: Binding) -> Binding:
 
 
 def _refers(binding: Binding) -> bool:
-    """Whether python-dotenv would fill in a variable: ``${NAME}``.
+    """Whether python-dotenv would expand a variable: ``${NAME}``.
 
-    A file that nobody loaded could so have any secret of the environment sent or shown.
+    Otherwise any file could have a secret of the environment sent or shown.
     """
-    # Its own pattern for that takes quadratic time.
+    # python-dotenv's own pattern for this takes quadratic time.
     return "${" in (binding.value or "")
 
 
 def _mentions(
     bindings: Iterable[Binding], values: Mapping[str, str | None], known_as: str
 ) -> Iterable[Mention]:
-    """What lines mean and do not set."""
+    """The settings that lines seem to mean but do not set."""
     for binding in bindings:
         name, (text, line) = str(binding.key or ""), binding.original
         value = values.get(name)
@@ -247,13 +247,13 @@ def _mentions(
 
 
 def _references(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
-    told = "refers to a variable, so its value is not looked up and not used"
+    told = "refers to a variable, so its value is not expanded and not used"
     found = [b for b in bindings if _refers(b)][:_MOST_LINES]
     return noted(*(f"{known_as}, line {b.original.line}: {b.key} {told}" for b in found))
 
 
 def _unparsed(broken: list[Binding], known_as: str) -> Iterable[str]:
-    """Name the lines that python-dotenv skips, those about LangSmith first."""
+    """Report the lines that python-dotenv skips, those about LangSmith first."""
     meant = {b.original.line: meant_by(b.original.string) for b in broken}
     for line in sorted(sorted(meant, key=lambda n: meant[n] is None)[:_MOST_LINES]):
         told = f"; was it meant to set LANGSMITH_{meant[line]}?" if meant[line] else ""
@@ -263,36 +263,36 @@ def _unparsed(broken: list[Binding], known_as: str) -> Iterable[str]:
 
 
 def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
-    """What python-dotenv reads in another way than people mean it."""
+    """Lines that python-dotenv reads differently than they look."""
     found = []
     lines: dict[str, list[int]] = {}
     for binding in bindings:
         name, value, (text, line), _ = binding
         lines.setdefault(str(name), []).append(line)
         if value is None:
-            found.append((line, f"{name} has no = behind it, so it sets nothing"))
+            found.append((line, f"{name} has no =, so it is ignored"))
         elif "\0" in value:
             found.append((line, f"{name} has a null byte, so load_dotenv() fails there"))
         elif value[:1] in [*_CURLY] or value[-1:] in [*_CURLY]:
-            found.append((line, f"{name} has curly quotes, which count as its value"))
+            found.append((line, f"{name} has curly quotes, which become part of its value"))
         elif "#" in value and _UNQUOTED.search(text):
             told = f"{name} has a # in its value: a comment needs a space before it"
             found.append((line, told))
     for name, (*before, last) in lines.items():
         if before:
             numbers = ", ".join(map(str, before[-3:]))
-            found.append((last, f"{name} stands on line {numbers} too; this one counts"))
+            found.append((last, f"{name} is also on line {numbers}; the last one wins"))
     texts = [f"{known_as}, line {line}: {text}" for line, text in sorted(found)]
     return noted(*texts[: 2 * _MOST_LINES])
 
 
 def ours(names: Iterable[str]) -> bool:
-    """Whether a setting of LangSmith is among these variables."""
+    """Whether any of these variables is a LangSmith setting."""
     return any(name.startswith(_OURS) for name in names)
 
 
 def short(path: Path) -> str:
-    """A path as people know it: from their home folder on, or by its name."""
+    """A path for display: relative to the home folder, or only its name."""
     try:
         return f"~/{path.absolute().relative_to(Path.home())}"
     except (ValueError, RuntimeError, OSError):

@@ -1,4 +1,4 @@
-"""The variables that the SDK's client reads, and what the SDK remembers of them."""
+"""The variables that the SDK's client reads, and the SDK's cache of them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ logger = logging.getLogger("safe_langsmith")
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
-    """The key of a new client without what no HTTP header can carry, such as a BOM.
+    """A new client's key without characters that no HTTP header can hold, such as a BOM.
 
-    None where nothing is to be taken off, or nothing that can be sent is left.
+    None if nothing needs to be removed, or nothing remains.
     """
     given = arguments.get("api_key")
     key = environ_now().key.value if given is None else given
@@ -39,7 +39,7 @@ def settings_in(
     kind: Literal["environment", "dotenv"],
     place: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Pick key, endpoint and workspace out of variables, in the SDK's order of names."""
+    """Pick key, endpoint and workspace from variables, in the SDK's order of names."""
 
     def pick(name: Name) -> Setting:
         for variable in variables(name):
@@ -52,18 +52,18 @@ def settings_in(
 
 
 def as_read(name: Name, text: str | None) -> str:
-    """The value that the SDK takes from a text: without blanks, one layer of quotes."""
+    """The value that the SDK reads from a text: without blanks and one layer of quotes."""
     value = (text or "").strip().strip('"').strip("'")
     return value.rstrip("/") if name == "ENDPOINT" else value
 
 
 def environ_now() -> Settings:
-    """What the environment says now."""
+    """The settings in the environment now."""
     return settings_in(os.environ, "environment", LOADED)
 
 
 def read_cache() -> Settings:
-    """What the SDK's cached reader of the environment answers."""
+    """The settings that the SDK's cached reader of the environment returns."""
 
     def cached(name: Name) -> Setting:
         default = DEFAULT_ENDPOINT if name == "ENDPOINT" else None

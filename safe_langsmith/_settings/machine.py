@@ -1,4 +1,4 @@
-"""What this runs on, which a maintainer asks first; and whether an advice fits it."""
+"""The system this runs on (for bug reports), and whether a piece of advice fits it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import langsmith
 
 
 class Machine(NamedTuple):
-    """Python, langsmith, the system, the kind of notebook ("": none), GitHub Actions."""
+    """Python, langsmith, the system, the kind of notebook ("" if none), GitHub Actions."""
 
     python: str
     langsmith: str
@@ -21,9 +21,9 @@ class Machine(NamedTuple):
 
 
 def read_machine() -> Machine:
-    """Look at the machine. No name of a computer, a user or a folder is read."""
+    """Describe the machine. Reads no name of a computer, user or folder."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    # What started this process, also by `!safe-langsmith doctor`.
+    # What started this process; also correct for `!safe-langsmith doctor`.
     notebook = "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
     notebook = "Colab" if "COLAB_RELEASE_TAG" in os.environ else notebook
     github = os.environ.get("GITHUB_ACTIONS") == "true"
@@ -32,7 +32,7 @@ def read_machine() -> Machine:
 
 
 def advice(text: str, since: str, release: str) -> str:
-    """An advice; and the release it needs, where the installed one is older."""
+    """The advice, and the release that it needs if the installed one is older."""
     if _numbers(release) >= _numbers(since):
         return text
     return f"{text} (needs langsmith {since} or newer; {release} is installed)"

@@ -1,4 +1,4 @@
-"""How requests leave this machine: the variables that name proxies and certificates."""
+"""How requests leave this machine: the variables for proxies and certificates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 class Proxy(NamedTuple):
-    """The variable that names a proxy, and its address without a login."""
+    """A proxy: the variable that sets it, and its URL without a login."""
 
     variable: str = ""
     address: str = ""
@@ -26,12 +26,12 @@ class Proxy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the environment says about proxies, which may hold a login, and certificates."""
+    """What the environment says about proxies (which may hold a login) and certificates."""
 
     variables: dict[str, str] = field(default_factory=dict, repr=False)
 
     def proxy(self, url: str) -> Proxy:
-        """The proxy that both HTTP libraries choose for an address, or an empty one."""
+        """The proxy that both HTTP libraries use for a URL, or an empty one."""
         parts = urlsplit(origin(url))
         host, direct = parts.hostname or "", self.variables.get(self.name("no_proxy"), "")
         for name in (one.strip().lstrip(".").lower() for one in direct.split(",")):
@@ -45,7 +45,7 @@ class Network:
         return Proxy()
 
     def name(self, wanted: str) -> str:
-        """A variable for proxies as it is spelled here; the small letters win."""
+        """A proxy variable as it is spelled here; lower case wins."""
         if wanted in self.variables:
             return wanted if self.variables[wanted] else ""
         spelled = [
@@ -54,15 +54,15 @@ class Network:
         return spelled[-1] if spelled else ""
 
     def certificates(self, read: tuple[str, ...]) -> str:
-        """The variable among these that is set; empty if none is."""
+        """The first of these variables that is set; empty if none is."""
         return next((name for name in read if self.variables.get(name)), "")
 
 
 def read_network() -> Network:
-    """Read the variables. Those of a proxy have any case."""
+    """Read the variables. Those for proxies may be in any case."""
     return Network(
         {
-            name: os.environ.get(name, "")  # another thread may take it away
+            name: os.environ.get(name, "")  # another thread may remove it
             for name in os.environ
             if name.lower().endswith("_proxy") or name in CERTIFICATES
         }

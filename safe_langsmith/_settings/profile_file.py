@@ -1,4 +1,4 @@
-"""The profile of LangSmith's CLI, as the SDK reads it, and what goes wrong in its file."""
+"""The profile of LangSmith's CLI as the SDK reads it, and common mistakes in its file."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from safe_langsmith._settings.unread import Mention
 
 _LARGEST_FILE = 1_000_000
 _MOST_NAMES = 5
-# Where a profile may keep its key so that the Python SDK cannot get at it.
+# Where a profile may keep its key that the Python SDK cannot read.
 _ELSEWHERE = {
     "api_key_cmd": "the output of a command (api_key_cmd)",
-    "secret_store": "the keychain of the system (secret_store)",
+    "secret_store": "the system keychain (secret_store)",
 }
 
 
 def read_profile(name: str | None, config_path: str | None) -> Place:
-    """Read the profile that a client uses. ``name`` and path: the client's arguments."""
-    # The floor's loader takes no arguments, and its client no profile.
+    """Read the profile that a client uses. Takes the client's two arguments."""
+    # The oldest supported release has a loader without arguments.
     place = {} if config_path is None else {"config_path": config_path}
     chosen = place if name is None else {**place, "profile": name}
     try:
@@ -39,7 +39,7 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
         if path is None or not path.exists():
             return _missing(path, config_path)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "its path is not one"
+        why = getattr(error, "strerror", None) or "its path is invalid"
         return _unread("the profile file", f"the profile file could not be read: {why}")
     known_as = short(path)
     data, why = _json_in(path, known_as)
@@ -56,52 +56,52 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
                 why = f"{known_as}: {field} of profile {name!r} is not text"
                 return _unread(known_as, why, "bad")
         return _as_profile(found, name, known_as, raw)
-    except Exception as error:  # the SDK's loader trusts the shape of the file
+    except Exception as error:  # the SDK's loader does not check the file's structure
         text = f"{known_as}: the SDK cannot read this profile ({type(error).__name__})"
         return _unread(known_as, text, "bad")
 
 
 def _unread(place: str, text: str, state: State = "unknown") -> Place:
-    """Nothing is read from there, and nobody knows what it says."""
+    """A place that could not be read, so its content is unknown."""
     return Place(notes=noted(text, state=state), mentions=(Mention("ENDPOINT", place),))
 
 
 def _missing(path: Path | None, config_path: str | None) -> Place:
-    """No file. That is odd only where somebody named one."""
+    """A missing file, which is only worth a note if it was named explicitly."""
     who = "LANGSMITH_CONFIG_FILE"
     if config_path is not None:
         who = "the profile_config_path argument"
     elif not os.environ.get(who):
         return Place()
     named = short(path) if path else "a file"
-    return _unread(named, f"{who} names {named}, which is not there")
+    return _unread(named, f"{who} names {named}, which does not exist")
 
 
 def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
-    """The content of the file; or none, and why the SDK takes nothing from it."""
+    """The content of the file; or none, and why the SDK ignores it."""
     raw, why = read_bytes(path, _LARGEST_FILE)
     if why:
         return {}, f"{known_as} could not be read: {why}"
     try:
-        # Only the SDK's own reading counts, and that trips over a byte order mark.
+        # Only the SDK's own reading counts, and it fails at a byte order mark.
         if raw.startswith(b"\xef\xbb\xbf"):
             mark = "begins with a byte order mark, so the SDK reads no profile"
             return {}, f"{known_as} {mark}; save it as UTF-8 without one"
         data = json.loads(raw.decode("utf-8"))
     except json.JSONDecodeError as error:
-        return {}, f"{known_as}, line {error.lineno}: is not JSON, so no profile is read"
+        return {}, f"{known_as}, line {error.lineno}: not valid JSON, so no profile is read"
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        return {}, f"{known_as}, line {line}: is not UTF-8, so no profile is read"
+        return {}, f"{known_as}, line {line}: not UTF-8, so no profile is read"
     except (ValueError, RecursionError):
-        return {}, f"{known_as}: is not JSON that can be read, so no profile is read"
+        return {}, f"{known_as}: not valid JSON, so no profile is read"
     if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
         return {}, f'{known_as}: has no "profiles", so no profile is read'
     return data, ""
 
 
 def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -> Place:
-    """The file is good, and the SDK takes no profile of it."""
+    """The file is valid, but the SDK selects no profile from it."""
     names = [str(n) for n in data["profiles"]]
     if not names:
         return Place()
@@ -122,10 +122,10 @@ def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) ->
         text = value.strip() if isinstance(value, str) else ""
         return Setting(text, source) if text else Setting()
 
-    variable = getattr(found, "api_key_env", None)  # not at the floor
+    variable = getattr(found, "api_key_env", None)  # missing in the oldest release
     key = setting(found.api_key)
     if not key.value and variable:
-        # What the SDK takes if it has no other key; a repair looks nothing up.
+        # The SDK uses this if it has no other key; a repair does not look it up.
         key = replace(setting(os.environ.get(variable)), implied=True)
     endpoint = setting(found.api_url)
     if endpoint.value:
@@ -142,7 +142,7 @@ def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) ->
 
 
 def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
-    """A profile that keeps its key somewhere else: say whether that can be read."""
+    """Where a profile without a key keeps it, and whether the SDK can read that."""
     variable = raw.get("api_key_env")
     if variable:
         unset = "" if os.environ.get(variable) else ", which is not set"
@@ -154,6 +154,6 @@ def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
 
 
 def _is_over(expires_at: object) -> bool:
-    """Whether this time has passed; False where it is none."""
+    """Whether this time has passed; False if it is not a time."""
     parsed = expiry_of(expires_at) if isinstance(expires_at, str) else None
     return parsed is not None and bool(parsed <= datetime.now(timezone.utc))

@@ -1,8 +1,8 @@
-"""python-dotenv, imported so that it does not show: does the program itself use it?
+"""Imports python-dotenv without a trace, to tell whether the program itself uses it.
 
-A `.env` may drive a repair only if the program uses such files. That it has imported
-python-dotenv shows it, so our own import must leave no trace. Others take what they need
-of python-dotenv from here.
+A `.env` file may drive a repair only if the program uses such files. An imported
+python-dotenv proves that, so our own import must not be visible. Other modules import
+what they need of python-dotenv from here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _is_new = NAME not in sys.modules
 from dotenv import find_dotenv  # noqa: E402  # the line above must come first
 from dotenv.parser import Binding, Reader, parse_stream, parse_value  # noqa: E402  # the same
 
-# What a command of ours has put into os.environ, as load_dotenv() would: each variable,
-# and its line.
+# What a command of ours has put into os.environ, as load_dotenv() would: each variable
+# with its line.
 LOADED: dict[str, str] = {}
 __all__ = ["LOADED", "Binding", "Reader", "find_dotenv", "parse_stream", "parse_value"]
 
@@ -31,7 +31,7 @@ if _is_new:  # pragma: no cover  (in another process, but tested)
 def program_uses_it() -> bool:
     """Whether this program has imported python-dotenv itself, or is a notebook.
 
-    A package that it uses may have done so for reasons of its own.
+    An import by an installed package does not count: it may have reasons of its own.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if hasattr(shell, "kernel"):
@@ -40,7 +40,7 @@ def program_uses_it() -> bool:
 
 
 def _modules_of_the_program() -> Iterator[ModuleType]:
-    """The modules that no installer has put where they are."""
+    """The program's own modules: those that were not installed by a package manager."""
     kinds = ("purelib", "platlib", "stdlib", "platstdlib")
     installed = tuple(sysconfig.get_path(kind) for kind in kinds)
     for name, module in list(sys.modules.items()):
@@ -52,7 +52,7 @@ def _modules_of_the_program() -> Iterator[ModuleType]:
 
 
 def _names_it(module: ModuleType) -> bool:
-    """Whether python-dotenv, or something of it, has a name in a module."""
+    """Whether python-dotenv, or something from it, is bound to a name in a module."""
     for value in list(vars(module).values()):
         name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
         if str(name).partition(".")[0] == NAME:

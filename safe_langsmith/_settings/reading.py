@@ -1,4 +1,4 @@
-"""All that is configured, read at once, and the source of each value of a client."""
+"""Reads all settings, and finds the source of each value that a client holds."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ from safe_langsmith._settings.unread import Mention, mentions_in, near_misses
 def read(
     client_values: Access, born: AtConstruction, repaired: Settings | None, dotenv: Choice
 ) -> Setup:
-    """Read what is configured now, and trace each value of a client to its source.
+    """Read the current settings, and find the source of each value of a client.
 
     Reads os.environ, the SDK's cache, the `.env` file, the profile file and, in a Colab
     notebook, its secrets.
 
     Args:
         client_values: What the client holds.
-        born: What was taken down when the client was made.
+        born: What was noted when the client was created.
         repaired: What the last repair of this client set, if any.
         dotenv: As in `Policy`.
     """
@@ -69,7 +69,7 @@ def read(
 
 
 def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
-    """What is configured now, wherever the client's own values are from."""
+    """The current settings, independent of the client's own values."""
     files, secrets = read_dotenv(dotenv), read_secrets()
     profile = read_profile(*born.profile)
     used = files.found if files.counts and files.found.is_clear else File()
@@ -100,18 +100,18 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
 
 
 def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
-    """The setup of one request: what it sent besides the client's own is its choice.
+    """The setup of one request: what differs from the client's own settings is its own.
 
-    A further destination of traces, on another host, has settings of its own: what the
-    environment and files say is not meant for it. ``headers`` are those that a person
-    gave to the client.
+    A further destination of traces on another host has settings of its own: the
+    environment and files do not apply to it. ``headers`` are those that were passed to
+    the client.
     """
     own = setup.access
     places = setup.destinations
     known = next((name for url, name in places if same_origin(url, sent.endpoint)), "")
     if known and sent.key not in (own.key, None):
         return _of_a_destination(sent, setup, known)
-    # An address that cannot be read is of no host, and still the client's own.
+    # An invalid URL has no host, but is still the client's own.
     if sent.endpoint != own.endpoint and not same_origin(sent.endpoint, own.endpoint):
         return _of_a_destination(sent, setup, known or UNNAMED[0])
     given = {name.lower(): value for name, value in headers.items()}
@@ -124,7 +124,7 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
 
     held = Settings(
         key=chosen(setup.held.key, sent.key, "x-api-key"),
-        # Behind a # nothing of an address is sent, so the two always differ.
+        # The part after a # is not sent, so the two always differ.
         endpoint=setup.held.endpoint
         if "#" in own.endpoint
         else chosen(setup.held.endpoint, sent.endpoint),
@@ -152,7 +152,7 @@ def _of_a_destination(sent: Access, setup: Setup, name: str) -> Setup:
 def _trace(
     name: Name, held: Access, setup: Setup, born: AtConstruction, repaired: Settings | None
 ) -> Setting:
-    """Find where the value that a client holds came from."""
+    """Find the source of a value that a client holds."""
     field, argument = FIELDS[name], ARGUMENTS[name]
     value: str | None = getattr(held, field)
     if repaired is not None and value == repaired[name].value:
@@ -164,7 +164,7 @@ def _trace(
     if argument in born.arguments:
         return Setting(value, Source("argument", argument))
     at_birth = settings_in(dict(born.environ), "environment")[name]
-    # httpx quotes what no address may hold.
+    # httpx percent-encodes what no URL may contain.
     same = value is not None and unquote(value) == at_birth.value
     if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
         return Setting(value, _loaded_from(at_birth.source, value, setup.dotenv[name]))
@@ -177,32 +177,32 @@ def _trace(
         return Setting(value, Source("default", "default"))
     if value == setup.profile[name].value:
         return setup.profile[name]
-    # Neither passed nor in the environment at birth: the profile, edited since, or the
+    # Neither passed nor in the environment at that time: the profile (edited since), or the
     # SDK's cache.
     return Setting(value, Source("cache", f"LANGSMITH_{name}"))
 
 
 def _loaded_from(source: Source, value: str | None, in_file: Setting) -> Source:
-    """A variable, with the line of the `.env` that the program has it from.
+    """A variable's source, with the line of the `.env` file that the program loaded.
 
-    Somebody may export what a file says that nobody loads.
+    The same value may also be exported while no `.env` file is loaded.
     """
     is_same = in_file.value == value and in_file.source.name == source.name
     is_loaded = is_same and python_dotenv.program_uses_it()
     otherwise = in_file.source.place if is_loaded else ""
-    # Our command has loaded the file itself, and took note of each line.
+    # Our command has loaded the file itself, and noted each line.
     return replace(source, place=python_dotenv.LOADED.get(source.name, otherwise))
 
 
 def _blank(name: Name) -> Source:
-    """The variable that is set, but empty; `NOWHERE` if there is none."""
+    """The variable that is set but empty; `NOWHERE` if there is none."""
     texts = {n: os.environ[n] for n in variables(name) if n in os.environ}
     empty = [n for n, text in texts.items() if not as_read(name, text)]
     return Source("environment", empty[0]) if empty else NOWHERE
 
 
 def _destinations(born: AtConstruction) -> Iterator[tuple[str, str]]:
-    """The further destinations of traces that are configured, as `Setup` has them."""
+    """The configured further destinations of traces, in the form of `Setup`."""
     for url in born.destinations:
         yield url, "the api_urls argument"
     for name in variables("RUNS_ENDPOINTS"):
@@ -218,9 +218,9 @@ def _destinations(born: AtConstruction) -> Iterator[tuple[str, str]]:
 
 
 def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, ...]:
-    """Settings that are named anywhere, and not where the SDK's client reads them.
+    """Settings that are named somewhere the SDK's client does not read.
 
-    A `.env` that is not used names its settings so, too.
+    Also in a `.env` file that is not used.
     """
     unused = (files.here,) if files.counts else (files.here, files.found)
     settings = ((name, file.settings[name]) for file in unused for name in NAMES)
@@ -230,13 +230,13 @@ def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, 
 
 
 def _of_client(born: AtConstruction) -> Iterator[Setting]:
-    """The workspace that was passed to the client behind an exporter."""
+    """The workspace that was passed to the client that owns an exporter."""
     if born.workspace:
         yield Setting(born.workspace, Source("argument", ARGUMENTS["WORKSPACE_ID"]))
 
 
 def _aliases(in_file: File) -> tuple[Setting, ...]:
-    """LANGSMITH_TENANT_ID, which LangSmith's CLI reads and the SDK's client does not."""
+    """LANGSMITH_TENANT_ID, which LangSmith's CLI reads, but not the SDK's client."""
     name = "LANGSMITH_TENANT_ID"
     sources = {
         Source("environment", name): os.environ.get(name),

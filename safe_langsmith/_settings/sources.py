@@ -1,4 +1,4 @@
-"""The words: a value and its source, the settings of one place, a whole setup.
+"""The types: a value and its source, the settings of one source, a whole setup.
 
 Plain data: nothing is read here.
 """
@@ -14,13 +14,13 @@ from safe_langsmith._settings.construction import Name, Words
 from safe_langsmith._settings.network import Network
 from safe_langsmith._settings.unread import Mention
 
-# What a person wrote into the code, what is read from elsewhere, and the rest.
+# Values from the code, values that are read from elsewhere, and the rest.
 InCode = Literal["argument", "assigned", "request"]
 Configured = Literal["environment", "dotenv", "colab", "profile", "cache"]
 SourceKind = Literal[InCode, Configured, "repair", "default", "none"]
-# What each setting is called in `Settings` and in `Access`.
+# The name of each setting in `Settings` and in `Access`.
 FIELDS = {"API_KEY": "key", "ENDPOINT": "endpoint", "WORKSPACE_ID": "workspace"}
-# Which argument of a client sets it.
+# The client argument that sets it.
 ARGUMENTS: dict[Name, str] = {
     "API_KEY": "api_key",
     "ENDPOINT": "api_url",
@@ -38,7 +38,7 @@ class Source:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether a person wrote this value into the code: it is never replaced."""
+        """Whether this value was written into the code: it is never replaced."""
         return self.kind in get_args(InCode)
 
     def __str__(self) -> str:
@@ -54,11 +54,11 @@ class Source:
 
 
 NOWHERE = Source("none")
-# What a request sends because of the client's argument of this name.
+# For a value that a request sends because of this argument.
 HEADERS = "the headers argument"
-# Of a destination that no setting names, such as a replica in the code.
+# For a destination that no setting names, such as a replica in the code.
 UNNAMED = ("the settings of this destination", "the request itself")
-# Of an endpoint that a repair found: nobody configured one.
+# For an endpoint that a repair found: none was configured.
 FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 
 
@@ -66,7 +66,7 @@ FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 class Setting:
     """A value and its source. The value stays out of ``repr``: it may be a key.
 
-    ``implied``: the source does not say so; it is what holds where nothing is said.
+    ``implied``: a value that follows from the source, which does not state it itself.
     """
 
     value: str | None = field(default=None, repr=False)
@@ -76,7 +76,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Key, endpoint and workspace, as one place gives them."""
+    """Key, endpoint and workspace from one source."""
 
     key: Setting = Setting()
     endpoint: Setting = Setting()
@@ -88,19 +88,19 @@ class Settings:
 
     @property
     def was_found_by_asking(self) -> bool:
-        """Whether nobody configured this endpoint, and one region knows the key."""
+        """Whether no endpoint was configured, and a repair found the only region."""
         return self.endpoint.source == FOUND_BY_ASKING
 
     @property
     def access(self) -> Access:
-        """What a request with these settings shows the server."""
+        """What a request with these settings sends."""
         return Access(self.endpoint.value or "", self.key.value, self.workspace.value)
 
 
 class Login(NamedTuple):
-    """The login session that a profile holds, and whether its time is over.
+    """The login session that a profile holds, and whether it has expired.
 
-    ``refreshes``: the SDK asks for a new token before each request after that.
+    ``refreshes``: after that, the SDK requests a new token before each request.
     """
 
     profile: str
@@ -113,16 +113,16 @@ class Login(NamedTuple):
 
 
 class PassedOver(NamedTuple):
-    """A place that has a value for a setting and was not taken. Free of secrets."""
+    """A source that has a value for a setting but was not used. Free of secrets."""
 
     setting: str
     text: str
 
 
 class Place(NamedTuple):
-    """What one place says: Colab's secrets, or the profile; and what was odd there.
+    """What one source says (Colab's secrets, or the profile), and notes about it.
 
-    ``mentions``: a file that nobody can read may name an endpoint.
+    ``mentions``: a file that cannot be read may still name an endpoint.
     """
 
     settings: Settings = Settings()
@@ -133,15 +133,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that is configured: what the client holds, and what could be newer.
+    """Everything that is configured: what the client holds, and what may be newer.
 
     ``environ``, ``dotenv``, ``colab`` and ``profile`` are read now. ``in_file`` is what
-    the `.env` says; ``dotenv`` is the same where that may drive a repair, else nothing.
-    ``aliases`` are variables that people set for the workspace and that the SDK's client
-    does not read. ``mentions`` are settings that are named where nobody reads them.
-    ``notes`` say what was odd while reading, ``unread`` which names nobody reads.
-    ``cached`` is what the SDK's cache answers. ``destinations``: each further address
-    that traces go to, and what names it. ``langsmith`` is the installed release.
+    the `.env` file says; ``dotenv`` is the same if it may drive a repair, otherwise empty.
+    ``aliases`` are variables that people set for the workspace but the SDK's client
+    does not read. ``mentions`` are settings that are named where nothing reads them.
+    ``notes`` are problems found while reading, ``unread`` the names that nothing reads.
+    ``cached`` is what the SDK's cache returns. ``destinations``: each further URL
+    that traces go to, and the setting that names it. ``langsmith``: the installed release.
     ``words`` are those of `AtConstruction`.
     """
 
@@ -162,34 +162,34 @@ class Setup:
     session: bool = False
     langsmith: str = "0"
     words: Words = ()
-    # What is only told; two setups with the same values are the same.
+    # Only for display: two setups with the same values are equal.
     passed_over: tuple[PassedOver, ...] = field(default=(), compare=False)
     notes: tuple[Finding, ...] = field(default=(), compare=False)
     unread: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def access(self) -> Access:
-        """What a request of the client shows the server."""
+        """What a request of the client sends."""
         return replace(self.held.access, session=self.session)
 
     @property
     def runs_endpoints(self) -> str:
-        """The variable that lists destinations. The SDK allows no endpoint beside it."""
+        """The variable that lists destinations. The SDK allows no endpoint next to it."""
         return next((n for _, n in self.destinations if n.startswith("LANG")), "")
 
     @property
     def dotenv_counts(self) -> bool:
-        """Whether the `.env` may drive a repair."""
+        """Whether the `.env` file may drive a repair."""
         return self.dotenv == self.in_file
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every key that was read, to be struck out of texts."""
+        """Every key that was read, to be masked in texts."""
         places = (self.held, self.environ, self.dotenv, self.colab, self.profile)
         everywhere = (*places, self.in_file, self.cached)
         return tuple({s.key.value for s in everywhere if s.key.value})
 
 
 def noted(*texts: str, state: State = "unknown") -> tuple[Finding, ...]:
-    """Notes about the settings: what was odd while reading them."""
+    """Notes about the settings: what was unusual while reading them."""
     return tuple(Finding("settings", state, text) for text in texts)

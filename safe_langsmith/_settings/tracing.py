@@ -1,4 +1,4 @@
-"""How traces are sent, and where: the switch, the project, every destination."""
+"""How and where traces are sent: the switch, the project, every destination."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import PassedOver, Setting, Settings, Source, noted
 
-# The SDK's order. It takes the first one even if it is blank, the others only if not.
+# The SDK's order. It uses the first one even if it is empty, the others only if not.
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
 DESTINATIONS = "LANGSMITH_RUNS_ENDPOINTS"
-# What the SDK takes for a yes, in any case of letters; the switch of tracing is stricter.
+# What the SDK accepts as yes, in any case; the tracing switch is stricter.
 _YES = ("true", "1")
 _EXPORT_TO = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 EXPORT_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
@@ -38,9 +38,9 @@ Mode = Literal["langsmith", "hybrid", "otel", "pyo3"]
 
 
 class Way(NamedTuple):
-    """How traces are sent, and the variable that says so; empty: the default.
+    """How traces are sent, and the variable that says so; empty for the default.
 
-    ``note``: a variable that is set, and has no effect.
+    ``note``: a variable that is set but has no effect.
     """
 
     mode: Mode = "langsmith"
@@ -56,7 +56,7 @@ class Export(NamedTuple):
 
 
 def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
-    """The project in force, its source, and the names that were passed over."""
+    """The active project, its source, and the variables that were not used."""
     hosted = os.environ.get(_HOSTED)
     found = [*([] if hosted is None else [(_HOSTED, hosted)]), *_set_among(_PROJECT)]
     project, others = Setting("default", Source("default", "default")), found[1:]
@@ -69,7 +69,7 @@ def read_project() -> tuple[Setting, tuple[PassedOver, ...]]:
 
 
 def odd_project(project: Setting) -> str | None:
-    """What is odd about a project's name, which the SDK sends as it is; None: nothing."""
+    """What is unusual about a project name (the SDK sends it unchanged), or None."""
     name = (project.value or "").strip(" \t\r\n\ufeff")
     if name[:1] in ("'", '"') and name[-1:] == name[:1]:
         name = name.strip("'\" \t")
@@ -80,7 +80,7 @@ def odd_project(project: Setting) -> str | None:
 
 
 def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]:
-    """Whether tracing is on, why, what was passed over, and what is odd about it."""
+    """Whether tracing is on, why, what was not used, and what is unusual about it."""
     found = _set_among(_SWITCH)
     forced = modules.tracing_forced()
     if forced is not None:
@@ -96,7 +96,7 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
 
 
 def read_way(mode: str) -> Way:
-    """How a client sends traces; ``mode`` is what it says itself."""
+    """How a client sends traces; ``mode`` is what the client reports."""
     asked: list[tuple[str, str]] = [
         *((name, value.lower()) for name, value in _set_among(variables("TRACING_MODE"))),
         *((name, "otel") for name in _said_yes("OTEL_ONLY")),
@@ -116,10 +116,10 @@ def read_way(mode: str) -> Way:
 
 
 def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
-    """What the SDK shows each destination in LANGSMITH_RUNS_ENDPOINTS; and what it ignores.
+    """What the SDK sends to each destination in LANGSMITH_RUNS_ENDPOINTS; what it ignores.
 
     Raises:
-        LangSmithUserError: If it cannot stand beside an endpoint.
+        LangSmithUserError: If it conflicts with an endpoint.
     """
     text = modules.remembered_variable("RUNS_ENDPOINTS", None)
     replicas = [r for r in modules.destinations_in_environment() if r.get("api_url")]
@@ -146,17 +146,17 @@ def _of_replica(replica: Mapping[str, Any], own: Access) -> Settings:
 def as_destination(
     url: str, key: str | None, own: Access, source: Source, workspace: str | None = None
 ) -> Settings:
-    """What the SDK shows a further destination: some get the client's workspace, too."""
+    """What the SDK sends to a further destination; some get the client's workspace too."""
     inherits = key == own.key or same_origin(url, own.endpoint) or not at_least("0.14.16")
     workspace = workspace or (own.workspace if inherits else None)
     return Settings(Setting(key, source), Setting(url, source), Setting(workspace, source))
 
 
 def read_export(own: Access) -> Export:
-    """Where the exporter that the SDK makes for OpenTelemetry sends traces.
+    """Where the OpenTelemetry exporter that the SDK creates sends traces.
 
-    It takes key and endpoint from the environment alone, and it sends no workspace but
-    the one in OTEL_EXPORTER_OTLP_HEADERS.
+    It reads key and endpoint only from the environment, and the only workspace that it
+    sends is the one in OTEL_EXPORTER_OTLP_HEADERS.
     """
     now = environ_now()
     url = now.endpoint.value or DEFAULT_ENDPOINT
@@ -182,7 +182,7 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
         yield f"{name} is {value[:20]!r}, so tracing is off: it must be exactly 'true'"
     for rate, text in _set_among(variables("TRACING_SAMPLING_RATE"))[:1]:
         with suppress(ValueError):  # the SDK says so itself
-            if not float(text) > 0:  # nan, too
+            if not float(text) > 0:  # also nan
                 yield f"{rate} is {text[:20]}, so no traces are sent"
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
     for other, text in unlike:
@@ -190,7 +190,7 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
 
 
 def _said_yes(name: str) -> list[str]:
-    """The variable of this name, if the SDK takes it for a yes."""
+    """The variable of this name, if the SDK reads its value as yes."""
     first = _set_among(variables(name))[:1]
     return [variable for variable, value in first if value.lower() in _YES]
 

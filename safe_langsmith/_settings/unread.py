@@ -1,7 +1,7 @@
-"""Names that nobody reads, and what their authors meant: `LANGSMITH_BASE_URL`.
+"""Variables that nothing reads, and what they mean: `LANGSMITH_BASE_URL`.
 
-Such a name, or a line that cannot be parsed, never sets anything. But it shows what is
-wanted: who names an endpoint has one, so no other host is asked about the key.
+Such a name, or a line that cannot be parsed, never sets anything. But it shows the
+intention: if it names an endpoint, no other host is asked about the key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from safe_langsmith._settings.construction import (
 from safe_langsmith._settings.python_dotenv import LOADED
 
 _LONGEST = 500
-# Letters alone; behind LANGSMITH or LANGCHAIN.
+# Only the letters after LANGSMITH or LANGCHAIN.
 _FORMS: dict[Name, str] = {
     "ENDPOINT": "ENDPOINT ENDPOINTURL APIENDPOINT APIURL APIBASE APIHOST BASEURL URL HOST "
     "HOSTNAME DOMAIN BACKEND SERVER RUNSENDPOINTS",
@@ -35,7 +35,7 @@ _MEANINGS: dict[str, Name] = {
     for form in forms.split()
     for space in NAMESPACES
 }
-# The same for what the client itself does not read, and langsmith does.
+# The same for what langsmith reads, but not its client.
 _MORE_FORMS = {
     "TRACING": "TRACING TRACINGENABLED ENABLETRACING TRACINGON TRACES TRACE",
     "PROJECT": "PROJECT PROJECTNAME PROJECTID DEFAULTPROJECT SESSIONNAME",
@@ -51,7 +51,7 @@ _MORE_MEANINGS = {
     for form in forms.split()
     for space in NAMESPACES
 }
-# Behind LANGSMITH_ or LANGCHAIN_: what langsmith reads in releases since 0.10.0.
+# After LANGSMITH_ or LANGCHAIN_: what langsmith reads in any release since 0.10.0.
 _READ = frozenset(
     variables(
         *NAMES,
@@ -70,7 +70,7 @@ _READ = frozenset(
         *("AUTH_ENDPOINT", "TRACING_BACKGROUND", "CONTROL_PLANE_API_KEY"),
     )
 ) | {"LANGCHAIN_BASE_URL"}
-# A name in a line, in any form that people give one; the first few are looked at.
+# A name in a line, in any common form; only the first few are checked.
 _NAME = re.compile(r"[A-Za-z][\w.\-]{0,60}")
 _MOST_NAMES = 8
 
@@ -78,8 +78,8 @@ _MOST_NAMES = 8
 class Mention(NamedTuple):
     """A setting that is named where the SDK does not read it.
 
-    ``place``: where. ``name``: the name that nobody reads, if it is one. ``broken``: a line
-    that sets nothing.
+    ``place``: where. ``name``: the unread name, if there is one. ``broken``: the line
+    sets nothing.
     """
 
     setting: Name
@@ -89,14 +89,14 @@ class Mention(NamedTuple):
 
 
 def meaning_of_line(name: str, value: str | None, text: str) -> Name | None:
-    """The setting that a line of a `.env` means and does not set; None if none is."""
+    """The setting that a line of a `.env` file means but does not set, or None."""
     if not value:
         return meant_by(text)
     return None if name in READ_BY_CLIENT else meaning(name, value) or meant_by(name)
 
 
 def meaning(name: str, value: str = "") -> Name | None:
-    """The setting that is meant by a name that the SDK does not read; None if none is."""
+    """The setting that is meant by a name which the SDK does not read, or None."""
     letters = _letters(name)
     if name in READ_BY_CLIENT or not letters:
         return None
@@ -108,7 +108,7 @@ def meaning(name: str, value: str = "") -> Name | None:
 
 
 def near_miss(name: str) -> str | None:
-    """The variable that is meant by a name which nobody reads; None if none is."""
+    """The variable that is meant by a name which nothing reads, or None."""
     letters = _letters(name)
     if name in _READ or not letters:
         return None
@@ -123,7 +123,7 @@ def near_misses(
     in_file: Mapping[str, str | None],
     place: Mapping[str, str],
 ) -> Iterator[str]:
-    """Say which variables, and which lines of a `.env`, set what nobody reads."""
+    """Report the variables, and lines of a `.env` file, that nothing reads."""
     for name, value in {**in_file, **variables}.items():
         if value and (meant := near_miss(name)):
             otherwise = "" if name in variables else place[name]
@@ -131,15 +131,15 @@ def near_misses(
 
 
 def unread(name: str, meant: str, place: str = "") -> str:
-    """Say that nobody reads a variable. ``place``: the line of a file that sets it."""
+    """Report a variable that nothing reads. ``place``: the line that sets it, if any."""
     is_set = f"{place} sets {name}" if place else f"{name} is set"
     return f"{is_set}, but nothing reads it. Did you mean {meant}?"
 
 
 def _letters(name: str) -> str:
-    """The letters of a name that may be LangSmith's, else nothing.
+    """The letters of a name that may be LangSmith's, otherwise nothing.
 
-    Comparing is slow, and an environment may have a thousand names.
+    Comparing is slow, and an environment may have a thousand variables.
     """
     letters = re.sub(r"[^A-Z]", "", name[:_LONGEST].upper())
     return letters if letters.startswith("LAN") or "SMITH" in letters else ""
@@ -152,7 +152,7 @@ def mentions_in(variables: Mapping[str, str]) -> tuple[Mention, ...]:
 
 
 def meant_by(line: str) -> Name | None:
-    """The setting that a line means which cannot be parsed; None if none is."""
+    """The setting that is meant by a line which cannot be parsed, or None."""
     text = line.strip()[:_LONGEST]
     for found in itertools.islice(_NAME.finditer(text), _MOST_NAMES):
         name = found.group()

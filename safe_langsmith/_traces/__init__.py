@@ -1,8 +1,8 @@
-"""Traces that were rejected: reported once, saved, and replayed.
+"""Traces that LangSmith refused: reported once, saved, and replayed.
 
-lost     what happens when a batch is rejected for good
-saved    the files that the SDK saves batches in
-places   where each of them goes
+lost     reports a batch that was refused and could not be repaired
+saved    reads the files that the SDK saves batches in
+places   decides where each of them is sent
 replay   sends them
-exports  what OpenTelemetry sends
+exports  the same for traces that OpenTelemetry sends
 """

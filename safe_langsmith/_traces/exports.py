@@ -1,7 +1,7 @@
-"""Traces that OpenTelemetry's exporter sends to LangSmith.
+"""Diagnoses and repairs traces that an OpenTelemetry exporter sends to LangSmith.
 
-It sends with a session of ours, which is `requests`' own until LangSmith rejects an export.
-Then it does what a client of ours does on the tracing path.
+The exporter gets a session of ours. It works like a plain `requests` session until
+LangSmith refuses an export; then it does what our client does on the tracing path.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from safe_langsmith.errors import AccessDeniedError, error_for
 def new_session(
     chosen: bool, policy: Policy | None = None, client: Any = None
 ) -> requests.Session | None:
-    """The session for a new exporter; None: it has one from somebody else.
+    """The session for a new exporter; None: it gets one from a credential provider.
 
-    ``client``: the one that creates it, which is told of rejections; None: the one that
-    traces by then. ``chosen``: whether the program chose its endpoint.
+    ``client``: the client that creates it, which is told of refusals; None: the one that
+    traces at that time. ``chosen``: whether the program chose the endpoint.
     """
     if has_credential_provider():
         return None
@@ -52,7 +52,7 @@ def new_session(
 
 
 class Exporter:
-    """What an exporter sends with, as a client of the SDK holds it."""
+    """What an exporter sends, in the form of a client of the SDK."""
 
     __slots__ = (
         *("__weakref__", "_safe", "api_key", "api_url", "headers"),
@@ -74,12 +74,12 @@ Exporter._safe_plain = Exporter
 
 
 class ExportSession(requests.Session):
-    """The session of one exporter. ``client``: gives whom to tell of rejections.
+    """The session of one exporter. ``client``: returns the client to tell of refusals.
 
-    ``chosen``: whether the program chose the endpoint, if it is the default one.
+    ``chosen``: whether the program chose the endpoint, even if it is the default one.
     """
 
-    # A copy has none of this, and is a plain session.
+    # A copy has none of this, so it is a plain session.
     _exporter: Any = None
     _sent: Access | None = None
 
@@ -90,12 +90,12 @@ class ExportSession(requests.Session):
         self.hooks["response"].append(Hook(self._exporter))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """As ever; but some exporters keep their key in here, and a probe has its own."""
+        """Prepare a request. A probe gets none of the session's headers."""
         is_probe = request.method == "GET"
         return request.prepare() if is_probe else super().prepare_request(request)
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-        """As ever; why an export could not be sent is reported."""
+        """Send a request, and report an export that could not be sent."""
         try:
             return super().request(method, url, *args, **kwargs)
         except (UnicodeError, requests.RequestException) as error:
@@ -105,10 +105,10 @@ class ExportSession(requests.Session):
             raise
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """As ever; a rejected export is repaired and answered, or reported."""
+        """Send a prepared request. A refused export is repaired and resent, or reported."""
         if not self._exporter or not is_export(request.url or "", request.headers):
             return super().send(request, **kwargs)
-        with Guard("use what a repair has found"):
+        with Guard("use the result of a repair"):
             kwargs = self._repaired(request, kwargs)
         sending = SENDING.set(self._exporter)
         try:
@@ -116,15 +116,15 @@ class ExportSession(requests.Session):
         finally:
             SENDING.reset(sending)
         if FOUND in vars(response):
-            with Guard("report a rejected export"):
+            with Guard("report a refused export"):
                 found = vars(response)[FOUND]
-                # Those that are no failure by their status, the exporter does not log.
+                # The exporter logs nothing for these unless the status is an error.
                 is_logged = response.status_code >= 400
                 self._report(error_for(found) if found else None, is_logged=is_logged)
         return response
 
     def _begin(self, url: str, headers: Mapping[str, Any]) -> Access:
-        """What this exporter shows the server; taken down the first time."""
+        """What this exporter sends, noted at its first export."""
         endpoint = url.partition("?")[0].removesuffix(EXPORT)
         sent = access_of(endpoint, headers, Access(endpoint))
         if self._sent is None:
@@ -137,7 +137,7 @@ class ExportSession(requests.Session):
         return sent
 
     def _passed_workspace(self) -> str | None:
-        """The workspace that was passed to the client whose exporter this is."""
+        """The workspace that was passed to the client that owns this exporter."""
         client = self._told() if self._told is not tracing_client else None
         state = getattr(client, "_safe", None)
         passed = state is not None and "workspace_id" in state.born.arguments
@@ -146,7 +146,7 @@ class ExportSession(requests.Session):
     def _repaired(
         self, request: requests.PreparedRequest, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """Let a request have what a repair has found; gives how to send it."""
+        """Apply an earlier repair to a request; returns how to send it."""
         sent = self._begin(request.url or "", request.headers)
         now = own_access(self._exporter)
         if sent != self._sent or sent == now:
@@ -161,9 +161,9 @@ class ExportSession(requests.Session):
     def _looked_at(
         self, response: requests.Response, kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        """Look at a redirect, too: exporters follow none, and take it for a success."""
+        """Check a redirect too: exporters do not follow it, and treat it as success."""
         if response.is_redirect:
-            with Guard("look at a redirect"), suppress(PassedOn):
+            with Guard("check a redirect"), suppress(PassedOn):
                 with no_fork:
                     from safe_langsmith._transport.requests_driver import answer
 
@@ -172,7 +172,7 @@ class ExportSession(requests.Session):
         return response
 
     def _explain(self, url: str, kwargs: Mapping[str, Any], error: Exception) -> None:
-        """Report an export that could not be sent, if its key, address or proxy is why."""
+        """Report an export that was not sent because of its key, URL or proxy."""
         with no_fork:
             from safe_langsmith._transport.requests_driver import explain
 
@@ -184,7 +184,7 @@ class ExportSession(requests.Session):
             self._report(found, is_logged=True)
 
     def _report(self, error: AccessDeniedError | None, *, is_logged: bool) -> None:
-        """Tell the client, and the log, how a rejection ended; None: it was repaired."""
+        """Tell the client and the log about a refusal; ``error`` is None after a repair."""
         exporter, client = self._exporter, self._told()
         state = getattr(client, "_safe", None)
         if state is not None:
@@ -202,7 +202,7 @@ class ExportSession(requests.Session):
 
 
 def is_export(url: str, headers: Mapping[str, Any]) -> bool:
-    """Whether a request brings traces to LangSmith, and not to another collector."""
+    """Whether a request sends traces to LangSmith, not to another collector."""
     return str(url).partition("?")[0].endswith(EXPORT) and any(
         name.lower() == "x-api-key" for name in headers
     )

@@ -1,8 +1,8 @@
-"""The tracing path after a refusal: said once, kept for those who ask, saved if wanted.
+"""After a refusal on the tracing path: logs it once, keeps the error, saves the batch.
 
-The SDK sends traces in the background, where nobody sees an error. It writes a line to
-its log for each batch that it loses; here one line for each cause takes their place.
-Only imported once a trace was lost.
+The SDK sends traces in the background, where an error is easily missed. It logs a line
+for each batch that it loses; those lines are replaced by one line per cause.
+Imported only once a trace was lost.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def note_rejected(
     asked: tuple[str, str],
     request: Mapping[str, Any],
 ) -> None:
-    """Deal with a rejected request, if it sends traces: log it once, and save the batch.
+    """Handle a refused request that sends traces: log it once, and save the batch.
 
     The SDK saves what it sends to ``/runs/multipart``; ``/runs/batch`` is saved here.
     ``asked``: method and path.
     """
     method, path = asked
     if getattr(_here, "replaying", False):
-        return  # it is saved already, and the caller is told
+        return  # the batch is saved already, and the caller gets the error
     is_batch = is_run_batch(method, urlsplit(path).path)
     if not is_batch and not _SINGLE.fullmatch(f"{method} {path}"):
         return
@@ -79,23 +79,23 @@ def note_rejected(
         headers = addressed(owner, {"Content-Type": "application/json"}, path)
         with as_refused():
             save_trace(owner, body, headers, "runs/batch")
-    if method == "PATCH":  # the SDK shows these to nobody but the caller
+    if method == "PATCH":  # the SDK reports these only to the caller
         state_of(owner).lost.extend(bare(error))
 
 
 def _line(owner: Owner, error: AccessDeniedError) -> str:
-    """What is wrong with the traces, and the fix, in one line."""
+    """The cause and the fix, in one line."""
     folder, diagnosis = failed_traces_folder(owner)[0], error.diagnosis
     if not folder:
         return in_one_line(diagnosis, "Traces are lost until this is fixed")
     send = f"then send them: safe-langsmith replay {folder}"
-    return in_one_line(diagnosis, "Traces are saved and not sent until this is fixed", send)
+    return in_one_line(diagnosis, "Traces are saved, not sent, until this is fixed", send)
 
 
 def addressed(owner: Owner, headers: Mapping[str, str], url: str) -> dict[str, str]:
-    """The headers for the file of a batch, with its destination if there are several.
+    """The headers for a batch's file; they name its destination if there are several.
 
-    The client's own endpoint is named only beside others: after a repair it may be another.
+    The client's own endpoint is named only then, since a repair may change it.
     """
     own = not url.startswith("http") or url.startswith(f"{endpoint_of(owner)}/")
     is_only = not remembered_variable("RUNS_ENDPOINTS", None)
@@ -111,12 +111,12 @@ _here = threading.local()
 
 
 def as_refused() -> AbstractContextManager[None]:
-    """Within, the SDK saves a batch whose refusal was said already."""
+    """Within it, the SDK saves a batch whose refusal was already logged."""
     return _marked("refused")
 
 
 def replaying() -> AbstractContextManager[None]:
-    """Within, rejected batches of this thread are neither logged nor saved."""
+    """Within it, refused batches of this thread are neither logged nor saved."""
     return _marked("replaying")
 
 
@@ -136,14 +136,14 @@ def _marked(name: str) -> Iterator[None]:
 
 def _quiet_the_sdk() -> None:
     for name in _SDK_LINES:
-        # A logger takes the same filter once only.
+        # A logger adds the same filter only once.
         logging.getLogger(name).addFilter(_is_to_be_seen)
 
 
 def _is_to_be_seen(record: logging.LogRecord) -> bool:
-    """Whether a line of the SDK tells something that was not said already.
+    """Whether a line of the SDK says something that was not logged already.
 
-    It writes its line while it handles our error, so the error at hand tells which.
+    The SDK logs while it handles our error, so the current exception shows the cause.
     """
     ours = isinstance(sys.exc_info()[1], AccessDeniedError)
     if record.name == EXPORTER:
@@ -157,17 +157,17 @@ def _is_to_be_seen(record: logging.LogRecord) -> bool:
 
 
 def bare(error: Exception) -> list[Exception]:
-    """An error without the frames that it came through: these hold whole batches."""
+    """An error without its traceback: the frames hold whole batches."""
     if isinstance(error, LangSmithExceptionGroup):
         return [alone for one in error.exceptions for alone in bare(one)]
     try:
         return [copy.copy(error)]
-    except Exception:  # a class of somebody's own that cannot be copied
+    except Exception:  # a custom class that cannot be copied
         return [LangSmithError(f"{type(error).__name__}: {error}")]
 
 
 def raise_for(errors: Iterable[Exception]) -> NoReturn:
-    """Raise what was met, at least one: itself, or a group of those that differ."""
+    """Raise the only error, or a group of those that differ."""
     every = list(errors)
     distinct = list({(type(e), str(e)): e for e in every}.values())[:_DISTINCT_ERRORS]
     if len(distinct) == 1:

@@ -1,4 +1,4 @@
-"""Where a saved batch goes: a file may not say it, and then there must be no doubt."""
+"""Decides where a saved batch is sent: never anywhere new traces would not go."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Send what the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
+"""Sends the batches that the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
 
-While a file is sent its name ends in ``.sending``. If that is found later, a replay was
-stopped at this file, or the answer was lost: LangSmith is asked whether it took the batch.
+While a batch is sent, its file name ends in ``.sending``. If such a file is found later, a
+replay was interrupted or got no response: LangSmith is asked whether it has the batch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from safe_langsmith.errors import AccessDeniedError
 _NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
 _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 30.0
-# LangSmith takes a batch first, and shows it a little later.
+# LangSmith accepts a batch first, and shows it a little later.
 _SHOWN_WITHIN_S = 10.0
 _ASKED_EVERY_S = 2.0
 _ASKED_AT_MOST = 6
@@ -42,10 +42,10 @@ _ASKED_AT_MOST = 6
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How a replay went: how many batches were sent, and what is left.
+    """The result of a replay: how many batches were sent, and what is left.
 
-    ``left`` maps the name of each file that is still there to the reason. ``error`` is
-    the typed error, if LangSmith refused one.
+    ``left`` maps the name of each remaining file to the reason. ``error`` is the typed
+    error, if LangSmith refused one.
     """
 
     sent: int
@@ -87,19 +87,19 @@ def replay(
 
 
 def _send_file(client: langsmith.Client, file: Path, hopeless: set[str]) -> None:
-    """Send the batch in a file and remove that.
+    """Send the batch in a file, and remove the file.
 
-    ``hopeless``: destinations that take nothing at the moment; may be added to.
+    ``hopeless``: destinations that accept nothing at the moment; may be extended.
     """
     batch = read(file)
     waiting, under_way = file.with_suffix(".json"), file.with_suffix(".sending")
     if os.path.lexists(waiting) and os.path.lexists(under_way):
-        raise UnsentError("there is a .json and a .sending of this name; remove one")
+        raise UnsentError("this name exists as .json and as .sending; remove one")
     if batch.destination in hopeless:
-        raise UnsentError("not tried, since the one before could not be sent")
+        raise UnsentError("skipped: the previous batch failed")
     if file == waiting or not _was_taken(client, batch, file):
         with _moving():
-            # From now on it may be there. A link is marked itself, not where it leads to.
+            # From now on, LangSmith may have it. Of a symlink, the link itself is marked.
             os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
             file.rename(under_way)
         try:
@@ -120,11 +120,11 @@ def _moving() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnsentError(f"it cannot be renamed or removed: {error.strerror}") from None
+        raise UnsentError(f"cannot be renamed or removed: {error.strerror}") from None
 
 
 def _name_now(file: Path) -> str:
-    """The name of a file that was not sent: the sending may have changed it."""
+    """The current name of a file that was not sent: sending may have renamed it."""
     forms = (file, file.with_suffix(".sending"), file.with_suffix(".json"))
     return next((form for form in forms if os.path.lexists(form)), file).name
 
@@ -137,17 +137,17 @@ def _send(client: langsmith.Client, batch: Batch) -> None:
     try:
         _request(client, "POST", batch, batch.endpoint, batch.headers, data=batch.body)
     except sdk.LangSmithConflictError:
-        return  # it has these runs already
-    except sdk.LangSmithNotFoundError as error:  # no batches are taken at this address
+        return  # LangSmith already has these runs
+    except sdk.LangSmithNotFoundError as error:  # this URL accepts no batches
         raise _reason(error) from None
 
 
 def _was_taken(client: langsmith.Client, batch: Batch, file: Path) -> bool:
-    """Ask LangSmith whether it took a batch, whose file tells when that was sent.
+    """Ask LangSmith whether it has a batch. The file's time says when it was sent.
 
-    It takes all of one or nothing, so the first record stands for the whole.
+    A batch is accepted as a whole, so its first record is enough to check.
     """
-    times_left = _ASKED_AT_MOST  # the clock may have been put back since
+    times_left = _ASKED_AT_MOST  # in case the clock was set back meanwhile
     try:
         while not _is_there(client, batch):
             times_left -= 1
@@ -155,8 +155,8 @@ def _was_taken(client: langsmith.Client, batch: Batch, file: Path) -> bool:
                 return False
             time.sleep(_ASKED_EVERY_S)
     except UnsentError as unsent:
-        why = f"it may have been sent, and LangSmith cannot be asked for it: {unsent}"
-        hint = "; to send it again, let its name end in .json"
+        why = f"it may have been sent, but LangSmith could not be asked: {unsent}"
+        hint = "; to send it again, rename it to end in .json"
         raise UnsentError(why + hint, error=unsent.error) from None
     return True
 
@@ -170,8 +170,8 @@ def _is_there(client: langsmith.Client, batch: Batch) -> bool:
     except sdk.LangSmithNotFoundError:
         return False
     except ValueError:
-        raise UnsentError("its answer is not JSON") from None
-    # What ends a run comes as a patch; a run that has not ended did not get it.
+        raise UnsentError("LangSmith's response is not JSON") from None
+    # A patch ends a run; a run that has not ended did not receive it.
     return kind != "patch" or (isinstance(found, dict) and bool(found.get("end_time")))
 
 
@@ -183,7 +183,7 @@ def _request(
     headers: Mapping[str, str],
     **request: Any,
 ) -> requests.Response:
-    """Make a request where a batch belongs; what fails in passing is tried again."""
+    """Send a request to a batch's destination; retries temporary failures."""
     url, credential = place_of(client, batch.destination)
 
     for attempt in range(1, _ATTEMPTS + 1):
@@ -207,7 +207,7 @@ def _request(
 
 
 def _reason(error: Exception) -> UnsentError:
-    """Why a batch was not sent, or that this is in doubt."""
+    """Why a batch was not sent, or that it is not known whether it was."""
     if isinstance(error, AccessDeniedError):
         return UnsentError(error.diagnosis.headline, for_all=True, error=error)
     cause = error.__cause__ or error.__context__
@@ -217,22 +217,22 @@ def _reason(error: Exception) -> UnsentError:
         if isinstance(response, requests.Response):
             return _unusual(response)
     if _never_arrived(cause):
-        return UnsentError("LangSmith was not reached", for_all=True, again_in=0)
+        return UnsentError("LangSmith could not be reached", for_all=True, again_in=0)
     if isinstance(error, (sdk.LangSmithConnectionError, requests.RequestException)):
-        why = "no answer came; the next time LangSmith is asked whether it took it"
+        why = "no response; the next replay checks whether LangSmith has received it"
         return UnsentError(why, for_all=True, in_doubt=True)
     return UnsentError(_short(str(error)), for_all=True)
 
 
 def _unusual(response: requests.Response) -> UnsentError:
-    """What an answer that is no refusal means for a batch."""
+    """What a response that is not a refusal means for a batch."""
     status = response.status_code
     reply = reply_of(status, response.headers, response.content)
     passing = status in (429, 500, 503)
     return UnsentError(
         f"LangSmith answered {status}: {_short(reply.body)}",
         for_all=status in (429, 503),
-        # The server, or a proxy before it, has lost sight of the request.
+        # The server, or a proxy in front of it, gave up: the result is unknown.
         in_doubt=status in (408, 502, 504),
         again_in=(reply.retry_after or 0) if passing else None,
     )
@@ -243,7 +243,7 @@ def _short(text: str) -> str:
 
 
 def _never_arrived(cause: BaseException | None) -> bool:
-    """Whether no connection came about, so that nothing was sent."""
+    """Whether the connection failed, so that nothing was sent."""
     reason = getattr(cause.args[0] if cause and cause.args else None, "reason", None)
     never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return isinstance(reason, never)
@@ -254,10 +254,10 @@ def _never_arrived(cause: BaseException | None) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other replays out of a folder: they would send the same batches."""
+    """Lock a folder against other replays, which would send the same batches."""
     try:
         import fcntl
-    except ImportError:  # on Windows, which locks no folders
+    except ImportError:  # on Windows, which cannot lock a folder
         yield
         return
     opened = os.open(folder, os.O_RDONLY)
@@ -265,7 +265,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = f"another replay is at work in {str(folder)!r}"
+            text = f"another replay is running in {str(folder)!r}"
             raise BlockingIOError(text) from None
         yield
     finally:
@@ -274,10 +274,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _sent_once(session: requests.Session) -> Iterator[None]:
-    """Within, this thread's requests are not repeated beneath us.
+    """Within it, the SDK's adapter does not retry requests of this thread.
 
-    The SDK's adapter sends a request again when a connection breaks, although the
-    server may have taken it.
+    It resends a request when a connection breaks, even though the server may have
+    processed it.
     """
     before = session.adapters
     with closing(HTTPAdapter(max_retries=0)) as once:
@@ -292,7 +292,7 @@ def _sent_once(session: requests.Session) -> Iterator[None]:
 
 
 class _Once(BaseAdapter):
-    """Sends without repetition on the thread that made it; on others as before."""
+    """Sends without retries on the thread that created it; on others as before."""
 
     def __init__(self, before: BaseAdapter, once: HTTPAdapter) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The files in ``LANGSMITH_FAILED_TRACES_DIR``: one batch of traces each, or anything.
+"""Reads the files in ``LANGSMITH_FAILED_TRACES_DIR``: one batch of traces each.
 
 The SDK writes ``{"version": 1, "endpoint", "headers", "body_base64"}``.
 """
@@ -19,24 +19,24 @@ from safe_langsmith._traces.lost import DESTINATION
 from safe_langsmith.errors import AccessDeniedError
 
 _LARGEST = 500_000_000
-# The first record of a batch stands at its very beginning.
+# The first record of a batch is at its very beginning.
 _BEGINNING = 100_000
 _FORM = re.compile(r"multipart/form-data; boundary=([!-~]{1,100})")
 _FIRST_PART = re.compile(rb'[^\n]*\bname="(post|patch|feedback)\.([0-9a-fA-F-]{36})"')
-# What may come of JSON that is anything.
+# The exceptions that reading unexpected JSON may raise.
 _OF_ANY_JSON = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-_NO_BATCH = "it is no batch that the SDK has saved"
+_NO_BATCH = "not a trace batch saved by the SDK"
 
 
 class Record(NamedTuple):
-    """The first record of a batch: LangSmith is asked for it, to know of the whole."""
+    """The first record of a batch, to check whether LangSmith has received the batch."""
 
     kind: str
     id: str
 
 
 class Batch(NamedTuple):
-    """What a file says: where to, and what."""
+    """The content of a file: a batch and its destination."""
 
     endpoint: str
     destination: str
@@ -48,8 +48,8 @@ class Batch(NamedTuple):
 class UnsentError(Exception):
     """A batch was not sent, and its file stays.
 
-    ``for_all``: nor would others for its destination. ``in_doubt``: LangSmith may have
-    taken it all the same. ``again_in``: after so many seconds it may go well.
+    ``for_all``: other batches for its destination would fail too. ``in_doubt``: LangSmith
+    may have received it anyway. ``again_in``: a retry after so many seconds may work.
     """
 
     def __init__(
@@ -69,22 +69,22 @@ class UnsentError(Exception):
 
 
 def read(file: Path) -> Batch:
-    """Read a file; what is no batch of the SDK's goes nowhere."""
+    """Read and check a file: only batches that the SDK has saved are sent."""
     try:
         about = file.lstat()
         if not stat.S_ISREG(about.st_mode):
-            raise UnsentError("it is not a regular file")
+            raise UnsentError("not a regular file")
         if about.st_size > _LARGEST:
-            raise UnsentError("it is larger than 500 MB")
+            raise UnsentError("larger than 500 MB")
         content = json.loads(file.read_bytes())
         version, endpoint = content["version"], content["endpoint"]
         headers = {name: str(value) for name, value in content["headers"].items()}
         body = base64.b64decode(content["body_base64"], validate=True)
     except OSError as error:
-        raise UnsentError(f"it cannot be read: {error.strerror}") from None
+        raise UnsentError(f"cannot be read: {error.strerror}") from None
     except _OF_ANY_JSON:
         raise UnsentError(_NO_BATCH) from None
-    # A file may come from anywhere, so no other header of it is sent.
+    # A file may come from anywhere, so its other headers are never sent.
     kept = {n: headers[n] for n in ("Content-Type", "Content-Encoding") if n in headers}
     if version == 1 and endpoint == "runs/batch":
         kept = {"Content-Type": "application/json"}
@@ -92,7 +92,7 @@ def read(file: Path) -> Batch:
     elif version == 1 and endpoint == "runs/multipart":
         first = _first_in_form(body, kept)
     else:
-        raise UnsentError("it is of a kind that this version does not know")
+        raise UnsentError("its format is unknown to this version")
     if first is None or not is_uuid(first.id):
         raise UnsentError(_NO_BATCH)
     return Batch(endpoint, headers.get(DESTINATION, ""), kept, body, first)
@@ -113,15 +113,15 @@ def _first_in_form(body: bytes, headers: Mapping[str, str]) -> Record | None:
         return None
     mark = b"--" + form.group(1).encode()
     if not encoding and not body.rstrip().endswith(mark + b"--"):
-        return None  # its end is missing
+        return None  # it is truncated
     head, _, rest = (_decompressed(body) if encoding else body).partition(b"\r\n")
     found = _FIRST_PART.match(rest) if head == mark else None
     return Record(found.group(1).decode(), found.group(2).decode()) if found else None
 
 
 def _decompressed(body: bytes) -> bytes:
-    """The beginning of a compressed body; empty where that cannot be had."""
-    import zstandard  # langsmith brings it along
+    """The beginning of a compressed body; empty if it cannot be decompressed."""
+    import zstandard  # a dependency of langsmith
 
     with contextlib.suppress(zstandard.ZstdError):
         return zstandard.ZstdDecompressor().stream_reader(body).read(_BEGINNING)

@@ -1,24 +1,24 @@
-"""From a rejected response to the decision and back, for requests and for httpx.
+"""Handles refused requests over HTTP, with requests and with httpx.
 
-`hook` and `auth` see every response. What may be a rejection goes straight down from
-there: to a driver, which does what `settle` and the decision ask for. Each module uses
+`hook` (requests) and `auth` (httpx) check every response. A possible refusal goes to a
+driver, which sends and waits as `settle` and the decision ask it to. Each module uses
 only those above it.
 
-    responses          what a response of requests tells at a glance
-    httpx_requests     the same for httpx
-    flights            one diagnosis at a time for the same question, remembered for a while
-    owner              what is kept for one client
-    messages           from HTTP to plain data and back
-    settle             one rejected request, from start to end, without I/O
-    unreachable        why there was no answer, read off the errors of both libraries
+        responses          quick checks of a requests response
+        httpx_requests     quick checks of an httpx request
+        flights            single-flight: one diagnosis per set of credentials; the cooldown
+        owner              the state that is kept for each client
+        messages           converts HTTP messages to plain data and back
+        settle             handles one refused request from start to end, without I/O
+        unreachable        why there was no response, from the errors of both libraries
     verify             SafeClient(verify=...)
-    budget             the time of a diagnosis: retries, pauses, threads
-    requests_exchange  one rejected request of requests, and how to send it again
-    requests_driver    asks, waits and sends for the sync client
-    httpx_exchange     one rejected request of httpx, and how to send it again
-    httpx_unsent       what was not sent at all
-    httpx_wire         asks and waits, for a sync or an async httpx client
-    httpx_driver       the steps of a rejected request, written once for both
-    auth               the look at each response of an httpx client
-    hook               the look at each response of a requests session
+        budget             the time limit of a diagnosis: retries, pauses, threads
+        requests_exchange  one refused request of requests, and how to resend it
+        requests_driver    sends and waits for the sync client
+        httpx_exchange     one refused request of httpx, and how to resend it
+        httpx_unsent       requests that could not be sent at all
+        httpx_wire         sends probes and waits, for a sync or an async httpx client
+        httpx_driver       the steps for a refused request, shared by both
+        auth               checks each response of an httpx client
+        hook               checks each response of a requests session
 """

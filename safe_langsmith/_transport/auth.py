@@ -1,7 +1,7 @@
-"""The look at each response of the SDK's httpx clients, before the SDK sees it.
+"""Checks each response of the SDK's httpx clients before the SDK sees it.
 
-The counterpart of `hook`: it only tells what may be a rejection from what is none. httpx
-calls this an Auth: a flow that may send a request once more.
+The counterpart of `hook`: it only detects possible refusals. It is an `httpx.Auth`,
+a flow that may send a request again.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from safe_langsmith._transport.httpx_requests import (
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith.errors import AccessDeniedError, error_for, unsent_resource_error
 
-# What the plain client raises, too, if a request gets no answer.
+# What the plain client raises too if a request gets no response.
 _NO_ANSWER = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
 class RejectionAuth(httpx.Auth):
-    """Has rejected requests of one httpx client answered, or explained.
+    """Repairs or explains refused requests of one httpx client.
 
-    ``generated``: the client serves the generated resources, whose errors carry the
-    response. It holds its owner weakly. ``home``: only what goes below it is looked at.
+    ``generated``: the client serves the generated resources, whose errors hold the
+    response. Refers to its owner weakly. ``home``: only URLs below it are checked.
     """
 
     def __init__(self, owner: Owner, http: Any, *, generated: bool, home: str = "") -> None:
@@ -43,7 +43,7 @@ class RejectionAuth(httpx.Auth):
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
-        """See one request of a sync client to its end."""
+        """Send a request of a sync client, and handle a refusal."""
         _log_in(request)
         response = yield request
         driver = self._driver_for(request, response)
@@ -54,12 +54,12 @@ class RejectionAuth(httpx.Auth):
             except _NO_ANSWER:  # pragma: no cover  (as in the async flow)
                 raise
             except Exception as error:
-                step_aside("answer a rejected request", error)
+                step_aside("handle a refused request", error)
 
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """See one request of an async client to its end."""
+        """Send a request of an async client, and handle a refusal."""
         unsent = None if self.generated else await self._unsent(request)
         if unsent is not None:
             raise unsent
@@ -69,7 +69,7 @@ class RejectionAuth(httpx.Auth):
         if driver is None:
             return
         watched = self.owner(), self.http(), self.generated
-        # What `yield from` is to a generator, spelled out: an async one has no such word.
+        # `yield from`, written out: async generators do not have it.
         flow = driver.async_answer(watched, request, response)
         try:
             again = await anext(flow)
@@ -80,22 +80,22 @@ class RejectionAuth(httpx.Auth):
         except _NO_ANSWER:
             raise
         except Exception as error:
-            step_aside("answer a rejected request", error)
+            step_aside("handle a refused request", error)
         finally:
             await flow.aclose()
 
     async def _unsent(self, request: httpx.Request) -> Exception | None:
-        """The error for a request whose address is none."""
+        """The error for a request with an invalid URL."""
         owner = self.owner()
-        with Guard("explain an address"):
+        with Guard("explain an invalid URL"):
             if owner is not None and not has_origin(request):
                 return error_for(await _late().unsent_async(owner, request))
         return None
 
     def _driver_for(self, request: httpx.Request, response: httpx.Response) -> Any:
-        """What sees a request to its end, if its response may be a rejection; or None."""
+        """The handler for a response that may be a refusal, or None."""
         owner, http = self.owner(), self.http()
-        with Guard("look at a response"):
+        with Guard("check a response"):
             if owner and http and self._look(owner, request, response):
                 with no_fork:
                     from safe_langsmith._transport import httpx_driver
@@ -110,17 +110,17 @@ class RejectionAuth(httpx.Auth):
         ):
             return False
         kind = response.headers.get("Content-Type", "")
-        # httpx decodes a path each time that it is asked for.
+        # httpx decodes a path each time that it is read.
         if may_be_refusal(status, kind, request.url.path if status >= 400 else ""):
             return True
-        # Where httpx follows redirects, it has done so by now: most turn POST into GET.
+        # httpx has followed redirects already, if it may: most turn POST into GET.
         if 300 <= status < 400 and response.has_redirect_location:
             return True
         if response.request is not request and lost_its_method(request, response.request):
             return True
         worked = owner._safe.worked
-        # httpx goes through all headers for each name that is asked for, so they are
-        # looked at until the client's own are known to work.
+        # httpx searches all headers for each lookup, so headers are checked only until the
+        # client's own are known to work.
         if hash((key_of(owner), workspace_of(owner))) in worked:
             return False
         if lets_in(status, request.url.raw_path.decode("ascii")):
@@ -130,9 +130,9 @@ class RejectionAuth(httpx.Auth):
 
 
 class ResourceWatcher:
-    """What is asked about each request of `client.runs` and its neighbors.
+    """Called for each request of `client.runs` and the other v2 resources.
 
-    It holds its client weakly.
+    Refers to its client weakly.
     """
 
     def __init__(self, owner: Owner) -> None:
@@ -140,7 +140,7 @@ class ResourceWatcher:
         self._auth: RejectionAuth | None = None
 
     def auth(self, http: Any) -> RejectionAuth | None:
-        """What takes part in each request; made again when the httpx client changes."""
+        """The auth object for each request; a new one if the httpx client changes."""
         auth = self._auth
         if http is None:
             return None
@@ -151,9 +151,9 @@ class ResourceWatcher:
         return auth
 
     def unsent(self, request: httpx.Request) -> Exception | None:
-        """Explain an address that is none; sending it would be tried three times."""
+        """Explain an invalid URL, which the SDK would otherwise try three times."""
         owner = self._owner()
-        with Guard("explain an address"):
+        with Guard("explain an invalid URL"):
             if owner is not None and not has_origin(request):
                 diagnosis = _late().unsent(owner, request)
                 return unsent_resource_error(diagnosis, request)
@@ -162,21 +162,21 @@ class ResourceWatcher:
     async def unsent_async(self, request: httpx.Request) -> Exception | None:
         """The same for an async client."""
         owner = self._owner()
-        with Guard("explain an address"):
+        with Guard("explain an invalid URL"):
             if owner is not None and not has_origin(request):
                 diagnosis = await _late().unsent_async(owner, request)
                 return unsent_resource_error(diagnosis, request)
         return None
 
     def explained(self, error: Any) -> Exception | None:
-        """Name the proxy that would not connect to LangSmith, if that is the reason.
+        """Name the proxy if it refused to connect to LangSmith.
 
-        A typed error begins here: how the SDK came to raise it says nothing.
+        The typed error has no context: the SDK's way to its error is of no interest.
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
         owner = self._owner() if isinstance(error, connection_errors()) else None
-        with Guard("explain a connection that failed"):
+        with Guard("explain a failed connection"):
             if owner is not None:
                 sent = error.request
                 found = _late().no_tunnel(owner, sent.method, sent, error)
@@ -188,7 +188,7 @@ class ResourceWatcher:
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
         owner = self._owner() if isinstance(error, connection_errors()) else None
-        with Guard("explain a connection that failed"):
+        with Guard("explain a failed connection"):
             if owner is not None:
                 sent = error.request
                 found = await _late().no_tunnel_async(owner, sent.method, sent, error)
@@ -197,12 +197,12 @@ class ResourceWatcher:
 
 
 def _log_in(request: httpx.Request) -> None:
-    with Guard("send the login in an address"):
+    with Guard("send the login in a URL"):
         log_in(request)
 
 
 def _late() -> Any:
-    """The module that explains what was not sent."""
+    """The module for requests that could not be sent."""
     with no_fork:
         from safe_langsmith._transport import httpx_unsent
 

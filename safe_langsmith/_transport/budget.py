@@ -1,4 +1,4 @@
-"""The time that a diagnosis has, and how it is spent: retries, pauses, threads."""
+"""The time limit of a diagnosis, and how it is used: retries, pauses, threads."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from safe_langsmith._transport.unreachable import OVER, no_answer
 
 _PROBE_ATTEMPTS = 3
 _PASSING = ("", "name", "refused", "timeout")
-# Seconds for a probe to notice by itself that the time is over.
+# Seconds left for a probe to notice by itself that its time is over.
 _GRACE = 0.5
 _passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
 
 
 class Clock:
-    """The time that one diagnosis has.
+    """The time that is left for one diagnosis.
 
-    ``shared``: others use up the same time, so waiting for them counts, too.
+    ``shared``: others use the same time, so waiting for them counts too.
     """
 
     def __init__(self, budget: float, *, shared: bool = False) -> None:
@@ -42,7 +42,7 @@ class Clock:
         self.start()
 
     def start(self) -> None:
-        """Begin anew."""
+        """Start the time."""
         self._deadline = time.monotonic() + self._budget
 
     @property
@@ -52,7 +52,7 @@ class Clock:
 
 
 def probe_retries(clock: Clock) -> dict[str, Any]:
-    """For tenacity: ask again what failed in passing, as long as there is time."""
+    """Options for tenacity: retry temporary failures while there is time."""
     return {
         "retry": retry_if_result(_is_passing),
         "wait": _wait,
@@ -62,7 +62,7 @@ def probe_retries(clock: Clock) -> dict[str, Any]:
 
 
 def pauses(step: Resend, clock: Clock) -> Iterator[float]:
-    """Seconds before each try of a resend; after the first, only while they fit."""
+    """Seconds before each attempt of a resend; only the first may exceed the time left."""
     yield step.waits[0]
     for pause in step.waits[1:]:
         if pause >= clock.left:
@@ -71,12 +71,12 @@ def pauses(step: Resend, clock: Clock) -> Iterator[float]:
 
 
 def too_long(step: Resend, clock: Clock) -> Unreachable | None:
-    """Say so if the pause before a resend does not fit into the budget."""
+    """The reason if the pause before a resend does not fit into the budget."""
     pause = step.waits[0]
     if not pause or pause < clock.left:
         return None
     reason = f"a pause of {pause:g} s did not fit into Policy.budget_s"
-    return Unreachable(f"{reason}, so the request was not sent again")
+    return Unreachable(f"{reason}, so the request was not resent")
 
 
 def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
@@ -85,7 +85,7 @@ def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
         if not clock.shared:
             clock.start()
         return read_settings(owner)
-    # A task of this very thread may lead; it goes on only when we return.
+    # A task of this same thread may lead it, and continues only after this returns.
     elsewhere = work.flight.thread != threading.get_ident()
     seconds = clock.left if clock.shared else state_of(owner).policy.budget_s
     return elsewhere and work.flight.ended.wait(seconds)
@@ -94,10 +94,10 @@ def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
 def ask_all(
     ask: Callable[[Probe], Answer], probes: tuple[Probe, ...], clock: Clock
 ) -> tuple[Answer, ...]:
-    """Ask questions at the same time, each on a thread of its own.
+    """Send probes at the same time, each on a new thread.
 
-    A single one, too: a name that cannot be resolved and a head that comes byte by byte
-    know no timeout.
+    A single one too: timeouts cover neither slow name resolution nor a response
+    whose headers come byte by byte.
     """
     futures = [_begun(ask, probe) for probe in probes]
 
@@ -122,18 +122,18 @@ def _begun(ask: Callable[[Probe], Answer], probe: Probe) -> Future[Answer]:
     try:
         threading.Thread(target=run, name="safe_langsmith-probe", daemon=True).start()
     except RuntimeError:
-        # No thread can be started, as when the interpreter shuts down: one by one.
+        # If no thread can be started, as at interpreter shutdown: one after the other.
         run()
     return future
 
 
 def unchecked() -> Unreachable:
-    """What was not sent to another host: this client does not check whom it talks to."""
+    """Why nothing is sent to another host: this client does not check certificates."""
     return Unreachable("this client does not check certificates", withheld=True)
 
 
 def _is_passing(answer: Answer) -> bool:
-    """Whether an answer may be another one in a moment."""
+    """Whether this may be a temporary failure."""
     if isinstance(answer, Unreachable):
         return not answer.withheld and answer.trouble in _PASSING
     return answer.status == 429 or answer.status >= 500
@@ -148,5 +148,5 @@ def _wait(state: RetryCallState) -> float:
 
 
 def last_answer(state: RetryCallState) -> Any:
-    """The newest answer that tenacity has seen."""
+    """The latest answer that tenacity has seen."""
     return state.outcome.result() if state.outcome else None

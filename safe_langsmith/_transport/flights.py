@@ -1,7 +1,7 @@
-"""One diagnosis at a time for the same question, remembered for a while.
+"""Single-flight: one diagnosis at a time per set of credentials, and a cooldown after it.
 
-For all clients of the process. No transport and no decision in here: only who leads, who
-waits, and what is remembered.
+Shared by all clients of the process. Contains no transport and no decision: only who
+leads a diagnosis, who waits for it, and what is remembered.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from safe_langsmith._knowledge.access import Access
     from safe_langsmith._settings.sources import Settings, Setup
 
-# Who asks, with what: see `owner.sender`.
+# Which client asks, with which access: see `owner.sender`.
 Question = tuple["Access", tuple[object, ...]]
-# Old entries are dropped when there are so many: a program may make clients forever.
+# Above this number, old entries are dropped: a program may create clients forever.
 _MOST_KEPT = 1_000
 
 
 class Found(NamedTuple):
-    """A diagnosis of what could not be repaired.
+    """A diagnosis of a refusal that could not be repaired.
 
-    ``scope``: the only operation it answers; empty: every one with this access.
+    ``scope``: the only operation it applies to; empty: every one with this access.
     """
 
     diagnosis: Diagnosis
     scope: str = ""
 
     def answers(self, operation: str) -> bool:
-        """Whether this answers another rejected operation, too."""
+        """Whether this also applies to another refused operation."""
         return self.scope in ("", operation)
 
 
 class Repaired(NamedTuple):
-    """What replaced a rejected access, for clients that still hold that one."""
+    """What replaced a refused access, for clients that still use that one."""
 
     access: Access
     settings: Settings
@@ -49,17 +49,17 @@ class Repaired(NamedTuple):
     def serves(self, *, is_write: bool) -> bool:
         """Whether another client's request may use it.
 
-        A workspace that nobody named may not be the only one anymore: before a write,
-        LangSmith is asked again.
+        A workspace that was chosen as the only one may no longer be the only one: before a
+        write, LangSmith is asked again.
         """
         was_filled_in = self.settings.workspace.source.kind == "repair"
         return time.monotonic() < self.until and not (is_write and was_filled_in)
 
 
 class Flight:
-    """One diagnosis under way. Whoever meets the same rejection waits for its end.
+    """A diagnosis in progress. Others with the same refusal wait for it.
 
-    ``found`` is set at the end if nothing could be repaired. ``thread`` leads it.
+    ``found`` is set at the end if nothing was repaired. ``thread`` leads it.
     """
 
     def __init__(self, question: Question) -> None:
@@ -71,18 +71,18 @@ class Flight:
         self._wakers: list[Callable[[], object]] = []
 
     def when_ended(self, wake: Callable[[], object]) -> None:
-        """Call this at the end, on the thread that leads; at once if it is over."""
+        """Call this at the end, on the leading thread; immediately if it has ended."""
         self._wakers.append(wake)
         if self.ended.is_set():
             self._wake()
 
     def end(self) -> None:
-        """Let everybody who waits go on."""
+        """Wake everyone who waits."""
         self.ended.set()
         self._wake()
 
     def _wake(self) -> None:
-        # Each is taken out by whoever comes first, so it is called once.
+        # Whoever comes first removes the callback, so each is called only once.
         while self._wakers:
             with contextlib.suppress(IndexError):
                 self._wakers.pop()()
@@ -95,7 +95,7 @@ class _Memory(NamedTuple):
 
 
 class Flights:
-    """The rejections of this process."""
+    """The refusals of this process."""
 
     def __init__(self) -> None:
         self.forget()
@@ -115,10 +115,10 @@ class Flights:
         *,
         is_write: bool = False,
     ) -> Access | Repaired | tuple[Flight, bool]:
-        """What the client uses instead by now, as ``known`` says.
+        """What the client uses instead in the meantime, according to ``known``.
 
-        Else what repaired the same for another client. Else a flight, and whether you
-        lead it. All under one lock, or a repair between two looks would be overlooked.
+        Otherwise, a repair of the same access by another client. Otherwise, a flight, and
+        whether the caller leads it. All under one lock, so that no repair is missed.
         """
         with self.lock:
             instead = known()
@@ -128,14 +128,14 @@ class Flights:
             if repaired is not None and repaired.serves(is_write=is_write):
                 return repaired
             flight = self._flights.get(question)
-            # A flight that began before a fork has nobody in this process to end it.
+            # Nothing in this process will end a flight that began before a fork.
             if flight is not None and flight.process == os.getpid():
                 return flight, False
             flight = self._flights[question] = Flight(question)
             return flight, True
 
     def leave(self, flight: Flight) -> None:
-        """End a diagnosis that you lead; whoever waits for it goes on."""
+        """End a diagnosis that the caller leads, and wake everyone who waits for it."""
         with self.lock:
             if self._flights.get(flight.question) is flight:
                 del self._flights[flight.question]
@@ -144,7 +144,7 @@ class Flights:
     def keep_repair(
         self, question: Question, access: Access, settings: Settings, seconds: float
     ) -> None:
-        """Remember for other clients what replaced a rejected access."""
+        """Remember for other clients what replaced a refused access."""
         repaired = Repaired(access, settings, time.monotonic() + seconds)
         with self.lock:
             self._repairs[question] = repaired
@@ -152,23 +152,23 @@ class Flights:
             _trim(self._repairs)
 
     def drop_repair(self, question: Question) -> None:
-        """Forget a repair: it did not help, or its client chose the old access again."""
+        """Forget a repair: it did not help, or its client uses the old access again."""
         with self.lock:
             self._repairs.pop(question, None)
 
     def remember(
         self, question: Question, setup: Setup, found: Found, seconds: float
     ) -> None:
-        """Remember a rejection that could not be repaired, for so many seconds."""
+        """Remember a refusal that could not be repaired, for some seconds."""
         memory = _Memory(found, setup, time.monotonic() + seconds)
         with self.lock:
             self._memories[question, found.scope] = memory
             _trim(self._memories)
 
     def recall(self, question: Question, operation: str, setup: Setup) -> Found | None:
-        """The remembered diagnosis that answers this operation, or None.
+        """The remembered diagnosis that applies to this operation, or None.
 
-        It holds until its time is over, or key, endpoint or workspace change anywhere.
+        Valid until its time is over, or key, endpoint or workspace change anywhere.
         """
         with self.lock:
             for scope in ("", operation):
@@ -181,12 +181,12 @@ class Flights:
         return None
 
     def remembers(self, question: Question) -> bool:
-        """Whether anything is remembered of a question; `recall` says if it still holds."""
+        """Whether anything is remembered for a question; `recall` checks if it is valid."""
         with self.lock:
             return any(asked == question for asked, _ in self._memories)
 
     def is_news(self, what: Hashable, seconds: float) -> bool:
-        """Whether this was not said within so many seconds; it counts as said now."""
+        """Whether this was not logged within the last seconds; marks it as logged."""
         now = time.monotonic()
         with self.lock:
             self._said = {w: until for w, until in self._said.items() if now < until}
@@ -198,15 +198,15 @@ class Flights:
 
 def _trim(kept: dict[Question, Repaired] | dict[tuple[Question, str], _Memory]) -> None:
     while len(kept) > _MOST_KEPT:
-        del kept[next(iter(kept))]  # type: ignore[arg-type]  # a key of itself
+        del kept[next(iter(kept))]  # type: ignore[arg-type]  # one of its own keys
 
 
 FLIGHTS = Flights()
-with contextlib.suppress(AttributeError):  # on Windows, where nothing forks
+with contextlib.suppress(AttributeError):  # on Windows, which has no fork
     os.register_at_fork(after_in_child=FLIGHTS.forget)
 
 
 def retold(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:
-    """The same diagnosis for another rejected operation; without a status as before."""
+    """The same diagnosis for another refused operation; a missing status stays missing."""
     status = None if diagnosis.status_code is None else status_code
     return replace(diagnosis, operation=operation, status_code=status)

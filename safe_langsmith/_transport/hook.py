@@ -1,6 +1,6 @@
-"""The hook on a client's session: it sees each response before the SDK does.
+"""A hook on a client's session that checks each response before the SDK sees it.
 
-This runs for every request, so it only tells what may be a rejection from what is none.
+This runs for every request, so it only detects possible refusals.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from safe_langsmith._transport.responses import REDIRECTED, is_hard_delete, is_s
 
 
 class Hook:
-    """A response hook of `requests`, which may put another response in place of one.
+    """A response hook of `requests`, which may replace the response.
 
-    It holds its client weakly, for a session may outlive the client.
+    Refers to its client weakly, since a session may outlive the client.
     """
 
     __slots__ = ("owner",)
@@ -30,7 +30,7 @@ class Hook:
         self.owner: Any = (lambda: None) if owner is None else weakref.ref(owner)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy in a pickle or of `dill` looks at nothing: it belongs to no client."""
+        """A pickled copy (also with `dill`) checks nothing: it belongs to no client."""
         return Hook, (None,)
 
     def __call__(
@@ -41,7 +41,7 @@ class Hook:
         except PassedOn as passed:
             error = passed.error
         except Exception as ours:
-            step_aside("look at a response", ours)
+            step_aside("check a response", ours)
             return None
         try:
             raise error
@@ -56,7 +56,7 @@ class Hook:
             return None
         request = response.request
         if 300 <= status < 400:
-            # requests makes a copy for where it is sent on to; copies share their hooks.
+            # For a redirect, requests copies the request; copies share their hooks.
             request.hooks.setdefault(REDIRECTED, request)  # type: ignore[arg-type]
             return None
         if is_suspect(response):
@@ -65,8 +65,8 @@ class Hook:
 
             return answer(owner, response, kwargs) if self._is_ours(request) else None
         worked = owner._safe.worked
-        # Only what is written may go to replicas, with keys of their own; what is read
-        # need not be looked at anymore once the client's own are known to work.
+        # Only writes may go to replicas, with keys of their own. Reads need no check once
+        # the client's own key is known to work.
         if request.method == "GET" and hash((key_of(owner), workspace_of(owner))) in worked:
             return None
         if lets_in(status, response.url):
@@ -77,8 +77,8 @@ class Hook:
     def _is_ours(self, request: requests.PreparedRequest) -> bool:
         """Whether the SDK makes this request with this client.
 
-        A caller's session may serve other hosts and other clients. A hard delete goes
-        around the method that tells; there the key tells.
+        A caller's session may serve other hosts and other clients. A hard delete bypasses
+        the method that sets this; there the key tells.
         """
         owner, sending = self.owner(), SENDING.get()
         if sending is not None:
@@ -88,11 +88,11 @@ class Hook:
 
 
 def attach(owner: Any) -> None:
-    """Put a hook on the client's session, and take it off when the client goes."""
+    """Put a hook on the client's session, and remove it when the client is freed."""
     hook = Hook(owner)
     hooks = getattr(owner.session, "hooks", None)
     if not isinstance(hooks, dict):
-        return  # a stand-in for a session, as in a caller's tests
+        return  # a fake session, as in a caller's tests
     present = hooks.get("response") or []
     hooks["response"] = [present] if callable(present) else list(present)
     hooks["response"].append(hook)
@@ -101,7 +101,7 @@ def attach(owner: Any) -> None:
 
 
 def _hooks_on(session: requests.Session) -> list[Hook]:
-    """Ours, of all clients that share a session. Somebody may have put others there."""
+    """Our hooks, of all clients that share a session; others may have added theirs."""
     hooks: Any = getattr(session, "hooks", None)
     present = hooks.get("response") if isinstance(hooks, dict) else None
     return [h for h in present if isinstance(h, Hook)] if isinstance(present, list) else []

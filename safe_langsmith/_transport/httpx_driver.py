@@ -1,7 +1,7 @@
-"""The transport for httpx, sync and async: the async client and the v2 resources.
+"""Drives refused requests through httpx: for the async client and the v2 resources.
 
-Only imported once something was rejected. What happens is written once, in `_steps`,
-without any waiting; `answer` and `async_answer` do what it asks for, each in its way.
+Imported only after a refusal. The steps are written once, in `_steps`, without any I/O;
+`answer` and `async_answer` carry them out, each in its own way.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from safe_langsmith._transport.settle import Work, diagnosed, is_rejected, settl
 
 # The client, its httpx client, and whether that serves the generated resources.
 Watched = tuple[Owner, Any, bool]
-_TASK = "find out why a request was rejected"
+_TASK = "find out why a request was refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait for so many seconds."""
+    """Wait for some seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Read the body of a request or a response into memory. Answered with it."""
+    """Read the body of a request or a response into memory; the result is the body."""
 
     message: httpx.Request | httpx.Response
 
 
-# A request is sent, and answered with its response. Of the work there is never a `Resend`.
+# A request is sent; the result is its response. The work is never a `Resend`.
 Step = Sleep | Load | Work | httpx.Request
 
 
 def _steps(
     watched: Watched, wires: type[Wire], request: Any, response: Any
 ) -> Generator[tuple[Wire, Step], Any, None]:
-    """See a rejected request to its end. Raises nothing: the SDK raises what is left."""
+    """Handle a refused request to its end. Raises nothing: the SDK raises what remains."""
     owner, http, generated = watched
     exchange = HttpxExchange(owner, request, response)
     wire = wires(owner, http, exchange.home)
@@ -102,7 +102,7 @@ def _resend(
 def answer(
     watched: Watched, request: httpx.Request, response: httpx.Response
 ) -> Generator[httpx.Request, httpx.Response, None]:
-    """See a request of a sync client to its end, if it was rejected."""
+    """Handle a request of a sync client if it was refused."""
     done: Any = None
     with contextlib.closing(_steps(watched, SyncWire, request, response)) as steps:
         while (next_one := _next(steps, done)) is not None:
@@ -123,7 +123,7 @@ def answer(
 async def async_answer(
     watched: Watched, request: httpx.Request, response: httpx.Response
 ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-    """See a request of an async client to its end, if it was rejected."""
+    """Handle a request of an async client if it was refused."""
     done: Any = None
     with contextlib.closing(_steps(watched, AsyncWire, request, response)) as steps:
         while (next_one := _next(steps, done)) is not None:
@@ -142,7 +142,7 @@ async def async_answer(
 
 
 def _next(steps: Generator[tuple[Wire, Step], Any, None], done: Any) -> Any:
-    """The next step, or None at the end; also where a bug of ours has ended it."""
+    """The next step; None at the end, or if our own code has failed."""
     try:
         return steps.send(done)
     except StopIteration:
@@ -153,10 +153,10 @@ def _next(steps: Generator[tuple[Wire, Step], Any, None], done: Any) -> Any:
 
 
 def _load(message: Any, owner: Owner) -> bytes | None:
-    """Read a body; None if it cannot be read back.
+    """Read a body; None if it is not available any more.
 
-    Of a response that is sure to be a rejection, what is too much or comes too late is
-    left: the plain client would wait for as long as somebody sends.
+    If the response surely is a refusal, reading stops at a size and time limit: the
+    plain client would read as long as data comes.
     """
     if not _is_sure(message):
         with contextlib.suppress(httpx.StreamError):
@@ -199,5 +199,5 @@ def _is_sure(message: Any) -> bool:
 
 
 async def diagnose(owner: Owner, http: httpx.AsyncClient) -> Diagnosis:
-    """Check what this client may do, and repair nothing."""
+    """Run every check now. Repairs nothing."""
     return await AsyncWire(owner, http, endpoint_of(owner)).drive(diagnosed(owner))

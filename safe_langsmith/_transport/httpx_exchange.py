@@ -1,4 +1,4 @@
-"""One rejected request of httpx: its response, and how to send it again."""
+"""One refused request of httpx: its response, and how to resend it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from safe_langsmith._transport.messages import (
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
 
-# Marks a request that was sent again, and the address that it was redirected to.
+# Marks a request that was resent, and the URL that it was redirected to.
 RESENT, LOCATION = "safe_langsmith.resent", "safe_langsmith.location"
 
 
 class HttpxExchange:
-    """One refused request of httpx: its answer, and how to send it again."""
+    """One refused request of httpx: its response, and how to resend it."""
 
     def __init__(
         self, owner: Owner, request: httpx.Request, response: httpx.Response
@@ -51,9 +51,9 @@ class HttpxExchange:
         self.is_trace = is_run_batch(request.method, self.target.path)
 
     def keep(self, body: bytes | None) -> None:
-        """Take the body that was read back, if it is whole.
+        """Keep the body if it was read in full.
 
-        A stream that had ended gives too little, and one of unknown length may.
+        A stream that was consumed gives too little, and one of unknown length may.
         """
         if body is None:
             return
@@ -63,7 +63,7 @@ class HttpxExchange:
         self.replayable = len(body) == size and "Transfer-Encoding" not in headers
 
     def reply(self) -> Reply:
-        """The answer as plain data; the body of a success stays unread."""
+        """The response as plain data; the body of a success is not read."""
         response = self.response
         body = response.content if self._is_read() else b""
         reply = refused_reply(response, body)
@@ -92,7 +92,7 @@ class HttpxExchange:
         )
 
     def again(self, access: Access) -> httpx.Request:
-        """The request with another access; its body is in memory by now."""
+        """The request with another access; its body is in memory already."""
         before = self.request
         self.request = httpx.Request(
             before.method,
@@ -105,12 +105,12 @@ class HttpxExchange:
         return self.request
 
     def take(self, response: httpx.Response) -> bool:
-        """Take the newest answer, and say whether its body is to be read."""
+        """Keep the latest response, and say whether its body must be read."""
         self.response = response
         return self._is_read()
 
     def end(self, diagnosis: Diagnosis | None, *, generated: bool) -> None:
-        """Have the SDK raise the error of a diagnosis when it checks the status."""
+        """Have the SDK raise the error for a diagnosis when it checks the status."""
         if diagnosis is None:
             return
         response = self.response
@@ -119,24 +119,24 @@ class HttpxExchange:
         if generated:
             error = resource_error_for(told, response, self._struck())
         else:
-            # A client of sandboxes has errors of its own.
+            # A sandbox client has its own error classes.
             kinds: Mapping[int, Any] = getattr(self.owner, "errors", {})
             kind = kinds.get(response.status_code) or kinds.get(0)
             error = error_for(told, instead_of=kind and kind(""))
         held = [error]
 
         def refuse() -> None:
-            # Raised once: an error that is kept here holds itself, by its traceback.
+            # Raised only once: a stored error would hold itself through its traceback.
             del vars(response)["raise_for_status"]
             raise held.pop()
 
-        # Raised inside the flow, an error would count as a failed connection, and the
-        # generated clients would try twice more.
+        # An error raised inside the flow would count as a failed connection, and the
+        # generated clients would retry twice.
         vars(response)["raise_for_status"] = refuse
 
     def _struck(self) -> object:
-        """Strike the key out of the request, and give the body that is left."""
-        # `response.text` takes any encoding that the server names, and fails in some.
+        """Remove the key from the request, and return the redacted body."""
+        # `response.text` trusts the encoding that the server names, and fails for some.
         requests = {self.first, self.request, self.response.request}
         secrets = [*secrets_in(self.owner, self.first.headers)]
         secrets += [secret for request in requests for secret in strike(request)]
@@ -147,7 +147,7 @@ class HttpxExchange:
 
 
 def _without(data: object, secrets: list[str]) -> object:
-    """JSON without secrets, also where they were spelled with escapes."""
+    """JSON without secrets, even if they were escaped in it."""
     if isinstance(data, str):
         return scrub(data, secrets)
     if isinstance(data, list):
@@ -158,7 +158,7 @@ def _without(data: object, secrets: list[str]) -> object:
 
 
 def strike(request: httpx.Request) -> list[str]:
-    """Strike what is secret out of the headers of a request, and give it."""
+    """Remove the secrets from a request's headers, and return them."""
     headers = request.headers
     names = [name for name in ("x-api-key", "Authorization") if name in headers]
     secrets = [headers[name] for name in names]

@@ -1,6 +1,6 @@
-"""What was not sent at all: an address that is none, a proxy that would not connect.
+"""Explains httpx requests that could not be sent: an invalid URL, a refusing proxy.
 
-Each once for a thread that may block, and once for an event loop, which may not.
+Each function exists twice: for a thread that may block, and for an event loop.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from safe_langsmith._transport.unreachable import tunnel_refusal
 
 
 async def read_settings_async(owner: Owner) -> Setup:
-    """Read them on a thread of our own: those of anyio's pool may all be busy."""
+    """Read them on a new thread: those of anyio's pool may all be busy."""
     return await anyio.to_thread.run_sync(
         read_settings, owner, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
     )
 
 
 def unsent(owner: Owner, request: httpx.Request) -> Diagnosis:
-    """The diagnosis of a request whose address is none."""
+    """The diagnosis of a request with an invalid URL."""
     return _no_address(owner, request, read_settings(owner))
 
 
@@ -40,9 +40,9 @@ async def unsent_async(owner: Owner, request: httpx.Request) -> Diagnosis:
 def no_tunnel(
     owner: Owner, method: str, asked: str | httpx.Request, error: Exception
 ) -> Diagnosis | None:
-    """The diagnosis of a request that a proxy did not connect to its host, if that is so.
+    """The diagnosis if a proxy refused to connect a request to its host; otherwise None.
 
-    ``asked``: the path of the request, or the request; then its secrets are struck out.
+    ``asked``: the path of the request, or the request; then its secrets are removed.
     """
     refusal = _refusal_in(error)
     if not refusal:
@@ -81,6 +81,6 @@ def _no_tunnel(
 
 
 def _path_of(owner: Owner, request: httpx.Request) -> str:
-    """The path of a request below its client's endpoint; its secrets are struck out."""
+    """The path of a request below its client's endpoint. Removes its secrets."""
     strike(request)
     return target_of(str(request.url), (endpoint_of(owner),)).path

@@ -1,4 +1,4 @@
-"""What a httpx client does for one rejected request: ask, wait, read the settings."""
+"""How an httpx client does the work for a refused request: probe, wait, read settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def _unredirected(response: httpx.Response) -> None:
-    """Take off the address by which httpx would follow a redirect of a resent request."""
+    """Remove the URL by which httpx would follow a redirect of a resent request."""
     if RESENT in response.request.extensions and response.has_redirect_location:
         location = response.headers.pop("Location")
         with contextlib.suppress(ValueError, httpx.InvalidURL):
@@ -69,20 +69,20 @@ class Wire:
     hook: Callable[[Any], Any] = staticmethod(_unredirected)
 
     def do(self, work: Work) -> Any:
-        """Do one piece of work, or give what is to be awaited for it."""
+        """Do one piece of work, or return what to await for it."""
         raise NotImplementedError
 
     def follow_no_redirect(self) -> None:
-        """Have requests that are sent again follow no redirect, whatever the others do."""
+        """Make resent requests follow no redirect, whatever the client's setting is."""
         hooks = self.http.event_hooks["response"]
         if self.hook not in hooks:
             hooks.append(self.hook)
 
     def withheld(self, step: Probe | Resend) -> Unreachable | None:
-        """Why this is not sent: there is no time, or nobody checks who answers there."""
+        """Why this is not sent: no time is left, or certificates are not checked."""
         url = step.access.endpoint if isinstance(step, Resend) else step.url
         if not same_origin(url, self.home):
-            # The SDK puts a session's certificate into the context of its httpx clients.
+            # The SDK copies a session's certificate into the context of its httpx clients.
             session: Any = getattr(self.owner, "session", None)
             if getattr(session, "cert", None) or not checks_certificates(self.http, url):
                 return unchecked()
@@ -95,7 +95,7 @@ class SyncWire(Wire):
     """Does the work of one refused request of a sync client."""
 
     def do(self, work: Work) -> Any:
-        """Do one piece of work; a `Resend` is the flow's own."""
+        """Do one piece of work; the auth flow itself does a `Resend`."""
         if isinstance(work, (Read, Wait)):
             return do_blocking(work, self.owner, self.clock)
         if isinstance(work, ProbeAll):
@@ -120,20 +120,20 @@ class SyncWire(Wire):
                     body = grown(body + piece, self.clock)
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
-        except Exception as error:  # somebody's own transport may raise anything
+        except Exception as error:  # a custom transport may raise anything
             return no_answer(probe, error, before, HTTPX)
 
 
 class AsyncWire(Wire):
-    """Does the work of one rejected request of an async client; blocks no event loop."""
+    """Does the work of one refused request of an async client without blocking its loop."""
 
     hook = staticmethod(_aunredirected)
 
     async def do(self, work: Work) -> Any:
-        """Do one piece of work; a `Resend` is the flow's own."""
+        """Do one piece of work; the auth flow itself does a `Resend`."""
         if isinstance(work, Read):
             self.clock.start()
-            read_secrets()  # Colab answers on the main thread alone
+            read_secrets()  # Colab answers only on the main thread
             return await read_settings_async(self.owner)
         if isinstance(work, Wait):
             return await _ended(work.flight, state_of(self.owner).policy.budget_s)
@@ -147,7 +147,7 @@ class AsyncWire(Wire):
         return answer
 
     async def _ask_all(self, probes: tuple[Probe, ...]) -> tuple[Answer, ...]:
-        """Ask several questions at the same time."""
+        """Send several probes at the same time."""
         answers: dict[Probe, Answer] = {}
 
         async def one(probe: Probe) -> None:
@@ -159,7 +159,7 @@ class AsyncWire(Wire):
         return tuple(answers[probe] for probe in probes)
 
     async def drive(self, works: Works[T]) -> T:
-        """Do each piece of work that a generator asks for, until it returns."""
+        """Do each piece of work that a generator yields, until it returns."""
         try:
             work = next(works)
             while True:
@@ -187,22 +187,22 @@ class AsyncWire(Wire):
                             grown(body, self.clock)
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
-        except Exception as error:  # somebody's own transport may raise anything
+        except Exception as error:  # a custom transport may raise anything
             return no_answer(probe, error, before, HTTPX)
 
 
-# A probe is sent without our own look at its answer, and follows no redirect: no key
-# travels to another host.
+# A probe bypasses our own check of its response, and follows no redirect, so that no
+# key goes to another host.
 AS_IT_IS: dict[str, Any] = {"auth": httpx.Auth(), "follow_redirects": False}
 
 
 def probe_request(wire: Wire, probe: Probe) -> httpx.Request:
-    """A probe as a request of this httpx client: with its cookies and its timeouts."""
+    """A probe as a request of this httpx client, with its cookies and timeouts."""
     http, headers = wire.http, probe_headers(wire.owner, probe, wire.home)
     left = wire.clock.left
     limits = {n: min(t or left, left) for n, t in http.timeout.as_dict().items()}
     if probe.alone or not same_origin(probe.url, wire.home):
-        # Cookies and headers of the client are for its own host.
+        # Cookies and headers of the client are only for its own host.
         extensions = {"timeout": limits}
         return httpx.Request("GET", probe.url, headers=headers, extensions=extensions)
     timeout = httpx.Timeout(**limits)
@@ -219,14 +219,14 @@ def probe_request(wire: Wire, probe: Probe) -> httpx.Request:
 def grown(body: bytes, clock: Clock) -> bytes:
     """The body so far, if it is not too large and there is time for more."""
     if len(body) > BODY_LIMIT:
-        raise TooLargeError("the answer is too large")
+        raise TooLargeError("the response is too large")
     if not clock.left:
         raise TimeoutError
     return body
 
 
 async def _ended(flight: Flight, seconds: float) -> bool:
-    """Wait for a flight, whatever thread or event loop leads it."""
+    """Wait for a flight, whichever thread or event loop leads it."""
     event = anyio.Event()
     flight.when_ended(_setter(event))
     with anyio.move_on_after(seconds):
@@ -235,14 +235,14 @@ async def _ended(flight: Flight, seconds: float) -> bool:
 
 
 def _setter(event: anyio.Event) -> Callable[[], object]:
-    """What sets an event of this event loop from any thread."""
+    """A function that sets an event of this event loop from any thread."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return _trio_setter(event)
 
     def wake() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
             loop.call_soon_threadsafe(event.set)
 
     return wake

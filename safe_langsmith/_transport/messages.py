@@ -1,4 +1,4 @@
-"""From HTTP to plain data and back: where a request went, with what, and its answer."""
+"""Converts HTTP messages to plain data and back: target, access, headers, response."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from safe_langsmith._transport.owner import Owner
 BODY_LIMIT = 1_000_000
 _SDKS = frozenset({"x-api-key", "x-tenant-id"})
 _CREDENTIALS = _SDKS | {"authorization"}
-# What goes along with a request to another host: what its body is, for which project, and
-# who asks.
+# Headers that may go to another host: they describe the body, the project, and the
+# sender.
 _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
@@ -31,9 +31,9 @@ class TooLargeError(ValueError):
 
 
 class Target(NamedTuple):
-    """Where a request went: the endpoint it belongs to, and the path below that.
+    """Where a request went: the endpoint, and the path below it.
 
-    The generated resources leave out an endpoint's ``/api/v1``; ``below_base`` says so.
+    The generated resources omit an endpoint's ``/api/v1``; ``below_base`` says so.
     """
 
     endpoint: str
@@ -57,37 +57,37 @@ def target_of(url: str, endpoints: tuple[str, ...]) -> Target:
 
 
 def _is_below(url: str, endpoint: str) -> bool:
-    """Whether an address lies below an endpoint; port 8080 is not below port 80."""
+    """Whether a URL is below an endpoint; port 8080 is not below port 80."""
     return url.startswith(endpoint) and url[len(endpoint) :][:1] in ("", "/", "?")
 
 
 def access_of(endpoint: str, headers: Mapping[str, str | bytes], own: Access) -> Access:
-    """What a request showed the server. ``own``: what its client shows it now.
+    """What a request sent. ``own``: what its client sends now.
 
-    A token is the client's session only if the client has one and goes to that host.
+    A token is the client's session only if the client has one and uses that host.
     """
     token = (text_of(headers.get("Authorization")) or "").startswith("Bearer ")
     key, workspace = text_of(headers.get("x-api-key")), text_of(headers.get("X-Tenant-Id"))
     at_home = same_origin(endpoint, own.endpoint)
     session = not key and token and own.session and at_home
     other = (token and not session) or bool(headers.get("X-Service-Key"))
-    # At home a cookie may be anything's; a further destination may be given one.
+    # At the client's own host, a cookie may be unrelated; elsewhere it may authenticate.
     other |= bool(headers.get("Cookie")) and not at_home
     return Access(endpoint, key, workspace, session, foreign=not key and other)
 
 
 def text_of(value: str | bytes | None) -> str | None:
-    """A header's value as text, or None where it is missing or empty."""
+    """A header's value as text, or None if it is missing or empty."""
     return value.decode("latin-1") if isinstance(value, bytes) else value or None
 
 
 def resent_headers(
     headers: Mapping[str, Any], access: Access, old: Access
 ) -> dict[str, Any]:
-    """The headers of a refused request that is sent again with another access.
+    """The headers to resend a refused request with another access.
 
-    Whatever a session, a `.netrc`, cookies or ``headers=`` added belongs to the host that
-    it was sent to, and goes to no other one.
+    Whatever a session, a `.netrc`, cookies or ``headers=`` added belongs to the original
+    host, and goes to no other one.
     """
     names = {*_CREDENTIALS} if old.session and access.key else {"x-api-key", "x-tenant-id"}
     kept = {n: v for n, v in headers.items() if n.lower() not in names}
@@ -102,7 +102,7 @@ def _travels(name: str) -> bool:
 
 
 def is_of_a_person(name: str) -> bool:
-    """Whether neither the SDK nor `requests` would send a header of this name by itself."""
+    """Whether a header of this name was set by a person, not by the SDK or `requests`."""
     low = name.lower()
     return not (_travels(low) or low in _SDKS or low == "connection")
 
@@ -110,7 +110,7 @@ def is_of_a_person(name: str) -> bool:
 def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
     """The headers of a probe. ``home``: the endpoint of the refused request.
 
-    The client's own go to its own host, and only what is probed goes to another one.
+    The client's own headers go only to its own host; another host gets only the probe's.
     """
     headers = {"Accept": "application/json"}
     if not probe.alone and same_origin(home, own_access(owner).endpoint):
@@ -127,9 +127,9 @@ def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
 
 
 def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
-    """What ties a request to its host: a credential of its own besides the key, or "".
+    """What binds a request to its host: a credential other than the key, or "".
 
-    It means nothing at another host, and the request without it is not the same.
+    It is meaningless at another host, and the request may not work without it.
     """
     given = {n.lower() for n in given_headers(owner)} - {"x-api-key", "x-tenant-id"}
     if given:
@@ -141,7 +141,7 @@ def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
 
 
 def tied_by(owner: Owner) -> str:
-    """What of a client's own belongs to its host alone, besides the key; or ""."""
+    """What else binds a client to its host, other than the key; or ""."""
     if not is_sync(owner):
         http = http_of(owner)
         if http.params:
@@ -159,12 +159,12 @@ def tied_by(owner: Owner) -> str:
 
 
 def _has_own_cookie(cookies: Any) -> bool:
-    """Whether somebody set a cookie: one that a host set goes to no other one anyway."""
+    """Whether a cookie was set by hand: one from a host goes to no other host anyway."""
     return any(not c.domain or c.domain_specified for c in cookies)
 
 
 def secrets_in(owner: Owner, headers: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a request carries besides its key: a server may say it back."""
+    """Credentials in a request besides its key: a server may repeat them in its text."""
     given = {n.lower() for n in given_headers(owner)} - {"x-tenant-id"}
     names = {*given, "authorization", "cookie", "x-service-key"}
     values = [text_of(v) or "" for n, v in headers.items() if n.lower() in names]
@@ -180,9 +180,9 @@ def reply_of(
     asked: str = "",
     is_cut: bool = False,
 ) -> Reply:
-    """An answer as plain data. ``asked``: the address that gave it.
+    """A response as plain data. ``asked``: the URL that was requested.
 
-    That of a redirect, which nobody follows, is the address that it names.
+    For a redirect, which is not followed, the address is the one that it names.
     """
     text = body[:BODY_LIMIT].decode("utf-8", "replace")
     kind = headers.get("Content-Type", "").lower()
@@ -197,22 +197,22 @@ def reply_of(
 
 
 def moved_on(asked: str, answered: str) -> str:
-    """The address that answered, if it is not the one that was asked.
+    """The URL that answered, if it is not the requested one.
 
-    LangSmith itself redirects from an address with a slash at its end to one without.
+    LangSmith itself redirects from a URL with a trailing slash to one without.
     """
     plain = [url.partition("?")[0].rstrip("/") for url in (asked, answered)]
     return answered if plain[0] != plain[1] else ""
 
 
 def cut(response: Any, body: bytes) -> None:
-    """Let this be the body of an answer whose end was not read, and take note of that."""
+    """Set the body of a response that was not read to its end, and mark it as cut."""
     response._content = body
     vars(response)["is_cut"] = True
 
 
 def refused_reply(response: Any, body: bytes) -> Reply:
-    """The answer to the refused request as plain data, with what `cut` took note of."""
+    """The response to the refused request as plain data, with the mark from `cut`."""
     is_cut = "is_cut" in vars(response)
     asked = str(response.request.url or "")
     headers = response.headers

@@ -1,4 +1,4 @@
-"""What the transports know of a client, and what we keep for each one."""
+"""The state that is kept for each client, and the interface that transports use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from safe_langsmith._knowledge.access import Access
     from safe_langsmith._settings.sources import Settings
 
-# Lost traces that are kept for `raise_for_tracing_errors`: small, but there may be many.
+# Errors of lost traces, kept for `raise_for_tracing_errors`: small, but maybe many.
 _MOST_LOST = 1000
 
 
@@ -31,11 +31,11 @@ _TOLD_BY = {"api_key", "api_url", "api_urls", "workspace_id"}
 class State:
     """What is kept for one client.
 
-    ``session``: the one that the SDK made, or None if the caller passed one. ``worked``:
+    ``session``: the one that the SDK created, or None if the caller passed one. ``worked``:
     hashes of keys and workspaces that the server has accepted; no `repr` shows a key.
-    ``repaired``: what the last repair set. ``repairs``: what replaced each rejected
-    access. ``for_reads``: settings that only requests that change nothing may use.
-    ``of_traces``: what the tracing path found, by access and operation.
+    ``repaired``: what the last repair set. ``repairs``: what replaced each refused
+    access. ``for_reads``: settings that only requests without side effects may use.
+    ``of_traces``: the diagnoses of the tracing path, by access and operation.
     """
 
     policy: Policy
@@ -52,10 +52,10 @@ class State:
     _since: float | None = None
 
     def left_for_traces(self) -> float:
-        """Seconds that the tracing path may still spend: one budget in each cooldown.
+        """Seconds that the tracing path may still spend: one budget per cooldown.
 
-        Nobody there waits for one answer: a server that rejects every other batch would
-        hold up all of them.
+        Without this limit, a server that refuses every other batch would delay all of
+        them.
         """
         now = time.monotonic()
         if self._since is None or now >= self._since + self.policy.cooldown_s:
@@ -64,32 +64,32 @@ class State:
         return max(0.0, self.policy.budget_s - self._spent)
 
     def spend_on_traces(self, seconds: float) -> None:
-        """Count what a rejection on the tracing path has cost."""
+        """Count the time that a refusal on the tracing path has taken."""
         self._spent += seconds
 
     def lent(self, access: Access) -> Settings | None:
-        """The settings behind an access that only reads use, or None."""
+        """The settings of an access that only reads may use, or None."""
         every = list(self.for_reads.values())
         return next((s for s in every if s.access == access), None)
 
 
 class Failure(NamedTuple):
-    """How a request ended: where it went, and why it was rejected, if it was."""
+    """A failed request: its URL, and its diagnosis if it was refused."""
 
     url: str
     diagnosis: Diagnosis | None
 
 
-# The newest one on this thread, or in this task.
+# The latest one on this thread, or in this task.
 FAILURE: ContextVar[Failure | None] = ContextVar("safe_langsmith_failure", default=None)
 
 
-# The client whose request this thread is sending through the SDK's own method.
+# The client whose request this thread is sending with the SDK's own method.
 SENDING: ContextVar[object] = ContextVar("safe_langsmith_sending", default=None)
 
 
 class Owner(Protocol):
-    """A client of ours, for a transport: a client of the SDK that has a `State`."""
+    """A client of ours as transports see it: a client of the SDK with a `State`."""
 
     _safe: State | None
 
@@ -102,7 +102,7 @@ def state_of(owner: Owner) -> State:
 
 
 def sender(owner: Owner) -> tuple[object, ...]:
-    """What makes two clients ask the same question when the same access is rejected.
+    """What two clients must share so that the same refusal has the same diagnosis.
 
     Clients with equal senders share diagnoses.
     """
@@ -119,7 +119,7 @@ def sender(owner: Owner) -> tuple[object, ...]:
 
 
 class _Same:
-    """An object as a part of a key: equal to itself alone. It is kept alive."""
+    """An object as part of a dict key: equal only to itself, and kept alive."""
 
     def __init__(self, kept: object) -> None:
         self.kept = kept
@@ -139,11 +139,11 @@ def _reference(kept: object) -> object:
 
 
 def _way_out(owner: Owner) -> tuple[object, ...]:
-    """What of a sync client's session may change what becomes of a request."""
+    """What in a sync client's session may affect the result of a request."""
     session: Any = getattr(owner, "session", None)
     if session is None:
         return ()
-    # One that the caller passed, or put there later, may do anything.
+    # A session that the caller passed, or set later, may do anything.
     own = None if session is state_of(owner).session else _reference(session)
     names = ("proxies", "verify", "cert", "trust_env")
     settings = tuple(str(getattr(session, name, None)) for name in names)
@@ -155,10 +155,10 @@ def _way_out(owner: Owner) -> tuple[object, ...]:
 
 
 def before_asking(owner: Owner) -> Access | None:
-    """What a client goes back to when it gets another key, or None.
+    """What a client returns to when it gets another key, or None.
 
-    What a repair filled in belongs to the key that it was found for: a region that was
-    found by asking, and a workspace that nobody named.
+    A repair's additions belong to the key that they were found for: a region that was
+    found by probing, and a workspace that was chosen as the only one.
     """
     state, now = state_of(owner), access_of(owner)
     repaired, held = state.repaired, state.born.held

@@ -1,6 +1,6 @@
-"""The transport for `requests`: send what a rejected request needs to come to its end.
+"""Drives refused requests through `requests`: sends probes and resends, and waits.
 
-Only imported once something was rejected.
+Imported only after a refusal.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ T = TypeVar("T")
 def answer(
     owner: Owner, response: requests.Response, kwargs: Mapping[str, Any]
 ) -> requests.Response | None:
-    """See a rejected request to its end.
+    """Handle a refused request to its end.
 
-    Returns the response to hand on instead, or None. What could not be repaired is left
-    on the response, under `FOUND`; the SDK raises its own error for that, which ours
-    replaces.
+    Returns the response to use instead, or None. If nothing was repaired, the diagnosis
+    is stored on the response, under `FOUND`; the SDK raises its own error, which is then
+    replaced with ours.
     """
     exchange = RequestsExchange(owner, response, kwargs)
     if not is_rejected(owner, exchange):
@@ -89,19 +89,19 @@ def answer(
     except PassedOn:
         raise
     except Exception as error:
-        step_aside("find out why a request was rejected", error)
+        step_aside("find out why a request was refused", error)
         if (
             exchange.response is response or exchange.reply().is_refusal
         ):  # pragma: no branch
             return None
     if diagnosis is None:
-        # What the SDK makes of the new response is its affair.
+        # The SDK handles the new response as any other.
         vars(exchange.response)[FOUND] = None
         return exchange.response
     found = retold(diagnosis, exchange.operation, exchange.response.status_code)
     exchange.response.close()
     if SENDING.get() is None and is_hard_delete(exchange.target.path):
-        # Nobody translates what this call raises.
+        # The error of this call is not translated elsewhere.
         raise PassedOn(_with_response(found, response))
     vars(response)[FOUND] = found
     if response.status_code < 400:
@@ -110,15 +110,15 @@ def answer(
 
 
 def _raise_for(ref: weakref.ref[requests.Response]) -> None:
-    """Have the SDK take for an error what is none by its status, such as a login page.
+    """Make the SDK treat a response as an error even if its status is not one.
 
-    A response that held itself would keep its socket until garbage is collected.
+    A response that refers to itself would keep its socket until garbage collection.
     """
-    raise requests.HTTPError("not an answer of the LangSmith API", response=ref())
+    raise requests.HTTPError("not a response of the LangSmith API", response=ref())
 
 
 def _with_response(found: Diagnosis, response: requests.Response) -> AccessDeniedError:
-    """A typed error that is a `requests.HTTPError` with its response, without the key."""
+    """A typed error that is also a `requests.HTTPError`, with its response but no key."""
     error: Any = error_for(found, instead_of=requests.HTTPError())
     sent = response.request
     for name in ("x-api-key", "Authorization"):
@@ -136,10 +136,10 @@ def explain(
     asked: tuple[str, str],
     settings: Mapping[str, Any],
 ) -> AccessDeniedError | requests.Response | None:
-    """The typed error behind one of the SDK's, or a response after all; None: neither.
+    """The typed error for one of the SDK's, a response after a repair, or None.
 
-    ``response``: what the error is about. Where the hook was lost, as on another session,
-    it is made up for here. ``asked``: method and path. ``settings``: those of the request.
+    ``response``: what the error is about. If the hook was lost, as on another session,
+    its work is done here. ``asked``: method and path. ``settings``: those of the request.
     """
     if response is None:
         return _never_sent(owner, *asked, error)
@@ -151,7 +151,7 @@ def explain(
         kwargs["timeout"] = settings.get("timeout", timeouts_of(owner))
         try:
             answered = answer(owner, response, kwargs)
-        except PassedOn:  # pragma: no cover  (it was sent again, and no answer came)
+        except PassedOn:  # pragma: no cover  (it was resent, and got no response)
             return None
         if answered is not None:
             return answered if answered.ok else None
@@ -160,13 +160,13 @@ def explain(
 
 
 def _settled(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
-    """See a rejected request to its end; None if it was answered."""
+    """Handle a refused request; None if it was repaired."""
     with RequestsWire(owner, exchange, Clock(state_of(owner).policy.budget_s)) as wire:
         return wire.drive(settle(owner, exchange))
 
 
 def _settled_trace(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
-    """The same on the tracing path, where all rejections of a cooldown share one budget."""
+    """The same on the tracing path, where all refusals in a cooldown share one budget."""
     state, what = state_of(owner), (exchange.access, exchange.operation)
     left, started = state.left_for_traces(), time.monotonic()
     if not left and what in state.of_traces:
@@ -182,7 +182,7 @@ def _settled_trace(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None
 
 
 def diagnose(owner: Owner) -> Diagnosis:
-    """Check what this client may do, and repair nothing."""
+    """Run every check now. Repairs nothing."""
     with RequestsWire(owner, None, Clock(state_of(owner).policy.budget_s)) as wire:
         return wire.drive(diagnosed(owner))
 
@@ -190,15 +190,15 @@ def diagnose(owner: Owner) -> Diagnosis:
 def _never_sent(
     owner: Owner, method: str, path: str, error: Exception
 ) -> AccessDeniedError | None:
-    """The error for a request that could not be sent; None: it is somebody else's trouble.
+    """The error for a request that could not be sent; None if we cannot explain it.
 
-    Its key or address is none, or a proxy would not connect it to its host.
+    Causes: an invalid key or URL, or a proxy that refused to connect.
     """
     cause, endpoint = error.__cause__, endpoint_of(owner)
     status = tunnel_refusal(cause) if isinstance(cause, ProxyError) else ""
     unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
     own_values = [value for value in (key_of(owner), workspace_of(owner)) if value]
-    # A full address is that of some destination, which may be another one.
+    # A full URL is that of some destination, which may be a further one.
     own = path.startswith((endpoint, "/"))
     if status:
         setup = read_settings(owner)
@@ -217,11 +217,11 @@ def _never_sent(
 
 
 class RequestsWire:
-    """Does the work of one rejected request, within the budget of a diagnosis.
+    """Does the work of one refused request, within the budget of a diagnosis.
 
-    Probes go through the client's own session: its proxies, certificates, cookies and
-    headers stay in force at its own host. They follow no redirect, so no key travels to
-    another host.
+    Probes use the client's own session with its proxies and certificates; its cookies
+    and headers are sent only to its own host. Probes follow no redirect, so no key goes
+    to another host.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class RequestsWire:
         self.exchange = exchange
         self.home = exchange.home if exchange else endpoint_of(owner)
         self.clock = clock
-        # The SDK's adapter retries beneath us and sleeps as long as the server says.
+        # The SDK's adapter retries below us, and sleeps as long as the server says.
         self.adapter = HTTPAdapter(max_retries=0)
 
     def __enter__(self) -> RequestsWire:
@@ -242,7 +242,7 @@ class RequestsWire:
         self.adapter.close()
 
     def drive(self, works: Works[T]) -> T:
-        """Do each piece of work that a generator asks for, until it returns."""
+        """Do each piece of work that a generator yields, until it returns."""
         try:
             work = next(works)
             while True:
@@ -265,7 +265,7 @@ class RequestsWire:
 
     def _resend(self, step: Resend) -> Answer:
         if self.exchange is None:
-            return Unreachable("there is no request to send again")
+            return Unreachable("there is no request to resend")
         refused = too_long(step, self.clock)
         if refused:
             return refused
@@ -293,7 +293,7 @@ class RequestsWire:
                 return unchecked()
             headers = probe_headers(self.owner, probe, self.home)
             asked = requests.Request("GET", probe.url, headers)
-            # Cookies, headers and logins of the session are for the client's own host.
+            # Cookies, headers and logins of the session are only for the client's own host.
             alone = probe.alone or elsewhere
             request = asked.prepare() if alone else session.prepare_request(asked)
             settings = self._settings(probe.url)
@@ -308,19 +308,19 @@ class RequestsWire:
                 pieces.extend(pieces_of(response, self.clock))
             url, body = request.url or "", b"".join(pieces)
             return reply_of(response.status_code, response.headers, body, asked=url)
-        except Exception as error:  # somebody's own adapter may raise anything
+        except Exception as error:  # a custom adapter may raise anything
             return no_answer(probe, error)
 
     def _settings(self, url: str) -> dict[str, Any]:
-        """What the session says of proxies, certificates and the like for an address."""
+        """The session's settings for a URL: proxies, certificates and the like."""
         session = self.session
         settings: Any = session.merge_environment_settings(url, {}, True, None, None)
         return dict(settings)
 
     def _is_checked(self, url: str) -> bool:
-        """Whether this session is sure to check the certificate of a host.
+        """Whether this session surely checks the certificate of a host.
 
-        Somebody's own adapter may do anything.
+        A custom adapter may do anything.
         """
         adapter = self.session.get_adapter(url)
         own = type(adapter) is HTTPAdapter or retries_by_itself(adapter)

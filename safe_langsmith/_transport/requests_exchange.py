@@ -1,4 +1,4 @@
-"""One rejected request of `requests`: its answer, and how to send it again."""
+"""One refused request of `requests`: its response, and how to resend it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from safe_langsmith._transport.responses import first_request, lost_its_method
 
 
 class RequestsExchange:
-    """One refused request of `requests`: its answer, and how to send it again."""
+    """One refused request of `requests`: its response, and how to resend it."""
 
     def __init__(
         self, owner: Owner, response: requests.Response, kwargs: Mapping[str, Any]
@@ -50,7 +50,7 @@ class RequestsExchange:
         self.session: Any = owner.session  # type: ignore[attr-defined]  # it is a sync one
         self.response = response
         self.kwargs = kwargs
-        # What the SDK asked for; requests may have followed a redirect since.
+        # The SDK's own request; requests may have followed a redirect since.
         answered = response.request
         self.request = first_request(answered)
         asked, self.method = self.request.url or "", self.request.method or ""
@@ -65,7 +65,7 @@ class RequestsExchange:
         self.is_trace = is_run_batch(self.method, self.target.path)
 
     def reply(self) -> Reply:
-        """The answer as plain data; the body of a success stays unread."""
+        """The response as plain data; the body of a success is not read."""
         response, kind = self.response, self.response.headers.get("Content-Type", "")
         has_words = response.status_code >= 400 or "html" in kind
         try:
@@ -73,7 +73,7 @@ class RequestsExchange:
                 _read_refusal(response, Clock(state_of(self.owner).policy.budget_s))
             body = response.content if has_words else b""
         except OSError as error:
-            response.close()  # the SDK lets go of it, and with it of an open socket
+            response.close()  # the SDK drops it, and its socket with it
             raise PassedOn(error) from error
         reply = refused_reply(response, body)
         if not self.redirected_to:
@@ -98,7 +98,7 @@ class RequestsExchange:
         )
 
     def _login(self) -> str:
-        """Where an `Authorization` came from that is none of the client's, or nothing."""
+        """The source of an `Authorization` that is not the client's own, or ""."""
         session, request = self.session, self.request
         given = {name.lower() for name in headers_of(self.owner)}
         if "Authorization" not in request.headers or "authorization" in given:
@@ -109,7 +109,7 @@ class RequestsExchange:
         return "your .netrc file" if found else "this request"
 
     def _tied_by(self) -> str:
-        """What ties the request to its host, besides its key; or nothing."""
+        """What binds the request to its host, other than its key; or ""."""
         if login := self._login():
             return f"the login from {login}"
         if self.kwargs.get("cert"):
@@ -117,9 +117,9 @@ class RequestsExchange:
         return tie(self.owner, self.request.headers)
 
     def resend(self, access: Access) -> Reply:
-        """Send the request again with another access, its body from the start."""
+        """Resend the request with another access, with its body from the start."""
         refused, request = self.response, self.request.copy()
-        _ = refused.content  # read to its end, the connection can be used again
+        _ = refused.content  # a connection can be reused once the body was read
         refused.close()
         request.url = self.target.url(access.endpoint)
         headers = resent_headers(request.headers, access, self.access)
@@ -130,25 +130,25 @@ class RequestsExchange:
             rewind_body(request)
         session, kwargs = self.session, self.kwargs
         if not same_origin(access.endpoint, self.home):
-            # Another host may have another proxy, and gets no certificate of the client.
+            # Another host may need another proxy, and gets no client certificate.
             there = session.merge_environment_settings(request.url, {}, None, None, None)
             kwargs = {**kwargs, "proxies": there["proxies"], "cert": None}
         started = time.perf_counter()
         try:
             self.response = session.get_adapter(request.url).send(request, **kwargs)
-        except Exception as error:  # no answer: what the plain client raises then
+        except Exception as error:  # no response: raise what the plain client would raise
             raise PassedOn(error) from error
         self.response.elapsed = timedelta(seconds=time.perf_counter() - started)
         self.request, self.access = request, access
         if self.response.is_redirect:
-            self.response.close()  # nobody reads it, nor goes on from there
+            self.response.close()  # it will not be read
         return self.reply()
 
 
 def _read_refusal(response: requests.Response, clock: Clock) -> None:
-    """Read the body of a refusal; what is too much of it, or comes too late, is left.
+    """Read the body of a refusal, up to a size and time limit.
 
-    The plain client would wait for as long as somebody sends.
+    The plain client would read as long as data comes.
     """
     if response._content is not False:
         return
@@ -165,11 +165,11 @@ def _read_refusal(response: requests.Response, clock: Clock) -> None:
 
 
 def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
-    """A body in pieces, at most so much of it and only while there is time."""
-    # A read waits for as long as single bytes come; only its socket can end it.
+    """The pieces of a body, up to a size and time limit."""
+    # A read may last as long as single bytes come; only closing the socket ends it.
     end = threading.Timer(clock.left, _shut, (weakref.ref(response),))
     end.daemon = True
-    with contextlib.suppress(RuntimeError):  # when the interpreter shuts down
+    with contextlib.suppress(RuntimeError):  # at interpreter shutdown
         end.start()
     size = 0
     try:
@@ -177,28 +177,28 @@ def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
             yield piece
             size += len(piece)
             if size > BODY_LIMIT:
-                raise TooLargeError("the answer is too large")
+                raise TooLargeError("the response is too large")
             if not clock.left:
                 raise requests.ReadTimeout
     except requests.RequestException as broken:
         if clock.left:
             raise
-        # A read that we ended ourselves looks like a broken one.
+        # A read that was ended on purpose looks like a broken one.
         raise requests.ReadTimeout from broken
     finally:
         end.cancel()
 
 
 def _shut(ref: weakref.ref[requests.Response]) -> None:
-    """End a read of this body on another thread, where urllib3 knows how."""
+    """End a read of this body from another thread, if this urllib3 can."""
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
-        ref().raw.shutdown()  # type: ignore[union-attr]  # it may be gone
+        ref().raw.shutdown()  # type: ignore[union-attr]  # it may be freed already
 
 
 def _is_replayable(request: requests.PreparedRequest) -> bool:
-    """Whether the body can be sent once more: it is in memory, or can be rewound."""
+    """Whether the body can be sent again: it is in memory, or can be rewound."""
     body = request.body
-    # The SDK's own form knows how to begin anew; requests takes no note of its place.
+    # The SDK's own form can rewind itself; requests does not record its position.
     if body is None or isinstance(body, (bytes, str)) or is_rewindable_form(body):
         return True
     return isinstance(request._body_position, int) and hasattr(body, "seek")

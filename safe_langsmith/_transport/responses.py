@@ -1,4 +1,4 @@
-"""What can be told of a response of `requests` at a glance. Runs for every request."""
+"""Quick checks of a response of `requests`. Runs for every request."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import requests
 
 from safe_langsmith._knowledge.access import came_as_get, may_be_refusal
 
-# Left on a response that was looked at: what was found, or None.
+# Set on a response that was checked: the diagnosis, or None after a repair.
 FOUND = "safe_langsmith.found"
-# Under this name the hooks of a request hold the request that was redirected first.
+# The hooks of a redirected request hold the original request under this name.
 REDIRECTED = "safe_langsmith.redirected"
 
 
 def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The request that the SDK made, if this is what requests made of it for a redirect.
+    """The SDK's own request, if `requests` has copied it for a redirect.
 
-    Copies of a request share its hooks; the hook puts the first one there.
+    Copies of a request share its hooks, where our hook stores the original.
     """
     first: Any = request.hooks.get(REDIRECTED)
     return first or request
 
 
 def lost_its_method(request: requests.PreparedRequest) -> bool:
-    """Whether this is what a redirect to another host has left of a request."""
+    """Whether a redirect to another host has turned another method into GET."""
     first = first_request(request)
     before, after = ((one.method or "", one.url or "") for one in (first, request))
     return came_as_get(before, after)
 
 
 def is_hard_delete(url: str) -> bool:
-    """Whether this is a call that the SDK makes around `request_with_retries`."""
+    """Whether the SDK makes this call without `request_with_retries`."""
     return url.partition("?")[0].endswith("/platform/datasets/examples/delete")
 
 
 def is_suspect(response: requests.Response) -> bool:
-    """Whether a response is worth a second look. Runs for every request."""
+    """Whether a response needs a closer look. Runs for every request."""
     kind = response.headers.get("Content-Type", "")
     if may_be_refusal(response.status_code, kind, response.url):
         return True
@@ -46,9 +46,9 @@ def is_suspect(response: requests.Response) -> bool:
 def response_behind(
     error: BaseException | None, before: BaseException | None
 ) -> requests.Response | None:
-    """The response that one of the SDK's errors is about, or None.
+    """The response that an error of the SDK is about, or None.
 
-    ``before``: what was being handled when the request began; that is not about it.
+    ``before``: the exception that was being handled before the request; it is unrelated.
     """
     while error is not None and error is not before:
         response = getattr(error, "response", None)

@@ -1,7 +1,7 @@
-"""One refused request, from the refusal to its end, for every transport.
+"""Handles one refused request from the refusal to the resend or the error.
 
-Like the decision, a generator without I/O: besides a `Probe` or a `Resend` it asks its
-transport to `Read` the settings, or to `Wait` for the diagnosis that somebody else makes.
+Like the decision, this is a generator without I/O, shared by every transport. Besides a
+`Probe` or a `Resend`, it yields `Read` (the settings) or `Wait` (for another diagnosis).
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from safe_langsmith._transport.owner import Owner, sender, state_of
 T = TypeVar("T")
 logger = logging.getLogger("safe_langsmith")
 
-# Each round after the first follows a repair that somebody else made meanwhile.
+# Another round follows if someone else made a repair in the meantime.
 _MOST_ROUNDS = 4
-# The one pause of the tracing path. It ends as soon as a batch is let in, for runs wait
-# meanwhile: these are then sent while the server takes them.
+# The only pause of the tracing path. It ends as soon as a batch is accepted: the runs
+# that are waiting are then sent while the server accepts them.
 TRACE_WAITS = (0.25, 0.5, 0.75, 1.5)
 
 
-# Whether a callback is being called.
+# Whether a callback is running.
 _telling: ContextVar[bool] = ContextVar("telling", default=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the settings, and start the clock of a diagnosis. Answered with a `Setup`."""
+    """Read the settings, and start the clock of a diagnosis. The result is a `Setup`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for the end of a flight. Answered with False if that cannot be waited for."""
+    """Wait for the end of a flight. The result is False if waiting is impossible."""
 
     flight: Flight
 
@@ -77,17 +77,17 @@ class Exchange(Protocol):
     is_trace: bool
 
     def reply(self) -> Reply:
-        """The newest answer, as plain data."""
+        """The latest response as plain data."""
 
     def refusal(self, *, worked: bool) -> Refusal:
-        """The refused request, as plain data."""
+        """The refused request as plain data."""
 
 
 def is_rejected(owner: Owner, exchange: Exchange) -> bool:
-    """Whether an answer is a rejection, or may hide one.
+    """Whether a response is a refusal, or may hide one.
 
-    To a key that it does not know LangSmith answers 404 on prompt calls, as to a stranger.
-    That is looked into once in each cooldown, until the key has worked.
+    On prompt calls, LangSmith answers 404 if it does not know the key. Until the key has
+    worked, this is checked once per cooldown.
     """
     reply, sent, state = exchange.reply(), exchange.access, state_of(owner)
     if reply.is_refusal or reply.status != 404 or not sent.key:
@@ -99,10 +99,10 @@ def is_rejected(owner: Owner, exchange: Exchange) -> bool:
 
 
 def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
-    """Have a rejected request answered, or say why not.
+    """Repair and resend a refused request, or say why not.
 
-    None: it was answered in the end, or was no rejection. One caller makes the diagnosis;
-    the others wait for it, and then send their own requests again.
+    None: it succeeded in the end, or was not refused. One caller makes the diagnosis;
+    the others wait for it, and then resend their own requests.
     """
     state, who, sent = state_of(owner), sender(owner), exchange.access
     for _ in range(_MOST_ROUNDS):
@@ -135,20 +135,20 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
 
 
 def _fly(owner: Owner, exchange: Exchange, flight: Flight) -> Works[Diagnosis | None]:
-    """Lead a diagnosis; None: the request was answered in the end."""
+    """Lead a diagnosis; None: the request succeeded in the end."""
     try:
         flight.found, made = yield from _lead(owner, exchange, flight.question)
     finally:
         FLIGHTS.leave(flight)
-    # Not before: the caller's hook may use this client.
+    # Not earlier: the caller's callback may use this client.
     _tell(owner, made)
     return flight.found and flight.found.diagnosis
 
 
 def _known(owner: Owner, question: Question, is_read: bool) -> Access | None:
-    """What this client uses in place of a rejected access, since that was repaired.
+    """What this client uses instead of a refused access that it has repaired before.
 
-    An access that it holds again was chosen again, and is not replaced.
+    If it uses the old access again, that was set deliberately and is not replaced.
     """
     state, (access, _) = state_of(owner), question
     if is_read and access in state.for_reads:
@@ -160,9 +160,9 @@ def _known(owner: Owner, question: Question, is_read: bool) -> Access | None:
 
 
 def _take_over(owner: Owner, sent: Access, access: Access, settings: Settings) -> None:
-    """Let a repair reach the whole client, if the request used the client's settings.
+    """Apply a repair to the whole client, if the request used the client's settings.
 
-    What a request chose for itself, such as a replica's key, is its own affair.
+    If the request chose its own, such as a replica's key, the client does not change.
     """
     state = state_of(owner)
     with FLIGHTS.lock:
@@ -174,7 +174,7 @@ def _take_over(owner: Owner, sent: Access, access: Access, settings: Settings) -
 
 
 def _may_resend(exchange: Exchange, place: Access) -> bool:
-    """Whether a repair that was made for others may be used for this request, too."""
+    """Whether a repair that was made for others may be used for this request."""
     refusal = exchange.refusal(worked=False)
     stays = same_origin(place.endpoint, exchange.access.endpoint)
     return refusal.may_be_repeated and refusal.replayable and (stays or not refusal.tied_by)
@@ -183,17 +183,17 @@ def _may_resend(exchange: Exchange, place: Access) -> bool:
 def _lead(
     owner: Owner, exchange: Exchange, question: Question
 ) -> Works[tuple[Found | None, Diagnosis | None]]:
-    """Make the diagnosis of a rejected request.
+    """Make the diagnosis of a refused request.
 
-    Gives what was found, or None if the request was answered in the end; and the
-    diagnosis, if a new one was made.
+    Returns the diagnosis, or None if the request succeeded in the end; and the
+    diagnosis again if it is a new one.
 
-    What was found of settings that changed meanwhile is no answer: it is made again, for
-    what was sent at first, since what a repair sent was nobody's choice.
+    If the settings changed in the meantime, the diagnosis is repeated for the original
+    access (not for that of a repair, which nobody has set).
     """
     (sent, _), state = question, state_of(owner)
     read: Setup = yield Read()
-    for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it settles long before
+    for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it ends long before that
         setup = _as_refused(owner, sent, read)
         known = FLIGHTS.recall(question, exchange.operation, setup)
         if known is not None and not _is_disproven(known, exchange.reply()):
@@ -221,7 +221,7 @@ def _lead(
 
 
 def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
-    """Log a repair once; what went by may come again and again."""
+    """Log a repair once. Temporary failures are logged each time."""
     is_kept = verdict.repair is not None and verdict.repair.access != sent
     cooldown = state_of(owner).policy.cooldown_s
     if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
@@ -230,31 +230,31 @@ def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
 
 
 def log(line: str, diagnosis: Diagnosis) -> None:
-    """Log one line about a diagnosis, which the record carries.
+    """Log one line about a diagnosis; the record carries the diagnosis.
 
-    A notebook shows what goes to stderr in red. Where nobody has set up a handler, a
-    repair is shown there as an output of the cell.
+    A notebook displays stderr in red. If no handler is configured there, a repair is
+    displayed as an output of the cell instead.
     """
-    line = scrub(f"safe_langsmith: {line}")  # a server chooses the names in it
+    line = scrub(f"safe_langsmith: {line}")  # it holds names that come from the server
     names = {n: getattr(diagnosis, n) for n in ("code", "operation")}
     extra = {**names, "diagnosis": diagnosis}
     if diagnosis.resolved and not logger.hasHandlers():
-        with Guard("show a repair"):
+        with Guard("display a repair"):
             if logger.isEnabledFor(logging.WARNING) and show_repair(line):
                 return
     try:
         logger.warning("%s", line, extra=extra)
-    except KeyError:  # the program's own records have such a name
+    except KeyError:  # the program's own log records already use such a name
         logger.warning("%s", line)
 
 
 def _is_disproven(found: Found, reply: Reply) -> bool:
-    """Whether LangSmith itself answers now, where a proxy was found before."""
+    """Whether LangSmith itself answers now, although a proxy was the cause before."""
     return found.diagnosis.code == "blocked-by-proxy" and reply.is_langsmiths
 
 
 def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
-    """Let the tracing path pause once in each cooldown; after that it tries at once."""
+    """Let the tracing path pause once per cooldown; after that, it retries immediately."""
     try:
         step = next(steps)
         while True:
@@ -279,7 +279,7 @@ def _as_refused(owner: Owner, sent: Access, setup: Setup) -> Setup:
 
 
 def _keep(owner: Owner, question: Question, verdict: Verdict) -> None:
-    """Let a repair reach the client, and the others that are in the same trouble."""
+    """Apply a repair to the client, and remember it for other clients."""
     (sent, _), repair = question, verdict.repair
     if repair is None or repair.access == sent:
         return
@@ -295,7 +295,7 @@ def _keep(owner: Owner, question: Question, verdict: Verdict) -> None:
 
 
 def diagnosed(owner: Owner) -> Works[Diagnosis]:
-    """Check what a client may do, and repair nothing."""
+    """Run every check of a client. Repairs nothing."""
     setup: Setup = yield Read()
     diagnosis = yield from examine(_as_diagnosed(owner, setup), state_of(owner).policy)
     record(owner, diagnosis)
@@ -303,14 +303,14 @@ def diagnosed(owner: Owner) -> Works[Diagnosis]:
 
 
 def unasked(owner: Owner) -> Diagnosis:
-    """What can be told of a client without asking the server."""
+    """The diagnosis of a client without any request to the server."""
     return offline(_as_diagnosed(owner, read_settings(owner)))
 
 
 def _as_diagnosed(owner: Owner, setup: Setup) -> Setup:
     """The setup of a request that this client would send."""
     own, headers = access_of(owner), {n.lower(): v for n, v in headers_of(owner).items()}
-    # Headers that were given to the client may be all that it sends.
+    # The headers argument may be all that it sends.
     key = own.key or headers.get("x-api-key")
     workspace = own.workspace or headers.get("x-tenant-id")
     sent = replace(own, key=key, workspace=workspace, session=own.session and not key)
@@ -318,19 +318,19 @@ def _as_diagnosed(owner: Owner, setup: Setup) -> Setup:
 
 
 def read_settings(owner: Owner) -> Setup:
-    """Read what is configured for a client, from the environment and the disk."""
+    """Read the current settings for a client, from the environment and from files."""
     state = state_of(owner)
     return read(access_of(owner), state.born, state.repaired, state.policy.dotenv)
 
 
 def record(owner: Owner, diagnosis: Diagnosis) -> None:
-    """Keep a new diagnosis, and show it to the caller's hook."""
+    """Store a new diagnosis, and pass it to the caller's callback."""
     state_of(owner).last_diagnosis = diagnosis
     _tell(owner, diagnosis)
 
 
 def _tell(owner: Owner, diagnosis: Diagnosis | None) -> None:
-    """Show a new diagnosis to the caller's hook; not one that a hook itself asked for."""
+    """Pass a new diagnosis to the callback, unless a callback itself caused it."""
     if diagnosis is None or _telling.get():
         return
     token = _telling.set(True)
@@ -344,5 +344,5 @@ def _tell(owner: Owner, diagnosis: Diagnosis | None) -> None:
 def _call(callback: Callable[[Diagnosis], object], diagnosis: Diagnosis) -> None:
     try:
         callback(diagnosis)
-    except Exception:  # the caller's code, which must not cost the caller an answer
+    except Exception:  # a bug in the caller's callback must not affect the request
         logger.exception("safe_langsmith: on_diagnosis raised")

@@ -1,7 +1,7 @@
-"""Why a request got no answer, read off the errors of requests, urllib3 and httpx.
+"""Why a request got no response, from the errors of requests, urllib3 and httpx.
 
-Pure functions. Each library wraps the error of the socket in its own way, and two
-releases of httpx may be loaded at once, so classes are known by Python's or by their names.
+Pure functions. Each library wraps socket errors in its own way, and two releases of httpx
+may be loaded at once, so classes are recognized by their built-in bases or their names.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _NAMES: dict[str, Trouble] = {
 _WORDS: dict[Trouble, str] = {
     "name": "host name not found",
     "certificate": "certificate not trusted",
-    "bundle": "no file with CA certificates",
-    "tls": "TLS failed",
+    "bundle": "CA certificate file not found",
+    "tls": "TLS handshake failed",
     "refused": "connection refused",
     "timeout": "timeout",
     "tunnel": "the proxy did not connect",
-    "proxy-address": "the address of the proxy is not valid",
+    "proxy-address": "the proxy's URL is invalid",
 }
-_NO_BUNDLE = "Could not find a suitable TLS CA certificate bundle"  # says requests
-# As http.client and httpcore put it.
+_NO_BUNDLE = "Could not find a suitable TLS CA certificate bundle"  # from requests
+# As worded by http.client and httpcore.
 _TUNNEL = re.compile(r"(?:Tunnel connection failed: )?(\d{3}\b(?: [\x20-\x7e]{1,60})?)")
 
 
@@ -53,7 +53,7 @@ def no_answer(
 ) -> Unreachable:
     """A probe that failed for its own reasons.
 
-    ``before``: what the caller was handling already, which is behind every error, too.
+    ``before``: the exception that the caller was handling already; it is unrelated.
     ``read``: the variables for certificates that the library reads.
     """
     url = probe.url if isinstance(probe, Probe) else probe.access.endpoint
@@ -75,7 +75,7 @@ def no_answer(
 def trouble_in(
     error: BaseException, before: BaseException | None = None
 ) -> tuple[Trouble, str]:
-    """What went wrong, and its detail; both are empty if that is not known."""
+    """What went wrong, and a detail; both are empty if unknown."""
     answered = tunnel_refusal(error, every=True)
     if answered:
         return "tunnel", answered
@@ -89,9 +89,9 @@ def trouble_in(
 
 
 def tunnel_refusal(error: BaseException, *, every: bool = False) -> str:
-    """The 403 or 407 of a proxy to CONNECT, such as "403 Forbidden"; "" if it was none.
+    """The 403 or 407 of a proxy to CONNECT, such as "403 Forbidden"; otherwise "".
 
-    ``every``: other answers, too. It is told in the text of an error alone.
+    ``every``: any other status too. Only the error's text contains it.
     """
     for one in _behind(error):
         if type(one) is OSError or _is_of_a_proxy(one):
@@ -108,7 +108,7 @@ def _is_of_a_proxy(error: BaseException) -> bool:
 def _behind(
     error: BaseException, before: BaseException | None = None
 ) -> Iterator[BaseException]:
-    """An error and all that is behind it, from the outermost to the innermost."""
+    """An error and all its causes, from the outermost to the innermost."""
     seen, left = {id(before)}, [error]
     while left and len(seen) < _MOST_ERRORS:
         one = left.pop(0)
@@ -116,7 +116,7 @@ def _behind(
             continue
         seen.add(id(one))
         yield one
-        several = getattr(one, "exceptions", ())  # of a group
+        several = getattr(one, "exceptions", ())  # in an exception group
         linked = (one.__cause__, getattr(one, "reason", None), *several, *one.args)
         left = [
             e for e in (*linked, one.__context__) if isinstance(e, BaseException)

@@ -1,6 +1,6 @@
-"""`SafeClient(verify=...)`: ask once, when the client is made, whether LangSmith takes it.
+"""`SafeClient(verify=...)`: check the key once, when the client is created.
 
-Only imported where that was asked for.
+Imported only if that was requested.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
 
 
-# The key and its workspace are good; a role that lacks something may have enough.
+# Key and workspace are good; the role may still have enough permissions.
 _GOOD = ("ok", "permission-missing", "feature-unavailable")
 
 
 class Verified(Protocol):
-    """What is asked of a client here."""
+    """The part of a client that is used here."""
 
     def diagnose(self) -> Diagnosis:
-        """Check what the client may do."""
+        """Run every check now."""
 
     def request_with_retries(self, method: Any, pathname: str, /) -> requests.Response:
         """Make a request."""
 
 
 def verify_client(client: Verified, how: Literal["warn", "raise"]) -> None:
-    """See `SafeClient`.
+    """Check the key of a new client. See `SafeClient`.
 
-    It takes at most ``Policy.budget_s``, and a refusal as much again: that is repaired or
-    raised by a call that needs no permission (source: LangSmith's OpenAPI document,
+    Takes at most ``Policy.budget_s``, and after a refusal as long again. Then a call that
+    needs no permission repairs or raises (source: LangSmith's OpenAPI document,
     ``GET /auth/public``).
     """
     if how == "raise":
         _ask(client)
         return
-    # The thread keeps no client alive that nobody else holds.
+    # The thread does not keep the client alive.
     asked = threading.Thread(
         target=_warn, args=(weakref.ref(client),), name="safe-langsmith-verify", daemon=True
     )
@@ -58,12 +58,12 @@ def _warn(ref: weakref.ref[Verified]) -> None:
         _ask(client)
     except AccessDeniedError as error:
         log(in_one_line(error.diagnosis, "To fix it"), error.diagnosis)
-    except Exception as error:  # a thread has nobody to raise to
+    except Exception as error:  # nothing would catch it on a thread
         logger.warning("safe_langsmith could not check the key: %s", type(error).__name__)
 
 
 def _ask(client: Verified) -> None:
-    """Look first, within the budget; only what is refused is then asked for in earnest."""
+    """Diagnose first; only after a refusal, make a real request to repair or raise."""
     diagnosis = client.diagnose()
     if diagnosis.code == "unknown":
         log(f"{diagnosis.summary} So the settings were not checked.", diagnosis)

@@ -1,7 +1,7 @@
 """A simulated LangSmith for tests: a server on a loopback socket.
 
-It answers as LangSmith's API does, above all where it refuses: with the same statuses
-and the same few words. Nothing is patched, so any client can talk to it.
+It answers like LangSmith's API, above all where it refuses: with the same statuses and
+the same terse messages. Nothing is patched, so any client can talk to it.
 
     from safe_langsmith.testing import SimulatedLangSmith
 
@@ -10,7 +10,7 @@ and the same few words. Nothing is patched, so any client can talk to it.
         key = server.add_service_key(workspaces=None)
         client = Client(api_url=server.url, api_key=key.secret)
 
-The fixture ``simulated_langsmith`` of pytest gives a `ReadyLangSmith`, which the
+The pytest fixture ``simulated_langsmith`` returns a `ReadyLangSmith`, which the
 environment points at.
 """
 

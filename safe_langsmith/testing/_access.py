@@ -1,9 +1,9 @@
-"""Who may do what: the decision for one request, out of its headers and the world.
+"""Decides on one request, from its headers and the simulated world: who may do what?
 
-A pure function. The order of the questions is the server's: is there a credential, is
-it known, which workspace, is the feature on, does the role permit it. Statuses and
-bodies follow LangSmith's OpenAPI document and what users have reported; the answers
-tell a stranger very little, which is why a 403 needs a diagnosis.
+A pure function. It checks in the server's order: is there a credential, is it known,
+which workspace, is the feature on, does the role permit it. Statuses and bodies follow
+LangSmith's OpenAPI document and what users have reported; the responses to unknown keys
+say very little, which is why a 403 needs a diagnosis.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from safe_langsmith.testing._world import Key, Workspace, World
 
-#: What a route asks for, from nothing to a workspace. "prompt" routes also answer
-#: strangers, to whom a refused key makes the sender.
+#: What a route requires, from nothing to a workspace. "prompt" routes also answer
+#: anonymous requests, and treat a rejected key as one.
 Needs = Literal[
     "nothing", "key", "organization", "personal", "login", "workspace", "prompt"
 ]
@@ -33,7 +33,7 @@ _OF_THE_ORGANIZATION = ("key", "organization", "personal", "login")
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The request may go on. Both are None for a stranger at a public route."""
+    """The request may proceed. Both are None for an anonymous request to a public route."""
 
     key: Key | None
     workspace: Workspace | None
@@ -41,14 +41,14 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request ends here, with this answer."""
+    """The request ends here, with this response."""
 
     status: int
     body: bytes
 
 
 def is_go(path: str) -> bool:
-    """Whether LangSmith's Go services answer this path, whose errors look different."""
+    """Whether LangSmith's Go services serve this path; their errors look different."""
     return bool(_GO.fullmatch(path))
 
 
@@ -60,8 +60,8 @@ def as_json(value: object) -> bytes:
 def error(path: str, status: int, text: str, place: tuple[str, ...] = ()) -> Refused:
     """An error as the service of this path writes it.
 
-    The Go services end theirs with a newline. The Python services name the place of what
-    is invalid in a request.
+    The Go services end theirs with a newline. The Python services name the location of
+    an invalid value in a request.
     """
     title = HTTPStatus(status).phrase
     if path.startswith("/v2/sandboxes/"):

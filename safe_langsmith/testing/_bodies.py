@@ -1,4 +1,4 @@
-"""Read what clients send: compressed bodies, multipart forms, run operations."""
+"""Parses what clients send: compressed bodies, multipart forms, run operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOUNDARY = re.compile(r'boundary="?([^";]+)')
 
 
 class UnreadableError(Exception):
-    """The body is not what its route takes."""
+    """The body is not what its route accepts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def decompressed(body: bytes, headers: Mapping[str, str]) -> bytes:
 
 
 def _from_zstd(body: bytes) -> bytes:
-    # Imported here because langsmith brings it along, and only its tracing needs it.
+    # Imported here because it comes with langsmith, and only tracing needs it.
     import zstandard
 
-    # The SDK's stream tells no length, so that `decompress` alone would refuse it.
+    # The SDK's stream does not state its size, which `decompress` would require.
     with zstandard.ZstdDecompressor().stream_reader(
         body, read_across_frames=True
     ) as reader:
@@ -93,7 +93,7 @@ def record(content: bytes) -> Record:
 
 
 def run_operation(op: str, fields: Any, run_id: str | None = None) -> Operation:
-    """One run operation out of its JSON."""
+    """One run operation, from its JSON."""
     if not isinstance(fields, dict):
         raise UnreadableError("a run is not a JSON object")
     found = run_id or fields.get("id")
@@ -105,7 +105,7 @@ def run_operation(op: str, fields: Any, run_id: str | None = None) -> Operation:
 def run_operations(form: Iterable[Part]) -> list[Operation]:
     """The run operations of a multipart ingest.
 
-    Its parts are called ``post.<id>``, ``post.<id>.inputs`` and
+    Its parts are named ``post.<id>``, ``post.<id>.inputs`` and
     ``attachment.<id>.<name>``; a run's main part comes before its others.
     """
     found: list[Operation] = []
@@ -143,7 +143,7 @@ def feedback(form: Iterable[Part]) -> list[Record]:
 def examples(form: Iterable[Part]) -> dict[str, Record]:
     """The examples of a multipart upload by id.
 
-    Its parts are called ``<id>``, ``<id>.inputs``, ``<id>.outputs``; files are dropped.
+    Its parts are named ``<id>``, ``<id>.inputs``, ``<id>.outputs``; files are dropped.
     """
     found: dict[str, Record] = {}
     for part in form:

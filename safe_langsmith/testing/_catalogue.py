@@ -1,4 +1,4 @@
-"""Which routes LangSmith's API has, and what each asks for; also those not simulated.
+"""The routes of LangSmith's API and what each requires, including those not simulated.
 
 The table is derived from LangSmith's OpenAPI document.
 """
@@ -29,13 +29,13 @@ class Route:
     permission: str | None
 
 
-#: What exporters of OpenTelemetry send to.
+#: The path that OpenTelemetry exporters send to.
 UNDOCUMENTED = Route("POST", "/otel/v1/traces", "workspace", "runs:create")
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The routes of one path, by method, and the places below it, by segment."""
+    """The routes of one path, by method, and the paths below it, by segment."""
 
     routes: dict[str, Route] = field(default_factory=dict)
     below: dict[str, _Place] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def _tree() -> _Place:
 def at(path: str) -> Iterator[tuple[dict[str, Route], list[str]]]:
     """The routes by method at a path as routed, and the values of its parameters.
 
-    A segment that is written out comes before a parameter, as in LangSmith.
+    A literal segment comes before a parameter, as in LangSmith.
     """
     yield from _at(_tree(), path.split("/"))
 

@@ -1,7 +1,7 @@
 """``safe-langsmith demo``: each cause with the plain client, and then with SafeClient.
 
-It needs no account. A simulated LangSmith answers on loopback; the settings of this
-machine are put aside while it runs, and put back at the end.
+It needs no account. A simulated LangSmith answers on loopback. The settings of this
+machine are set aside while it runs, and restored at the end.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def _small_plan(server: SimulatedLangSmith) -> Names:
 
 
 def _nervous_proxy(server: SimulatedLangSmith) -> Names:
-    """A proxy that refuses twice and then lets through."""
+    """A proxy that refuses twice and then lets requests pass."""
     server.answer("*", status=403, body=_PAGE, times=2)
     return _one_workspace(server)
 
 
 def _legacy(server: SimulatedLangSmith) -> Names:
-    """A key of the form that ended in 2024."""
+    """A key in the format that ended in 2024."""
     server.add_workspace("Research", projects=2)
     return {"key": "ls__0123456789abcdef0123456789abcdef"}
 
@@ -108,9 +108,9 @@ _CALLS: Mapping[str, Callable[[langsmith.Client], object]] = {
 class Row:
     """One refusal: what exists, what is set, and the call.
 
-    ``key`` and ``workspace`` are set when the client is made, and ``dotenv`` is written
+    ``key`` and ``workspace`` are set when the client is created, and ``dotenv`` is written
     after that. They are templates: ``{key}`` and the like come from the world. With
-    ``works_at_first`` the call is let in once, and then refused once.
+    ``works_at_first``, the call first succeeds once, and is then refused once.
     """
 
     code: Code
@@ -145,10 +145,10 @@ ROWS: tuple[Row, ...] = (
     Row("key-missing", "no key is set anywhere", key=""),
     Row(
         "key-malformed",
-        "the name and quotes are in the variable",
+        "the variable contains its name and quotes",
         key='LANGSMITH_API_KEY="{key}"',
     ),
-    Row("key-rejected", "a key that was revoked", key="{old}"),
+    Row("key-rejected", "a revoked key", key="{old}"),
     Row(
         "permission-missing",
         "the role may only read",
@@ -162,10 +162,10 @@ ROWS: tuple[Row, ...] = (
         workspace="{other}",
     ),
     Row("feature-unavailable", "the plan lacks projects", _small_plan),
-    Row("blocked-by-proxy", "a proxy refuses for a moment", _nervous_proxy),
+    Row("blocked-by-proxy", "a proxy refuses briefly", _nervous_proxy),
     Row("wrong-endpoint", "the endpoint lacks /api/v1", self_hosted=True),
     Row("key-legacy", "a key that begins with ls__", _legacy),
-    Row("transient-refusal", "LangSmith refuses once what it allowed", works_at_first=True),
+    Row("transient-refusal", "LangSmith briefly refuses a call", works_at_first=True),
 )
 
 
@@ -187,7 +187,7 @@ def run(rows: Sequence[Row] = ROWS) -> int:
                 repaired += _show("SafeClient", row, client)
     explained = len(rows) - repaired
     print(f"\n{len(rows)} refusals: {repaired} repaired and answered, ", end="")
-    print(f"{explained} explained.\nTo look at your own settings: safe-langsmith doctor")
+    print(f"{explained} explained.\nTo check your own settings: safe-langsmith doctor")
     return 0
 
 
@@ -217,7 +217,7 @@ def _refused(
 
 
 def _show(name: str, row: Row, client: langsmith.Client) -> bool:
-    """Make the call, show what comes of it, and tell whether it was answered."""
+    """Make the call, print the result, and return whether it succeeded."""
     print(f"{_INDENT}{name}().{row.call}")
     with _logged() as records:
         try:
@@ -231,9 +231,9 @@ def _show(name: str, row: Row, client: langsmith.Client) -> bool:
 
 
 def _print_wrapped(text: str) -> None:
-    """Print below what was called, wrapped for a terminal."""
+    """Print below the name of the call, wrapped for a terminal."""
     for line in text.splitlines():
-        # The lines of an error hang below the text behind "found:" and the like.
+        # The lines of an error are indented below the text after "found:" and the like.
         hang = 13 if line.startswith("  ") else 2
         wrapped = textwrap.fill(
             line,
@@ -251,7 +251,7 @@ def _print_wrapped(text: str) -> None:
 
 @contextmanager
 def _clean_machine() -> Iterator[Path]:
-    """An empty home and an environment without settings; all is put back at the end."""
+    """An empty home folder and no settings in the environment; restored at the end."""
     before = dict(os.environ)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -265,18 +265,18 @@ def _clean_machine() -> Iterator[Path]:
 
 
 def _forget_settings() -> None:
-    """Take every setting of LangSmith and every proxy out of the environment."""
+    """Remove every LangSmith setting and every proxy from the environment."""
     for name in list(os.environ):
         if name.startswith(("LANGSMITH_", "LANGCHAIN_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
-    # Some systems name a proxy elsewhere too.
+    # Some systems also configure a proxy elsewhere.
     os.environ["NO_PROXY"] = "*"
     clear_caches()
 
 
 @contextmanager
 def _logged() -> Iterator[list[logging.LogRecord]]:
-    """What safe_langsmith logs meanwhile, in place of its usual handlers."""
+    """What safe_langsmith logs in the meantime, instead of its usual handlers."""
     logger = logging.getLogger("safe_langsmith")
     propagate, level = logger.propagate, logger.level
     handler = BufferingHandler(capacity=1000)

@@ -1,4 +1,4 @@
-"""What an endpoint is: where it answers, what it asks for, and its function."""
+"""The type of an endpoint: its route, what it requires, and its function."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from safe_langsmith.testing._records import Record, Records
     from safe_langsmith.testing._world import Key, Workspace, World
 
-#: LangSmith hands out at most this many records at once.
+#: LangSmith returns at most this many records at once.
 PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that may go on. ``body`` is decompressed."""
+    """One request that may proceed. ``body`` is decompressed."""
 
     path: str
     params: Mapping[str, str]
@@ -50,7 +50,7 @@ class Call:
         return ours[::-1]
 
     def one(self, records: Mapping[Any, Record], what: str) -> Record:
-        """The record that the path names, or a 404 as for another workspace's."""
+        """The record that the path names, or a 404, also for another workspace's."""
         found = records.get(self.params["id"])
         if found is None or found["tenant_id"] != self.here.id:
             raise RequestError(404, f"{what} not found")
@@ -71,19 +71,19 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an endpoint answers, as JSON."""
+    """The response of an endpoint, as JSON."""
 
     value: object = None
     status: int = 200
 
     @property
     def body(self) -> bytes:
-        """The bytes that go over the wire."""
+        """The bytes that are sent."""
         return as_json(self.value)
 
 
 class RequestError(Exception):
-    """The request may go on but cannot be done; ``place``: of what is invalid in it."""
+    """The request may proceed but is invalid; ``place`` is the location of the error."""
 
     def __init__(self, status: int, text: str, *place: str) -> None:
         super().__init__(text)
@@ -106,9 +106,9 @@ class Endpoint:
 def only(
     records: Iterable[Record], query: QueryParams, fields: Mapping[str, str]
 ) -> list[Record]:
-    """Those records that fit the query; ``fields`` maps a parameter to a field.
+    """The records that match the query; ``fields`` maps a parameter to a field.
 
-    A parameter that comes several times names alternatives.
+    Repeated parameters are alternatives.
     """
     wanted = {
         field: set(query.getlist(name)) for name, field in fields.items() if name in query

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request that arrived, and the status it was answered with.
+    """One request that arrived, and the status of its response.
 
-    ``path`` is the path as routed: without ``/api`` or ``/api/v1``, and with
+    ``path`` is the path for routing: without ``/api`` or ``/api/v1``, and with
     ``/v1/platform/…`` for both of its spellings. ``raw_path`` is the path as sent, with
-    its query. ``at`` is the time of arrival on the clock of ``time.monotonic``.
+    its query. ``at`` is the time of arrival, as from ``time.monotonic``.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Exchange:
 
 
 def log(request: Request, path: str, body: bytes, status: int) -> Exchange:
-    """Write down a request, which has just arrived in full."""
+    """Record a request, which has just arrived in full."""
     found = headers(request)
     raw = request.scope["raw_path"].decode("latin-1")
     query = request.scope["query_string"].decode("latin-1")

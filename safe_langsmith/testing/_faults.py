@@ -1,4 +1,4 @@
-"""Answers that a test puts in place of the true ones."""
+"""Responses that a test sets in place of the real ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONLY_V1 = ("/platform/", "/fleet/", "/agent-builder/", "/beacon/")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to the client, ``delay`` seconds later."""
+    """The response to the client, sent ``delay`` seconds later."""
 
     status: int
     body: bytes
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Rule:
-    """One such answer, and for which requests it is meant, how many times."""
+    """A response that was set, for which requests, and how many times."""
 
     path: str
     method: str | None
@@ -40,22 +40,22 @@ class Rule:
     delay: float
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether it is meant for this request."""
+        """Whether it applies to this request."""
         return self.method in (None, method) and fnmatch.fnmatchcase(path, self.path)
 
 
 class Rules:
-    """The answers in force, of which the newest wins."""
+    """The active rules; the newest one wins."""
 
     def __init__(self) -> None:
         self._rules: list[Rule] = []
 
     def add(self, rule: Rule) -> None:
-        """Put an answer before all others."""
+        """Add a rule, which comes before all others."""
         self._rules.insert(0, rule)
 
     def take(self, method: str, path: str) -> Rule | None:
-        """The answer for this request, of which one time is then used up."""
+        """The rule for this request; counts it as used once."""
         rule = next((r for r in self._rules if r.fits(method, path)), None)
         if rule and rule.times is not None:
             rule.times -= 1
@@ -64,7 +64,7 @@ class Rules:
         return rule
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all rules."""
         self._rules.clear()
 
 
@@ -77,7 +77,7 @@ def new_rule(
     times: int | None,
     delay: float,
 ) -> Rule:
-    """Make a rule out of what a test says about it."""
+    """Create a rule from the arguments of a test."""
     content = _content(body)
     named = {name.lower(): value for name, value in (headers or {}).items()}
     if "content-type" not in named:
@@ -99,9 +99,9 @@ def has_prefix(path: str) -> bool:
 
 
 def routed(path: str) -> str:
-    """A path without its prefix and its last slash.
+    """A path without its prefix and its trailing slash.
 
-    ``/api/v1/platform/…`` and ``/v1/platform/…`` are one: the latter.
+    ``/api/v1/platform/…`` and ``/v1/platform/…`` are the same: the latter.
     """
     rest = "/" + _PREFIX.sub("", path.partition("?")[0], count=1).strip("/")
     return f"/v1{rest}" if rest.startswith(_ONLY_V1) else rest

@@ -47,7 +47,7 @@ def _settings(call: Call) -> Reply:
 
 
 def _usage_limits(_: Call) -> Reply:
-    """``TenantUsageLimitInfo`` in LangSmith's OpenAPI document: nothing is rejected."""
+    """``TenantUsageLimitInfo`` in LangSmith's OpenAPI document: nothing is refused."""
     return Reply({"in_reject_set": False, "usage_limit_type": None, "tenant_limit": None})
 
 

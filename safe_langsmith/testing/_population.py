@@ -1,4 +1,4 @@
-"""What a test says exists: organizations, workspaces, keys and prompts."""
+"""The methods by which a test adds organizations, workspaces, keys and prompts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Population:
         self._records = Records()
 
     def add_organization(self, name: str) -> Organization:
-        """Found an organization."""
+        """Add an organization."""
         with self._world.lock:
             return self._world.add_organization(name)
 
@@ -39,10 +39,10 @@ class Population:
         projects: int = 0,
         runs: int = 0,
     ) -> Workspace:
-        """Open a workspace, in the first organization unless another is given.
+        """Add a workspace, to the first organization unless another is given.
 
-        It gets that many projects, called ``"{name} project 1"`` and so on, and that
-        many finished runs, all in the first of them.
+        It gets ``projects`` projects, named ``"{name} project 1"`` and so on, and
+        ``runs`` finished runs, all in the first project.
         """
         with self._world.lock:
             owner = organization or self._world.first_organization()
@@ -51,7 +51,7 @@ class Population:
             return workspace
 
     def delete_workspace(self, workspace: Workspace) -> None:
-        """Delete a workspace: from now on no key reaches it."""
+        """Delete a workspace: from now on, no key has access to it."""
         with self._world.lock:
             self._world.deleted.add(workspace.id)
 
@@ -65,7 +65,7 @@ class Population:
     ) -> str:
         """Store a prompt with one commit, and return the commit's hash.
 
-        With an owner's handle it is public: everybody reads it at ``owner/name``.
+        With an owner's handle it is public: anyone can read it at ``owner/name``.
         """
         with self._world.lock:
             prompt = self._records.add_prompt(workspace, name, owner)
@@ -83,13 +83,13 @@ class Population:
         secret: str | None = None,
         abac_denies: frozenset[str] = frozenset(),
     ) -> Key:
-        """Make a personal access token, with the access of its user.
+        """Add a personal access token, with the access of its user.
 
         Requests without a workspace go to ``default``, which is the first of
-        ``workspaces`` unless given. A default that is not among ``workspaces`` is that
-        of a user who has lost access to it. ``permissions`` replaces those of the role;
+        ``workspaces`` unless given. A default that is not in ``workspaces`` means that
+        the user has lost access to it. ``permissions`` replaces those of the role;
         ``abac_denies`` are refused although the role lists them. With ``workspaces``
-        None it reaches all of its organization's.
+        None, it has access to all workspaces of its organization.
         """
         return self._add_key(
             "personal",
@@ -113,10 +113,10 @@ class Population:
         abac_denies: frozenset[str] = frozenset(),
         organization: Organization | None = None,
     ) -> Key:
-        """Make a service key: of some workspaces, or with None of the organization.
+        """Add a service key for some workspaces, or with None for the organization.
 
-        A key of the organization reaches all workspaces and must name one each time. A
-        key of workspaces is refused at ``GET /workspaces`` unless ``lists_workspaces``.
+        An organization key has access to all workspaces and must name one each time. A
+        workspace key is refused at ``GET /workspaces`` unless ``lists_workspaces``.
         """
         return self._add_key(
             "service",
@@ -141,7 +141,7 @@ class Population:
         secret: str | None = None,
         abac_denies: frozenset[str] = frozenset(),
     ) -> Key:
-        """Make the token of a login, which is sent as ``Authorization: Bearer``."""
+        """Add the token of a login session, which is sent as ``Authorization: Bearer``."""
         return self._add_key(
             "oauth",
             workspaces,
@@ -189,12 +189,12 @@ class Population:
         return self._world.organizations[some.organization_id]
 
     def revoke(self, key: Key) -> None:
-        """Refuse a key from now on, like one that never was."""
+        """Reject a key from now on, like an unknown one."""
         with self._world.lock:
             self._world.revoked.add(key.secret)
 
     def restore(self, key: Key) -> None:
-        """Let a revoked key in again."""
+        """Accept a revoked key again."""
         with self._world.lock:
             self._world.revoked.discard(key.secret)
 
@@ -212,7 +212,7 @@ class Population:
 
     @property
     def name_permissions(self) -> bool:
-        """Whether a 403 names the permission that is missing. LangSmith's seldom do."""
+        """Whether a 403 names the missing permission. LangSmith's own rarely do."""
         return self._world.name_permissions
 
     @name_permissions.setter

@@ -1,7 +1,7 @@
-"""Endpoints of prompts, which also answer strangers.
+"""Endpoints of prompts, which also answer anonymous requests.
 
-A refused key makes its sender a stranger here, so a wrong key shows as a 400, 404 or
-422 and not as a 403. Users of the SDK have reported it so.
+They treat a rejected key as anonymous, so a wrong key results in a 400, 404 or
+422, not in a 403, as users of the SDK have reported.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Search runs, in the older (``/runs/query``) and the newer (``/v2``) way.
+"""Searches runs, in the older (``/runs/query``) and the newer (``/v2``) API.
 
-Both hand out the newest first. A cursor is the place of the last run handed out, so
+Both return the newest first. A cursor is the position of the last returned run, so
 runs that arrive between two pages neither shift nor repeat any.
 """
 
@@ -20,7 +20,7 @@ _CANNOT_SEARCH = (
     "At least one of 'session', 'id', 'parent_run', 'trace' or 'reference_example' "
     "must be specified"
 )
-_CANNOT_FILTER = "a simulated LangSmith does not read filter expressions"
+_CANNOT_FILTER = "the simulated LangSmith does not support filter expressions"
 _FILTERS = ("filter", "trace_filter", "tree_filter", "query", "sem_filter", "ai_search")
 
 
@@ -49,7 +49,7 @@ def search(runs: Iterable[Record], wanted: Record) -> Record:
 
 
 def search_v2(runs: Iterable[Record], wanted: Record) -> Record:
-    """Answer ``POST /v2/runs/query``, which looks back one day unless told."""
+    """Answer ``POST /v2/runs/query``, which goes back one day by default."""
     yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).isoformat()
     tests = [
         _among("session_id", wanted.get("project_ids")),
@@ -69,7 +69,7 @@ def search_v2(runs: Iterable[Record], wanted: Record) -> Record:
 
 
 def v2(run: Record, selects: Iterable[str]) -> Record:
-    """A run in the newer shape, with the selected fields."""
+    """A run in the newer format, with the selected fields."""
     extra = run.get("extra") or {}
     whole = {
         **run,
@@ -149,7 +149,7 @@ def _lower(text: str | None) -> str | None:
 
 def _time(text: str) -> datetime:
     try:
-        # Python 3.10 does not read the "Z".
+        # Python 3.10 cannot parse the "Z".
         time = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise RequestError(422, f"{text} is not a time", "body") from None

@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 _OURS = ("LANGSMITH_", "LANGCHAIN_")
 _NO_PROXY = ("NO_PROXY", "no_proxy")
-# It has no profile, so that none of this machine is used.
+# It has no profile, so no profile of this machine is used.
 _NO_PROFILE = str(Path(__file__).with_name("no-profile.json"))
 
 
 class ReadyLangSmith(SimulatedLangSmith):
-    """A simulated LangSmith in use: the environment points at it until it stops.
+    """A simulated LangSmith that the environment points at until it stops.
 
-    It has a ``workspace`` and a ``key``, a personal one that may do everything there. No
-    other LangSmith setting counts, whether from the environment, a `.env` file or a
-    profile, nor what the SDK remembers of one. Tracing is on.
+    It has a ``workspace`` and a ``key``: a personal key with every permission there. No
+    other LangSmith setting is used, whether from the environment, a `.env` file, a
+    profile, or the SDK's cache. Tracing is on.
 
-    ``patch`` is what changes the environment, and puts it back at its own end.
+    ``patch`` changes the environment, and restores it at its own end.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ class ReadyLangSmith(SimulatedLangSmith):
         self.key = self.add_personal_key(workspaces=[self.workspace])
 
     def __enter__(self) -> ReadyLangSmith:
-        """Start, and point the environment here."""
+        """Start, and set the environment."""
         self.start()
         self._client = tracing_client()
         direct = (os.environ.get(name) for name in _NO_PROXY)
@@ -70,14 +70,14 @@ class ReadyLangSmith(SimulatedLangSmith):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for traces, stop, and forget all. The environment is the patch's affair."""
+        """Wait for traces, stop, and clear everything except the environment."""
         self.clear_answers()
         self.flush()
         self.stop()
         _forget(self._client)
 
     def use(self, key: Key, workspace: Workspace | None = None) -> None:
-        """Set LANGSMITH_API_KEY to another key, and name a workspace or none."""
+        """Set LANGSMITH_API_KEY to another key, and set or unset the workspace."""
         self._patch.setenv("LANGSMITH_API_KEY", key.secret)
         self._patch.delenv("LANGSMITH_WORKSPACE_ID", raising=False)
         if workspace is not None:
@@ -85,21 +85,21 @@ class ReadyLangSmith(SimulatedLangSmith):
         _forget(None)
 
     def flush(self) -> None:
-        """Wait until what the program has traced so far was sent, and accepted or not."""
+        """Wait until everything that was traced so far has been sent."""
         client = tracing_client()
         if client is not None:
             client.flush()
 
 
 def _read_named_dotenv(choice: Choice) -> Dotenv:
-    """Read a `.env` that a policy names, and look for no other."""
+    """Read a `.env` file that a policy names; does not search for others."""
     return read_dotenv(False if choice is None else choice)
 
 
 def _forget(client: langsmith.Client | None) -> None:
-    """Forget settings and rejections, and trace with this client; None makes a new one."""
+    """Clear settings and refusals, and trace with this client; None creates a new one."""
     clear_caches()
-    # The variables that each run carries along.
+    # The variables that are attached to each run.
     part_of("env", "get_langchain_env_var_metadata.cache_clear", tuple)()
     FLIGHTS.forget()
     langsmith.configure(client=client)

@@ -1,7 +1,7 @@
-"""What the workspaces hold: projects, runs, feedback, datasets, examples, prompts.
+"""The contents of workspaces: projects, runs, feedback, datasets, examples, prompts.
 
-Records are plain dicts in the shape that LangSmith answers with. The store only keeps
-and finds them; which request may see them was decided before.
+Records are plain dicts in the form of LangSmith's responses. The store only keeps
+and finds them; access was checked before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One run operation as it came in: ``op`` is "post" or "patch"."""
+    """One run operation as it arrived: ``op`` is "post" or "patch"."""
 
     op: str
     id: str
@@ -32,7 +32,7 @@ class Operation:
 
 @dataclass(slots=True)
 class Records:
-    """All records of all workspaces; each carries its workspace as ``tenant_id``."""
+    """All records of all workspaces; each has its workspace as ``tenant_id``."""
 
     projects: dict[str, Record] = field(default_factory=dict)
     runs: dict[tuple[str, str], Record] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Records:
     _order: Iterator[int] = field(default_factory=itertools.count)
 
     def add_project(self, workspace: Workspace, name: str, **fields: Any) -> Record:
-        """Keep a new project."""
+        """Add a project."""
         project = {
             "id": new_id(),
             "name": name,
@@ -73,7 +73,7 @@ class Records:
             self._store_run(workspace, _finished_run(number, started, project))
 
     def ingest(self, workspace: Workspace, operations: Iterable[Operation]) -> None:
-        """Take in run operations; each one is counted, also one that comes twice."""
+        """Add run operations; counts each one, even if it comes twice."""
         for operation in operations:
             arrived = {
                 **operation.fields,
@@ -98,11 +98,11 @@ class Records:
         if known and known["tenant_id"] == workspace.id:
             return known
         name = fields.get("session_name") or "default"
-        # Tracing makes the project it names: `runs:create` is enough for that.
+        # Tracing creates the project that it names: `runs:create` is enough for that.
         return self.project_named(workspace, name) or self.add_project(workspace, name)
 
     def add_feedback(self, workspace: Workspace, fields: Record) -> Record:
-        """Keep a piece of feedback."""
+        """Add feedback."""
         feedback = {
             "id": new_id(),
             "created_at": now(),
@@ -116,7 +116,7 @@ class Records:
         return feedback
 
     def add_dataset(self, workspace: Workspace, name: str, **fields: Any) -> Record:
-        """Keep a new dataset."""
+        """Add a dataset."""
         dataset = {
             "id": new_id(),
             "name": name,
@@ -137,7 +137,7 @@ class Records:
         return _first(self.datasets, workspace, lambda d: d["name"] == name)
 
     def add_example(self, dataset: Record, fields: Record) -> Record:
-        """Keep an example of a dataset."""
+        """Add an example to a dataset."""
         example_id = new_id()
         example = {
             "id": example_id,
@@ -159,14 +159,14 @@ class Records:
         return example
 
     def delete_example(self, example_id: str) -> None:
-        """Forget an example."""
+        """Delete an example."""
         example = self.examples.pop(example_id)
         self.datasets[example["dataset_id"]]["example_count"] -= 1
 
     def add_prompt(
         self, workspace: Workspace, name: str, owner: str | None, **fields: Any
     ) -> Record:
-        """Keep a new prompt without a commit; with an owner's handle it is public."""
+        """Add a prompt without a commit; with an owner's handle it is public."""
         prompt = {
             "id": new_id(),
             "repo_handle": name,
@@ -191,7 +191,7 @@ class Records:
         return prompt
 
     def add_commit(self, prompt: Record, manifest: Record) -> Record:
-        """Keep a new version of a prompt."""
+        """Add a new version of a prompt."""
         commits: list[Record] = prompt["commits"]
         text = json.dumps([len(commits), manifest], sort_keys=True, default=str)
         commit = {

@@ -1,4 +1,4 @@
-"""``pytest --langsmith-require-traces``: no traces, or rejected ones, fail the run."""
+"""``pytest --langsmith-require-traces``: fails the run without traces, or if refused."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import requests
 
 _OPTION = "--langsmith-require-traces"
-_SENT = "langsmith_traces"  # by a worker of xdist, to the process that started it
+_SENT = "langsmith_traces"  # sent by a worker of xdist to the main process
 _RUNS = re.compile(r"/runs(/batch|/multipart)?$")
 
 
 class RequiredTraces:
-    """Traces through a client of its own, and fails the run without them."""
+    """Traces with a client of its own, and fails the run if there are no traces."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -47,19 +47,19 @@ class RequiredTraces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over what a worker of xdist has seen."""
+        """Collect the results of a worker of xdist."""
         accepted, problems = getattr(node, "workeroutput", {}).get(_SENT, (0, ()))
         self._accepted += accepted
         self._problems += problems
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Say why the run fails."""
+        """Report why the run fails."""
         for line in self._verdict:
             terminalreporter.write_line(f"{_OPTION}: {line}", red=True)
 
     @property
     def _verdict(self) -> list[str]:
-        """Why the run fails; nothing if it passes."""
+        """Why the run fails; empty if it passes."""
         if self._problems or self._accepted:
             return list(dict.fromkeys(self._problems))
         if tracing_is_enabled():
@@ -67,10 +67,10 @@ class RequiredTraces:
         return ["no traces were recorded. Tracing is off; set LANGSMITH_TRACING=true."]
 
     def _watch(self) -> Installation | None:
-        """Have everything traced through a client that is watched."""
+        """Trace everything with a client that is watched."""
         try:
             watched = install()
-        except Exception as error:  # the SDK's own, for settings that it does not take
+        except Exception as error:  # the SDK's own, for settings that it does not accept
             self._problems.append(f"no LangSmith client could be created: {error}")
             return None
         watched.client.session.hooks["response"].append(self._count)
@@ -82,14 +82,14 @@ class RequiredTraces:
         self._accepted += response.ok and _RUNS.search(path) is not None
 
     def _end(self, watched: Installation) -> None:
-        """Wait for what is on its way, and take down what was lost."""
+        """Wait for pending traces, and note which were lost."""
         watched.undo()
         try:
             watched.client.raise_for_tracing_errors()
         except AccessDeniedError as error:
             fix = f" Fix: {error.next_steps[0]}." if error.next_steps else ""
-            self._problems.append(f"traces were rejected. {_first_line(error)}.{fix}")
-        except Exception as error:  # whatever else they were lost for
+            self._problems.append(f"traces were refused. {_first_line(error)}.{fix}")
+        except Exception as error:  # traces may be lost for any other reason
             self._problems.append(f"traces were lost. {_first_line(error)}")
 
 

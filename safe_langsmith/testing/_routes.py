@@ -1,4 +1,4 @@
-"""Find the endpoint of a request, let access decide, and answer."""
+"""Routes a request to its endpoint, checks access, and answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from safe_langsmith.testing._records import Record, Records
     from safe_langsmith.testing._world import World
 
-#: What is simulated, by method and path without the names of its parameters.
+#: What is simulated, by method and path, without the names of parameters.
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     (endpoint.method, _catalogue.key_of(endpoint.path)): endpoint
     for endpoint in (
@@ -40,7 +40,7 @@ _PARAMETER = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came in, its path without the deployment's prefix."""
+    """One request as it arrived, its path without the deployment's prefix."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ class Request:
 def respond(
     request: Request, world: World, records: Records, info: Record
 ) -> tuple[int, bytes]:
-    """Answer one request. Only the endpoint of a granted request changes anything."""
+    """Answer one request. Changes something only if access is granted."""
     path = request.path
     found = list(_catalogue.at(path))
     if not found:
@@ -88,7 +88,7 @@ def respond(
 
 
 def _endpoint(route: _catalogue.Route) -> Endpoint:
-    """The endpoint of a route; one that says so, if the route is not simulated."""
+    """The endpoint of a route; if it is not simulated, one that says so."""
     simulated = ENDPOINTS.get((route.method, _catalogue.key_of(route.path)))
     if simulated:
         return simulated

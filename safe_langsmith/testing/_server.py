@@ -1,4 +1,4 @@
-"""The simulated LangSmith: what a test tells it, and what it tells a test."""
+"""The simulated LangSmith: what a test can set, and what it can read."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ _INFO: Record = {
 class SimulatedLangSmith(Population):
     """A LangSmith API on a loopback socket, for tests.
 
-    A context manager; ``start`` and ``stop`` do the same. Safe to use from many
-    threads, also while it serves.
+    A context manager; ``start`` and ``stop`` do the same. Thread-safe, also while it
+    serves requests.
 
-    ``layout`` says where the API is: "cloud" at ``/…``, ``/api/…`` and ``/api/v1/…``;
-    "self-hosted" only below ``/api`` and ``/api/v1``, with the web app everywhere else;
-    "web" nowhere, as at the address of LangSmith's web app.
+    ``layout`` says where the API is. "cloud": at ``/…``, ``/api/…`` and ``/api/v1/…``.
+    "self-hosted": only below ``/api`` and ``/api/v1``, with the web app everywhere else.
+    "web": nowhere, as at the URL of LangSmith's web app.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SimulatedLangSmith(Population):
         self._exchanges: list[Exchange] = []
         self._rules = _faults.Rules()
         self._listener: Listener | None = None
-        #: What ``GET /info`` answers. Change it to switch features of the SDK.
+        #: The response to ``GET /info``. Change it to switch features of the SDK.
         self.info: Record = {"version": version, **copy.deepcopy(_INFO)}
 
     # The socket
@@ -98,7 +98,7 @@ class SimulatedLangSmith(Population):
     def stop(self) -> None:
         """Stop listening, close all connections, end the thread.
 
-        What arrived can still be asked for, and ``start`` listens on the same port.
+        The exchanges remain available, and ``start`` listens on the same port.
         """
         if self._listener is not None:
             self._listener.stop()
@@ -122,7 +122,7 @@ class SimulatedLangSmith(Population):
 
     @property
     def url(self) -> str:
-        """The address, without a path."""
+        """The URL, without a path."""
         scheme = "https" if self._ssl[0] else "http"
         return f"{scheme}://{self._host}:{self._port}"
 
@@ -135,7 +135,7 @@ class SimulatedLangSmith(Population):
             return tuple(self._exchanges)
 
     def clear(self) -> None:
-        """Forget the exchanges so far."""
+        """Clear the exchanges so far."""
         with self._world.lock:
             self._exchanges.clear()
 
@@ -145,10 +145,10 @@ class SimulatedLangSmith(Population):
 
     @property
     def runs(self) -> dict[str, list[Record]]:
-        """What ingest has accepted: for each run id its operations, in order.
+        """What was ingested: for each run id its operations, in order.
 
         Each has ``op`` ("post" or "patch"), ``workspace`` and the fields of the run. A
-        run that was sent twice is there twice; of a refused request there is nothing.
+        run that was sent twice is there twice; refused requests add nothing.
         """
         with self._world.lock:
             return copy.deepcopy(self._records.arrivals)
@@ -166,18 +166,18 @@ class SimulatedLangSmith(Population):
         times: int | None = None,
         delay: float = 0.0,
     ) -> None:
-        """Answer like this from now on, ``times`` times or for ever. The newest wins.
+        """Respond like this from now on, ``times`` times or forever. The newest wins.
 
-        ``"/workspaces"`` stands for that path behind any prefix, ``*`` for any text.
-        ``body`` is text, bytes, or what JSON can carry. A status of None lets the
-        request through to the true answer, after ``delay`` seconds.
+        ``"/workspaces"`` stands for that path with any prefix, ``*`` for any text.
+        ``body`` is text, bytes, or any JSON value. With status None, the request
+        gets its real response, after ``delay`` seconds.
         """
         rule = _faults.new_rule(path, method, status, body, headers, times, delay)
         with self._world.lock:
             self._rules.add(rule)
 
     def clear_answers(self) -> None:
-        """Forget all of these answers."""
+        """Remove all of these responses."""
         with self._world.lock:
             self._rules.clear()
 
@@ -190,10 +190,10 @@ class SimulatedLangSmith(Population):
             try:
                 answer = self._answer(request, path, body)
             except Exception:
-                # A mistake of the simulator: say where, since nothing is logged.
+                # A bug of the simulator: say where, since nothing is logged.
                 text = traceback.format_exc().encode()
                 answer = Answer(500, text, {"content-type": "text/plain"})
-            # Before the answer goes out, so that whoever has it finds the exchange.
+            # Before the response is sent, so that a client that has it finds the exchange.
             self._exchanges.append(_exchange.log(request, path, body, answer.status))
         return answer
 
@@ -218,7 +218,7 @@ class SimulatedLangSmith(Population):
             self.info,
         )
         headers = {"content-type": "application/json"}
-        if status == 501:  # the generated clients try again after any other 5xx
+        if status == 501:  # the generated clients retry after any other 5xx
             headers["x-should-retry"] = "false"
         return Answer(status, content, headers, delay)
 

@@ -1,4 +1,4 @@
-"""uvicorn on a loopback socket, in a thread of its own, and stopped without a trace."""
+"""Runs uvicorn on a loopback socket, in its own thread, and stops it cleanly."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from safe_langsmith.testing._faults import Answer
 
-# Of the event loop: more than it takes to abort a connection.
+# Iterations of the event loop: more than aborting a connection takes.
 _TURNS = 8
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 class Listener:
-    """A socket that is served from its making until ``stop``."""
+    """A socket that is served from its creation until ``stop``."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Listener:
             ssl_certfile=certificate,
             ssl_keyfile=private_key,
         )
-        # Here and not in the thread, so that a bad certificate is the caller's error.
+        # Here, not in the thread, so that the caller gets the error of a bad certificate.
         config.load()
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]
@@ -64,7 +64,7 @@ class Listener:
         self._server.listening.wait()
 
     def stop(self) -> None:
-        """Close the socket and its connections, and wait for the thread's end."""
+        """Close the socket and its connections, and wait for the thread."""
         self._server.stop()
         self._thread.join()
         self._socket.close()
@@ -75,7 +75,7 @@ class Listener:
         def of_another_thread(record: logging.LogRecord) -> bool:
             return record.thread != own
 
-        # A filter instead of a level: the process may run a uvicorn of its own.
+        # A filter instead of a level: the process may run another uvicorn.
         logger = logging.getLogger("uvicorn.error")
         logger.addFilter(of_another_thread)
         try:
@@ -92,7 +92,7 @@ class Listener:
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:
-    # With its protocol named, asyncio sets TCP_NODELAY; else each answer takes 40 ms.
+    # With an explicit protocol, asyncio sets TCP_NODELAY; otherwise a response takes 40 ms.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # On Windows this option would let two servers share a port.
@@ -105,7 +105,7 @@ def _bound(address: tuple[str, int]) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that says when it listens and does not wait for silent clients."""
+    """A uvicorn that reports when it listens, and does not wait for idle clients."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -121,12 +121,12 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         """Stop from another thread."""
         self.should_exit = True
-        # It may have stopped for another reason, or never begun.
+        # It may have stopped for another reason, or never started.
         with contextlib.suppress(RuntimeError, AttributeError):
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def main_loop(self) -> None:
-        """As uvicorn's, which looks every 0.1 s whether to stop; this one is woken."""
+        """As in uvicorn, which polls every 0.1 s whether to stop; this one is woken."""
         counter = 0
         while not await self.on_tick(counter):
             counter = (counter + 1) % 864_000
@@ -134,21 +134,21 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
-        # asyncio leaks what it has accepted and not set up when the server closes. Over
-        # TLS setting up takes a while, and never ends when somebody is silent.
+        # When a server closes, asyncio leaks connections that were accepted but not set
+        # up. With TLS that takes a while, and never ends for a silent client.
         for listener in sockets or ():
             self._loop.remove_reader(listener)
         busy = {asyncio.current_task(), *self.server_state.tasks}
         setting_up = asyncio.all_tasks() - busy
         if setting_up:
             await asyncio.wait(setting_up, timeout=1)
-        # A client that keeps a connection alive would be waited for, most of all over
-        # TLS, where closing takes two.
+        # Keep-alive connections would delay the shutdown, above all with TLS, where both
+        # sides close.
         self._abort(idle_only=True)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
         if self.server_state.connections or self.server_state.tasks:
-            await super().shutdown(sockets)  # gives them 0.1 s at least
+            await super().shutdown(sockets)  # gives them at least 0.1 s
             self._abort(idle_only=False)
             await asyncio.sleep(0)
             return

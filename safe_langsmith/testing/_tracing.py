@@ -80,7 +80,7 @@ def _multipart(call: Call) -> Reply:
     form = _bodies.parts(call.body, call.headers)
     operations = _bodies.run_operations(form)
     feedback = _bodies.feedback(form)
-    # All of the form was read before any of it is kept.
+    # The whole form is parsed before any of it is stored.
     for fields in feedback:
         call.records.add_feedback(call.here, fields)
     return _ingest(call, operations, "Runs batch ingested")
@@ -92,7 +92,7 @@ def _ingest(call: Call, operations: list[Operation], message: str) -> Reply:
 
 
 def _export(_: Call) -> Reply:
-    """Spans of OpenTelemetry. They stay as they are: `SimulatedLangSmith.exchanges`."""
+    """OpenTelemetry spans. They are not parsed: see `SimulatedLangSmith.exchanges`."""
     return Reply({})
 
 

@@ -1,6 +1,6 @@
-"""What exists in a simulated LangSmith: organizations, workspaces and keys.
+"""The types of a simulated LangSmith's world: organizations, workspaces and keys.
 
-Nothing here knows of HTTP. Whoever changes or reads a world holds its lock.
+Nothing here knows about HTTP. Hold the lock to read or change a world.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _ADMINISTER = frozenset(
         "workspaces:manage",
     ]
 )
-#: What LangSmith's own roles permit, after its documentation, "Organization and
+#: The permissions of LangSmith's own roles, from its documentation, "Organization and
 #: workspace operations". An Editor may trace, but not create a project.
 ROLES: dict[Role, frozenset[str]] = {
     "Viewer": _READ,
@@ -70,7 +70,7 @@ ROLES: dict[Role, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """One customer of LangSmith, who owns workspaces."""
+    """A customer of LangSmith, who owns workspaces."""
 
     id: str
     name: str
@@ -78,7 +78,7 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """One workspace. LangSmith's headers and older texts call it a tenant."""
+    """A workspace. LangSmith's headers and older texts call it a tenant."""
 
     id: str
     name: str
@@ -88,11 +88,11 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One credential and what it may do. ``secret`` is the text that clients send.
+    """A credential and its access. ``secret`` is the text that clients send.
 
-    ``workspaces`` is None when the key reaches every workspace of its organization.
-    ``default`` is where requests land that name no workspace; a user may have lost
-    access to it, so it need not be among ``workspaces``.
+    ``workspaces`` is None if the key has access to every workspace of its organization.
+    ``default`` is used for requests that name no workspace; a user may have lost
+    access to it, so it need not be in ``workspaces``.
     """
 
     secret: str = field(repr=False)
@@ -109,7 +109,7 @@ class Key:
 
 @dataclass(slots=True)
 class World:
-    """Everything that exists, with the switches that a test may turn."""
+    """Everything that exists, with the switches that a test may set."""
 
     organizations: dict[str, Organization] = field(default_factory=dict)
     workspaces: dict[str, Workspace] = field(default_factory=dict)
@@ -121,30 +121,30 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def add_organization(self, name: str) -> Organization:
-        """Found an organization."""
+        """Add an organization."""
         organization = Organization(new_id(), name)
         self.organizations[organization.id] = organization
         return organization
 
     def first_organization(self) -> Organization:
-        """The oldest organization, founded now if there is none."""
+        """The oldest organization; adds one if there is none."""
         oldest = next(iter(self.organizations.values()), None)
         return oldest or self.add_organization("Acme")
 
     def add_workspace(self, name: str, organization: Organization) -> Workspace:
-        """Open a workspace in an organization."""
+        """Add a workspace to an organization."""
         workspace = Workspace(new_id(), name, organization.id, now())
         self.workspaces[workspace.id] = workspace
         return workspace
 
     def add_key(self, key: Key) -> Key:
-        """Let a key in, in place of an earlier one with the same text."""
+        """Add a key; replaces an earlier one with the same text."""
         self.keys[key.secret] = key
         self.revoked.discard(key.secret)
         return key
 
     def set_role(self, key: Key, role: Role, permissions: frozenset[str] | None) -> Key:
-        """Give a key another role; its text stays."""
+        """Give a key another role; its text stays the same."""
         permitted = ROLES[role] if permissions is None else permissions
         changed = replace(self.keys[key.secret], role=role, permissions=permitted)
         self.keys[key.secret] = changed
@@ -155,7 +155,7 @@ class World:
         return None if secret in self.revoked else self.keys.get(secret)
 
     def reached_by(self, key: Key, deleted: bool = False) -> list[Workspace]:
-        """The workspaces that a key reaches; with ``deleted`` also the deleted ones."""
+        """The workspaces that a key has access to; with ``deleted`` also deleted ones."""
         return [
             workspace
             for workspace in self.workspaces.values()
@@ -165,7 +165,7 @@ class World:
         ]
 
     def reaches(self, key: Key, workspace_id: str) -> Workspace | None:
-        """The workspace with this id, if the key reaches it."""
+        """The workspace with this id, if the key has access to it."""
         found = (w for w in self.reached_by(key) if w.id == workspace_id)
         return next(found, None)
 
@@ -182,10 +182,10 @@ def new_key(
     secret: str | None,
     abac_denies: frozenset[str],
 ) -> Key:
-    """Make a key out of what a test says about it."""
+    """Create a key from the arguments of a test."""
     ids = None if workspaces is None else tuple(w.id for w in workspaces)
-    # A third-party provider's notes: a service key that belongs to workspaces is
-    # refused where an organization's matters are read.
+    # From a third-party provider's notes: a service key of workspaces is refused where
+    # an organization's data are read.
     lists = kind != "service" or ids is None
     return Key(
         secret=secret or new_secret(kind),
@@ -202,7 +202,7 @@ def new_key(
 
 
 def new_secret(kind: KeyKind) -> str:
-    """A fresh text in the shape of LangSmith's keys; of no use anywhere else."""
+    """A new text in the format of LangSmith's keys; not valid anywhere else."""
     if kind == "oauth":
         return f"oauth_{secrets.token_urlsafe(32)}"
     prefix = {"personal": "lsv2_pt", "service": "lsv2_sk"}[kind]
@@ -210,10 +210,10 @@ def new_secret(kind: KeyKind) -> str:
 
 
 def new_id() -> str:
-    """A fresh id."""
+    """A new id."""
     return str(uuid.uuid4())
 
 
 def now() -> str:
-    """The time, as LangSmith writes it."""
+    """The current time, as LangSmith writes it."""
     return datetime.now(timezone.utc).isoformat()

@@ -424,7 +424,7 @@ def test_a_workspace_out_of_the_sdk_s_cache(
     assert client.diagnose().workspace_source == "the SDK's cache of LANGSMITH_WORKSPACE_ID"
     assert len(list(client.list_projects())) == 1
     assert client.workspace_id == own.id
-    assert "os.environ does not have it any more" in str(client.last_diagnosis)
+    assert "os.environ no longer has it" in str(client.last_diagnosis)
 
 
 # --- repairs that stay what they are --------------------------------------------------

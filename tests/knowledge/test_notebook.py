@@ -252,7 +252,7 @@ def test_a_thread_asks_colab_nothing(
         "thread.join()",
     )
     assert "no key was sent" in shown
-    assert "it answers on the main thread alone" in shown
+    assert "they can only be read on the main thread" in shown
     assert NAMES in notebook.run(CALL)
 
 

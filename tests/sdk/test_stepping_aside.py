@@ -74,7 +74,7 @@ def test_a_fault_in_the_hook(server: SimulatedLangSmith, once: Callable[[], str]
     client._safe.worked = None  # type: ignore[assignment]
     with client.session:
         assert len(list(client.list_projects())) == 2
-    assert "look at a response" in once()
+    assert "check a response" in once()
 
 
 def test_a_fault_after_a_rejection(
@@ -86,7 +86,7 @@ def test_a_fault_after_a_rejection(
     with client.session, pytest.raises(LangSmithError) as caught:
         list(client.list_projects())
     assert not isinstance(caught.value, AccessDeniedError)
-    assert "find out why a request was rejected" in once()
+    assert "find out why a request was refused" in once()
 
 
 @pytest.mark.parametrize("lost", ["born", "policy"])
@@ -103,7 +103,7 @@ def test_a_fault_on_the_async_client(
         await client.aclose()  # type: ignore[no-untyped-call]
 
     anyio.run(call)
-    assert "find out why a request was rejected" in once()
+    assert "find out why a request was refused" in once()
 
 
 @needs("0.14.12", "resources that are watched")
@@ -331,7 +331,7 @@ def test_can_i_with_a_rejected_key(
 
 def test_every_public_name_is_listed() -> None:
     assert set(safe_langsmith.__all__) <= set(dir(safe_langsmith))
-    assert "verify: Ask LangSmith once" in (SafeClient.__init__.__doc__ or "")
+    assert "verify: Check the key once" in (SafeClient.__init__.__doc__ or "")
 
 
 @needs("0.14.12", "resources that are watched")

@@ -88,11 +88,11 @@ def test_names_in_the_order_of_the_sdk(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_ENDPOINT", "")
     setup = made()
     assert over(setup, "key") == ["LANGCHAIN_API_KEY (lsv2_pt_…0001)"]
-    assert over(setup, "endpoint") == ["LANGSMITH_ENDPOINT (blank)"]
+    assert over(setup, "endpoint") == ["LANGSMITH_ENDPOINT (empty)"]
     assert told(setup) == [
         "LANGSMITH_API_KEY and LANGCHAIN_API_KEY differ (lsv2_pt_…0002 and "
-        "lsv2_pt_…0001); LANGSMITH_API_KEY counts",
-        "LANGSMITH_ENDPOINT is blank, so LANGCHAIN_ENDPOINT counts",
+        "lsv2_pt_…0001); LANGSMITH_API_KEY is used",
+        "LANGSMITH_ENDPOINT is empty, so LANGCHAIN_ENDPOINT is used",
     ]
 
 
@@ -112,7 +112,7 @@ def test_names_that_the_client_does_not_read(set_variable: SetVariable) -> None:
     assert over(setup, "endpoint") == ["LANGCHAIN_BASE_URL (the client does not read it)"]
     assert over(setup, "workspace") == ["LANGSMITH_TENANT_ID (the client does not read it)"]
     assert told(setup) == [
-        "LANGCHAIN_BASE_URL is set, and the SDK's client does not read it: it reads "
+        "LANGCHAIN_BASE_URL is set, but the SDK's client does not read it: it reads "
         "LANGSMITH_ENDPOINT"
     ]
     set_variable("LANGSMITH_ENDPOINT", OWN)
@@ -132,7 +132,7 @@ def test_files_that_were_passed_over(set_variable: SetVariable) -> None:
 def test_a_file_that_was_loaded_without_override(set_variable: SetVariable) -> None:
     """Said only where the very name that the file sets was set before."""
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}")
-    told_of = "without override=True, load_dotenv() keeps what is set already"
+    told_of = "load_dotenv() does not override what is set; use override=True"
     set_variable("LANGCHAIN_API_KEY", OLD)
     (text,) = [finding.text for finding in disagreements(made())]
     assert told_of not in text
@@ -337,14 +337,17 @@ def of_file(text: str | bytes, **more: Any) -> Setup:
         ("LANGSMITH_ENDPOINT=https://a.example#mine", "line 1: LANGSMITH_ENDPOINT has a #"),
         ("A=1\n\nLANGSMITH_API_KEY=#", "line 3: LANGSMITH_API_KEY has a #"),
         ("LANGSMITH_PROJECT=\u2018a\u2019", "line 1: LANGSMITH_PROJECT has curly quotes"),
-        ("export LANGSMITH_API_KEY", "line 1: LANGSMITH_API_KEY has no = behind it"),
+        (
+            "export LANGSMITH_API_KEY",
+            "line 1: LANGSMITH_API_KEY has no =, so it is ignored",
+        ),
         (
             "LANGSMITH_PROJECT=1\nLANGSMITH_PROJECT=2\nA=1\nLANGSMITH_PROJECT=3",
-            "line 4: LANGSMITH_PROJECT stands on line 1, 2 too; this one counts",
+            "line 4: LANGSMITH_PROJECT is also on line 1, 2; the last one wins",
         ),
         (
             b"\xef\xbb\xbfLANGSMITH_API_KEY=a",
-            "line 1: the file begins with a byte order mark; the python-dotenv that is",
+            "line 1: the file begins with a byte order mark; the installed python-dotenv",
         ),
     ],
 )
@@ -447,10 +450,10 @@ def test_the_dotenv_of_the_script_s_folder(tmp_path: Path) -> None:
     work.mkdir()
     source, *found = of_script(tmp_path, {}, work)
     assert source == "nowhere"
-    assert not any("and is not used" in text for text in found)
+    assert not any("but is not used" in text for text in found)
     (work / ".env").write_text(f"LANGSMITH_API_KEY={OLD}\nLANGSMITH_PROJECT=x")
     _, *found = of_script(tmp_path, {}, work)
-    (text,) = [text for text in found if "and is not used" in text]
+    (text,) = [text for text in found if "but is not used" in text]
     assert "work/.env, line 1 sets LANGSMITH_API_KEY" in text
     assert "project/.env" in text
     # It was loaded: so this is where the variable came from, and nothing is odd.
@@ -482,7 +485,10 @@ def test_in_process_the_script_s_folder(
     source = made().held.key.source
     assert source.place.endswith("other/.env, line 1")
     Path(".env").write_text(f"LANGSMITH_API_KEY={OLD}")
-    assert "and is not used: load_dotenv() looks from the script's" in told(made())[0]
+    assert (
+        "but is not used: load_dotenv() searches upwards from the script's"
+        in told(made())[0]
+    )
     (tmp_path / "other" / ".env").unlink()
     assert told(made())[0].endswith("and it finds none there")
     assert made().in_file.key.value is None
@@ -559,11 +565,11 @@ def of_config(content: str | bytes) -> Setup:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"profiles":\n{"a": 1,}}', ", line 2: is not JSON, so no profile is read"),
-        ("[" * 100_000, ": is not JSON that can be read, so no profile is read"),
+        ('{"profiles":\n{"a": 1,}}', ", line 2: not valid JSON, so no profile is read"),
+        ("[" * 100_000, ": not valid JSON, so no profile is read"),
         ("5", ': has no "profiles", so no profile is read'),
         ('{"profiles": [1]}', ': has no "profiles", so no profile is read'),
-        (b'{\n"\xff": 1}', ", line 2: is not UTF-8, so no profile is read"),
+        (b'{\n"\xff": 1}', ", line 2: not UTF-8, so no profile is read"),
         (b" " * 1_000_001, " could not be read: it is larger than 1000 kB"),
         ('{"profiles": {"a": {}, "b": {}}}', " names no current_profile, so none is"),
     ],
@@ -591,18 +597,18 @@ def test_a_file_that_is_named_and_not_there(
 ) -> None:
     set_variable("LANGSMITH_CONFIG_FILE", str(tmp_path / "home" / "no.json"))
     (text,) = told(made())
-    assert text == "LANGSMITH_CONFIG_FILE names ~/no.json, which is not there"
+    assert text == "LANGSMITH_CONFIG_FILE names ~/no.json, which does not exist"
     set_variable("LANGSMITH_CONFIG_FILE", "x" * 5_000)
     held = Access(DEFAULT_ENDPOINT, KEY)
     (text,) = told(read(held, at_construction(held, {}), None, False))
-    assert text.endswith(("names a file, which is not there", "File name too long"))
+    assert text.endswith(("names a file, which does not exist", "File name too long"))
     if "config_path" in str(_profiles.load_profile_client_config.__annotations__):
         given = at_construction(held, {"profile_config_path": "no.json"})
         (text,) = told(read(held, given, None, False))
         assert text.startswith("the profile_config_path argument names ")
         given = at_construction(held, {"profile_config_path": "a\0b"})
         (text,) = told(read(held, given, None, False))
-        assert text == "the profile file could not be read: its path is not one"
+        assert text == "the profile file could not be read: its path is invalid"
 
 
 def test_a_profile_that_is_not_in_the_file(set_variable: SetVariable) -> None:
@@ -622,7 +628,7 @@ def test_a_profile_that_is_not_in_the_file(set_variable: SetVariable) -> None:
     ("profile", "says"),
     [
         ({"api_key_cmd": "pass show key"}, "the output of a command (api_key_cmd)"),
-        ({"secret_store": "keychain"}, "the keychain of the system (secret_store)"),
+        ({"secret_store": "keychain"}, "the system keychain (secret_store)"),
         ({"api_key_env": "MY_KEY"}, "takes its key from the variable MY_KEY"),
     ],
 )
@@ -767,7 +773,7 @@ def test_another_thread_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.start()
     thread.join()
     assert answers[0].colab.key.value is None
-    assert "it answers on the main thread alone" in told(answers[0])[0]
+    assert "they can only be read on the main thread" in told(answers[0])[0]
     assert colab.asked == []
 
 
@@ -776,7 +782,7 @@ def test_another_thread_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             NotebookAccessError(),
-            "this notebook may not use the Colab secret LANGSMITH_API_KE",
+            "this notebook has no access to the Colab secret LANGSMITH_AP",
         ),
         (
             RuntimeError(),
@@ -810,7 +816,7 @@ def test_colab_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert told(setup) == ["Colab gave no answer about its secrets within 3 s"]
+    assert told(setup) == ["Colab did not provide its secrets within 3 s"]
     assert setup.colab.key.value is None
     assert not rung
 

@@ -540,7 +540,7 @@ def test_a_profile_in_another_encoding_is_named() -> None:
     path = write_config({})
     path.write_bytes("{}".encode("utf-16"))
     (text,) = told(now(Access(DEFAULT_ENDPOINT)))
-    assert text == "~/.langsmith/config.json, line 1: is not UTF-8, so no profile is read"
+    assert text == "~/.langsmith/config.json, line 1: not UTF-8, so no profile is read"
 
 
 # --- what disagrees -------------------------------------------------------------------

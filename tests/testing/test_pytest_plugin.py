@@ -184,7 +184,7 @@ def test_everything_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
             {},
             None,
             TRACED,
-            "traces were rejected. POST /runs/multipart * (403): *runs:create. Fix: ask *",
+            "traces were refused. POST /runs/multipart * (403): *runs:create. Fix: ask *",
         ),
         ("Admin", {}, 422, TRACED, "traces were lost. *422*"),
         (

@@ -334,8 +334,8 @@ def test_whether_it_was_sent_cannot_be_asked(place: Place) -> None:
     sending = under_way(first)
     result = place.replay(api_key=key)
     assert (result.sent, list(result.left)) == (1, [sending.name])
-    assert "LangSmith cannot be asked for it: GET /runs/{id} was refused" in str(result)
-    assert "let its name end in .json" in result.left[sending.name]
+    assert "LangSmith could not be asked: GET /runs/{id} was refused" in str(result)
+    assert "rename it to end in .json" in result.left[sending.name]
     assert isinstance(result.error, AccessDeniedError)
     assert place.arrived(run, other) == [0, 1]
     sending.rename(first)
@@ -353,7 +353,7 @@ def test_a_strange_answer_to_whether_it_was_sent(place: Place, body: str) -> Non
     result = place.replay()
     assert result.sent == (body == "[]")
     if result.left:
-        assert "its answer is not JSON" in str(result)
+        assert "LangSmith's response is not JSON" in str(result)
 
 
 def test_two_files_of_one_name(place: Place) -> None:
@@ -375,7 +375,7 @@ def test_two_replays_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -
     runs = [place.write()[1] for _ in range(2)]
 
     def second(done: int, of: int) -> None:
-        with pytest.raises(BlockingIOError, match="another replay is at work"):
+        with pytest.raises(BlockingIOError, match="another replay is running"):
             place.replay()
 
     place.client().replay_failed_traces(place.folder, on_progress=second)
@@ -428,8 +428,8 @@ def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
     assert result.sent == 0
     first, second = result.left
     assert (first.rpartition(".")[2], second.rpartition(".")[2]) == ("sending", "json")
-    assert "asked whether it took it" in result.left[first]
-    assert "not tried" in result.left[second]
+    assert "checks whether LangSmith has received it" in result.left[first]
+    assert "skipped" in result.left[second]
     assert place.replay() == Replay(2)
     assert place.arrived(*runs) == [1, 1]
 
@@ -462,7 +462,7 @@ def test_a_refusal_that_cannot_be_repaired(place: Place) -> None:
     assert (result.sent, list(result.left)) == (0, sorted(before))
     reasons = list(result.left.values())
     assert "rejected this key" in reasons[0]
-    assert reasons[1:] == ["not tried, since the one before could not be sent"] * 2
+    assert reasons[1:] == ["skipped: the previous batch failed"] * 2
     assert len(place.posts()) == 1
     assert {f: (place.folder / f).read_bytes() for f in place.files} == before
     assert_no_secret(f"{result}{result!r}{result.error}", place.secrets)
@@ -502,8 +502,8 @@ def test_the_server_is_not_reached(place: Place) -> None:
     result = place.replay()
     assert (result.sent, list(result.left), result.error) == (0, names, None)
     assert list(result.left.values()) == [
-        "LangSmith was not reached",
-        "not tried, since the one before could not be sent",
+        "LangSmith could not be reached",
+        "skipped: the previous batch failed",
     ]
     assert place.files == names
     place.server.start()
@@ -860,7 +860,7 @@ def test_the_parts_of_the_broken_files_are_good(place: Place) -> None:
 def test_a_huge_file(place: Place) -> None:
     with (place.folder / "trace_0.json").open("wb") as file:
         file.truncate(600_000_000)
-    assert "it is larger than 500 MB" in str(place.replay())
+    assert "larger than 500 MB" in str(place.replay())
     assert place.files == ["trace_0.json"]
 
 
@@ -884,7 +884,7 @@ def test_what_is_no_regular_file(place: Place) -> None:
     os.mkfifo(place.folder / "trace_4.json")
     result = place.replay()
     assert list(result.left) == [f"trace_{n}.json" for n in range(1, 5)] == place.files
-    assert set(result.left.values()) == {"it is not a regular file"}
+    assert set(result.left.values()) == {"not a regular file"}
     assert elsewhere.exists()
     assert place.server.exchanges == ()
 
@@ -925,7 +925,7 @@ def test_a_file_that_may_not_be_read(open_place: Place) -> None:
     with without_rights():
         result = open_place.replay()
     assert (result.sent, list(result.left)) == (1, [file.name])
-    assert "it cannot be read: Permission denied" in str(result)
+    assert "cannot be read: Permission denied" in str(result)
     assert open_place.arrived(other) == [1]
 
 
@@ -937,7 +937,7 @@ def test_a_folder_that_may_not_be_written(open_place: Place) -> None:
     with without_rights():
         result = open_place.replay()
     assert list(result.left) == [file.name] == open_place.files
-    assert "it cannot be renamed or removed: Permission denied" in str(result)
+    assert "cannot be renamed or removed: Permission denied" in str(result)
     assert open_place.arrived(run) == [0]
 
 
@@ -968,7 +968,7 @@ def test_a_file_that_is_gone_when_its_turn_comes(place: Place) -> None:
     result = client.replay_failed_traces(place.folder, on_progress=remove)
     assert (result.sent, result.left) == (
         1,
-        {file.name: "it cannot be read: No such file or directory"},
+        {file.name: "cannot be read: No such file or directory"},
     )
 
 
@@ -1105,7 +1105,7 @@ def test_the_command_when_something_is_left(
     assert err == ""
     assert lines[0] == "0 batches sent, 2 left"
     assert "rejected this key" in lines[1]
-    assert "it is no batch that the SDK has saved" in lines[2]
+    assert "not a trace batch saved by the SDK" in lines[2]
     assert lines[4].startswith("POST /runs/batch was refused (403): ")
     assert "  more:      safe-langsmith explain key-rejected" in lines
     assert "\x1b" not in out

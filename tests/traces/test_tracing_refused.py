@@ -364,7 +364,7 @@ def test_a_refused_batch_is_saved_if_wanted(
         assert UNKNOWN not in file.read_text()
         assert DESTINATION not in content["headers"]
     (line,) = ours(caplog)
-    assert "Traces are saved and not sent until this is fixed" in line
+    assert "Traces are saved, not sent, until this is fixed" in line
     assert f"then send them: safe-langsmith replay {folder}" in line
     assert theirs(caplog) == []
     client.cleanup()

@@ -168,7 +168,7 @@ def test_a_waiter_who_comes_too_late_is_woken_at_once() -> None:
 
 def test_an_examination_has_nothing_to_send_again(client: SafeClient) -> None:
     with RequestsWire(client, None, Clock(5.0)) as wire:
-        assert wire.do(Resend(HERE)) == Unreachable("there is no request to send again")
+        assert wire.do(Resend(HERE)) == Unreachable("there is no request to resend")
 
 
 def test_an_answer_that_is_too_large(

@@ -156,7 +156,7 @@ ROWS = (
         "http where https is meant",
         "https://{plain}",
         summary="no TLS connection to https://{plain}.",
-        found="TLS failed (WRONG_VERSION_NUMBER)",
+        found="TLS handshake failed (WRONG_VERSION_NUMBER)",
         step="check LANGSMITH_ENDPOINT: this port does not speak https",
     ),
     Row(

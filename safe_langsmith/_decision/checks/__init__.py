@@ -1,8 +1,8 @@
-"""The decision: why a request was refused, one check for each cause.
+"""Why a request was refused: one check for each cause.
 
-A check returns a `Cause`, or None where its cause could not be shown. One that asks the
+A check returns a `Cause`, or None if it could not prove its cause. A check that needs the
 server is a generator: it yields a `Probe`. `CHECKS` is the order of decision: the first
-cause that is shown wins. Nothing here reads, waits or sends.
+proven cause wins. Nothing here reads, waits or sends.
 """
 
 from __future__ import annotations

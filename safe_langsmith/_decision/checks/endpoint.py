@@ -1,4 +1,4 @@
-"""Is the endpoint a LangSmith API, and does anything stand between?"""
+"""Checks whether the endpoint is a LangSmith API, and whether something blocks the way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from safe_langsmith._knowledge.hosts import (
 from safe_langsmith._settings.sources import Setting, Source
 
 _LONGEST = 20_000
-# What the address of a login page, and the page itself, usually hold.
+# What the URL of a login page, and the page itself, usually contain.
 _LOGIN = re.compile(r"(?i)log-?in|log_in|sign-?in|\b(?:sso|oauth2?|saml2?|auth|idp)\b")
 _SIGN_IN = re.compile(r"(?i)type=[\"']?password|<title>[^<]{0,40}(?:log|sign)[ -]?in\b")
 _QUOTES = "\"'`<>\u201c\u201d\u2018\u2019"
@@ -29,9 +29,9 @@ STRANGERS_REFUSED = "a request to /info without a key was refused too"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
-    """A redirect, a page instead of JSON, or 405: is the endpoint a LangSmith API at all?
+    """A redirect, a web page instead of JSON, or 405: is this a LangSmith API at all?
 
-    An official host is one, whatever comes from there.
+    An official host always is one, whatever it responds.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
     if not (reply.is_html or reply.redirected_to):
@@ -46,7 +46,7 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
 
 
 def _redirected(case: Case, there: str) -> Cause:
-    """The request was sent on to another address, which refused it."""
+    """The request was redirected to another URL, which refused it."""
     here, is_login = case.sent.endpoint, bool(_LOGIN.search(there[:_LONGEST]))
     to = f"{shown(there)}{', a login page' if is_login else ''}"
     secure = here.replace("http://", "https://", 1)
@@ -64,7 +64,7 @@ def _redirected(case: Case, there: str) -> Cause:
 
 
 def misspelled(case: Case) -> Cause | None:
-    """Is there something around the address of the endpoint, or no scheme before it?"""
+    """Does the endpoint's URL have extra characters around it, or no scheme?"""
     given, where = case.held.endpoint.value or "", case.held.endpoint.source
     text, comment, _ = given.partition("#")
     text = text.strip().strip(_QUOTES).rstrip("/")
@@ -85,7 +85,7 @@ def misspelled(case: Case) -> Cause | None:
 
 
 def not_an_api(case: Case) -> Steps[Cause | None]:
-    """Is the endpoint shown to be no LangSmith API? Where is the API, then?"""
+    """Is the endpoint proven not to be a LangSmith API? If so, where is the API?"""
     endpoint, held = case.sent.endpoint, case.held
     if case.region:
         return None
@@ -112,9 +112,9 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
-    """The web app was given for the API: use that, if the rule lets the request move."""
+    """The web app was given instead of the API: use the API, if the rules allow it."""
     cause = Cause("wrong-endpoint", summary, (steps.put(case, "ENDPOINT", api),))
-    # What was redirected may have lost its body on the way.
+    # A redirected request may have lost its body on the way.
     if case.held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
         return cause
     if not case.may_move(api):
@@ -124,15 +124,15 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
 
 
 def why_not_moved(case: Case) -> tuple[str, ...]:
-    """What keeps a request at its host that could be answered by another one."""
+    """Why a request stays at its host although another host could accept it."""
     tied = case.refusal.tied_by
     return (f"it was not sent there: {tied} belongs to this host",) if tied else ()
 
 
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
-    """LangSmith refuses in JSON; a page comes from something in between.
+    """LangSmith refuses in JSON; a web page comes from something in between.
 
-    Any other odd body proves nothing. Then it is asked whether a stranger is refused, too.
+    Any other odd body proves nothing: check whether an anonymous request is refused too.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
     there, official = reply.redirected_to, case.region
@@ -145,7 +145,7 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
         text = "the answer is a web page; LangSmith's API answers in JSON"
         return _proxy_refused(case, text)
     if reply.status not in (401, 403):
-        # Another page from an endpoint that is the API is no refusal, whatever it is.
+        # If the endpoint is the API, other web pages are not refusals.
         return NO_REFUSAL if reply.is_html else None
     if reply.is_langsmiths:
         return None
@@ -159,12 +159,12 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
 
 
 def refuses_strangers(info: Answer) -> bool:
-    """Whether `Case.ask_info`, without a key, was refused, which LangSmith never does."""
+    """Whether an anonymous `Case.ask_info` was refused, which LangSmith never does."""
     return isinstance(info, Reply) and info.status in (401, 403)
 
 
 def is_in_the_way(info: Answer) -> bool:
-    """Whether that was shown to come from something else than LangSmith, by its form."""
+    """Whether the form of that refusal proves that it is not LangSmith's."""
     return refuses_strangers(info) and isinstance(info, Reply) and not info.is_langsmiths
 
 
@@ -176,6 +176,6 @@ def _proxy_refused(case: Case, shown_by: str) -> Cause:
 
 
 def sent_unchanged(case: Case) -> Repair:
-    """The repair of what passes by itself."""
+    """The repair of a temporary failure."""
     how = "sent the request again after a pause"
     return Repair(case.held, case.sent.session, how)

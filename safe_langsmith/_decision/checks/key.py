@@ -1,4 +1,4 @@
-"""Is there a key, is it a key, and does the server know it?"""
+"""Checks whether a key is sent, whether it looks like one, and whether it is accepted."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UNLOADED = {
 
 
 def foreign_credential(case: Case) -> Cause | None:
-    """Is it something else than a key of LangSmith that authenticates the request?
+    """Does another credential, not a LangSmith key, authenticate the request?
 
-    A service key, a token or a cookie belongs to one destination of traces; what it may
-    do cannot be asked for.
+    A service key, a token or a cookie belongs to one destination of traces. Probes cannot
+    tell what it may do.
     """
     if not case.sent.foreign:
         return None
@@ -35,7 +35,7 @@ def foreign_credential(case: Case) -> Cause | None:
 
 
 def other_login(case: Case) -> Steps[Cause | None]:
-    """A login went along with the key that is none of the client's. Does it spoil it?"""
+    """The request also has a login that is not the client's. Is it the cause?"""
     place = case.refusal.login
     if not place or not case.sent.key:
         return None
@@ -53,7 +53,7 @@ def other_login(case: Case) -> Steps[Cause | None]:
 
 
 def key_missing(case: Case) -> Steps[Cause | None]:
-    """No key was sent. Does a newer reading have one?"""
+    """No key was sent. Do the current settings have one?"""
     if case.sent.key or case.sent.session:
         return None
     summary, source, give = "no key was sent.", case.held.key.source, steps.give_key(case)
@@ -90,7 +90,7 @@ def _legacy(case: Case) -> Cause:
 
 
 def stripped_key(case: Case) -> Cause | None:
-    """A key was sent, and the answer is the one to no key at all. Did it get lost?
+    """A key was sent, but the response is the one for no key. Was it lost on the way?
 
     LangSmith answers 403 to a key that it does not know.
     """
@@ -107,7 +107,7 @@ def stripped_key(case: Case) -> Cause | None:
 
 
 def soiled_key(case: Case) -> Steps[Cause | None]:
-    """Is there more in the text than the key, and does the key alone work?"""
+    """Does the text have extra characters around the key, and does the key itself work?"""
     key, held = case.sent.key or "", case.held
     alone = clean(key)
     if alone in ("", key):
@@ -122,7 +122,7 @@ def soiled_key(case: Case) -> Steps[Cause | None]:
 
 
 def refused_key(case: Case) -> Steps[Cause | None]:
-    """Does the server not know the key, or could that not be determined?"""
+    """Is the key not accepted, or could that not be determined?"""
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
     if standing.state == "good":
@@ -148,7 +148,7 @@ def refused_key(case: Case) -> Steps[Cause | None]:
 
 
 def _is_of_another_api(info: Answer) -> bool:
-    """Whether an API answers here, and not as LangSmith does. A page may be a portal's."""
+    """Whether an API other than LangSmith answers. A web page may come from a portal."""
     if not isinstance(info, Reply) or info.is_html or answers.is_langsmith(info):
         return False
     return info.status in (200, 404)
@@ -169,7 +169,7 @@ def _rejected(case: Case) -> Cause:
     if odd := oddity(key):
         how = "it must hold only the key"
         if is_code(key):
-            # Not the very words that stand there: they are struck out of every text.
+            # Not a quotation of the key's value: that is masked in every text.
             how = (
                 "%env and .env run no code; in a notebook, write "
                 "os.environ[...] = userdata.get(...)"
@@ -182,7 +182,7 @@ def _rejected(case: Case) -> Cause:
     )
     todo = (*unused(case), *steps.mentioned(case, "API_KEY"))
     if held.endpoint.source.kind == "profile" and held.key.source.kind != "profile":
-        # The key may be good, and the endpoint that a profile joined to it another one's.
+        # The key may be good, but a profile added the endpoint of another key.
         where = f"the endpoint comes from {held.endpoint.source}"
         todo += (f"{where}: set LANGSMITH_ENDPOINT to the endpoint of this key",)
     is_broken = any(m.broken and m.setting == "API_KEY" for m in case.setup.mentions)

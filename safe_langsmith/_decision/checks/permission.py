@@ -1,4 +1,4 @@
-"""The key is good and in the right workspace: may it do what was asked?"""
+"""The key works in the right workspace: does it have permission for this call?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from safe_langsmith._decision.steps import AGAIN
 from safe_langsmith._knowledge import operations
 from safe_langsmith._knowledge.keys import describe, kind_of
 
-# How long to wait before a credential that worked is tried once more. LangSmith
-# remembers how it judged a key for about a minute; a diagnosis has less time than that.
+# How long to wait before retrying a credential that worked. LangSmith caches its
+# decision on a key for about a minute; a diagnosis does not have that long.
 TRANSIENT_WAIT = 3.0
 _LONGEST = 2_000
 
@@ -26,7 +26,7 @@ _FEATURE = re.compile(
 )
 
 
-# What the server says is missing, and not just any permission that it speaks of.
+# Finds the missing permission, not just any permission that the server mentions.
 _PERMISSION = re.compile(
     r"(?:missing|lacks?|requires?|needs?)\W{1,5}(?:\w{1,20}\W{1,5}){0,3}"
     r"\b((?:runs|projects|datasets|feedback|prompts|annotation-queues|workspaces"
@@ -35,7 +35,7 @@ _PERMISSION = re.compile(
 
 
 def _said(case: Case) -> str:
-    """What the server said, as far as a pattern looks at it."""
+    """The server's message, up to the length that patterns search."""
     return case.refusal.reply.message[:_LONGEST]
 
 
@@ -49,7 +49,7 @@ def feature_unavailable(case: Case) -> Cause | None:
 
 
 def personal_only(case: Case) -> Steps[Cause | None]:
-    """A good service key, on a path that takes only a personal or wider one."""
+    """A good service key, on a path that accepts only a personal or wider one."""
     if kind_of(case.sent.key) != "service":
         return None
     if operations.needs_personal_key(case.refusal.path):
@@ -58,7 +58,7 @@ def personal_only(case: Case) -> Steps[Cause | None]:
         return Cause("service-key-scope", summary, (step,))
     if not operations.is_organization_wide(case.refusal.method, case.refusal.path):
         return None
-    # LangSmith lets a key of the organization in only together with a workspace.
+    # LangSmith accepts an organization key only together with a workspace.
     if (yield from case.admits(replace(case.sent, workspace=None))) != "good":
         return None
     summary = (
@@ -70,7 +70,7 @@ def personal_only(case: Case) -> Steps[Cause | None]:
 
 
 def permission_missing(case: Case) -> Steps[Cause | None]:
-    """The key is good and in the right workspace. Does its role allow the call?"""
+    """The key works in the right workspace. Does its role allow the call?"""
     found = _PERMISSION.search(_said(case))
     named = found.group(1) if found and operations.is_documented(found.group(1)) else None
     needed = named or operations.permission_for(case.refusal.method, case.refusal.path)
@@ -78,7 +78,7 @@ def permission_missing(case: Case) -> Steps[Cause | None]:
         return None
     standing = yield from case.identify(case.sent)
     here = (yield from _workspace_in_force(case, standing)) or Listed("")
-    # What a workspace lists says nothing about the organization's permissions.
+    # A workspace's list says nothing about permissions of the organization.
     listed = None if needed.startswith("organization:") else here.permissions
     if listed and needed in listed:
         text = f"the role has {needed}; an access policy of the organization may deny it"
@@ -97,7 +97,7 @@ def permission_missing(case: Case) -> Steps[Cause | None]:
 
 
 def _workspace_in_force(case: Case, standing: Standing) -> Steps[Listed | None]:
-    """The workspace that the server resolved for the refused request, as it lists it."""
+    """The workspace that the server used for the refused request, as it lists it."""
     if case.sent.workspace:
         return standing.lists(case.sent.workspace)
     told = object_of((yield from case.ask_who(case.sent))) or {}
@@ -105,7 +105,7 @@ def _workspace_in_force(case: Case, standing: Standing) -> Steps[Listed | None]:
 
 
 def transient_refusal(case: Case) -> Steps[Cause | None]:
-    """It worked before, and the server lets it in again: wait a little, try once more."""
+    """It worked before, and a probe is accepted again: wait a little, and retry once."""
     if not case.refusal.worked or (yield from case.admits(case.sent)) != "good":
         return None
     case.note("server", "good", "the same key worked before, and a test request succeeded")
@@ -117,7 +117,7 @@ def transient_refusal(case: Case) -> Steps[Cause | None]:
 
 
 def access_denied(case: Case) -> Cause | None:
-    """Nothing above could be shown: say what is known."""
+    """No cause was proven: report what is known."""
     return _denied(case)
 
 

@@ -1,7 +1,7 @@
-"""Does another LangSmith region know the key?
+"""Checks whether another LangSmith region accepts the key.
 
-Here stands the rule of who may be asked: see `_may_ask`. They are sent the key alone, over
-https, and the transports see to it that certificates are checked.
+`_may_ask` is the rule for which keys may be sent there. Only the key is sent, over
+https, and the transports ensure that certificates are checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from safe_langsmith._settings.sources import FOUND_BY_ASKING, Setting, Settings
 
 
 def wrong_region(case: Case) -> Steps[Cause | None]:
-    """LangSmith does not know the key here. Does exactly one other region know it?"""
+    """LangSmith does not accept the key here. Does exactly one other region?"""
     key, here = clean(case.sent.key or ""), case.region
     if here is None or not _may_ask(case, key):
         return None
@@ -57,10 +57,10 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
 
 
 def _may_ask(case: Case, key: str) -> bool:
-    """Whether this key may be shown to the other official hosts.
+    """Whether this key may be sent to the other official hosts.
 
-    Only a text that looks like a key of LangSmith: a placeholder, a key of another
-    vendor and a login session stay where they are.
+    Only if it looks like a LangSmith key: placeholders, keys of other
+    vendors and login sessions are never sent there.
     """
     if kind_of(key) not in ("personal", "service") or oddity(key):
         return False
@@ -68,17 +68,17 @@ def _may_ask(case: Case, key: str) -> bool:
 
 
 def _endpoint_is_open(case: Case) -> bool:
-    """Whether no endpoint is configured, nor named, anywhere."""
+    """Whether no endpoint is configured or named anywhere."""
     held = case.held.endpoint.source
     if held.kind not in ("default", "none") and held != FOUND_BY_ASKING:
         return False
-    # Who gives a request a key of its own, such as a replica's, gives it an endpoint too.
+    # A request with its own key, such as a replica's, also has its own endpoint.
     has_own_key = case.held.key.source.kind == "request"
     return not (has_own_key or case.endpoint_mentions or case.named_endpoints)
 
 
 def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
-    """What each region thinks of a key; they are asked at the same time."""
+    """What each region knows about a key; all are asked at the same time."""
     there = [Access(region.api, key) for region in regions]
     lists = yield from case.ask_all(probe(access, "/workspaces") for access in there)
     pairs = list(zip(there, lists, strict=True))
@@ -86,7 +86,7 @@ def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Stan
     yield from case.ask_all(probe(access, "/auth/public") for access in unlisted)
     found = {}
     for region, (access, said) in zip(regions, pairs, strict=True):
-        # All is answered by now: this only judges.
+        # All answers are known already: this only evaluates them.
         found[region] = yield from case.identify(access)
         if found[region].state == "unknown":
             text = f"could not check this key in the {region.name} region"
@@ -99,7 +99,7 @@ def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Stan
 def _move(
     case: Case, region: Region, standing: Standing, cause: Cause, *, sure: bool
 ) -> Cause:
-    """Exactly one region knows the key. ``sure``: the others are shown not to."""
+    """Exactly one region accepts the key. ``sure``: the others were proven not to."""
     held, todo = case.held, cause.next_steps
     if not sure or not _endpoint_is_open(case) or not case.may_move(region.api):
         moved = replace(held, endpoint=replace(held.endpoint, value=region.api))
@@ -126,9 +126,9 @@ def _unwritten(standing: Standing) -> str:
 
 
 def _workspace(case: Case, standing: Standing) -> tuple[Setting, bool]:
-    """The workspace to use there, and whether it is named or the only one.
+    """The workspace to use there, and whether it was named or is the only one.
 
-    What cannot be listed may be several.
+    If they cannot be listed, there may be several.
     """
     held, only = case.held.workspace, standing.only_workspace
     if held.value:

@@ -1,6 +1,6 @@
-"""Was a setting changed since the client was made, and does the newer one work?
+"""Checks whether a setting has changed since the client was created.
 
-Here stands what may replace what; which hosts a request may go to is in `Case.may_move`.
+Defines which values may replace which; `Case.may_move` defines the allowed hosts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from safe_langsmith._settings.sources import FIELDS, Setting, Settings, Source
 
 
 def stale_setting(case: Case) -> Steps[Cause | None]:
-    """Was a setting changed since the client was made, and does the newer one work?"""
+    """Was a setting changed since the client was created, and does the newer one work?"""
     for finding in disagreements(case.setup):
         case.note(finding.subject, finding.state, finding.text)
     for fresh in newer_settings(case):
         changed = _changes(case.held, fresh)
-        # A good key that lacks a permission is not stale, and is not replaced.
+        # A good key that lacks a permission is not outdated, and is not replaced.
         good = case.works if set(changed) == {"workspace"} else case.admits
         if (yield from good(case.sent)) != "bad":
             return None
@@ -41,7 +41,7 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
 
 
 def _removed_workspace(case: Case) -> Steps[Cause | None]:
-    """A workspace that was taken out of the environment and lives on in the client."""
+    """A workspace that was removed from the environment, but not from the client."""
     held = case.held
     if held.workspace.source.kind not in ("environment", "cache"):
         return None
@@ -61,13 +61,13 @@ def _parts(place: Settings) -> dict[str, Setting]:
 
 
 def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
-    """The settings that another reading has in another way, and where it has them from."""
+    """The settings that differ in the newer reading, each with its new source."""
     old, news = _parts(held), _parts(fresh).items()
     return {n: new.source for n, new in news if new.value not in (None, old[n].value)}
 
 
 def newer_settings(case: Case) -> list[Settings]:
-    """The settings that a newer reading gives, where the rule lets them be used."""
+    """The newer settings that the rules allow to be used."""
     found: list[Settings] = []
     setup, held = case.setup, case.held
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
@@ -83,10 +83,10 @@ def newer_settings(case: Case) -> list[Settings]:
 
 
 def _is_of_this_host(case: Case, newer: Settings, fresh: Settings) -> bool:
-    """Whether a newer key is for the host that it would go to.
+    """Whether a newer key belongs to the host that it would be sent to.
 
-    A key that comes with an endpoint is for that; one without is for the host that the
-    program chose.
+    A key that comes with an endpoint belongs to that endpoint; one without, to the host
+    that the program chose.
     """
     if fresh.key is not newer.key or newer.key.value is None:
         return True
@@ -98,7 +98,7 @@ def _is_of_this_host(case: Case, newer: Settings, fresh: Settings) -> bool:
 
 
 def unused(case: Case) -> tuple[str, ...]:
-    """The steps for what a repair may not use, and what may be right all the same."""
+    """The steps for values that a repair may not use but that may be right."""
     setup, todo = case.setup, []
     for place in (setup.environ, setup.colab, setup.profile):
         source, there = place.endpoint.source, shown(place.endpoint.value or "")
@@ -115,13 +115,13 @@ def unused(case: Case) -> tuple[str, ...]:
 
 
 def _sources(held: Settings, fresh: Settings) -> dict[Name, Source]:
-    """The same as `_changes`, by the names that steps have."""
+    """The same as `_changes`, with the names that steps use."""
     changed = _changes(held, fresh)
     return {name: changed[FIELDS[name]] for name in NAMES if FIELDS[name] in changed}
 
 
 def _cleaned(newer: Settings) -> Settings:
-    """With the key alone, where something stands around it that is no part of a key."""
+    """The settings with a cleaned key, if there are extra characters around it."""
     key = newer.key.value or ""
     alone = clean(key)
     if alone == key or (can_be_sent(key) and kind_of(alone) not in ("personal", "service")):
@@ -131,7 +131,7 @@ def _cleaned(newer: Settings) -> Settings:
 
 
 def _merge(held: Settings, newer: Settings) -> Settings:
-    """The held settings with what is newer; an explicit choice is never overridden."""
+    """The held settings with the newer values; an explicit choice is never overridden."""
     new = _parts(newer)
     return Settings(
         **{

@@ -1,4 +1,4 @@
-"""Does the key need a workspace, and can it use the one that was sent?"""
+"""Checks whether the key needs a workspace, and has access to the one that was sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NONE_SENT = "this key needs a workspace, and none is set."
 
 
 def workspace_required(case: Case) -> Steps[Cause | None]:
-    """The server says that this key needs a workspace. Is there exactly one answer?"""
+    """The server says that this key needs a workspace. Is there exactly one choice?"""
     if not case.refusal.reply.wants_workspace:
         return None
     if case.sent.workspace:
@@ -34,7 +34,7 @@ def workspace_required(case: Case) -> Steps[Cause | None]:
 
 
 def _required(case: Case, standing: Standing, summary: str) -> Steps[Cause]:
-    """Fill in the workspace where one answer exists: the one named, or the only one."""
+    """Use the workspace that is named elsewhere, or the only one of the key."""
     case.workspaces = standing.workspaces or ()
     named, only = named_workspaces(case), standing.only_workspace
     cause = Cause("workspace-required", summary, (steps.choose_workspace(case),))
@@ -63,9 +63,9 @@ def _filled(case: Case, cause: Cause, workspace: Setting, why: str) -> Cause:
 
 
 def named_workspaces(case: Case) -> list[Setting]:
-    """The workspaces that are named anywhere but to this client, each once.
+    """The workspaces that are named anywhere but in this client, each once.
 
-    LANGSMITH_WORKSPACE_ID of the environment is the setting itself, so it comes alone.
+    LANGSMITH_WORKSPACE_ID in the environment is the setting itself, so no other one counts.
     """
     setup = case.setup
     passed = [s for s in setup.aliases if s.source.kind == "argument"]
@@ -74,7 +74,7 @@ def named_workspaces(case: Case) -> list[Setting]:
     environ, dotenv = case.usable(setup.environ), case.usable(setup.dotenv)
     if environ.workspace.value:
         return [environ.workspace]
-    # An alias comes with what else its place has.
+    # An alias comes with the other settings of its source.
     kinds = {"environment": environ is setup.environ, "dotenv": dotenv is setup.dotenv}
     aliases = [s for s in setup.aliases if kinds.get(s.source.kind)]
     places = (*aliases, case.usable(setup.profile).workspace, dotenv.workspace)
@@ -82,7 +82,7 @@ def named_workspaces(case: Case) -> list[Setting]:
 
 
 def foreign_workspace(case: Case) -> Steps[Cause | None]:
-    """The key is good. Can it use the workspace that was sent?"""
+    """The key is good. Does it have access to the workspace that was sent?"""
     workspace = case.sent.workspace
     if not workspace:
         return None
@@ -107,7 +107,7 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
 
 
 def soiled_workspace(case: Case) -> Steps[Cause | None]:
-    """Is there more in the workspace than its id, and can the key use that one?"""
+    """Are there extra characters around the id, and does the key have access to it?"""
     workspace = case.sent.workspace or ""
     alone = clean(workspace).partition("#")[0].rstrip()
     if alone == workspace or not is_uuid(alone):
@@ -116,7 +116,7 @@ def soiled_workspace(case: Case) -> Steps[Cause | None]:
         return None
     summary = "extra characters around the workspace id, such as quotes or a comment."
     step = steps.correct(case, "WORKSPACE_ID", f"it must hold only the id, {alone}")
-    # As with a key: what is around it is nobody's choice.
+    # As with a key, extra characters around it are never intended.
     return _meant(case, alone, summary, step, may_repair=True)
 
 
@@ -141,7 +141,7 @@ def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cau
 def _meant(
     case: Case, workspace: str, summary: str, step: str = "", *, may_repair: bool
 ) -> Cause:
-    """The id was shown to be right. ``step``: how to put it right, if not by naming it."""
+    """The id was proven to be right. ``step``: how to correct it, if not by setting it."""
     held = case.held.workspace
     right = replace(case.held, workspace=Setting(workspace, held.source))
     todo = (step or steps.put(case, "WORKSPACE_ID", workspace),)
@@ -151,7 +151,7 @@ def _meant(
 
 
 def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cause:
-    """A web address whose workspace the key cannot use: say what is known of it."""
+    """A web URL whose workspace the key has no access to: report what is known of it."""
     region, here = address.region, case.region
     step = steps.choose_workspace(case)
     if address.owner == standing.organization:
@@ -168,7 +168,7 @@ def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cau
 
 
 def address_as_workspace(case: Case) -> Cause | None:
-    """Does a web address that was given as workspace tell another region? A finding."""
+    """Does a web URL that was given as workspace name another region? Only a finding."""
     address, here = web_address(case.sent.workspace or ""), case.region
     if address and address.region and here and address.region != here:
         text = (
@@ -180,7 +180,7 @@ def address_as_workspace(case: Case) -> Cause | None:
 
 
 def _what_is(case: Case, workspace: str, standing: Standing) -> Steps[str]:
-    """Say what a text that is no workspace of the key is instead, where it is shown."""
+    """What a text that is not the key's workspace is instead, if that is proven."""
     if not is_uuid(workspace):
         return f"{workspace!r} is not a workspace id, which is a UUID"
     owner = standing.organization
@@ -201,7 +201,7 @@ def _what_is(case: Case, workspace: str, standing: Standing) -> Steps[str]:
 
 
 def refused_home(case: Case) -> Steps[Cause | None]:
-    """No workspace was sent. Does the key's own refuse it, and another one not?"""
+    """No workspace was sent. Does the default one refuse the key, and another accept it?"""
     if case.sent.workspace or case.sent.session:
         return None
     standing = yield from case.identify(case.sent)
@@ -220,5 +220,5 @@ def refused_home(case: Case) -> Steps[Cause | None]:
 
 
 def prompt_of_nobody(case: Case) -> Cause | None:
-    """A prompt call that failed for another reason than the key: no refusal."""
+    """A prompt call that failed for a reason other than the key: not a refusal."""
     return None if case.refusal.reply.status in (401, 403) else NO_REFUSAL
