@@ -578,7 +578,7 @@ REGION_ROWS = (
         says=(
             "another key, lsv2_pt_",
             "another workspace, {foreign}: not sent",
-            "adds a login, Authorization",
+            "adds an Authorization header",
         ),
         unseen=("key",),
     ),

@@ -639,7 +639,7 @@ BROKEN_PROFILES = {
         {"workspace_id": [1], "api_key": "x"},
         "workspace_id of profile 'default' is not text",
     ),
-    "a deep one": ("[" * 200_000, "is not JSON that can be read"),
+    "a deep one": ("[" * 200_000, "not valid JSON"),
 }
 
 

@@ -526,4 +526,4 @@ def test_a_client_that_sends_without_python_says_so(
     for _ in range(2):
         SafeClient(server.url, api_key=UNKNOWN, auto_batch_tracing=False)
     (line,) = ours(caplog)
-    assert "so langsmith_pyo3 sends traces. Rejected traces are not seen" in line
+    assert "so langsmith_pyo3 sends traces. Refused traces are not seen" in line
