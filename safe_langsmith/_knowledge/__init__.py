@@ -2,9 +2,9 @@
 
 Pure functions: no network, no files. Each module uses only those above it.
 
-        hosts       LangSmith's hosts and regions, and how to read an endpoint's URL
-        keys        kinds of keys, and how to mask keys in texts
-        notebook    how errors, repairs and tables look in a notebook
-            access      what a request sends, and whether a response may be a refusal
-        operations  the permission and the kind of key that a request needs
+    hosts       LangSmith's hosts and regions, and how to read an endpoint's URL
+    keys        kinds of keys, and how to mask keys in texts
+    notebook    how errors, repairs and tables look in a notebook
+    access      what a request sends, and whether a response may be a refusal
+    operations  the permission and the kind of key that a request needs
 """

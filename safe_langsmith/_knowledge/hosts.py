@@ -38,7 +38,7 @@ REGIONS = (
 )
 
 
-# The limit of DNS for a name; longer URLs are not parsed.
+# The limit of DNS for a name; of a longer URL, only the beginning is read.
 _LONGEST_HOST = 255
 _LONGEST_ADDRESS = 2_000
 # Characters that no host name contains, in any script.

@@ -76,7 +76,7 @@ Exporter._safe_plain = Exporter
 class ExportSession(requests.Session):
     """The session of one exporter. ``client``: returns the client to tell of refusals.
 
-    ``chosen``: whether the program chose the endpoint, even if it is the default one.
+    ``chosen``: whether the program chose the endpoint; matters for the default one.
     """
 
     # A copy has none of this, so it is a plain session.
