@@ -226,7 +226,9 @@ def replay(options: argparse.Namespace) -> int:
             return _not_asked(program)
         if program.places and not program.named:
             return _unnamed(program, options.folder)
-        policy = Policy(dotenv=program.named and program.path)
+        # Of a file that was found nothing is used; but it may name another endpoint.
+        asking = None if program.is_clear else False
+        policy = Policy(dotenv=program.named and program.path, probe_regions=asking)
         with _client(program, policy=policy) as client:
             folder = options.folder or failed_traces_folder(client)[0]
             if not folder:

@@ -49,6 +49,7 @@ class Program(NamedTuple):
     script in another folder would load. ``named``: the file was named, not found.
     ``refers``: what the program uses is not known, for it refers to a variable.
     ``unused``: lines that change how the program's requests go out, and not ours.
+    ``is_clear``: as of the `File`.
     """
 
     path: Path | Literal[False] = False
@@ -60,6 +61,7 @@ class Program(NamedTuple):
     named: bool = False
     refers: bool = False
     unused: tuple[str, ...] = ()
+    is_clear: bool = True
 
     @property
     def fix(self) -> str:
@@ -96,7 +98,7 @@ def loaded(choice: Choice) -> Iterator[Program]:
     told = Program(path, scrub(file.known_as), places, named=bool(choice), refers=refers)
     told = told._replace(unasked=scrub(unasked), step=scrub(step), note=scrub(note))
     unused = map(scrub, unused_of_network(file.values, file.place))
-    told = told._replace(unused=tuple(unused))
+    told = told._replace(unused=tuple(unused), is_clear=file.is_clear)
     try:
         yield told
     finally:

@@ -38,6 +38,7 @@ from safe_langsmith import (
     WrongRegionError,
     diagnose,
 )
+from safe_langsmith._command.cli import main
 from safe_langsmith._decision.protocol import Probe, Reply
 from safe_langsmith._sdk.clients import access_of, checks_certificates
 from safe_langsmith._sdk.modules import httpx
@@ -297,6 +298,17 @@ def test_a_replay_asks_the_other_regions(
     _, run = Place(regions["US"], tmp_path).write()
     assert made().replay_failed_traces(tmp_path) == Replay(1)
     assert len(regions["EU"].runs[run]) == 1
+
+
+def test_a_replay_beside_a_file_that_names_an_endpoint_asks_nobody_else(
+    regions: dict[str, SimulatedLangSmith], tmp_path: Path
+) -> None:
+    Path(".env").write_text("LANGSMITH_BASE_URL=https://own.example\n")
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    Place(regions["US"], folder).write()
+    assert main(["replay", str(folder)]) == 1
+    assert others_saw(regions) == []
 
 
 def test_somebody_s_own_adapter_is_not_trusted_with_a_key_for_another_host(
