@@ -414,7 +414,8 @@ ADVICE: tuple[Advice, ...] = (
         "service-key-scope",
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{deleted}"},
         says=(
-            "set LANGSMITH_WORKSPACE_ID to one that",
+            "set LANGSMITH_WORKSPACE_ID to one that this key can use, such as {own}, or "
+            "remove it",
             "if that workspace still exists, create a key for it",
         ),
         never=("in its scope", "WORKSPACE_ID="),
@@ -458,8 +459,8 @@ ADVICE: tuple[Advice, ...] = (
         dotenv="LANGSMITH_API_KEY={key}",
         uses_dotenv=False,
         says=(
-            ".env, line 1 is right, call load_dotenv(override=True) before the client is "
-            "created (or, if your shell exports it: unset LANGSMITH_API_KEY)",
+            ".env, line 1 is right, unset LANGSMITH_API_KEY (if your shell exports it), or "
+            "call load_dotenv(override=True) before the client is created",
         ),
     ),
     advice(
@@ -495,7 +496,7 @@ ADVICE: tuple[Advice, ...] = (
         personal,
         "key-missing",
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
-        says=("correct ", ".env, line 1: as written, it sets nothing"),
+        says=("correct ", ".env, line 1: it sets nothing; write LANGSMITH_API_KEY=<value>"),
         never=("keys are made", "create a new key"),
     ),
     advice(
@@ -504,7 +505,7 @@ ADVICE: tuple[Advice, ...] = (
         "key-rejected",
         environ=OLD,
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
-        says=(".env, line 1: as written, it sets nothing",),
+        says=(".env, line 1: it sets nothing; write LANGSMITH_API_KEY=<value>",),
         never=("keys are made", "create a new key"),
     ),
     advice(
@@ -543,7 +544,10 @@ ADVICE: tuple[Advice, ...] = (
         personal,
         "key-missing",
         environ={"LANGSMITH_API_KEY": ""},
-        says=("no key was sent: LANGSMITH_API_KEY is set, but empty.",),
+        says=(
+            "no key was sent: LANGSMITH_API_KEY is set, but empty.",
+            "in CI, check that the secret exists",
+        ),
         shows=("key:       not set (LANGSMITH_API_KEY is empty)",),
     ),
     advice(

@@ -65,7 +65,7 @@ SETTINGS = (
         (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
         environ=OLD,
         dotenv="LANGSMITH_API_KEY={key}",
-        says=("without override=True, load_dotenv() keeps what is set already",),
+        says=("load_dotenv() does not override it",),
     ),
     Scenario(
         "a comment in the .env without a space before it",

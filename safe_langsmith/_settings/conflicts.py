@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, shown
-from safe_langsmith._knowledge.keys import mask
+from safe_langsmith._knowledge.keys import clean, mask
 from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.machine import advice
@@ -41,6 +41,10 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
         for now in (environ, setup.in_file[name], setup.colab[name]):
             if now.value is None or now.value == held.value:
                 continue
+            if name == "API_KEY" and clean(now.value) == held.value:
+                text = f"{now.source} has extra characters around the key: remove them"
+                texts.append(text)
+                continue
             where = "in os.environ is now" if now is environ else "is"
             text = f"{now.source} {where} {_as_shown(name, now.value)}; {used}"
             if now.source.kind == "dotenv":
@@ -54,7 +58,7 @@ def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
     if not setup.dotenv_counts:
         return "; that file is not used"
     if in_file.source.name == environ.source.name and in_file.value != environ.value:
-        return "; without override=True, load_dotenv() keeps what is set already"
+        return "; load_dotenv() does not override it"
     return ""
 
 

@@ -605,7 +605,7 @@ def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatc
     ("text", "why"),
     [
         ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
-        ("https://other.example KEY", "langsmith finds no destination in LANGSMITH_RUNS_"),
+        ("https://other.example KEY", "langsmith ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON"),
     ],
 )
 def test_destinations_that_cannot_be_read(

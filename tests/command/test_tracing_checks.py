@@ -254,7 +254,7 @@ ROWS = (
     Row(
         "destinations that are no JSON",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": "{there} {key_there}"},
-        (("warning", "ignored", "finds no destination in LANGSMITH_RUNS_ENDPOINTS"),),
+        (("warning", "ignored", "ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON"),),
         "good",
     ),
     Row(
@@ -487,7 +487,7 @@ ROWS = (
             (
                 "warning",
                 "found",
-                "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true",
+                "LANGSMITH_TRACING=true, so tracing is off; unset one of them",
             ),
         ),
     ),

@@ -65,6 +65,7 @@ def key_missing(case: Case) -> Steps[Cause | None]:
         return Cause("key-missing", summary, (step,))
     if source.kind == "environment":
         summary = f"no key was sent: {source} is set, but empty."
+        give += "; in CI, check that the secret exists and that this job may read it"
     todo = (*unused(case), *(steps.mentioned(case, "API_KEY") or [give]))
     for fresh in newer_settings(case):
         if fresh.key.value and (yield from case.works(fresh.access)) == "good":
@@ -167,7 +168,7 @@ def _rejected(case: Case) -> Cause:
     if kind_of(key) == "legacy":
         return _legacy(case)
     if odd := oddity(key):
-        how = "it must hold only the key"
+        how = "remove everything around the key" if "around it" in odd else ""
         if is_code(key):
             # Not the very words that stand there: they are struck out of every text.
             how = (
@@ -175,7 +176,9 @@ def _rejected(case: Case) -> Cause:
                 "os.environ[...] = userdata.get(...)"
             )
         summary = f"the key was rejected: {odd}."
-        todo = (steps.correct(case, "API_KEY", how), *unused(case), steps.new_key(case))
+        todo = (*unused(case), steps.new_key(case))
+        if how:
+            todo = (steps.correct(case, "API_KEY", how), *todo)
         return Cause("key-malformed", summary, todo)
     summary = (
         f"{shown(case.sent.endpoint)} rejected this key (revoked, expired or mistyped)."
