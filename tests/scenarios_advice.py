@@ -442,6 +442,15 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
+        "the other regions were asked, and one gave no answer",
+        strangers,
+        "key-rejected",
+        environ=LOST,
+        regions={"US": strangers, "APAC": None},
+        says=("if the key is from another region",),
+        never=("--probe-regions",),
+    ),
+    advice(
         "regions may not be asked",
         strangers,
         "key-rejected",
@@ -593,8 +602,9 @@ ADVICE: tuple[Advice, ...] = (
         titled_proxy,
         "blocked-by-proxy",
         environ=KEY,
+        says=("ask your network admin to allow",),
         shows=("server:    a web page, 'Access denied by Example Corp'",),
-        never=CLOUD,
+        never=("HTTPS_PROXY", *CLOUD),
     ),
     advice(
         "the only workspace, and the key is an argument",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial, wraps
+from pathlib import Path
 from typing import Any
 
 from langsmith.utils import LangSmithError
@@ -32,7 +33,9 @@ from safe_langsmith._command.terminal import (
     Look,
     Progress,
     complain,
+    wrapped,
 )
+from safe_langsmith._command.tracing_checks import role_of
 from safe_langsmith._diagnosis import Diagnosis, Identity
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
@@ -41,6 +44,8 @@ from safe_langsmith._sdk.clients import failed_traces_folder
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
+# How wide the names of `Identity` are.
+_NAMES = 14
 # What the arguments of a client are called here.
 _OPTIONS = (
     ("the api_url argument", "--api-url"),
@@ -48,6 +53,10 @@ _OPTIONS = (
     ("the workspace_id argument", "--workspace-id"),
     ("pass workspace_id=", "pass --workspace-id "),
     (": Policy(probe_regions=True)", ": --probe-regions"),
+    (
+        "override=True) before the client is created",
+        "override=True) in the program (the doctor cannot see that)",
+    ),
 )
 
 
@@ -173,7 +182,12 @@ def whoami(options: argparse.Namespace) -> int:
     who = _identity(options)
     if isinstance(who, int):
         return who
-    print(json.dumps(asdict(who), indent=2) if options.json else who)
+    if options.json:
+        print(json.dumps(asdict(who), indent=2))
+        return HEALTHY
+    for line in str(who).splitlines():
+        head, text = line[:_NAMES], line[_NAMES:]
+        print("\n".join(wrapped(text, Look.of(sys.stdout).width, head)))
     return HEALTHY
 
 
@@ -192,10 +206,8 @@ def can_i(options: argparse.Namespace) -> int:
         why = why if who.workspace_id else "no workspace is set; see safe-langsmith doctor"
         print(f"unknown: {why}")
         return UNKNOWN
-    role = f'the role "{who.role}"' if who.role else "the role"
-    place = f' in workspace "{who.workspace_name}"' if who.workspace_name else ""
     verdict, verb = ("yes", "has") if may else ("no", "lacks")
-    print(f"{verdict}: {role}{place} {verb} {options.permission}")
+    print(f"{verdict}: {role_of(who)} {verb} {options.permission}")
     return HEALTHY if may else PROBLEM
 
 
@@ -206,7 +218,7 @@ def _identity(options: argparse.Namespace) -> Identity | int:
             return _not_asked(program)
         with _client(program) as client:
             diagnosis = client.diagnose()
-    if diagnosis.identity is not None:
+    if diagnosis.identity and diagnosis.code != "workspace-mismatch":
         return diagnosis.identity
     print(diagnosis, file=sys.stderr)
     return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
@@ -228,6 +240,9 @@ def replay(options: argparse.Namespace) -> int:
             try:
                 result = client.replay_failed_traces(folder, on_progress=_progress)
             except NotADirectoryError as error:
+                if not options.folder and not Path(folder).exists():
+                    print(f"nothing to send: no traces were saved in {folder} yet")
+                    return HEALTHY
                 return complain(str(error))
             except OSError as error:
                 return complain(str(error), PROBLEM)

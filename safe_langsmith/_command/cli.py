@@ -224,7 +224,11 @@ def _explain(options: argparse.Namespace) -> int:
     found = explain(options.code)
     if found is None:
         near = difflib.get_close_matches(options.code, [e.code for e in EXPLANATIONS], 1)
-        hint = f"did you mean {near[0]}?" if near else "all codes: safe-langsmith explain"
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else "to check a 403: safe-langsmith doctor; all codes: safe-langsmith explain"
+        )
         return complain(f"there is no code {options.code!r}; {hint}")
     print(found)
     return HEALTHY

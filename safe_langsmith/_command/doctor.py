@@ -172,7 +172,7 @@ def _problems(
         yield verdict.summary
     for line in next(s.lines for s in sections if s.name == "tracing"):
         text = line.text.partition(": ")[2] or line.text
-        is_said = text in verdict.summary or text.endswith(f"rejected: {verdict.code}")
+        is_said = text in verdict.summary or text.endswith(f"refused: {verdict.code}")
         if line.state == "bad" and not is_said:
             yield in_words(line)
 
@@ -241,7 +241,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     what = "one of these" if many else "this"
     heading = "Run one of these:" if many else "Run:"
     if facts.machine.github:
-        heading = f"Add {what} to the env: of the job:"
+        heading = f"Set {what} in the env: of the job:"
     if into:
         fix = f", or run {found.program.fix}" if verdict.fixes else ""
         heading = f"{into.format(what)}{fix}:"

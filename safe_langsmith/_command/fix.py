@@ -66,8 +66,11 @@ def fixed(
             return diagnosis
         say(f"Written. The old file is {short(kept)}; keep it out of git, like .env.\n")
         diagnosis = look()
-    if diagnosis.code not in ("ok", "unknown") and not diagnosis.fixes:
-        say("\nNothing was written: there is no single endpoint or workspace to write.")
+    if diagnosis.code != "ok" and not diagnosis.fixes:
+        say(
+            "\nNothing was written: --fix only adds a missing workspace id or corrects an "
+            "endpoint, if one value is right. It never changes a key or an id that you set."
+        )
     return diagnosis
 
 

@@ -23,6 +23,8 @@ def announce(report: Report, stream: TextIO) -> None:
     level = {"bad": "error", "unknown": "warning"}.get(mark_of(report), "")
     if not level and report.warnings:
         level, text = "warning", "; ".join(report.warnings)
+    if report.problems and report.verdict.next_steps:
+        text += f" To fix it: {report.verdict.next_steps[0]}"
     title = f"safe-langsmith: {report.code}" if report.problems else "safe-langsmith"
     if level:
         print(f"::{level} title={_escaped(title)}::{_data(text)}", file=stream)

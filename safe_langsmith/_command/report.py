@@ -77,8 +77,9 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
     if mark == "good":
         if report.program.places:
             text += f", with {report.program.known_as} as load_dotenv() loads it"
-        lines = [*_marked(mark, "", text, look), *_warned(report, look)]
-        return [*lines, *_last(report, look)] if report.warnings else lines
+        lines, more = _marked(mark, "", text, look), _warned(report, look)
+        more += _evidence(report, look)
+        return [*lines, *more, *_last(report, look)] if more else lines
     head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
     for name, value in _rows(report):
         gap = " " * (_SHORT_NAMES - len(name))
@@ -151,7 +152,11 @@ def _evidence(report: Report, look: Look) -> list[str]:
             is_bad = section.name == "tracing" and in_words(line) in report.problems
             seen = line.name == "found" and line.state in ("bad", "unknown")
             # That there was no answer is the verdict then.
-            seen &= not (report.code == "unknown" and " gave no answer: " in line.text)
+            unanswered = report.facts.diagnosis.code == "unknown"
+            seen &= not (unanswered and " gave no answer: " in line.text)
+            if report.code == "ok":  # with unknown permissions, for example
+                seen = section.name == "tracing" and line.state == "unknown"
+                seen &= report.facts.wants_traces
             if (seen or is_bad) and in_words(line) not in told:
                 lines += _marked(line.state, "", in_words(line), look)
     return lines

@@ -17,7 +17,7 @@ from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Setup
-from safe_langsmith._settings.tracing import Mode, odd_project
+from safe_langsmith._settings.tracing import DESTINATIONS, Mode, odd_project
 
 Mark = Literal["good", "warning", "bad", "unknown", "info"]
 
@@ -115,8 +115,13 @@ class Facts:
         own, places = self.diagnosis, self.tracing.destinations
         rejected = [place for place in places if place.state == "bad"]
         if self.needs_no_key:
-            place, said = places[0], "No LangSmith key is set, and none is needed:"
-            said += f" only OpenTelemetry sends traces, to {place.place} ({place.text})."
+            place = (rejected or places)[0]
+            place = place._replace(steps=_steps_of(rejected) or place.steps)
+            said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
+            said += "traces, to"
+            if self.tracing.way.mode != "otel":
+                said = f"Traces go only to {DESTINATIONS}:"
+            said += f" {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
         elif own.code == "ok" and self.wants_traces and rejected:
             place, code = rejected[0], rejected[0].code
@@ -138,11 +143,14 @@ class Facts:
 
     @property
     def needs_no_key(self) -> bool:
-        """Whether only OpenTelemetry sends traces, and not with the key that is missing."""
-        is_missing = self.diagnosis.code == "key-missing"
-        codes = [place.code for place in self.tracing.destinations]
-        alone = self.tracing.way.mode == "otel"
-        return is_missing and alone and "key-missing" not in codes
+        """Whether traces are sent, but not with the client's own key or endpoint."""
+        own, places = self.diagnosis, self.tracing.destinations
+        is_missing = own.code == "key-missing"
+        if self.tracing.way.mode == "otel":
+            return is_missing and all(p.code != "key-missing" for p in places)
+        has_none = own.code == "unknown" and own.endpoint_source == "default"
+        asked = not (self.offline or self.withheld) and self.wants_traces and bool(places)
+        return asked and (is_missing or has_none) and not any(p.is_own for p in places)
 
 
 def _steps_of(places: Iterable[Destination]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._decision.answers import object_of, probe
 from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
 from safe_langsmith._decision.resolve import examine, offline
-from safe_langsmith._diagnosis import Code, Diagnosis, State
+from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import describe
 from safe_langsmith._knowledge.operations import permission_for
@@ -36,15 +36,16 @@ from safe_langsmith._transport.requests_driver import RequestsWire
 from safe_langsmith._transport.settle import Work
 
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
-_STEPS: dict[Code, str] = {
-    "key-rejected": "put a valid key into {}",
-    "key-missing": "put a key into {}",
-    "workspace-required": "name a workspace in {}, or use a key that has exactly one",
-    "unknown": "check that the host is running, and its address in {}",
-}
 _LIMITS = "/workspaces/current/usage_limits"
 # What was refused to the doctor's call, and may be allowed to a batch.
 _OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
+
+
+def role_of(who: Identity | None) -> str:
+    """The role of a key, and the workspace where it has it: what an admin needs to know."""
+    role = f'the role "{who.role}"' if who and who.role else "the key's role"
+    place = f' in workspace "{who.workspace_name}"' if who and who.workspace_name else ""
+    return f"{role}{place}"
 
 
 class Destination(NamedTuple):
@@ -88,8 +89,7 @@ class _Place(NamedTuple):
         place = shown(access.endpoint)
         if self.listed:
             place += f" with {describe(access.key)}"
-            entry = f"the entry for {place} in {self.listed}"
-            step = step or _STEPS.get(code, "correct {}").format(entry)
+            step = step and f"{place}: {step}"
         steps, is_own = (step,) if step else (), self.known is not None
         return Destination(place, state, text, code, steps, self.by, is_own)
 
@@ -175,11 +175,13 @@ def _asked(client: SafeClient, place: _Place, until: float | None) -> Destinatio
 def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
     """A destination that rejects every call, or about which nothing is known."""
     code = diagnosis.code
+    todo = diagnosis.next_steps  # with a key, what may be found out comes first
+    step = "".join(todo[-1:] if code == "key-rejected" else todo[:1])
     if code == "unknown":
-        return place.judged("unknown", "", code)
+        return place.judged("unknown", "", code, step)
     if place.known:
-        return place.judged("bad", f"traces would be rejected: {code}", code)
-    step, text = "", f"{code}: {diagnosis.summary.rstrip('.')}"
+        return place.judged("bad", f"traces would be refused: {code}", code)
+    text = f"{code}: {diagnosis.summary.rstrip('.')}"
     if place.by == "OpenTelemetry":
         where = place.setup.held.key.source.name or "LANGSMITH_API_KEY"
         step = f"correct the key in {where}"
@@ -195,14 +197,16 @@ def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> De
     who, said = diagnosis.identity, object_of(limits) or {}
     may, full = who and who.may(TO_TRACE), said.get("in_reject_set")
     if may is False:
-        step = f"ask an admin for a role with {TO_TRACE}, or switch tracing off"
-        text = f"the key's role lacks {TO_TRACE}, so traces are rejected"
+        step = (
+            f"ask an admin for a role with {TO_TRACE}, use another key, or turn tracing off"
+        )
+        text = f"{role_of(who)} lacks {TO_TRACE}, so traces are refused"
         return place.judged("bad", text, "permission-missing", step)
     if full is True:
         limit = (
             f"{said.get('usage_limit_type') or 'usage limit'} of {said.get('tenant_limit')}"
         )
-        text = f"a usage limit is reached ({limit}), so traces are rejected with 429"
+        text = f"a usage limit is reached ({limit}), so traces are refused with 429"
         step = "raise the usage limit in LangSmith's settings, or wait until it resets"
         return place.judged("bad", text, "feature-unavailable", step)
     if who is None:

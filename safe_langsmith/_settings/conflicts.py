@@ -50,7 +50,7 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
             if now.source.kind == "dotenv":
                 text += _why_not_loaded(setup, now, environ)
             texts.append(text)
-    return noted(*texts)
+    return noted(*dict.fromkeys(texts))
 
 
 def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:

@@ -129,7 +129,7 @@ def _begun(ask: Callable[[Probe], Answer], probe: Probe) -> Future[Answer]:
 
 def unchecked() -> Unreachable:
     """What was not sent to another host: this client does not check whom it talks to."""
-    return Unreachable("this client does not check certificates", withheld=True)
+    return Unreachable("this client may not check certificates", withheld=True)
 
 
 def _is_passing(answer: Answer) -> bool:

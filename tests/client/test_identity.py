@@ -168,6 +168,7 @@ def test_the_command_whoami(server: SimulatedLangSmith, say: Say) -> None:
     code, out, _ = say(key, "whoami")
     assert code == 0
     assert "role:         Viewer" in out
+    assert max(map(len, out.splitlines())) <= 80
     code, out, _ = say(key, "whoami", "--json")
     assert json.loads(out)["workspace_id"] == own.id
     assert_no_secret(out, [key])
@@ -176,6 +177,18 @@ def test_the_command_whoami(server: SimulatedLangSmith, say: Say) -> None:
     assert "rejected this key" in err
     server.answer("*", status=500, body="no")
     assert say(key, "whoami")[0] == 3
+
+
+def test_a_workspace_that_is_set_and_wrong(
+    server: SimulatedLangSmith, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not "not set", although LangSmith accepts the key."""
+    key = server.add_personal_key(workspaces=[server.add_workspace("Research")]).secret
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", GONE[-10:])
+    for command in (("whoami",), ("can-i", "runs:create")):
+        code, out, err = say(key, *command)
+        assert (code, out) == (1, "")
+        assert "workspace" in err.splitlines()[0]
 
 
 def test_the_command_can_i(server: SimulatedLangSmith, say: Say) -> None:

@@ -136,7 +136,7 @@ def test_version_and_help() -> None:
         (("doctor", "--env-file", "."), "there is no file '.'"),
         (("doctor", "more"), "unrecognized arguments: more"),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
-        (("explain", "403"), "all codes: safe-langsmith explain"),
+        (("explain", "403"), "to check a 403: safe-langsmith doctor; all codes: safe-lan"),
     ],
 )
 def test_wrong_use(

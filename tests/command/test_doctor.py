@@ -605,7 +605,10 @@ def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatc
     ("text", "why"),
     [
         ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
-        ("https://other.example KEY", "langsmith ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON"),
+        (
+            "https://other.example KEY",
+            "langsmith ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON",
+        ),
     ],
 )
 def test_destinations_that_cannot_be_read(
@@ -711,7 +714,7 @@ def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
     found = report(facts(diagnosis=diagnosis, machine=machine))
     assert found.commands == ((line, ""),)
     assert found.as_dict()["commands"] == [line, "safe-langsmith explain wrong-region"]
-    heading = "Add this to the env: of the job:" if machine.github else "Run:"
+    heading = "Set this in the env: of the job:" if machine.github else "Run:"
     assert f"{heading}\n  {line}\n" in rendered(found, Look())
 
 

@@ -237,14 +237,14 @@ def test_two_workspaces(
     """Nobody picks one for you, with --yes neither."""
     server.add_workspace("Production")
     FILE.write_text(lines)
-    assert "Nothing was written: there is no single" in unchanged(capsys)
+    assert "Nothing was written: --fix only adds a missing" in unchanged(capsys)
 
 
 def test_a_wrong_workspace_is_not_replaced_by_the_only_one(
     lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FILE.write_text(f"{lines}{NAME}={STRANGE}\n")
-    assert "Nothing was written: there is no single" in unchanged(capsys)
+    assert "never changes a key or an id that you set." in unchanged(capsys)
 
 
 @pytest.mark.parametrize("value", ["", "Research"])

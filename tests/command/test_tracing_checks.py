@@ -32,6 +32,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 ON = {"LANGSMITH_TRACING": "true"}
 LIMITS = "/workspaces/current/usage_limits"
+VIEWER = 'the role "Viewer" in workspace "Research"'
 NOBODY = "http://127.0.0.1:9"
 Prepare = Callable[[SimulatedLangSmith, SimulatedLangSmith], object]
 
@@ -169,7 +170,7 @@ ROWS = (
         "good bad",
         code="key-rejected",
         message="LangSmith accepts these settings, but traces do not reach {there} with",
-        step="put a valid key into the entry for {there} with personal key",
+        step="create a new key at {there}/settings, and put it into LANGSMITH_RUNS_END",
     ),
     Row(
         "the same, and tracing is off",
@@ -217,6 +218,32 @@ ROWS = (
         message=f"LangSmith accepts these settings, but traces do not reach {NOBODY}",
     ),
     Row(
+        "a destination that is no API",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}/x", "{key_there}"))},
+        code="wrong-endpoint",
+        step="{there}/x with personal key",
+        unseen=(),
+    ),
+    Row(
+        "no key but that of a destination",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
+        (("good", "destination", "would accept a batch"),),
+        "good",
+        message="Traces go only to LANGSMITH_RUNS_ENDPOINTS: {there}",
+        own=False,
+        unseen=(),
+    ),
+    Row(
+        "the same, and it rejects the key",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", GONE))},
+        (("bad", "destination", "key-rejected: "),),
+        "bad",
+        code="key-rejected",
+        step="create a new key at {there}/settings",
+        own=False,
+        unseen=(),
+    ),
+    Row(
         "a destination whose answer tells nothing",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
         (("unknown", "destination", "not known: GET /sessions was answered with 400"),),
@@ -260,10 +287,10 @@ ROWS = (
     Row(
         "the role may not trace",
         {**ON, "LANGSMITH_API_KEY": "{viewer}"},
-        (("bad", "destination", "the key's role lacks runs:create"),),
+        (("bad", "destination", f"{VIEWER} lacks runs:create"),),
         "bad",
         code="permission-missing",
-        message="LangSmith accepts these settings, but the key's role lacks runs:create",
+        message=f"LangSmith accepts these settings, but {VIEWER} lacks runs:create",
         step="ask an admin for a role with runs:create",
     ),
     Row(
@@ -276,14 +303,14 @@ ROWS = (
     Row(
         "the client's own key is rejected",
         {**ON, "LANGSMITH_API_KEY": GONE},
-        (("bad", "destination", "traces would be rejected: key-rejected"),),
+        (("bad", "destination", "traces would be refused: key-rejected"),),
         "bad",
         code="key-rejected",
     ),
     Row(
         "the same, and tracing is off: told once",
         {"LANGSMITH_API_KEY": GONE},
-        (("info", "destination", "traces would be rejected: key-rejected"),),
+        (("info", "destination", "traces would be refused: key-rejected"),),
         "info",
         code="key-rejected",
     ),
@@ -615,6 +642,40 @@ def test_the_workspace_that_a_destination_gets(monkeypatch: pytest.MonkeyPatch) 
     expected = [scenarios.STRANGE, scenarios.STRANGE, foreign]
     assert [settings.workspace.value for settings in found] == expected
     assert note == ""
+
+
+def test_a_destination_and_no_endpoint(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """LangSmith's cloud, which cannot be reached here, is none of its business."""
+    names = world(server, server)
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    rows = entries((server.url, names["key"]))
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", rows)
+    assert main(["doctor"]) == 3
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    capsys.readouterr()
+    assert main(["doctor"]) == 0
+    assert "internet" not in capsys.readouterr().out
+
+
+def test_what_is_not_known_of_traces_is_shown_in_short(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And counts as no warning: most service keys have no listed permissions."""
+    own = server.add_workspace("Research")
+    key = server.add_service_key(workspaces=[own], role="Viewer").secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    assert main(["doctor", "--strict"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "? destination: " in shown
+    assert "permissions are not listed, and traces need runs:create" in shown
 
 
 # --- names that nobody reads ----------------------------------------------------------

@@ -215,8 +215,8 @@ def test_a_project_that_the_sdk_remembers(set_variable: SetVariable) -> None:
             {"LANGSMITH_TRACING": "true", "LANGCHAIN_TRACING_V2": "false"},
             "off",
             "LANGCHAIN_TRACING_V2",
-            "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true, so tracing is off; "
-            "unset one of them",
+            "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true, so tracing is "
+            "off; unset one of them",
         ),
         *(
             (

@@ -397,6 +397,13 @@ SESSIONS = (
         "add user name and password to the address of your proxy",
     ),
     SessionRow(
+        "a proxy that needs another library",
+        {"HTTPS_PROXY": "socks5://{closed}"},
+        {},
+        "LangSmith could not be reached: no answer.",
+        "check the proxy address in HTTPS_PROXY",
+    ),
+    SessionRow(
         "an adapter of one's own that raises anything",
         {},
         {"adapter": KeyError("no")},

@@ -9,7 +9,7 @@ from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks import endpoint
 from safe_langsmith._decision.checks.settings import newer_settings, replaced, unused
 from safe_langsmith._decision.protocol import Answer, Reply, Steps
-from safe_langsmith._knowledge.hosts import REGIONS, shown
+from safe_langsmith._knowledge.hosts import REGIONS, same_origin, shown
 from safe_langsmith._knowledge.keys import clean, is_code, kind_of, oddity
 from safe_langsmith._settings.sources import Setting
 
@@ -203,4 +203,6 @@ def _other_regions(case: Case) -> tuple[str, ...]:
         return ()
     others = [region for region in REGIONS if region != case.region]
     step = steps.choose_region(case, others, "if the key is from another region, ")
-    return (step, steps.ask_regions(case)) if case.probe_regions is None else (step,)
+    was_asked = any(same_origin(p.url, others[0].api) for p in case.answers)
+    may_ask = case.probe_regions is None and not was_asked
+    return (step, steps.ask_regions(case)) if may_ask else (step,)
