@@ -143,7 +143,10 @@ class SettingInfo:
     passed_over: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.value} ({self.source})"
+        if self.source == "nowhere":
+            return "not set"
+        is_default = self.value == self.source == "default"
+        return "default" if is_default else f"{self.value} ({self.source})"
 
 
 @dataclass(frozen=True, slots=True)

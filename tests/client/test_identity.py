@@ -209,7 +209,7 @@ def test_the_command_can_i(server: SimulatedLangSmith, say: Say) -> None:
     assert "did you mean runs:create" in err
     service = server.add_service_key(workspaces=[own]).secret
     code, out, _ = say(service, "can-i", "runs:create")
-    assert (code, out) == (3, "unknown: LangSmith does not list it for this key\n")
+    assert (code, out) == (3, "unknown: LangSmith does not list permissions for this key\n")
     everywhere = server.add_service_key(workspaces=None).secret
     server.add_workspace("Production")
     code, out, _ = say(everywhere, "can-i", "runs:create")
@@ -220,7 +220,7 @@ def test_settings_that_make_no_client(say: Say, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "often")
     code, _, err = say(GONE, "whoami")
     assert code == 1
-    assert "langsmith makes no client" in err
+    assert "langsmith cannot create a client" in err
 
 
 # --- SafeClient(verify=...) -------------------------------------------------------------

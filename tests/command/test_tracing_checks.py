@@ -151,7 +151,7 @@ ROWS = (
     Row(
         "own endpoint",
         ON,
-        (("good", "destination", "{url}: would accept a batch"),),
+        (("good", "destination", "{url}: accepts traces with this key"),),
         "good",
     ),
     Row(
@@ -227,7 +227,7 @@ ROWS = (
     Row(
         "no key but that of a destination",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
-        (("good", "destination", "would accept a batch"),),
+        (("good", "destination", "accepts traces with this key"),),
         "good",
         message="Traces go only to LANGSMITH_RUNS_ENDPOINTS: {there}",
         own=False,
@@ -246,7 +246,7 @@ ROWS = (
     Row(
         "a destination whose answer tells nothing",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
-        (("unknown", "destination", "not known: GET /sessions was answered with 400"),),
+        (("unknown", "destination", "unknown: GET /sessions was answered with 400"),),
         "unknown",
         prepare=other_broken,
         unseen=(),
@@ -296,7 +296,7 @@ ROWS = (
     Row(
         "the permissions are not listed",
         ON,
-        (("unknown", "destination", "not known: the key's permissions are not listed"),),
+        (("unknown", "destination", "unknown: LangSmith does not list this key's"),),
         "unknown",
         prepare=nothing_listed,
     ),
@@ -317,13 +317,13 @@ ROWS = (
     Row(
         "projects are off, and maybe traces are not",
         ON,
-        (("unknown", "destination", "{url}: not known: feature-unavailable"),),
+        (("unknown", "destination", "{url}: unknown: feature-unavailable"),),
         "unknown",
         code="feature-unavailable",
         prepare=no_projects,
     ),
     # 2. Every way of sending.
-    Row("the default", ON, (("info", "sent by", "background threads (default)"),)),
+    Row("the default", ON, (("info", "sent by", "background threads"),)),
     Row(
         "both ways",
         {**ON, "LANGCHAIN_OTEL_ENABLED": "1"},
@@ -337,7 +337,7 @@ ROWS = (
     Row(
         "OpenTelemetry alone, by its mode",
         {**ON, "LANGSMITH_TRACING_MODE": "OTEL", "LANGSMITH_OTEL_ENABLED": "true"},
-        (("info", "sent by", "OpenTelemetry alone (LANGSMITH_TRACING_MODE)"),),
+        (("info", "sent by", "OpenTelemetry only (LANGSMITH_TRACING_MODE)"),),
         "good",
         package=with_opentelemetry,
     ),
@@ -345,7 +345,7 @@ ROWS = (
         "OpenTelemetry is not installed",
         {**ON, "LANGSMITH_OTEL_ENABLED": "true"},
         (
-            ("info", "sent by", "background threads (default)"),
+            ("info", "sent by", "background threads"),
             (
                 "warning",
                 "ignored",
@@ -447,8 +447,7 @@ ROWS = (
             (
                 "unknown",
                 "destination",
-                "not checked: the usage limit, which only a trace would show "
-                f"(GET {LIMITS}: 404)",
+                f"not checked: the usage limit (GET {LIMITS}: 404)",
             ),
         ),
         "unknown",
@@ -457,7 +456,7 @@ ROWS = (
     Row(
         "the usage limit is not told in time",
         ON,
-        (("unknown", "destination", "not checked: the usage limit, which only a trace"),),
+        (("unknown", "destination", "not checked: the usage limit (GET"),),
         "unknown",
         options=("--timeout", "0.4"),
         prepare=limit_silent,
@@ -489,12 +488,12 @@ ROWS = (
     Row(
         "tracing is off",
         {},
-        (("warning", "switch", "off (default): set LANGSMITH_TRACING"),),
+        (("warning", "status", "off (default): set LANGSMITH_TRACING"),),
     ),
     Row(
         "tracing is switched off",
         {"LANGSMITH_TRACING": "false"},
-        (("warning", "switch", "off (LANGSMITH_TRACING)"),),
+        (("warning", "status", "off (LANGSMITH_TRACING)"),),
     ),
     *(
         Row(
@@ -502,7 +501,7 @@ ROWS = (
             {"LANGSMITH_TRACING": given},
             (
                 ("warning", "found", f"LANGSMITH_TRACING is {given!r}, so tracing is off"),
-                ("info", "switch", "off (LANGSMITH_TRACING)"),
+                ("info", "status", "off (LANGSMITH_TRACING)"),
             ),
         )
         for given in ("True", "1", "yes", "true ", '"true"')
@@ -675,7 +674,7 @@ def test_what_is_not_known_of_traces_is_shown_in_short(
     assert main(["doctor", "--strict"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "? destination: " in shown
-    assert "permissions are not listed, and traces need runs:create" in shown
+    assert "does not list this key's permissions; traces need runs:create" in shown
 
 
 # --- names that nobody reads ----------------------------------------------------------
