@@ -143,10 +143,8 @@ class SettingInfo:
     passed_over: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        if self.source == "nowhere":
-            return "not set"
-        is_default = self.value == self.source == "default"
-        return "default" if is_default else f"{self.value} ({self.source})"
+        words = {"nowhere": "not set", self.value: self.value}
+        return words.get(self.source, f"{self.value} ({self.source})")
 
 
 @dataclass(frozen=True, slots=True)

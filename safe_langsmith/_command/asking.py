@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial, wraps
-from pathlib import Path
 from typing import Any
 
 from langsmith.utils import LangSmithError
@@ -240,10 +239,10 @@ def replay(options: argparse.Namespace) -> int:
             try:
                 result = client.replay_failed_traces(folder, on_progress=_progress)
             except NotADirectoryError as error:
-                if not options.folder and not Path(folder).exists():
-                    print(f"nothing to send: no traces were saved in {folder} yet")
-                    return HEALTHY
-                return complain(str(error))
+                if options.folder:
+                    return complain(str(error))
+                print(f"nothing was saved yet: {error}")
+                return HEALTHY
             except OSError as error:
                 return complain(str(error), PROBLEM)
     print(result)

@@ -274,7 +274,7 @@ def test_no_file(
     assert "no .env file in this folder or its parents. Set" in shown
     assert f"{NAME}={settings_workspace(server)} where your other settings are" in shown
     FILE.write_text("OTHER=1\n")
-    assert ".env has no setting of LangSmith" in unchanged(capsys)
+    assert ".env has no LangSmith settings" in unchanged(capsys)
 
 
 def test_a_folder_that_is_gone(

@@ -394,7 +394,7 @@ def test_the_failed_traces_are_those_of_the_file(
     assert main(["replay", "--no-env-file"]) == 2
     Path(".env").write_text("LANGSMITH_API_KEY=k\nLANGSMITH_FAILED_TRACES_DIR=later\n")
     assert main(["replay", "--env-file", ".env"]) == 0
-    assert "no traces were saved in later yet" in capsys.readouterr().out
+    assert "nothing was saved yet: there is no folder" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("folder", [(), ("my traces",)])
