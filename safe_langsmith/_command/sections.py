@@ -120,7 +120,10 @@ class Facts:
             said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
             said += "traces, to"
             if self.tracing.way.mode != "otel":
-                said = f"Traces go only to {DESTINATIONS}:"
+                bad = place.state == "bad"
+                said = (
+                    "traces do not reach" if bad else f"Traces go only to {DESTINATIONS}:"
+                )
             said += f" {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
         elif own.code == "ok" and self.wants_traces and rejected:

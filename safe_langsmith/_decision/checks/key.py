@@ -168,18 +168,7 @@ def _rejected(case: Case) -> Cause:
     if kind_of(key) == "legacy":
         return _legacy(case)
     if odd := oddity(key):
-        how = "remove everything around the key" if "around it" in odd else ""
-        if is_code(key):
-            # Not the very words that stand there: they are struck out of every text.
-            how = (
-                "%env and .env run no code; in a notebook, write "
-                "os.environ[...] = userdata.get(...)"
-            )
-        summary = f"the key was rejected: {odd}."
-        todo = (*unused(case), steps.new_key(case))
-        if how:
-            todo = (steps.correct(case, "API_KEY", how), *todo)
-        return Cause("key-malformed", summary, todo)
+        return _malformed(case, odd)
     summary = (
         f"{shown(case.sent.endpoint)} rejected this key (revoked, expired or mistyped)."
     )
@@ -195,6 +184,21 @@ def _rejected(case: Case) -> Cause:
         case.note("region", "unknown", "the key may belong to another region")
     todo += (*_other_regions(case), steps.new_key(case))
     return Cause("key-rejected", summary, todo)
+
+
+def _malformed(case: Case, odd: str) -> Cause:
+    """A rejected text that does not look like a key. ``odd``: what is odd about it."""
+    todo = (*unused(case), steps.new_key(case))
+    how = "remove everything around the key" if "around it" in odd else ""
+    if is_code(case.sent.key or ""):
+        # Not the value itself: it is struck out of every text.
+        how = (
+            "%env and .env run no code; in a notebook, write "
+            "os.environ[...] = userdata.get(...)"
+        )
+    if how:
+        todo = (steps.correct(case, "API_KEY", how), *todo)
+    return Cause("key-malformed", f"the key was rejected: {odd}.", todo)
 
 
 def _other_regions(case: Case) -> tuple[str, ...]:
