@@ -217,7 +217,7 @@ def _in_full(report: Report, look: Look, run: bool) -> list[str]:
             lines += _line(line, look)
         if section.name == "settings" and report.program.known_as:
             text = f"{report.program.known_as}, as load_dotenv() loads it in this folder; "
-            text += "a script looks from its own folder upwards"
+            text += "a script searches from its own folder upwards"
             lines += _line(Line("info", ".env", text), look)
         if section.name == "settings" and report.program.note:
             lines += _line(Line("info", "another .env", report.program.note), look)
