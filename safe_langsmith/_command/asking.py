@@ -32,7 +32,6 @@ from safe_langsmith._command.terminal import (
     Look,
     Progress,
     complain,
-    wrapped,
 )
 from safe_langsmith._command.tracing_checks import role_of
 from safe_langsmith._diagnosis import Diagnosis, Identity
@@ -43,8 +42,6 @@ from safe_langsmith._sdk.clients import failed_traces_folder
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
-# How wide the names of `Identity` are.
-_NAMES = 14
 # The command's own words for the arguments of a client.
 _OPTIONS = (
     ("the api_url argument", "--api-url"),
@@ -52,10 +49,7 @@ _OPTIONS = (
     ("the workspace_id argument", "--workspace-id"),
     ("pass workspace_id=", "pass --workspace-id "),
     (": Policy(probe_regions=True)", ": --probe-regions"),
-    (
-        "override=True) before the client is created",
-        "override=True) in the program (the doctor cannot see that)",
-    ),
+    ("=True) before the client is created", "=True) in the program (not visible here)"),
 )
 
 
@@ -181,12 +175,7 @@ def whoami(options: argparse.Namespace) -> int:
     who = _identity(options)
     if isinstance(who, int):
         return who
-    if options.json:
-        print(json.dumps(asdict(who), indent=2))
-        return HEALTHY
-    for line in str(who).splitlines():
-        head, text = line[:_NAMES], line[_NAMES:]
-        print("\n".join(wrapped(text, Look.of(sys.stdout).width, head)))
+    print(json.dumps(asdict(who), indent=2) if options.json else who)
     return HEALTHY
 
 
@@ -239,10 +228,7 @@ def replay(options: argparse.Namespace) -> int:
             try:
                 result = client.replay_failed_traces(folder, on_progress=_progress)
             except NotADirectoryError as error:
-                if options.folder:
-                    return complain(str(error))
-                print(f"nothing was saved yet: {error}")
-                return HEALTHY
+                return complain(str(error))
             except OSError as error:
                 return complain(str(error), PROBLEM)
     print(result)

@@ -240,10 +240,8 @@ def _once(section: Section, not_known: str) -> list[Line]:
         return [*section.lines]
     names = ", ".join(x.name for x in lost)
     rest = [x for x in section.lines if x not in lost]
-    return [
-        *rest,
-        Line("unknown", "unknown", f"{names}: {not_known.removeprefix('unknown: ')}"),
-    ]
+    why = not_known.removeprefix("unknown: ")
+    return [*rest, Line("unknown", "unknown", f"{names}: {why}")]
 
 
 def _line(line: Line, look: Look) -> list[str]:

@@ -196,9 +196,7 @@ def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> De
     who, said = diagnosis.identity, object_of(limits) or {}
     may, full = who and who.may(TO_TRACE), said.get("in_reject_set")
     if may is False:
-        step = (
-            f"ask an admin for a role with {TO_TRACE}, use another key, or turn tracing off"
-        )
+        step = f"ask an admin for a role with {TO_TRACE}, or use another key"
         text = f"{role_of(who)} lacks {TO_TRACE}, so traces are refused"
         return place.judged("bad", text, "permission-missing", step)
     if full is True:

@@ -42,8 +42,9 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
             if now.value is None or now.value == held.value:
                 continue
             if name == "API_KEY" and clean(now.value) == held.value:
-                text = f"{now.source} has extra characters around the key: remove them"
-                texts.append(text)
+                texts.append(
+                    f"{now.source} has extra characters around the key: remove them"
+                )
                 continue
             where = "in os.environ is now" if now is environ else "is"
             text = f"{now.source} {where} {_as_shown(name, now.value)}; {used}"

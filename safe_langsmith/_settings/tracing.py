@@ -188,10 +188,8 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
     for other, text in unlike:
         state = "on" if value == "true" else "off"
-        yield (
-            f"{name}={value[:20]} overrides {other}={text[:20]}, so tracing is {state}; "
-            f"unset one of them"
-        )
+        told = f"{name}={value[:20]} overrides {other}={text[:20]}"
+        yield f"{told}, so tracing is {state}; unset one of them"
 
 
 def _said_yes(name: str) -> list[str]:

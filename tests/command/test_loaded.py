@@ -152,7 +152,7 @@ ROWS = [
         (
             f"key        lsv2_pt_\u2026{GONE[-4:]}  LANGSMITH_API_KEY\n",
             "unset LANGSMITH_API_KEY (if your shell exports it), or call load_dotenv(",
-            "in the program (the doctor cannot see that)",
+            "in the program (not visible here)",
         ),
         environ={"LANGSMITH_API_KEY": GONE, "LANGSMITH_ENDPOINT": "{url}"},
     ),
@@ -393,8 +393,8 @@ def test_the_failed_traces_are_those_of_the_file(
     assert capsys.readouterr().out == "0 batches sent, 0 left\n"
     assert main(["replay", "--no-env-file"]) == 2
     Path(".env").write_text("LANGSMITH_API_KEY=k\nLANGSMITH_FAILED_TRACES_DIR=later\n")
-    assert main(["replay", "--env-file", ".env"]) == 0
-    assert "nothing was saved yet: there is no folder" in capsys.readouterr().out
+    assert main(["replay", "--env-file", ".env"]) == 2
+    assert "no traces were saved there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", [(), ("my traces",)])
