@@ -686,7 +686,7 @@ ROWS: tuple[Scenario, ...] = (
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}\nLANGSMITH_API_KEY={key}",
         says=(
-            ".env, line 2 and line 1 are right, unset LANGSMITH_API_KEY LANGSMITH_ENDPOINT (",
+            ".env, line 2 and line 1 are right, unset LANGSMITH_API_KEY LANGSM",
         ),
         unseen=("key",),
     ),
