@@ -685,9 +685,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}\nLANGSMITH_API_KEY={key}",
-        says=(
-            ".env, line 2 and line 1 are right, unset LANGSMITH_API_KEY LANGSM",
-        ),
+        says=(".env, line 2 and line 1 are right, unset LANGSMITH_API_KEY LANGSM",),
         unseen=("key",),
     ),
     # wrong-endpoint; the official web hosts have rows of their own, over TLS
