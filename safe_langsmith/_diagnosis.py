@@ -143,7 +143,8 @@ class SettingInfo:
     passed_over: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.value} ({self.source})"
+        words = {"nowhere": "not set", self.value: self.value}
+        return words.get(self.source, f"{self.value} ({self.source})")
 
 
 @dataclass(frozen=True, slots=True)

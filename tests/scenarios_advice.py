@@ -414,7 +414,8 @@ ADVICE: tuple[Advice, ...] = (
         "service-key-scope",
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{deleted}"},
         says=(
-            "set LANGSMITH_WORKSPACE_ID to one that",
+            "set LANGSMITH_WORKSPACE_ID to one that this key can use, such as {own}, or "
+            "remove it",
             "if that workspace still exists, create a key for it",
         ),
         never=("in its scope", "WORKSPACE_ID="),
@@ -441,6 +442,15 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
+        "the other regions were asked, and one gave no answer",
+        strangers,
+        "key-rejected",
+        environ=LOST,
+        regions={"US": strangers, "APAC": None},
+        says=("if the key is from another region",),
+        never=("--probe-regions",),
+    ),
+    advice(
         "regions may not be asked",
         strangers,
         "key-rejected",
@@ -458,8 +468,8 @@ ADVICE: tuple[Advice, ...] = (
         dotenv="LANGSMITH_API_KEY={key}",
         uses_dotenv=False,
         says=(
-            ".env, line 1 is right, call load_dotenv(override=True) before the client is "
-            "created (or, if your shell exports it: unset LANGSMITH_API_KEY)",
+            ".env, line 1 is right, unset LANGSMITH_API_KEY (if your shell exports it), or "
+            "call load_dotenv(override=True) before the client is created",
         ),
     ),
     advice(
@@ -495,7 +505,7 @@ ADVICE: tuple[Advice, ...] = (
         personal,
         "key-missing",
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
-        says=("correct ", ".env, line 1: as written, it sets nothing"),
+        says=("correct ", ".env, line 1: it sets nothing; write LANGSMITH_API_KEY=<value>"),
         never=("keys are made", "create a new key"),
     ),
     advice(
@@ -504,7 +514,7 @@ ADVICE: tuple[Advice, ...] = (
         "key-rejected",
         environ=OLD,
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
-        says=(".env, line 1: as written, it sets nothing",),
+        says=(".env, line 1: it sets nothing; write LANGSMITH_API_KEY=<value>",),
         never=("keys are made", "create a new key"),
     ),
     advice(
@@ -543,7 +553,10 @@ ADVICE: tuple[Advice, ...] = (
         personal,
         "key-missing",
         environ={"LANGSMITH_API_KEY": ""},
-        says=("no key was sent: LANGSMITH_API_KEY is set, but empty.",),
+        says=(
+            "no key was sent: LANGSMITH_API_KEY is set, but empty.",
+            "in CI, check that the secret exists",
+        ),
         shows=("key:       not set (LANGSMITH_API_KEY is empty)",),
     ),
     advice(
@@ -589,8 +602,9 @@ ADVICE: tuple[Advice, ...] = (
         titled_proxy,
         "blocked-by-proxy",
         environ=KEY,
+        says=("ask your network admin to allow",),
         shows=("server:    a web page, 'Access denied by Example Corp'",),
-        never=CLOUD,
+        never=("HTTPS_PROXY", *CLOUD),
     ),
     advice(
         "the only workspace, and the key is an argument",

@@ -65,7 +65,7 @@ SETTINGS = (
         (SESSIONS, PUBLIC, WORKSPACES, SESSIONS),
         environ=OLD,
         dotenv="LANGSMITH_API_KEY={key}",
-        says=("load_dotenv() does not override what is set; use override=True",),
+        says=("load_dotenv() does not override it",),
     ),
     Scenario(
         "a comment in the .env without a space before it",

@@ -1,7 +1,7 @@
 """The commands that read settings: doctor, whoami, can-i and replay.
 
-Each looks at what a program has that begins with ``load_dotenv()``. `cli.py` has their
-help, and imports this module, and so the SDK, only when one of them is run.
+Each uses the settings of a program that starts with ``load_dotenv()``. `cli.py` has their
+help, and imports this module (and so the SDK) only when one of them runs.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from safe_langsmith._command.terminal import (
     Progress,
     complain,
 )
+from safe_langsmith._command.tracing_checks import role_of
 from safe_langsmith._diagnosis import Diagnosis, Identity
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
@@ -42,23 +43,24 @@ from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
-# What the arguments of a client are called here.
+# The command's own words for the arguments of a client.
 _OPTIONS = (
     ("the api_url argument", "--api-url"),
     ("pass api_url=", "pass --api-url "),
     ("the workspace_id argument", "--workspace-id"),
     ("pass workspace_id=", "pass --workspace-id "),
     (": Policy(probe_regions=True)", ": --probe-regions"),
+    ("=True) before the client is created", "=True) in the program (not visible here)"),
 )
 
 
 class NoClientError(Exception):
-    """The SDK makes no client with the settings. The text says why."""
+    """The SDK cannot create a client with the settings. The text says why."""
 
 
 @contextmanager
 def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[SafeClient]:
-    """A client as the program would make it."""
+    """A client as the program would create it."""
     more.setdefault("policy", Policy(dotenv=program.path))
     try:
         client = SafeClient(url, auto_batch_tracing=False, **more)
@@ -73,14 +75,14 @@ def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[S
 
 
 def _with_settings(command: _Command) -> _Command:
-    """Say it in one line if there is no client."""
+    """Print one line if no client can be created."""
 
     @wraps(command)
     def run(options: argparse.Namespace) -> int:
         try:
             return command(options)
         except NoClientError as error:
-            text = f"langsmith makes no client with these settings: {error}"
+            text = f"langsmith cannot create a client with these settings: {error}"
             return complain(text, PROBLEM)
 
     return run
@@ -90,7 +92,7 @@ def _with_settings(command: _Command) -> _Command:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Check the settings; with --fix, put the `.env` right."""
+    """Check the settings; with --fix, correct the `.env`."""
     if wrong := _misuse(options):
         return complain(wrong)
     found = _fix(options) if options.fix else _report(options, options.env_file)
@@ -105,9 +107,9 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _misuse(options: argparse.Namespace) -> str | None:
-    """What is wrong with the doctor's options, if anything is."""
+    """What is wrong with the doctor's options, if anything."""
     if options.yes and not options.fix:
-        return "--yes goes with --fix"
+        return "--yes works only with --fix"
     others = (options.api_url, options.workspace_id, options.profile, options.offline)
     if options.fix and (any(others) or options.env_file is False):
         without = "--api-url, --workspace-id, --profile, --offline, or --no-env-file"
@@ -120,7 +122,7 @@ def _misuse(options: argparse.Namespace) -> str | None:
 
 def _report(options: argparse.Namespace, choice: Choice) -> Report:
     more = {"workspace_id": options.workspace_id, "profile": options.profile}
-    # An older langsmith does not know each argument.
+    # An older langsmith lacks some of these arguments.
     more = {name: value for name, value in more.items() if value is not None}
     with loaded(choice) as program:
         policy = Policy(
@@ -141,7 +143,7 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
 
 
 def _fix(options: argparse.Namespace) -> Report:
-    """Put the `.env` right, in a talk with whoever sits at the terminal."""
+    """Correct the `.env`, after asking at the terminal."""
     talk = sys.stderr if options.json else sys.stdout
     say = partial(print, file=talk, flush=True)
     path = options.env_file or nearest()
@@ -157,7 +159,7 @@ def _fix(options: argparse.Namespace) -> Report:
         if options.yes:
             return True
         if not (sys.stdin.isatty() and talk.isatty()):
-            say("There is no terminal to ask at. To have it written: doctor --fix --yes")
+            say("Not a terminal, so nobody can confirm. Rerun with: doctor --fix --yes")
             return False
         say(f"Write this to {file}? [y/N] ", end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -175,7 +177,7 @@ def _not_asked(program: Program) -> int:
 
 @_with_settings
 def whoami(options: argparse.Namespace) -> int:
-    """Say who the sender is."""
+    """Show who you are to LangSmith."""
     who = _identity(options)
     if isinstance(who, int):
         return who
@@ -185,7 +187,7 @@ def whoami(options: argparse.Namespace) -> int:
 
 @_with_settings
 def can_i(options: argparse.Namespace) -> int:
-    """Say whether the role has a permission."""
+    """Say whether your role has a permission."""
     who = _identity(options)
     if isinstance(who, int):
         return who
@@ -194,25 +196,23 @@ def can_i(options: argparse.Namespace) -> int:
     except ValueError as error:
         return complain(str(error))
     if may is None:
-        why = "LangSmith does not list it for this key"
+        why = "LangSmith does not list permissions for this key"
         why = why if who.workspace_id else "no workspace is set; see safe-langsmith doctor"
         print(f"unknown: {why}")
         return UNKNOWN
-    role = f'the role "{who.role}"' if who.role else "the role"
-    place = f' in workspace "{who.workspace_name}"' if who.workspace_name else ""
     verdict, verb = ("yes", "has") if may else ("no", "lacks")
-    print(f"{verdict}: {role}{place} {verb} {options.permission}")
+    print(f"{verdict}: {role_of(who)} {verb} {options.permission}")
     return HEALTHY if may else PROBLEM
 
 
 def _identity(options: argparse.Namespace) -> Identity | int:
-    """Who the sender is. If LangSmith does not say: show why, and give the exit code."""
+    """Who you are to LangSmith; if unknown, print why and return the exit code."""
     with loaded(options.env_file) as program:
         if program.unasked:
             return _not_asked(program)
         with _client(program) as client:
             diagnosis = client.diagnose()
-    if diagnosis.identity is not None:
+    if diagnosis.identity and diagnosis.code != "workspace-mismatch":
         return diagnosis.identity
     print(diagnosis, file=sys.stderr)
     return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
@@ -220,7 +220,7 @@ def _identity(options: argparse.Namespace) -> Identity | int:
 
 @_with_settings
 def replay(options: argparse.Namespace) -> int:
-    """Send what could not be sent before."""
+    """Send the traces that were saved."""
     with loaded(options.env_file) as program:
         if program.unasked:
             return _not_asked(program)
@@ -232,7 +232,7 @@ def replay(options: argparse.Namespace) -> int:
         with _client(program, policy=policy) as client:
             folder = options.folder or failed_traces_folder(client)[0]
             if not folder:
-                return complain("name the folder, or set LANGSMITH_FAILED_TRACES_DIR")
+                return complain("which folder? Pass it, or set LANGSMITH_FAILED_TRACES_DIR")
             try:
                 result = client.replay_failed_traces(folder, on_progress=_progress)
             except NotADirectoryError as error:
@@ -246,7 +246,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def _unnamed(program: Program, folder: str | None) -> int:
-    """Traces are sent with what a `.env` says only if somebody has named that file."""
+    """Traces are sent with the settings of a `.env` only if it was passed explicitly."""
     first = next(iter(program.places))
     words = ["safe-langsmith", "replay", folder, "--env-file", str(program.path)]
     command = scrub(shlex.join(word for word in words if word))
@@ -257,7 +257,7 @@ def _unnamed(program: Program, folder: str | None) -> int:
 
 
 def _progress(done: int, of: int) -> None:
-    """Show how far a long run is, on a terminal alone."""
+    """Show the progress, on a terminal only."""
     if sys.stderr.isatty():
         end = "\n" if done == of else ""
         print(f"\r{done} of {of}", end=end, file=sys.stderr, flush=True)

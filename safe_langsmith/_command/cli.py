@@ -1,7 +1,7 @@
 """The command ``safe-langsmith``: one function for each of its commands.
 
-The docstring of such a function is the help of its command: the first line says what it
-does, and the rest stands below the options.
+The docstring of each is its help: the first line is the summary, and the rest is printed
+below the options.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _LONGEST = 600
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code.
 
-    0: healthy or done. 1: a problem was found. 2: wrong use. 3: not determined.
+    0: healthy or done. 1: a problem was found. 2: usage error. 3: unknown.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]
     open_closed_streams()
     parser = _parser()
-    if not words:  # nothing was done: a script whose variable is empty should notice
+    if not words:  # an error, so that a script with an empty variable notices
         parser.print_help()
         return WRONG_USE
     name = next((word for word in words if not word.startswith("-")), "doctor")
     if name not in _COMMANDS:
         near = difflib.get_close_matches(name, _COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see safe-langsmith --help"
-        return complain(f"there is no command {name!r}; {hint}")
+        return complain(f"unknown command {name!r}; {hint}")
     options = parser.parse_args(words)
     command: _Command = options.command
     for stream in (sys.stdout, sys.stderr):
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with quiet_sdk():
             code = command(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         drop_output()
     except OSError as error:  # the disk is full, for example
         drop_output()
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints take one line."""
+    """A parser with error messages of one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USE, f"{self.prog}: {scrub(message)}; see {self.prog} --help\n")
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="safe-langsmith",
         description="Why does LangSmith say 403 Forbidden? Find out, and fix it.",
-        epilog="Begin with: safe-langsmith doctor",
+        epilog="Start with: safe-langsmith doctor",
     )
     parser.add_argument(
         "--version", action="version", version=f"safe-langsmith {__version__}"
@@ -113,7 +113,9 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time between 0 and {_LONGEST} s")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not between 0 and {_LONGEST} seconds"
+        )
     return seconds
 
 
@@ -140,14 +142,15 @@ def _doctor(options: argparse.Namespace) -> int:
       safe-langsmith doctor --json
       safe-langsmith doctor --fix
 
-    It checks what a program has that begins with load_dotenv(): the environment, the .env file
-    from this folder upwards, and the profile of LangSmith's CLI. It sends a few read-only
-    requests to your endpoint, and changes nothing. Keys are masked: the output can be shared.
+    It checks the settings that a program has after load_dotenv(): environment variables, the
+    nearest .env file (in this folder or a parent), and the profile of LangSmith's CLI. It sends
+    a few read-only requests to your endpoint, and changes nothing. Keys are masked, so you can
+    share the output.
 
-    With --fix it shows the line of the .env that it would change, and asks. The old file is
-    kept as .env.bak. A key is never written.
+    With --fix it shows the line of the .env file to change, and asks first. The old file is kept
+    as .env.bak. It never writes a key.
 
-    In GitHub Actions it adds an annotation, and the report to the summary of the job.
+    In GitHub Actions it adds an annotation, and writes the report to the job summary.
 
     exit code: 0 LangSmith accepts the settings; 1 a problem was found, or with --strict a
     warning; 2 usage error; 3 unknown.
@@ -158,13 +161,13 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _whoami(options: argparse.Namespace) -> int:
-    """Say who you are for LangSmith, and what you can do.
+    """Show who you are to LangSmith, and what you can do.
 
     examples:
       safe-langsmith whoami
       safe-langsmith whoami --json
 
-    exit code: 0 LangSmith accepts the key; 1 it does not, and why; 3 unknown.
+    exit code: 0 LangSmith accepts key and workspace; 1 it does not; 3 unknown.
     """
     from safe_langsmith._command import asking
 
@@ -172,7 +175,7 @@ def _whoami(options: argparse.Namespace) -> int:
 
 
 def _can_i(options: argparse.Namespace) -> int:
-    """Say whether your role has a permission.
+    """Check whether your role has a permission.
 
     examples:
       safe-langsmith can-i runs:create
@@ -180,8 +183,8 @@ def _can_i(options: argparse.Namespace) -> int:
 
     An access policy of the organization may deny what a role allows.
 
-    exit code: 0 yes; 1 no, or LangSmith rejects the key; 2 there is no such permission;
-    3 unknown.
+    exit code: 0 yes; 1 no, or LangSmith rejected the key; 2 no such permission, or another
+    usage error; 3 unknown.
     """
     from safe_langsmith._command import asking
 
@@ -189,18 +192,18 @@ def _can_i(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    """Send the traces that could not be sent before.
+    """Send saved traces that could not be sent before.
 
     examples:
       safe-langsmith replay
       safe-langsmith replay ./failed-traces
 
     With LANGSMITH_FAILED_TRACES_DIR=./failed-traces the SDK saves each batch of traces that
-    could not be sent. This sends them, oldest first, and removes a file once LangSmith has
-    taken it. Stop it at any time, and run it again: for a batch that was under way then,
-    LangSmith is asked whether it has it. A .env is used only if you name it with --env-file.
+    could not be sent. This command sends them, oldest first, and deletes each file once
+    LangSmith has accepted it. You can stop it and run it again: it first asks LangSmith whether
+    the interrupted batch has arrived. It uses a .env file only if you pass it with --env-file.
 
-    exit code: 0 nothing is left; 1 something is left, and why; 2 usage error; 3 unknown.
+    exit code: 0 nothing is left; 1 some batches are left; 2 usage error; 3 unknown.
     """  # noqa: E501  # the help is shown without the indent
     from safe_langsmith._command import asking
 
@@ -211,7 +214,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    """Say what a code means, how it is shown, and how to fix it.
+    """Explain an error code, and how to fix it.
 
     examples:
       safe-langsmith explain
@@ -226,20 +229,24 @@ def _explain(options: argparse.Namespace) -> int:
     found = explain(options.code)
     if found is None:
         near = difflib.get_close_matches(options.code, [e.code for e in EXPLANATIONS], 1)
-        hint = f"did you mean {near[0]}?" if near else "all codes: safe-langsmith explain"
-        return complain(f"there is no code {options.code!r}; {hint}")
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else "to check a 403: safe-langsmith doctor; all codes: safe-langsmith explain"
+        )
+        return complain(f"unknown code {options.code!r}; {hint}")
     print(found)
     return HEALTHY
 
 
 def _demo(options: argparse.Namespace) -> int:
-    """Show each cause with the plain client and with SafeClient.
+    """Show each cause, with the plain client and with SafeClient.
 
     example:
       safe-langsmith demo
 
-    It needs no account and reads none of your settings. A simulated LangSmith answers on
-    this machine; it needs two more packages: pip install starlette uvicorn
+    It needs no account, and does not read your settings. It runs a simulated LangSmith on
+    this machine, which needs two more packages: pip install starlette uvicorn
     """
     try:
         from safe_langsmith.testing._demo import run
@@ -249,16 +256,16 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _completion(options: argparse.Namespace) -> int:
-    """Print what your shell needs to complete this command.
+    """Print a shell completion script.
 
     examples:
       source <(safe-langsmith completion bash)                      # for this shell
       safe-langsmith completion bash > ~/.local/share/bash-completion/completions/safe-langsmith
       safe-langsmith completion zsh > ~/.zfunc/_safe-langsmith      # a folder in your $fpath
 
-    It prints a script, and writes no file.
+    It only prints the script, and writes no file.
     """  # noqa: E501  # the help is shown without the indent
-    # docs/make_completion.py made the scripts out of the parser.
+    # docs/make_completion.py generates the scripts from the parser.
     script = resources.files(__package__) / "completion" / options.shell
     print(script.read_text(encoding="utf-8"), end="")
     return HEALTHY
@@ -266,56 +273,56 @@ def _completion(options: argparse.Namespace) -> int:
 
 # --- every command and its arguments --------------------------------------------------
 
-# The name, the help, and what else argparse is told.
+# The name, the help, and other arguments for argparse.
 _Argument = tuple[str, str | None, dict[str, Any]]
 _Command = Callable[[argparse.Namespace], int]
 _FLAG: dict[str, Any] = {"action": "store_true"}
-# These two exclude each other.
+# Mutually exclusive.
 _ENV_FILE: tuple[_Argument, ...] = (
     (
         "--env-file",
-        "the .env file to load (default: the nearest, from this folder upwards)",
+        "the .env file to load (default: the nearest, in this folder or a parent)",
         {"metavar": "PATH", "type": _file},
     ),
     (
         "--no-env-file",
-        "load no .env file",
+        "do not load a .env file",
         {"action": "store_const", "const": False, "dest": "env_file"},
     ),
 )
 _OF_DOCTOR: tuple[_Argument, ...] = (
-    ("--verbose", "show every section, not only what matters", _FLAG),
+    ("--verbose", "show every section", _FLAG),
     ("--json", "print the report as JSON", _FLAG),
     ("--offline", "send no requests; skip online checks", _FLAG),
-    ("--strict", "exit with 1 for a warning, too", _FLAG),
+    ("--strict", "exit with 1 if there are warnings", _FLAG),
     *_ENV_FILE,
     ("--profile", "the profile of LangSmith's CLI to use", {"metavar": "NAME"}),
-    ("--api-url", "the endpoint to check, in place of the set one", {"metavar": "URL"}),
+    ("--api-url", "check this endpoint instead of the configured one", {"metavar": "URL"}),
     (
         "--workspace-id",
-        "the workspace to check, in place of the set one",
+        "check this workspace instead of the configured one",
         {"metavar": "ID"},
     ),
     (
         "--probe-regions",
-        "whether a key that its region does not know may be shown to LangSmith's other "
-        "regions (else: only if no endpoint is set)",
+        "check a rejected key in LangSmith's other regions too "
+        "(default: only if no endpoint is set)",
         {"action": argparse.BooleanOptionalAction, "default": None},
     ),
     (
         "--timeout",
-        "the most seconds that the check may take (else: 10)",
+        "time limit in seconds (default: 10)",
         {"metavar": "SECONDS", "type": _seconds, "default": 10.0},
     ),
     (
         "--fix",
-        "write the endpoint or workspace that was found into the .env, after asking",
+        "write the right endpoint or workspace to the .env file, after asking",
         _FLAG,
     ),
-    ("--yes", "with --fix: do not ask", _FLAG),
+    ("--yes", "with --fix: write without asking", _FLAG),
 )
-_CODE = "the code in an error; none: list all"
-_FOLDER = "the folder they were saved in (else: LANGSMITH_FAILED_TRACES_DIR)"
+_CODE = "an error code (default: list all)"
+_FOLDER = "folder with the saved traces (default: LANGSMITH_FAILED_TRACES_DIR)"
 _PERMISSION = ("permission", "such as runs:create", {"metavar": "PERMISSION"})
 _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     "doctor": (_doctor, _OF_DOCTOR),

@@ -34,18 +34,18 @@ from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import ARGUMENTS, Setting, Settings, Setup
 from safe_langsmith._transport.settle import read_settings, unasked
 
-# What a report is made of, for those who read one.
+# For callers that read a report.
 __all__ = ["SECTIONS", "Command", "Facts", "Line", "Report", "examined", "report"]
 
 SCHEMA_VERSION = 2
 
-# What needs no quotes in any shell, notebook or `.env`.
+# Needs no quotes in any shell, notebook or `.env`.
 _PLAIN_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 _NOT_PLAIN = re.compile(r"[^\w ]+")
 
 
 class Command(NamedTuple):
-    """A line to paste, and the name of the workspace that it chooses."""
+    """A line to paste, and the name of the workspace that it selects."""
 
     text: str
     name: str = ""
@@ -53,10 +53,9 @@ class Command(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the doctor found. ``code`` is that of the error which a call would raise.
+    """What the doctor found. ``code`` is that of the error that a call would raise.
 
-    ``problems`` and ``warnings`` are texts, each of which counts once. ``heading`` says
-    where the commands belong, and whether one of them is to be chosen.
+    ``heading`` says where to put the commands, and whether to choose one of them.
     """
 
     code: Code
@@ -97,7 +96,7 @@ class Report:
 
 
 def examined(client: SafeClient, *, offline: bool = False) -> Facts:
-    """Gather the facts about a client: by asking LangSmith, if that is allowed."""
+    """Gather the facts about a client; sends requests unless ``offline``."""
     setup = Setup(held=Settings(Setting(client.api_key)))
     diagnosis = Diagnosis("unknown", resolved=False, summary="")
     until = None if offline else time.monotonic() + client.policy.budget_s
@@ -106,12 +105,12 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
         diagnosis = unasked(client)
         if not offline:
             diagnosis = client.diagnose()
-    except Exception as error:  # a fault of ours must not cost what is known already
-        why = f"the check broke: {type(error).__name__}."
+    except Exception as error:  # a bug of ours must not hide what is known already
+        why = f"the check failed: {type(error).__name__}."
         diagnosis = replace(diagnosis, code="unknown", summary=why)
     try:
         tracing = look_at_tracing(client, diagnosis, setup, until)
-    except Exception as error:  # whatever the SDK makes of what it cannot read
+    except Exception as error:  # the SDK may raise anything
         tracing = Tracing(notes=(" ".join(str(error).split()),))
     return Facts(
         diagnosis=diagnosis,
@@ -125,7 +124,7 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
 
 
 def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
-    """The facts where the SDK creates no client; ``why``: what it says."""
+    """The facts if the SDK cannot create a client. ``why``: its message."""
     now, place = environ_now(), read_profile(arguments.get("profile"), None)
     key, endpoint, workspace = (
         arguments.get(ARGUMENTS[n]) or now[n].value or place.settings[n].value
@@ -135,7 +134,7 @@ def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
     setup = read(access, at_construction(access, arguments), None, program.path)
     seen, summary = (
         offline_diagnosis(setup),
-        f"langsmith creates no client with these settings: {why}",
+        f"langsmith cannot create a client with these settings: {why}",
     )
     both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
     steps = (
@@ -158,7 +157,7 @@ def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
 
 
 def report(facts: Facts, program: Program | None = None) -> Report:
-    """Make the report: every section, the verdict, and the commands to run."""
+    """Build the report: every section, the verdict, and the commands to run."""
     program = program or Program()
     if program.unasked:
         facts = _withheld(facts, program)
@@ -181,7 +180,7 @@ def report(facts: Facts, program: Program | None = None) -> Report:
 
 
 def _withheld(facts: Facts, program: Program) -> Facts:
-    """The facts where nothing may be sent with what the `.env` says."""
+    """The facts if no request may be sent with the settings of the `.env`."""
     diagnosis = facts.diagnosis
     if diagnosis.code == "unknown" and not facts.unmade:
         summary = f"LangSmith was not asked: {program.unasked}."
@@ -189,18 +188,18 @@ def _withheld(facts: Facts, program: Program) -> Facts:
     return replace(facts, diagnosis=diagnosis, offline=False, withheld=True)
 
 
-# --- what counts ----------------------------------------------------------------------
+# --- problems and warnings ------------------------------------------------------------
 
 
 def _problems(
     verdict: Diagnosis, facts: Facts, sections: tuple[Section, ...]
 ) -> Iterator[str]:
-    """The verdict, and whatever else is broken about tracing."""
+    """The verdict, and other problems with tracing."""
     if verdict.code not in ("ok", "unknown") or facts.unmade:
         yield verdict.summary
     for line in next(s.lines for s in sections if s.name == "tracing"):
         text = line.text.partition(": ")[2] or line.text
-        is_said = text in verdict.summary or text.endswith(f"rejected: {verdict.code}")
+        is_said = text in verdict.summary or text.endswith(f"refused: {verdict.code}")
         if line.state == "bad" and not is_said:
             yield in_words(line)
 
@@ -213,22 +212,22 @@ def _warnings(
     for section in sections:
         warned = [x for x in section.lines if x.state == "warning"]
         if section.name == "key" and verdict.code.startswith("key-"):
-            continue  # the verdict says it
+            continue  # the verdict says so already
         if section.name == "permissions":
             lacks = [x.name for x in warned if x.name != "found"]
             if lacks:
                 yield f"the role lacks {', '.join(lacks)}"
             warned = [x for x in warned if x.name == "found"]
         if any(x.name == "found" for x in warned):  # it says why tracing is off
-            warned = [x for x in warned if x.name != "switch"]
-        if section.name == "settings":  # a line that cannot be parsed, and the like
+            warned = [x for x in warned if x.name != "status"]
+        if section.name == "settings":  # such as a line that cannot be parsed
             warned = [x for x in section.lines if x.state in ("warning", "bad")]
         yield from (in_words(line) for line in warned if line.name != "cause")
 
 
 def in_words(line: Line) -> str:
-    """A line of a section, where it stands alone."""
-    names = {"switch": f"tracing is {line.text}", "format": f"the key: {line.text}"}
+    """A line of a section, as text outside of it."""
+    names = {"status": f"tracing is {line.text}", "format": f"the key: {line.text}"}
     if line.name in names:
         return names[line.name]
     return (
@@ -242,7 +241,7 @@ def in_words(line: Line) -> str:
 
 
 def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
-    """What to paste, and where to. Nothing that was not shown to be right."""
+    """What to paste, and where. Only proven values."""
     verdict, facts, held = found.verdict, found.facts, found.facts.setup.held
     if verdict.code == "unknown" and facts.offline:
         return "Run:", (Command("safe-langsmith doctor"),)
@@ -260,7 +259,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     lines = tuple(
         Command(
             f"{name}={value}" if into else assignment(name, value, facts.machine),
-            # A shell may take what stands behind a # for a command.
+            # Some shells run what follows a #.
             " ".join(_NOT_PLAIN.sub(" ", known.get(value, "")).split()),
         )
         for name, value in pairs
@@ -269,7 +268,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     what = "one of these" if many else "this"
     heading = "Run one of these:" if many else "Run:"
     if facts.machine.github:
-        heading = f"Add {what} to the env: of the job:"
+        heading = f"Set {what} in the env: of the job:"
     if into:
         fix = f", or run {found.program.fix}" if verdict.fixes else ""
         heading = f"{into.format(what)}{fix}:"
@@ -277,7 +276,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
 
 
 def _file_of(variables: list[str], found: Report) -> str:
-    """What to do in the `.env` that the variables, or else the key, are from, if any."""
+    """What to do in the `.env` that the variables, or the key, come from, if any."""
     held, places = found.facts.setup.held, found.program.places
     into = f"Add {{}} to {found.program.known_as}"
     for variable in variables:

@@ -1,6 +1,6 @@
-"""``doctor --fix``: write what was shown to be right into the `.env` that is in force.
+"""``doctor --fix``: writes the proven endpoint or workspace to the `.env` in use.
 
-The only room that writes a file of settings: an endpoint or a workspace, and never a key.
+The only module that writes a settings file. It never writes a key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.dotenv_file import short
 
-# A right endpoint may bring to light that a workspace is needed.
+# The right endpoint may then ask for a workspace.
 _MOST_CHANGES = 3
 _BLANKS = re.compile(r"[^\S\r\n]*")
 _NEWLINE = re.compile(r"\r\n|\n|\r")
@@ -43,16 +43,16 @@ def fixed(
     say: Callable[[str], None],
     agrees: Callable[[str], bool],
 ) -> Diagnosis:
-    """Diagnose, show the change, write it if that is agreed to, and diagnose again.
+    """Diagnose, show the change, write it after a yes, and diagnose again.
 
-    Gives the last diagnosis.
+    Returns the last diagnosis.
 
     Args:
         path: The `.env` that may be changed; False: there is none.
-        named: Whether it was named, not found.
-        look: Makes the diagnosis of the program as it is now, and shows it.
-        say: Takes each text for people.
-        agrees: Whether the change, whose file is named to it, may be written.
+        named: Whether it was passed explicitly, not found.
+        look: Diagnoses the program as it is now, and prints the result.
+        say: Prints a text.
+        agrees: Asks whether the change to this file may be written.
     """
     diagnosis = look()
     for _ in range(_MOST_CHANGES):  # pragma: no branch  # two settings, so two changes
@@ -64,10 +64,13 @@ def fixed(
         except UnwrittenError as why:
             say(f"\nNothing was written{why}.")
             return diagnosis
-        say(f"Written. The old file is {short(kept)}; keep it out of git, like .env.\n")
+        say(f"Written. Backup: {short(kept)} (may contain your key; keep it out of git)\n")
         diagnosis = look()
-    if diagnosis.code not in ("ok", "unknown") and not diagnosis.fixes:
-        say("\nNothing was written: there is no single endpoint or workspace to write.")
+    if diagnosis.code != "ok" and not diagnosis.fixes:
+        say(
+            "\nNothing was written: --fix only adds a missing workspace id or corrects an "
+            "endpoint, if one value is right. It never changes a key or an id that you set."
+        )
     return diagnosis
 
 
@@ -77,7 +80,7 @@ def _change(
     say: Callable[[str], None],
     agrees: Callable[[str], bool],
 ) -> Path:
-    """Show the change, ask, and write it. Gives the file in which the old one is kept."""
+    """Show the change, ask, and write it. Returns the backup file."""
     before = _content(path)
     say(_shown(path, fixes))
     if not agrees(short(path)):
@@ -86,11 +89,11 @@ def _change(
 
 
 def _writable(path: Path | Literal[False], *, named: bool, fixes: tuple[Fix, ...]) -> Path:
-    """The `.env` where these fixes come into force, or why there is none."""
+    """The `.env` where these fixes take effect, or an error that says why there is none."""
     lines = " and ".join(map(str, fixes))
     if not path:
         raise UnwrittenError(
-            f": there is no .env, from this folder upwards. Set {lines} where your other "
+            f": no .env file in this folder or its parents. Set {lines} where your other "
             "settings are"
         )
     if dotenv_file.switched_off():
@@ -100,20 +103,20 @@ def _writable(path: Path | Literal[False], *, named: bool, fixes: tuple[Fix, ...
         raise UnwrittenError(f": {notes[0].text}")
     if not named and not dotenv_file.ours(file.values):
         raise UnwrittenError(
-            f": {file.known_as} has no setting of LangSmith. Set {lines} where your other "
-            f"settings are, or run this with --env-file {file.known_as}"
+            f": {file.known_as} has no LangSmith settings. Set {lines} where your other "
+            f"settings are, or rerun with --env-file {file.known_as}"
         )
     for fix in fixes:
         if fix.variable in os.environ:
             raise UnwrittenError(
-                f": {fix.variable} is set in the environment, and a .env does not replace "
+                f": {fix.variable} is set in the environment, and a .env does not override "
                 f"it. Set it there: {fix}"
             )
     return path
 
 
 def _shown(path: Path, fixes: tuple[Fix, ...]) -> str:
-    """The change, with no line of the file: there may be a key in any."""
+    """The change, without other lines of the file: any of them may hold a key."""
     file, _ = dotenv_file.read_file(path)
     keys = [v for n, v in file.values.items() if v and "KEY" in n]
     text = [f"\nChange in {short(path)}:"]
@@ -131,10 +134,10 @@ def _shown(path: Path, fixes: tuple[Fix, ...]) -> str:
 
 
 def changed(content: bytes, fixes: tuple[Fix, ...]) -> bytes:
-    """The content of a `.env` with these values; every other byte as it was.
+    """The content of a `.env` with these values; every other byte stays.
 
-    python-dotenv's own ``set_key`` quotes anew, drops the comment behind the value, and
-    changes every line of that name.
+    python-dotenv's own ``set_key`` changes quotes, drops the comment after the value, and
+    changes every line with that name.
     """
     text = content.decode("utf-8")
     for fix in fixes:
@@ -158,7 +161,7 @@ def _with(text: str, fix: Fix) -> str:
 
 
 def _rewritten(binding: python_dotenv.Binding, fix: Fix) -> str:
-    """The line, or lines, of one variable with another value."""
+    """The line, or lines, of one variable, with another value."""
     text = binding.original.string
     if binding.value is None:  # the name alone
         end = text.index(fix.variable) + len(fix.variable)
@@ -189,10 +192,9 @@ def _content(path: Path) -> bytes:
 
 
 def write(path: Path, before: bytes, after: bytes) -> Path:
-    """Put a new content in the place of the old one, whole or not at all.
+    """Replace the content atomically. Returns the backup file.
 
-    Gives the file in which the old content is kept. A link stays one: its target is
-    replaced, and kept beside it.
+    A link stays a link: its target is replaced, with the backup next to it.
     """
     made: list[Path] = []
     try:
@@ -207,7 +209,7 @@ def write(path: Path, before: bytes, after: bytes) -> Path:
         new.replace(real)
     except BaseException as error:
         for file in made:
-            with suppress(OSError):  # what went wrong first is what is told
+            with suppress(OSError):  # the first error is the one to report
                 file.unlink()
         if isinstance(error, OSError):
             why = error.strerror or type(error).__name__
@@ -217,19 +219,21 @@ def write(path: Path, before: bytes, after: bytes) -> Path:
 
 
 def _unchanged(path: Path, before: bytes) -> tuple[Path, os.stat_result]:
-    """The file itself, which may be written and is still as it was shown."""
+    """The real file: writable, and unchanged since it was read."""
     real = path.resolve(strict=True)
     about = real.stat()
-    # The superuser may write everything; a file without the right was locked on purpose.
+    # Root may write everything, but a read-only file is so on purpose.
     if not about.st_mode & 0o222 or not os.access(real, os.W_OK):
         raise UnwrittenError(f": {short(path)} is read-only")
     if _content(real) != before:
-        raise UnwrittenError(f": {short(path)} was changed meanwhile; run this again")
+        raise UnwrittenError(
+            f": {short(path)} has changed since it was read; run this again"
+        )
     return real, about
 
 
 def _vacant(real: Path) -> tuple[int, Path]:
-    """A new file beside this one, under a name that nothing has."""
+    """A new file next to this one, with an unused name."""
     numbers = itertools.chain([""], (f".{n}" for n in itertools.count(1)))
     while True:
         kept = real.with_name(f"{real.name}.bak{next(numbers)}")
@@ -238,10 +242,10 @@ def _vacant(real: Path) -> tuple[int, Path]:
 
 
 def _fill(handle: int, content: bytes, about: os.stat_result) -> None:
-    """Write a new file through to the disk, with the owner and the mode of the old one.
+    """Write a new file to disk, with the owner and mode of the old one.
 
-    Where the owner cannot be kept this fails: a file that others share is left to them.
-    All is done to the open file: at its name somebody may have put another one by now.
+    Fails if the owner cannot be kept. Works on the open file, since its name may point to
+    another one by now.
     """
     with os.fdopen(handle, "wb") as stream:
         stream.write(content)

@@ -1,4 +1,4 @@
-"""In GitHub Actions: the verdict as an annotation, and the report in the job's summary."""
+"""GitHub Actions: the verdict as an annotation, and the report in the job summary."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _FENCE = re.compile(r"`{3,}")
 
 
 def announce(report: Report, stream: TextIO) -> None:
-    """Say it in GitHub's way, if this is GitHub Actions."""
+    """Write an annotation and the job summary, if this is GitHub Actions."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     text = report.message if report.code != "ok" else verdict_of(report, report.message)
     level = {"bad": "error", "unknown": "warning"}.get(mark_of(report), "")
     if not level and report.warnings:
         level, text = "warning", "; ".join(report.warnings)
+    if report.problems and report.verdict.next_steps:
+        text += f" To fix it: {report.verdict.next_steps[0]}"
     title = f"safe-langsmith: {report.code}" if report.problems else "safe-langsmith"
     if level:
         print(f"::{level} title={_escaped(title)}::{_data(text)}", file=stream)

@@ -1,8 +1,7 @@
-"""The environment as ``load_dotenv()`` would leave it, for commands that read settings.
+"""The environment after ``load_dotenv()``, for commands that read settings.
 
-A `.env` may lie in any folder, so it is trusted with nothing that is not its own: if it
-chooses where a key goes that is not from that file, nothing is sent at all. What it refers
-to (``${NAME}``) is not looked up.
+A `.env` in a folder is not trusted: if it would send a key from elsewhere to an address of
+its own, no request is sent at all. References (``${NAME}``) are not resolved.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ _MOST_FOLDERS, _MOST_FILES = 200, 3
 
 
 class Program(NamedTuple):
-    """What a program that begins with ``load_dotenv()`` has from its `.env`.
+    """What a program that starts with ``load_dotenv()`` gets from its `.env`.
 
-    ``places``: the line of each variable that came into force. ``unasked``: why nothing may
-    be sent with these settings, and ``step`` what to do; empty if it may. ``note``: what a
-    script in another folder would load. ``named``: the file was named, not found.
-    ``refers``: what the program uses is not known, for it refers to a variable.
-    ``unused``: lines that change how the program's requests go out, and not ours.
-    ``is_clear``: as of the `File`.
+    ``places``: the line of each variable that takes effect. ``unasked``: why no request may
+    be sent with these settings, and ``step``: what to do; empty if requests are fine.
+    ``note``: what a script in another folder would load. ``named``: the file was passed
+    explicitly. ``refers``: a setting is unknown, since it refers to a variable.
+    ``unused``: lines that change how the program sends requests, and are not loaded.
+    ``is_clear``: as in `File`.
     """
 
     path: Path | Literal[False] = False
@@ -65,17 +64,17 @@ class Program(NamedTuple):
 
     @property
     def fix(self) -> str:
-        """The command that writes into this file."""
+        """The command that writes to this file."""
         more = f" --env-file {shlex.quote(str(self.path))}" if self.named else ""
         return f"safe-langsmith doctor --fix{more}"
 
 
 @contextmanager
 def loaded(choice: Choice) -> Iterator[Program]:
-    """Have the variables of LangSmith in the environment as load_dotenv() puts them there.
+    """Put the variables of LangSmith into the environment, as load_dotenv() does.
 
     Args:
-        choice: The `.env`; None: the nearest one, from here upwards; False: none.
+        choice: The `.env`; None: the nearest, in this folder or a parent; False: none.
     """
     path = nearest() if choice is None else choice
     file = File()
@@ -90,7 +89,7 @@ def loaded(choice: Choice) -> Iterator[Program]:
         unasked, step = _redirecting(file, new)
     before = {n: os.environ[n] for n in ("NETRC",) if n in os.environ}
     if choice is None and _gets_a_login_of_any_host(new):
-        new["NETRC"] = os.devnull  # where requests looks for logins
+        new["NETRC"] = os.devnull  # the file where requests looks for logins
     os.environ.update(new)
     python_dotenv.LOADED.update(places)
     if new:
@@ -111,7 +110,7 @@ def loaded(choice: Choice) -> Iterator[Program]:
 
 
 def nearest() -> Path | Literal[False]:
-    """The `.env` that load_dotenv() finds from the working directory upwards, if any."""
+    """The nearest `.env`, in the working directory or a parent, if any."""
     with suppress(OSError):  # the working directory is gone
         if found := python_dotenv.find_dotenv(usecwd=True):
             here = Path(found).parent == Path.cwd()
@@ -120,7 +119,7 @@ def nearest() -> Path | Literal[False]:
 
 
 def _is_read(name: str, value: str) -> bool:
-    """Whether a variable of the file comes into force, and something reads it.
+    """Whether a variable of the file takes effect, and something reads it.
 
     A name that nobody reads (LANGSMITH_BASE_URL) is reported with its line.
     """
@@ -129,7 +128,7 @@ def _is_read(name: str, value: str) -> bool:
 
 
 def _referring(file: File) -> str:
-    """Why it is not known what the program sends, and where."""
+    """Why it is unknown what the program sends, and where."""
     for name in READ_BY_CLIENT:
         if name in file.refers and name not in os.environ:
             what = "refers to another variable, which is not looked up"
@@ -138,7 +137,7 @@ def _referring(file: File) -> str:
 
 
 def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
-    """Why a key that is not from the file would go where the file says, and what to do."""
+    """Why a key from elsewhere would go where the file says, and what to do."""
     key = settings_in({**os.environ, **new}, "environment").key.source.name
     chooses = any(name.endswith(_CHOOSE_A_HOST) for name in new)
     if key in new or not (key or chooses or _has_credential(read_profile(None, None))):
@@ -155,7 +154,7 @@ def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
 
 
 def _gets_a_login_of_any_host(new: dict[str, str]) -> bool:
-    """Whether a host that the file chooses may get the ``default`` login of a `.netrc`."""
+    """Whether a host from the file would get the ``default`` login of a `.netrc`."""
     chosen = {n: v for n, v in new.items() if "ENDPOINT" in n and not _is_ours(v)}
     known: Mapping[str, object] = {}
     with suppress(OSError, NetrcParseError):
@@ -164,7 +163,7 @@ def _gets_a_login_of_any_host(new: dict[str, str]) -> bool:
 
 
 def _has_credential(profile: Place) -> bool:
-    """Whether a client may have one without a variable; an unreadable file may hold one."""
+    """Whether a profile may hold a credential; an unreadable file may."""
     return bool(profile.settings.key.value or profile.login or profile.notes)
 
 
@@ -174,7 +173,7 @@ def _is_ours(address: str) -> bool:
 
 
 def _below() -> str:
-    """Of a `.env` right below this folder: a script in that folder loads it instead."""
+    """A note on a `.env` in a subfolder, which a script in there loads instead."""
     with suppress(OSError):
         folders = sorted(Path().iterdir())[:_MOST_FOLDERS]
         files = [folder / ".env" for folder in folders if folder.name[:1] != "."]

@@ -1,4 +1,4 @@
-"""A report as text: in short, on one screen, or with every section."""
+"""The report as text: short, for one screen, or with every section."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safe_langsmith._command.terminal import Look, columns, cut, wrapped
 from safe_langsmith._diagnosis import explain_command
 from safe_langsmith._settings.sources import Setting
 
-# The mark, what stands for it where the terminal lacks it, and its colour.
+# The mark, its ASCII replacement, and its colour.
 _MARKS: dict[Mark, tuple[str, str, str]] = {
     "good": ("\u2713", "+", "green"),
     "warning": ("!", "!", "yellow"),
@@ -23,36 +23,36 @@ _MARKS: dict[Mark, tuple[str, str, str]] = {
 }
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _NAMES, _SHORT_NAMES = 17, 11
-# A terminal has 24 rows, of which the prompt takes one.
+# A terminal has 24 rows; the prompt takes one.
 _ROWS = 22
 _LEAST, _LONGEST_NAME, _FEW = 10, 40, 4
-# Keeps a second blank, where `wrapped` would leave one.
+# A second space, which `wrapped` would drop.
 _GAP = "\0"
 _MORE = "Details: safe-langsmith doctor -v"
 
 
 def rendered(report: Report, look: Look, *, verbose: bool = False, run: bool = True) -> str:
-    """The report, as this terminal can show it.
+    """The report, for this terminal.
 
     Args:
         report: The report.
         look: What the terminal can show.
-        verbose: Every section, and not what fits on one screen.
-        run: Whether to say what to run.
+        verbose: Show every section, not only what fits on one screen.
+        run: Whether to show the commands to run.
     """
     lines = _in_full(report, look, run) if verbose else _in_short(report, look, run)
     return "\n".join(lines)
 
 
 def mark_of(report: Report) -> Mark:
-    """Whether all is good, something is bad, or nobody knows."""
+    """Whether the result is good, bad or unknown."""
     if report.problems:
         return "bad"
     return "unknown" if report.code == "unknown" else "good"
 
 
 def verdict_of(report: Report, text: str) -> str:
-    """The first line: the code, if it is one, and what it means here."""
+    """The first line: the error code, if any, and what it means here."""
     is_code = report.code not in ("ok", "unknown")
     if not is_code and report.problems:
         text = report.problems[0]
@@ -60,11 +60,11 @@ def verdict_of(report: Report, text: str) -> str:
 
 
 def _counts(report: Report) -> str:
-    """How much there is to look at."""
+    """The number of problems and warnings."""
     counts = {"problem": len(report.problems), "warning": len(report.warnings)}
     told = [f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items()]
     if report.code == "unknown" and not report.problems:
-        told[0] = "not determined"
+        told[0] = "result unknown"
     return ", ".join(told)
 
 
@@ -77,8 +77,9 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
     if mark == "good":
         if report.program.places:
             text += f", with {report.program.known_as} as load_dotenv() loads it"
-        lines = [*_marked(mark, "", text, look), *_warned(report, look)]
-        return [*lines, *_last(report, look)] if report.warnings else lines
+        lines, more = _marked(mark, "", text, look), _warned(report, look)
+        more += _evidence(report, look)
+        return [*lines, *more, *_last(report, look)] if more else lines
     head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
     for name, value in _rows(report):
         gap = " " * (_SHORT_NAMES - len(name))
@@ -97,7 +98,7 @@ def _last(report: Report, look: Look) -> list[str]:
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
-    """Key, endpoint, workspace and tracing, each with its source, if they are known."""
+    """Key, endpoint, workspace and tracing, each with its source."""
     if report.facts.unmade or report.program.refers:
         return
     diagnosis, setup = report.facts.diagnosis, report.facts.setup
@@ -137,28 +138,32 @@ def _warned(report: Report, look: Look) -> list[str]:
     for text in report.warnings:
         is_off = text.startswith("tracing is off (default)")
         told = "tracing is off: set LANGSMITH_TRACING=true" if is_off else text
-        if not is_off or mark_of(report) == "good":  # else a row of its own says so
+        if not is_off or mark_of(report) == "good":  # otherwise it has a row of its own
             lines += _marked("warning", "", told, look)
     return lines
 
 
 def _evidence(report: Report, look: Look) -> list[str]:
-    """What else speaks for the verdict."""
+    """Other findings that support the verdict."""
     told = {report.verdict.summary, *report.problems[:1], *report.warnings}
     lines: list[str] = []
     for section in report.sections:
         for line in section.lines:
             is_bad = section.name == "tracing" and in_words(line) in report.problems
             seen = line.name == "found" and line.state in ("bad", "unknown")
-            # That there was no answer is the verdict then.
-            seen &= not (report.code == "unknown" and " gave no answer: " in line.text)
+            # The verdict says that already.
+            unanswered = report.facts.diagnosis.code == "unknown"
+            seen &= not (unanswered and " gave no answer: " in line.text)
+            if report.code == "ok":  # with unknown permissions, for example
+                seen = section.name == "tracing" and line.state == "unknown"
+                seen &= report.facts.wants_traces
             if (seen or is_bad) and in_words(line) not in told:
                 lines += _marked(line.state, "", in_words(line), look)
     return lines
 
 
 def _todo(report: Report, look: Look) -> list[str]:
-    """The commands, or if none was shown to be right, the steps."""
+    """The commands, or the steps if no command is proven right."""
     if not report.commands:
         steps = report.verdict.next_steps
         lines = [
@@ -169,15 +174,15 @@ def _todo(report: Report, look: Look) -> list[str]:
 
 
 def _pasteable(report: Report, look: Look) -> Iterator[str]:
-    """A command that is cut cannot be pasted; the terminal itself breaks a long one."""
+    """The commands, never cut or wrapped: they are for pasting."""
     for command, name in report.commands:
         line = f"  {look.shown(command)}"
         if report.facts.machine.notebook and "%env" in command and name:
-            # It takes all of the line.
+            # It takes the whole line as the value.
             yield f"  # {look.shown(name)}"
         elif name:
             comment, more = f"  # {look.shown(name)}", look.shown("\u2026")
-            # A few may be broken by the terminal; of many, more are to be seen.
+            # The terminal may wrap a few; many should fit on the screen.
             few = len(report.commands) <= _FEW
             room = _LONGEST_NAME if few else look.width - columns(line)
             if columns(comment) > room:
@@ -191,7 +196,7 @@ def _rows_of(line: str, width: int) -> int:
 
 
 def _at_most(rows: int, lines: list[str], width: int = 10_000) -> list[str]:
-    """The lines that fit; the last one says that there are more."""
+    """The lines that fit; an ellipsis if there are more."""
     ends = [*accumulate(_rows_of(line, width) for line in lines)]
     if not ends or ends[-1] <= rows:
         return lines
@@ -212,7 +217,7 @@ def _in_full(report: Report, look: Look, run: bool) -> list[str]:
             lines += _line(line, look)
         if section.name == "settings" and report.program.known_as:
             text = f"{report.program.known_as}, as load_dotenv() loads it in this folder; "
-            text += "a script looks from its own folder upwards"
+            text += "a script searches from its own folder upwards"
             lines += _line(Line("info", ".env", text), look)
         if section.name == "settings" and report.program.note:
             lines += _line(Line("info", "another .env", report.program.note), look)
@@ -229,13 +234,14 @@ def _in_full(report: Report, look: Look, run: bool) -> list[str]:
 
 
 def _once(section: Section, not_known: str) -> list[Line]:
-    """The lines, where what is not known is said once, at the end."""
+    """The lines, with everything unknown in one line at the end."""
     lost = [x for x in section.lines if x.state == "unknown" and x.text.endswith(not_known)]
     if len(lost) < 2:
         return [*section.lines]
     names = ", ".join(x.name for x in lost)
     rest = [x for x in section.lines if x not in lost]
-    return [*rest, Line("unknown", "unknown", f"{names}: {not_known}")]
+    why = not_known.removeprefix("unknown: ")
+    return [*rest, Line("unknown", "unknown", f"{names}: {why}")]
 
 
 def _line(line: Line, look: Look) -> list[str]:
@@ -245,7 +251,7 @@ def _line(line: Line, look: Look) -> list[str]:
 
 
 def _marked(state: Mark, name: str, text: str, look: Look, indent: int = 0) -> list[str]:
-    """A text behind its mark and name; only the mark is coloured, so that it can be cut."""
+    """A text after its mark and name. Only the mark is coloured, so it can be cut."""
     mark, in_ascii, colour = _MARKS[state]
     if not look.can_show("".join(signs[0] for signs in _MARKS.values())):
         mark = in_ascii

@@ -1,4 +1,4 @@
-"""`safe-langsmith run`: a program with safe clients, and not a line of it changed."""
+"""`safe-langsmith run`: runs a program with safe clients, without changing its code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 from safe_langsmith._command.terminal import WRONG_USE, complain
 
 SITE = Path(__file__).with_name("site")
-# The exit codes of a shell for what cannot be started, and for what is not there.
+# A shell's exit codes for a program that cannot be started, or was not found.
 CANNOT_START, NOT_FOUND = 126, 127
 
 
@@ -26,18 +26,21 @@ def run(options: argparse.Namespace) -> int:
       safe-langsmith run -- langgraph dev
       safe-langsmith run -- gunicorn -w 4 app:app
 
-    The program, and the Python processes that it starts, create a safe client wherever they
-    or their libraries create a langsmith client. safe_langsmith must be installed in the
-    Python that runs them. Nothing is printed, and nothing changes until LangSmith rejects a
+    Wherever the program, its libraries, or the Python processes that it starts create a
+    langsmith client, they get a safe one. safe_langsmith must be installed in the Python
+    that runs them. Nothing is printed, and nothing changes until LangSmith refuses a
     request.
 
     It works through PYTHONPATH, so Python's options -E, -I, and -S turn it off.
 
-    exit code: the program's; 2 usage error; 126 it cannot be started; 127 it was not found.
+    exit code: the program's; 2 usage error; 126 cannot be started; 127 not found.
     """
     program = options.program
     program = program[1:] if program[:1] == ["--"] else program
-    code, text = WRONG_USE, "name the program, as in: safe-langsmith run -- python app.py"
+    code, text = (
+        WRONG_USE,
+        "which program? For example: safe-langsmith run -- python app.py",
+    )
     if program:
         try:
             _become(program)
@@ -49,12 +52,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _become(program: list[str]) -> NoReturn:
-    """Have the program take the place of this process, if there is one."""
+    """Replace this process with the program."""
     before = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([str(SITE), *([before] if before else ())])
     environ = {**os.environ, "PYTHONPATH": path}
-    if os.name == "nt":  # pragma: no cover  # there the shell would not wait for it
+    if os.name == "nt":  # pragma: no cover  # the shell there would not wait
         sys.exit(subprocess.call(program, env=environ))  # noqa: S603  # the user's own
-    for name in ("SIGPIPE", "SIGXFSZ"):  # which Python ignores, for itself
+    for name in ("SIGPIPE", "SIGXFSZ"):  # which Python ignores
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.execvpe(program[0], program, environ)  # noqa: S606  # the user's own

@@ -1,6 +1,6 @@
-"""The sections of the doctor's report: one for each question that a maintainer asks.
+"""The sections of the doctor's report.
 
-Plain data, made of a diagnosis, the settings and the machine; nothing is sent here.
+Plain data, built from a diagnosis, the settings and the machine. Sends nothing.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Literal, NamedTuple
 
 from safe_langsmith import __version__
 from safe_langsmith._command.tracing_checks import Destination, Tracing
-from safe_langsmith._diagnosis import Diagnosis, Finding, WorkspaceInfo
+from safe_langsmith._diagnosis import Diagnosis, Finding, SettingInfo, WorkspaceInfo
 from safe_langsmith._knowledge.keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
 from safe_langsmith._settings.machine import Machine
-from safe_langsmith._settings.sources import Setup
-from safe_langsmith._settings.tracing import Mode, odd_project
+from safe_langsmith._settings.sources import Setting, Setup
+from safe_langsmith._settings.tracing import DESTINATIONS, Mode, odd_project
 
 Mark = Literal["good", "warning", "bad", "unknown", "info"]
 
 SHOWN_WORKSPACES = 10
-# What people come for, and the request that each of them makes.
+# Common tasks, and the request that each of them makes.
 _JOBS = (
     ("list projects", "GET", "/sessions"),
     ("read runs", "POST", "/runs/query"),
@@ -37,10 +37,10 @@ _JOBS = (
 _WAYS: dict[Mode, str] = {
     "langsmith": "background threads",
     "hybrid": "background threads and OpenTelemetry",
-    "otel": "OpenTelemetry alone",
+    "otel": "OpenTelemetry only",
     "pyo3": "langsmith_pyo3",
 }
-# The codes of errors and the subjects of findings that belong to each section.
+# The error codes and finding subjects that belong to each section.
 _BELONGS = {
     "settings": "stale-setting settings",
     "key": "key-missing key-malformed key-legacy key-rejected key",
@@ -54,7 +54,7 @@ _PLACE = {word: section for section, words in _BELONGS.items() for word in words
 
 
 class Line(NamedTuple):
-    """One line: whether it is good, its name, and what was seen."""
+    """One line: its state, its name, and the text."""
 
     state: Mark
     name: str
@@ -62,7 +62,7 @@ class Line(NamedTuple):
 
 
 class Section(NamedTuple):
-    """The answer to one question."""
+    """One section of the report."""
 
     name: str
     lines: tuple[Line, ...]
@@ -70,7 +70,7 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a report is made of."""
+    """Everything that a report is built from."""
 
     diagnosis: Diagnosis
     setup: Setup
@@ -79,44 +79,52 @@ class Facts:
     rate: float | None = None
     saves_traces: bool = False
     offline: bool = False
-    # The SDK creates no client with these settings; nothing may be sent with them.
+    # The SDK cannot create a client; or no request may be sent with these settings.
     unmade: bool = False
     withheld: bool = False
 
     @property
     def not_known(self) -> str:
-        """Why something is not known."""
+        """Why something is unknown."""
         if self.unmade or self.withheld:
             return "not checked: no client" if self.unmade else "not checked, for safety"
         if self.offline:
             return "not checked: --offline"
         code = self.diagnosis.code
         if self.diagnosis.identity or code == "ok":
-            return "LangSmith does not say"
-        return "not known: no answer" if code == "unknown" else f"not known: {code}"
+            return "not listed by LangSmith"
+        return f"unknown: {'no answer' if code == 'unknown' else code}"
 
     def line(self, state: Mark, name: str, value: str | None) -> Line:
-        """A line that says so if there is no value."""
+        """A line with this value, or the reason why it is unknown."""
         return Line(state, name, value) if value else Line("unknown", name, self.not_known)
 
     def may(self, permission: str) -> bool | None:
-        """Whether the key's role has a permission; None where that is not known."""
+        """Whether the key's role has a permission; None if unknown."""
         who = self.diagnosis.identity
         return who.may(permission) if who else None
 
     @property
     def wants_traces(self) -> bool:
-        """Whether traces are to be sent."""
+        """Whether tracing is on."""
         return self.setup.tracing.value not in ("off", "local") and self.rate != 0
 
     @property
     def verdict(self) -> Diagnosis:
-        """The diagnosis of the client, unless that is no trouble, and traces have one."""
+        """The client's diagnosis; if that is healthy, that of a failing destination."""
         own, places = self.diagnosis, self.tracing.destinations
         rejected = [place for place in places if place.state == "bad"]
         if self.needs_no_key:
-            place, said = places[0], "No LangSmith key is set, and none is needed:"
-            said += f" only OpenTelemetry sends traces, to {place.place} ({place.text})."
+            place = (rejected or places)[0]
+            place = place._replace(steps=_steps_of(rejected) or place.steps)
+            said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
+            said += "traces, to"
+            if self.tracing.way.mode != "otel":
+                bad = place.state == "bad"
+                said = (
+                    "traces do not reach" if bad else f"Traces go only to {DESTINATIONS}:"
+                )
+            said += f" {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
         elif own.code == "ok" and self.wants_traces and rejected:
             place, code = rejected[0], rejected[0].code
@@ -132,17 +140,20 @@ class Facts:
         return replace(verdict, status_code=None, workspaces=())
 
     def is_of_switch(self, finding: Finding) -> bool:
-        """Whether a finding is about the switch of tracing."""
+        """Whether a finding is about the variable that turns tracing on."""
         switch = self.setup.tracing.source.name
         return bool(switch) and finding.text.startswith((f"{switch} is ", f"{switch}="))
 
     @property
     def needs_no_key(self) -> bool:
-        """Whether only OpenTelemetry sends traces, and not with the key that is missing."""
-        is_missing = self.diagnosis.code == "key-missing"
-        codes = [place.code for place in self.tracing.destinations]
-        alone = self.tracing.way.mode == "otel"
-        return is_missing and alone and "key-missing" not in codes
+        """Whether traces are sent, but not with the client's own key or endpoint."""
+        own, places = self.diagnosis, self.tracing.destinations
+        is_missing = own.code == "key-missing"
+        if self.tracing.way.mode == "otel":
+            return is_missing and all(p.code != "key-missing" for p in places)
+        has_none = own.code == "unknown" and own.endpoint_source == "default"
+        asked = not (self.offline or self.withheld) and self.wants_traces and bool(places)
+        return asked and (is_missing or has_none) and not any(p.is_own for p in places)
 
 
 def _steps_of(places: Iterable[Destination]) -> tuple[str, ...]:
@@ -150,12 +161,12 @@ def _steps_of(places: Iterable[Destination]) -> tuple[str, ...]:
 
 
 def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
-    """The lines of a section, without secrets."""
+    """The lines of a section, free of secrets."""
     try:
         lines = [*_of_the_verdict(name, facts), *SECTIONS[name](facts)]
-        lines = lines or [Line("unknown", "not known", facts.not_known)]
-    except Exception as error:  # one section that breaks must not cost the others
-        lines = [Line("unknown", "not known", f"this check broke: {type(error).__name__}")]
+        lines = lines or [Line("unknown", "unknown", facts.not_known)]
+    except Exception as error:  # a bug in one section must not break the others
+        lines = [Line("unknown", "unknown", f"this check failed: {type(error).__name__}")]
     return tuple(x._replace(text=scrub(x.text, facts.setup.secrets)) for x in lines)
 
 
@@ -164,12 +175,12 @@ def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
     diagnosis, lines = facts.diagnosis, []
     if _PLACE.get(diagnosis.code) == name:
         unknown = diagnosis.code == "unknown"
-        state: tuple[Mark, str] = ("unknown", "answers") if unknown else ("bad", "cause")
+        state: tuple[Mark, str] = ("unknown", "reachable") if unknown else ("bad", "cause")
         state = ("info", "not needed") if facts.needs_no_key else state
         lines.append(Line(*state, diagnosis.summary))
     for finding in diagnosis.findings:
         if name == ("tracing" if facts.is_of_switch(finding) else _PLACE[finding.subject]):
-            # What is odd about settings is seen, though not shown to be the cause.
+            # An odd setting is a fact, even if it is not the proven cause.
             odd = finding.subject == "settings" and finding.state == "unknown"
             lines.append(Line("warning" if odd else finding.state, "found", finding.text))
     return lines
@@ -218,13 +229,13 @@ def _endpoint(facts: Facts) -> list[Line]:
     diagnosis = facts.diagnosis
     if not diagnosis.endpoint:
         return [facts.line("info", "address", "")]
-    region = diagnosis.region or "none of LangSmith's own, such as a self-hosted one"
+    region = diagnosis.region or "self-hosted or custom"
     lines = [
         Line("info", "address", f"{diagnosis.endpoint} ({diagnosis.endpoint_source})"),
         Line("info", "region", region),
     ]
     if diagnosis.code == "ok" or diagnosis.identity:
-        lines.append(Line("good", "answers", "LangSmith answers there"))
+        lines.append(Line("good", "reachable", "yes"))
     return lines
 
 
@@ -243,16 +254,16 @@ def _identity(facts: Facts) -> list[Line]:
 def _workspaces(facts: Facts) -> list[Line]:
     diagnosis = facts.diagnosis
     who, sent, usable = diagnosis.identity, diagnosis.workspace_id, diagnosis.workspaces
-    in_force = None
+    active = None
     if who and who.workspace_id:
-        in_force = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
-    text = "" if facts.unmade else "none is configured"
+        active = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
+    text = "" if facts.unmade else "not set"
     text = f"{sent} ({diagnosis.workspace_source})" if sent else text
     shown_ones, more = usable[:SHOWN_WORKSPACES], len(usable) - SHOWN_WORKSPACES
     lines = [
-        facts.line("info", "sent", text),
-        facts.line("good", "in force", in_force),
-        facts.line("good", "usable", str(len(usable) or "")),
+        facts.line("info", "configured", text),
+        facts.line("good", "active", active),
+        facts.line("good", "available", str(len(usable) or "")),
         *(Line("info", "", str(workspace)) for workspace in shown_ones),
     ]
     if more > 0:
@@ -266,7 +277,7 @@ def _permissions(facts: Facts) -> list[Line]:
     for name, method, path in _JOBS:
         permission = str(permission_for(method, path))
         may = facts.may(permission)
-        # The refused one is the verdict; others only may fail.
+        # The refused one is the verdict; the others may fail later.
         refused = permission == facts.diagnosis.required_permission
         state = _state(may, refused=refused)
         lines.append(Line(state, permission, f"{name}{outcome[may]}"))
@@ -280,16 +291,20 @@ def _state(may: bool | None, *, refused: bool) -> Mark:
     return "good" if may else no
 
 
+def _with_source(value: str, setting: Setting) -> str:
+    return str(SettingInfo("", value, str(setting.source)))
+
+
 def _tracing(facts: Facts) -> list[Line]:
     switch, project = facts.setup.tracing, facts.setup.project
-    text = f"{switch.value} ({switch.source})"
+    text = _with_source(str(switch.value), switch)
     if switch.source.kind == "default":
         text += ": set LANGSMITH_TRACING=true"
     told = any(map(facts.is_of_switch, facts.diagnosis.findings))
     is_off = switch.value == "off" and not told
     lines = [
-        Line("warning" if is_off else "info", "switch", text),
-        Line("info", "project", f"{project.value} ({project.source})"),
+        Line("warning" if is_off else "info", "status", text),
+        Line("info", "project", _with_source(str(project.value), project)),
     ]
     if odd := odd_project(project):
         lines[-1] = Line("warning", "project", odd)
@@ -297,7 +312,7 @@ def _tracing(facts: Facts) -> list[Line]:
         state: Mark = "info" if facts.rate else "warning"
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
     mode, variable, _ = facts.tracing.way
-    sent = f"{_WAYS[mode]} ({variable or 'default'})"
+    sent = f"{_WAYS[mode]}{f' ({variable})' if variable else ''}"
     lines.append(facts.line("info", "sent by", "" if facts.unmade else sent))
     lines += [Line("warning", "ignored", note) for note in facts.tracing.notes]
     lines += [_destination(place, facts) for place in facts.tracing.destinations]
@@ -308,10 +323,10 @@ def _tracing(facts: Facts) -> list[Line]:
 
 
 def _destination(place: Destination, facts: Facts) -> Line:
-    """A cross where traces are lost; what nobody wants to send is not lost."""
+    """Bad only if traces are lost: not if tracing is off."""
     state: Mark = place.state
     if place.state == "bad" and not facts.wants_traces:
-        # The client's own trouble is told already.
+        # The client's own problem is reported already.
         state = "info" if facts.diagnosis.code == place.code else "warning"
     return Line(state, place.by, f"{place.place}: {place.text or facts.not_known}")
 
@@ -319,9 +334,9 @@ def _destination(place: Destination, facts: Facts) -> Line:
 def _caches(facts: Facts) -> list[Line]:
     texts, project = [*remembered(facts.setup)], facts.setup.project
     if project.source.kind == "cache":
-        texts.append(f"the SDK has settled on project {project.value!r}")
-    lines = [Line("warning", "differs", text) for text in texts]
-    return lines or [Line("good", "agree", "what the SDK remembers is what is set")]
+        texts.append(f"the SDK cached project {project.value!r}")
+    lines = [Line("warning", "SDK cache", text) for text in texts]
+    return lines or [Line("good", "SDK cache", "up to date")]
 
 
 SECTIONS: dict[str, Callable[[Facts], list[Line]]] = {

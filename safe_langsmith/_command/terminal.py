@@ -1,4 +1,4 @@
-"""The terminal: how wide it is, what it shows and takes, and what is shown meanwhile."""
+"""The terminal: its width, its characters, shell syntax, and progress."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Look(NamedTuple):
         if not stream.isatty():
             return cls(encoding=encoding)
         width = 0
-        with suppress(OSError, ValueError):  # a window of an editor may have no file
+        with suppress(OSError, ValueError):  # an editor's console may have no file
             width = os.get_terminal_size(stream.fileno()).columns
-        # A terminal that was never told its size says 0.
+        # A terminal without a known size says 0.
         width = width or _NO_TERMINAL
         return cls(max(width, _NARROWEST), encoding, _shows_colours())
 
@@ -62,7 +62,7 @@ class Look(NamedTuple):
         return True
 
     def shown(self, text: str) -> str:
-        """A text with nothing but characters that the stream has."""
+        """A text with only characters that the stream has."""
         if self.can_show(text):
             return text
         plain = text.replace("\u2026", "...")
@@ -81,7 +81,7 @@ def _shows_colours() -> bool:
 
 
 def assignment(name: str, value: str, machine: Machine) -> str:
-    """The line that sets a variable here: in a shell, a notebook, a job of GitHub's."""
+    """The line that sets a variable in this shell, notebook or GitHub job."""
     if machine.github:
         return f"{name}: {json.dumps(value) if shlex.quote(value) != value else value}"
     if machine.notebook:
@@ -93,24 +93,24 @@ def assignment(name: str, value: str, machine: Machine) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns a text takes: a Chinese letter two, an accent of its own none."""
+    """The columns of a text: wide characters take two, combining accents none."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)
 
 
 def cut(text: str, width: int) -> str:
-    """The beginning of a text that takes at most so many columns."""
-    text = text[: 2 * width]  # what is cut may be very long
+    """The start of a text that fits into this many columns."""
+    text = text[: 2 * width]  # the text may be very long
     while columns(text) > width:
         text = text[:-1]
     return text
 
 
 def wrapped(text: str, width: int, first: str = "") -> list[str]:
-    """A text behind ``first``, in lines of at most so many columns, with a hanging indent.
+    """A text after ``first``, wrapped to this width, with a hanging indent.
 
-    A word that is longer than a line is cut. No line begins with ``::``, which GitHub
-    Actions would take for a command.
+    A word longer than a line is split. No line starts with ``::``, which GitHub Actions
+    would take for a command.
     """
     hang = " " * columns(first)
     lines, line, is_new = [], first, True
@@ -128,14 +128,14 @@ def wrapped(text: str, width: int, first: str = "") -> list[str]:
 
 
 def complain(text: str, code: int = WRONG_USE) -> int:
-    """Say why a command was not carried out, and give its exit code."""
+    """Print why a command failed, and return its exit code."""
     print(f"safe-langsmith: {scrub(text)}", file=sys.stderr)
     return code
 
 
 @contextmanager
 def quiet_sdk() -> Iterator[None]:
-    """Keep the SDK's own warnings out of the lines of the answer."""
+    """Silence the SDK's own warnings."""
     logger = logging.getLogger("langsmith")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -148,33 +148,33 @@ def quiet_sdk() -> Iterator[None]:
 
 
 def open_closed_streams() -> None:
-    """Have somewhere to write to if the shell has closed a stream (``>&-``)."""
+    """Replace a stream that the shell has closed (``>&-``)."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def drop_output() -> None:
-    """Write nothing more to stdout; otherwise Python tries again when it exits."""
+    """Drop further output; otherwise Python retries at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def never_fails(stream: TextIO) -> None:
-    """Let a terminal that knows few characters show others in its own way."""
+    """Replace characters that a terminal cannot show."""
     if isinstance(stream, io.TextIOWrapper):
         codecs.register_error("safe_langsmith", _in_ascii)
         stream.reconfigure(errors="safe_langsmith")
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that cannot be encoded: "..." for an ellipsis."""
+    """A replacement for characters that cannot be encoded."""
     failed = cast("UnicodeEncodeError", error)
     lost = failed.object[failed.start : failed.end]
     return "".join("..." if c == "\u2026" else "?" for c in lost), failed.end
 
 
 class Progress:
-    """Says on a terminal what is waited for, and how long already; elsewhere nothing."""
+    """Shows on a terminal what is running, and for how long."""
 
     def __init__(self, text: str, stream: TextIO) -> None:
         self._text, self._stream = text, stream

@@ -1,7 +1,6 @@
-"""Whether each destination of traces would accept them. Nothing is sent there but reads.
+"""Checks whether each destination would accept traces. Sends only read-only requests.
 
-The decision that explains a rejected request judges every destination, with the key of
-that destination alone, and in the same words.
+Each destination is diagnosed like a refused request, with its own key only.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._decision.answers import object_of, probe
 from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
 from safe_langsmith._decision.resolve import examine, offline
-from safe_langsmith._diagnosis import Code, Diagnosis, State
+from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import describe
 from safe_langsmith._knowledge.operations import permission_for
@@ -36,22 +35,23 @@ from safe_langsmith._transport.requests_driver import RequestsWire
 from safe_langsmith._transport.settle import Work
 
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
-_STEPS: dict[Code, str] = {
-    "key-rejected": "put a valid key into {}",
-    "key-missing": "put a key into {}",
-    "workspace-required": "name a workspace in {}, or use a key that has exactly one",
-    "unknown": "check that the host is running, and its address in {}",
-}
 _LIMITS = "/workspaces/current/usage_limits"
-# What was refused to the doctor's call, and may be allowed to a batch.
+# The doctor's call was refused, but a batch may still be accepted.
 _OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
 
 
-class Destination(NamedTuple):
-    """Where traces go, whether they would be accepted, and what was seen.
+def role_of(who: Identity | None) -> str:
+    """The role of a key, and the workspace where it has it: what an admin needs to know."""
+    role = f'the role "{who.role}"' if who and who.role else "the key's role"
+    place = f' in workspace "{who.workspace_name}"' if who and who.workspace_name else ""
+    return f"{role}{place}"
 
-    ``text`` is empty where nothing was asked. ``code`` is that of the error that a batch
-    would meet; "ok" where none was found. ``is_own``: the report's verdict is about it.
+
+class Destination(NamedTuple):
+    """Where traces go, whether they would be accepted, and why.
+
+    ``text`` is empty if no request was sent. ``code`` is that of the error that a batch
+    would cause, or "ok". ``is_own``: it is the client's own endpoint.
     """
 
     place: str
@@ -64,7 +64,7 @@ class Destination(NamedTuple):
 
 
 class Tracing(NamedTuple):
-    """How traces are sent, and where to. ``notes``: what langsmith ignores."""
+    """How traces are sent, and where. ``notes``: what langsmith ignores."""
 
     way: Way = Way()
     destinations: tuple[Destination, ...] = ()
@@ -72,9 +72,9 @@ class Tracing(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A destination that is to be asked. ``listed``: where it is one of several.
+    """A destination to check. ``listed``: the setting that lists it with others.
 
-    ``known``: the diagnosis of the client's own.
+    ``known``: its diagnosis, if it is the client's own endpoint.
     """
 
     setup: Setup
@@ -83,19 +83,18 @@ class _Place(NamedTuple):
     known: Diagnosis | None = None
 
     def judged(self, state: State, text: str, code: Code, step: str = "") -> Destination:
-        """The destination, after it was asked."""
+        """The destination, with the result of its check."""
         access = self.setup.access
         place = shown(access.endpoint)
         if self.listed:
             place += f" with {describe(access.key)}"
-            entry = f"the entry for {place} in {self.listed}"
-            step = step or _STEPS.get(code, "correct {}").format(entry)
+            step = step and f"{place}: {step}"
         steps, is_own = (step,) if step else (), self.known is not None
         return Destination(place, state, text, code, steps, self.by, is_own)
 
 
 class _Wire(RequestsWire):
-    """Remembers whether there was an answer, or no time left for one."""
+    """Remembers whether the server answered, or time ran out."""
 
     answered = False
 
@@ -109,7 +108,7 @@ class _Wire(RequestsWire):
 def look_at_tracing(
     client: SafeClient, own: Diagnosis, setup: Setup, until: float | None
 ) -> Tracing:
-    """Ask every destination, at the same time, until then; None: ask nobody."""
+    """Check all destinations in parallel. ``until``: the deadline; None: send nothing."""
     way, access = read_way(str(client.tracing_mode)), setup.access
     notes, places = [way.note], []
     if way.mode != "otel":
@@ -135,7 +134,7 @@ def look_at_tracing(
 
 
 def _of_client(client: SafeClient, own: Diagnosis, setup: Setup) -> Iterator[_Place]:
-    """The client's own endpoint, and others in its argument ``api_urls``."""
+    """The client's own endpoint, and others from its ``api_urls`` argument."""
     access, source = setup.access, Source("argument", "api_urls")
     for url, key in destinations_of(client).items():
         if url == access.endpoint:
@@ -146,14 +145,14 @@ def _of_client(client: SafeClient, own: Diagnosis, setup: Setup) -> Iterator[_Pl
 
 
 def _setup_of(setup: Setup, held: Settings) -> Setup:
-    """The setup of a destination: what is set for the client is not meant for it."""
+    """The setup of a destination, without the client's own settings."""
     return Setup(
         held, project=setup.project, tracing=setup.tracing, langsmith=setup.langsmith
     )
 
 
 def _asked(client: SafeClient, place: _Place, until: float | None) -> Destination:
-    """Ask one destination."""
+    """Check one destination."""
     if until is None:
         return _judged(place, place.known or offline(place.setup))
     policy = replace(client.policy, repair=False, probe_regions=False)
@@ -168,18 +167,20 @@ def _asked(client: SafeClient, place: _Place, until: float | None) -> Destinatio
         if diagnosis.code != "unknown" or place.known:
             return found
         if wire.answered:
-            return found._replace(text=f"not known: {said[-1]}")
+            return found._replace(text=f"unknown: {said[-1]}")
         return found._replace(state="bad", text=f"unreachable: {said[-1]}")
 
 
 def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
-    """A destination that rejects every call, or about which nothing is known."""
+    """A destination that refuses every call, or whose state is unknown."""
     code = diagnosis.code
+    todo = diagnosis.next_steps  # a new key is the last of several
+    step = "".join(todo[-1:] if code == "key-rejected" else todo[:1])
     if code == "unknown":
-        return place.judged("unknown", "", code)
+        return place.judged("unknown", "", code, step)
     if place.known:
-        return place.judged("bad", f"traces would be rejected: {code}", code)
-    step, text = "", f"{code}: {diagnosis.summary.rstrip('.')}"
+        return place.judged("bad", f"traces would be refused: {code}", code)
+    text = f"{code}: {diagnosis.summary.rstrip('.')}"
     if place.by == "OpenTelemetry":
         where = place.setup.held.key.source.name or "LANGSMITH_API_KEY"
         step = f"correct the key in {where}"
@@ -191,29 +192,27 @@ def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
 
 
 def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> Destination:
-    """A destination that accepts the key: its permission, and the usage limit."""
+    """A destination that accepts the key: check the permission and the usage limit."""
     who, said = diagnosis.identity, object_of(limits) or {}
     may, full = who and who.may(TO_TRACE), said.get("in_reject_set")
     if may is False:
-        step = f"ask an admin for a role with {TO_TRACE}, or switch tracing off"
-        text = f"the key's role lacks {TO_TRACE}, so traces are rejected"
+        step = f"ask an admin for a role with {TO_TRACE}, or use another key"
+        text = f"{role_of(who)} lacks {TO_TRACE}, so traces are refused"
         return place.judged("bad", text, "permission-missing", step)
     if full is True:
         limit = (
             f"{said.get('usage_limit_type') or 'usage limit'} of {said.get('tenant_limit')}"
         )
-        text = f"a usage limit is reached ({limit}), so traces are rejected with 429"
+        text = f"a usage limit is reached ({limit}), so traces are refused with 429"
         step = "raise the usage limit in LangSmith's settings, or wait until it resets"
         return place.judged("bad", text, "feature-unavailable", step)
     if who is None:
         return place.judged("unknown", "", diagnosis.code)
     if may is None:
-        text = f"the key's permissions are not listed, and traces need {TO_TRACE}"
-        return place.judged("unknown", f"not known: {text}", "ok")
+        text = f"LangSmith does not list this key's permissions; traces need {TO_TRACE}"
+        return place.judged("unknown", f"unknown: {text}", "ok")
     if full is not False:
         told = limits.status if isinstance(limits, Reply) else limits.reason
-        text = f"the usage limit, which only a trace would show (GET {_LIMITS}: {told})"
-        return place.judged("unknown", f"not checked: {text}", "ok")
-    by_export = place.by == "OpenTelemetry"
-    text = "accepts traces with this key" if by_export else "would accept a batch"
-    return place.judged("good", text, "ok")
+        text = f"not checked: the usage limit (GET {_LIMITS}: {told})"
+        return place.judged("unknown", text, "ok")
+    return place.judged("good", "accepts traces with this key", "ok")

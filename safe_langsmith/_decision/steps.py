@@ -94,9 +94,10 @@ def choose_workspace(case: Case) -> str:
         step = "pass workspace_id=" if where.endswith("argument") else f"set {where}"
     if known:
         listed = len(known) > 1
-        return (
-            f"choose one and {step}" if listed else f"{step} to one that this key can use"
-        )
+        if listed:
+            return f"choose one and {step}"
+        step += f" to one that this key can use, such as {known[0].id}"
+        return step if case.destination else f"{step}, or remove it"
     return f"{step}; the id of a workspace is in the web app, under Settings"
 
 
@@ -162,12 +163,11 @@ def load(
     environ = case.setup.environ
     hidden = [s.name for name, s in others.items() if environ[name].source.name == s.name]
     condition = _if_right(others.values()) if condition is None else condition
-    step = f"{condition}call load_dotenv("
-    step += "override=True) before" if hidden else ") before"
-    step += " the client is created"
+    step = "call load_dotenv() before the client is created"
     if hidden:
-        step += f" (or, if your shell exports it: unset {' '.join(hidden)})"
-    return [*steps, step]
+        unset = f"unset {' '.join(hidden)} (if your shell exports it)"
+        step = f"{unset}, or {step.replace('()', '(override=True)')}"
+    return [*steps, f"{condition}{step}"]
 
 
 def _if_right(sources: Iterable[Source]) -> str:
@@ -186,7 +186,8 @@ def mentioned(case: Case, name: Name) -> list[str]:
             there = f"if the key is for a destination in {mention.name}"
             steps.append(f"{there}, pass api_url= with its address")
         elif mention.broken:
-            steps.append(f"correct {mention.place}: as written, it sets nothing")
+            text = f"correct {mention.place}: it sets nothing; write {usual}=<value>"
+            steps.append(text)
         elif mention.name:
             where = "" if mention.place == mention.name else f" in {mention.place}"
             what = f"{mention.name}{where} holds the {FIELDS[name]}"
@@ -214,4 +215,5 @@ def ask_owner(case: Case, what: str) -> str:
 def allow_host(case: Case) -> tuple[str, ...]:
     """Something between the program and LangSmith blocks requests."""
     ask = f"ask your network admin to allow {case.host}"
-    return (ask, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+    proxy = case.setup.network.proxy(case.sent.endpoint).variable
+    return (ask, f"check the proxy in {proxy}") if proxy else (ask,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.protocol import Trouble, Unreachable
+from safe_langsmith._decision.steps import give_key
 from safe_langsmith._settings.network import CERTIFICATES, Proxy
 
 _AT_PROXY: dict[Trouble, tuple[str, str]] = {
@@ -34,7 +35,8 @@ def cannot_reach(case: Case, answer: Unreachable) -> Cause:
     else:
         case.note("server", "unknown", answer.reason)
         words, step = _on_the_way(case, answer, proxy)
-    return Cause("unknown", f"LangSmith could not be reached: {words}.", (step,))
+    todo = (step,) if case.sent.key or case.sent.session else (step, give_key(case))
+    return Cause("unknown", f"LangSmith could not be reached: {words}.", todo)
 
 
 def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str]:
@@ -64,7 +66,10 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
     }
     if answer.trouble in ("certificate", "bundle"):
         return _certificate(case, answer)
-    return rows.get(answer.trouble, ("no answer", f"check your connection and {source}"))
+    otherwise = f"check your connection{f' and {source}' if own else ''}"
+    if proxy.variable:  # such as an address that the library cannot read
+        otherwise = f"check the proxy address in {proxy.variable}"
+    return rows.get(answer.trouble, ("no answer", otherwise))
 
 
 def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from safe_langsmith._diagnosis import Finding
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, shown
-from safe_langsmith._knowledge.keys import mask
+from safe_langsmith._knowledge.keys import clean, mask
 from safe_langsmith._settings.construction import NAMES, Name, variables
 from safe_langsmith._settings.environment import as_read
 from safe_langsmith._settings.machine import advice
@@ -41,12 +41,17 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
         for now in (environ, setup.in_file[name], setup.colab[name]):
             if now.value is None or now.value == held.value:
                 continue
+            if name == "API_KEY" and clean(now.value) == held.value:
+                texts.append(
+                    f"{now.source} has extra characters around the key: remove them"
+                )
+                continue
             where = "in os.environ is now" if now is environ else "is"
             text = f"{now.source} {where} {_as_shown(name, now.value)}; {used}"
             if now.source.kind == "dotenv":
                 text += _why_not_loaded(setup, now, environ)
             texts.append(text)
-    return noted(*texts)
+    return noted(*dict.fromkeys(texts))
 
 
 def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
@@ -54,7 +59,7 @@ def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
     if not setup.dotenv_counts:
         return "; that file is not used"
     if in_file.source.name == environ.source.name and in_file.value != environ.value:
-        return "; load_dotenv() does not override what is set; use override=True"
+        return "; load_dotenv() does not override it"
     return ""
 
 

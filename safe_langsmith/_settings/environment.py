@@ -28,8 +28,8 @@ def sendable_key(arguments: Mapping[str, Any]) -> str | None:
         return None
     logger.warning(
         "safe_langsmith: %s",
-        "The LangSmith key has characters around it that cannot be sent; used the key "
-        "without them. To make it permanent: type or paste the key again.",
+        "The LangSmith key has characters around it that cannot be sent (such as curly "
+        "quotes); used the key without them. To make it permanent: remove them.",
     )
     return clean(key)
 

@@ -125,7 +125,8 @@ def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
     replicas = [r for r in modules.destinations_in_environment() if r.get("api_url")]
     note = ""
     if text and not replicas:
-        note = f"langsmith finds no destination in {DESTINATIONS}, and ignores it"
+        example = '[{"api_url": "https://...", "api_key": "..."}]'
+        note = f"langsmith ignores {DESTINATIONS}: it must be JSON such as {example}"
     elif text and (ignored := len(json.loads(text)) - len(replicas)):
         each = "each needs an api_url and an api_key, both strings"
         note = f"langsmith ignores {ignored} of the entries in {DESTINATIONS}: {each}"
@@ -186,7 +187,9 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
                 yield f"{rate} is {text[:20]}, so no traces are sent"
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
     for other, text in unlike:
-        yield f"{name}={value[:20]} overrides {other}={text[:20]}"
+        state = "on" if value == "true" else "off"
+        told = f"{name}={value[:20]} overrides {other}={text[:20]}"
+        yield f"{told}, so tracing is {state}; unset one of them"
 
 
 def _said_yes(name: str) -> list[str]:

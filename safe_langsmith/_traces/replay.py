@@ -67,7 +67,9 @@ def replay(
     """See `SafeClient.replay_failed_traces`."""
     folder = Path(directory)
     if not folder.is_dir():
-        raise NotADirectoryError(f"there is no folder {str(folder)!r}")
+        raise NotADirectoryError(
+            f"there is no folder {str(folder)!r}: no traces were saved there"
+        )
     with _alone(folder), _sent_once(client.session), replaying():
         # Their names begin with the time, so the oldest comes first.
         files = sorted(f for f in folder.iterdir() if _NAME.fullmatch(f.name))

@@ -68,6 +68,13 @@ ROLES: dict[Role, frozenset[str]] = {
 }
 
 
+def permitted_to(role: Role) -> frozenset[str]:
+    """The permissions of one of LangSmith's own roles."""
+    if role not in ROLES:
+        raise ValueError(f"role={role!r}: use one of {', '.join(ROLES)}")
+    return ROLES[role]
+
+
 @dataclass(frozen=True, slots=True)
 class Organization:
     """A customer of LangSmith, who owns workspaces."""
@@ -145,7 +152,7 @@ class World:
 
     def set_role(self, key: Key, role: Role, permissions: frozenset[str] | None) -> Key:
         """Give a key another role; its text stays the same."""
-        permitted = ROLES[role] if permissions is None else permissions
+        permitted = permitted_to(role) if permissions is None else permissions
         changed = replace(self.keys[key.secret], role=role, permissions=permitted)
         self.keys[key.secret] = changed
         return changed
@@ -194,7 +201,7 @@ def new_key(
         workspaces=ids,
         default=default.id if default else next(iter(ids or ()), None),
         role=role,
-        permissions=ROLES[role] if permissions is None else permissions,
+        permissions=permitted_to(role) if permissions is None else permissions,
         lists_workspaces=lists if lists_workspaces is None else lists_workspaces,
         abac_denies=abac_denies,
         user_id=None if kind == "service" else new_id(),

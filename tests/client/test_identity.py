@@ -178,6 +178,18 @@ def test_the_command_whoami(server: SimulatedLangSmith, say: Say) -> None:
     assert say(key, "whoami")[0] == 3
 
 
+def test_a_workspace_that_is_set_and_wrong(
+    server: SimulatedLangSmith, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not "not set", although LangSmith accepts the key."""
+    key = server.add_personal_key(workspaces=[server.add_workspace("Research")]).secret
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", GONE[-10:])
+    for command in (("whoami",), ("can-i", "runs:create")):
+        code, out, err = say(key, *command)
+        assert (code, out) == (1, "")
+        assert "workspace" in err.splitlines()[0]
+
+
 def test_the_command_can_i(server: SimulatedLangSmith, say: Say) -> None:
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own], role="Viewer").secret
@@ -196,7 +208,7 @@ def test_the_command_can_i(server: SimulatedLangSmith, say: Say) -> None:
     assert "did you mean runs:create" in err
     service = server.add_service_key(workspaces=[own]).secret
     code, out, _ = say(service, "can-i", "runs:create")
-    assert (code, out) == (3, "unknown: LangSmith does not list it for this key\n")
+    assert (code, out) == (3, "unknown: LangSmith does not list permissions for this key\n")
     everywhere = server.add_service_key(workspaces=None).secret
     server.add_workspace("Production")
     code, out, _ = say(everywhere, "can-i", "runs:create")
@@ -207,7 +219,7 @@ def test_settings_that_make_no_client(say: Say, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "often")
     code, _, err = say(GONE, "whoami")
     assert code == 1
-    assert "langsmith makes no client" in err
+    assert "langsmith cannot create a client" in err
 
 
 # --- SafeClient(verify=...) -------------------------------------------------------------

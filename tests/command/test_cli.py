@@ -70,9 +70,9 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
     for line in (
         f"kind personal key lsv2_pt_…{key[-4:]}",
         f"address {server.url} (LANGSMITH_ENDPOINT)",
-        f"✓ in force {settings_workspace(server)} Research",
+        f"✓ active {settings_workspace(server)} Research",
         "✓ runs:create trace",
-        "! switch off (default): set LANGSMITH_TRACING=true",
+        "! status off (default): set LANGSMITH_TRACING=true",
         "0 problems, 1 warning",
     ):
         assert line in shown
@@ -127,8 +127,8 @@ def test_version_and_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("docter",), "there is no command 'docter'; did you mean doctor?"),
-        (("403",), "there is no command '403'; see safe-langsmith --help"),
+        (("docter",), "unknown command 'docter'; did you mean doctor?"),
+        (("403",), "unknown command '403'; see safe-langsmith --help"),
         (("doctor", "--env-file", ".", "--no-env-file"), "'.' is not a regular file"),
         (("doctor", "--no-env-file", "--env-file", __file__), "not allowed with"),
         (("doctor", "--no-env-file", "--fix"), "--fix cannot be combined with"),
@@ -136,9 +136,9 @@ def test_version_and_help() -> None:
         (("doctor", "--env-file", "."), "'.' is not a regular file"),
         (("doctor", "more"), "unrecognized arguments: more"),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
-        (("explain", "403"), "all codes: safe-langsmith explain"),
+        (("explain", "403"), "to check a 403: safe-langsmith doctor; all codes: safe-lan"),
         (("doctor", "--env-file", "/dev/null"), "'/dev/null' is not a regular file"),
-        ((GONE,), "there is no command 'lsv2_pt_\u20266789'"),
+        ((GONE,), "unknown command 'lsv2_pt_\u20266789'"),
         (("explain", GONE), "there is no code 'lsv2_pt_\u20266789'"),
         (("doctor", GONE), "unrecognized arguments: lsv2_pt_\u20266789"),
         (("doctor", "--env-file", GONE), "there is no file 'lsv2_pt_\u20266789'"),
@@ -294,7 +294,7 @@ def test_settings_that_the_sdk_refuses(
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", rate)
     assert main(["doctor"]) == 1
     shown = capsys.readouterr()
-    assert "langsmith creates no client with these settings" in shown.out
+    assert "langsmith cannot create a client with these settings" in shown.out
     assert (shown.err, len(shown.out.splitlines())) == ("", 3)
     assert main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == 1

@@ -506,7 +506,7 @@ def test_a_time_limit(
     states = {
         (s["name"], x["name"]): x["state"] for s in data["sections"] for x in s["lines"]
     }
-    assert states["endpoint", "answers"] == "unknown"
+    assert states["endpoint", "reachable"] == "unknown"
     assert states["key", "format"] == "good"
 
 
@@ -515,7 +515,7 @@ def test_no_time_at_all(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["doctor", f"--timeout={text}"])
     assert end.value.code == 2
-    assert f"{text!r} is no time between 0 and 600 s" in capsys.readouterr().err
+    assert f"{text!r} is not between 0 and 600 seconds" in capsys.readouterr().err
 
 
 def test_offline_says_what_needs_no_answer(
@@ -551,7 +551,7 @@ def test_a_section_that_breaks_ends_nothing() -> None:
     """Here the machine is not what it should be."""
     found = report(facts(machine=None))
     (line,) = lines_of(found, "environment")
-    assert line == Line("unknown", "not known", "this check broke: AttributeError")
+    assert line == Line("unknown", "unknown", "this check failed: AttributeError")
     assert lines_of(found, "caches")
     assert rendered(found, Look(), verbose=True).startswith("\u2713 ")
 
@@ -567,9 +567,9 @@ def test_a_diagnosis_that_breaks_ends_nothing(
     with client.session:
         found = report(examined(client))
     assert found.code == "unknown"
-    assert found.message == "the check broke: RuntimeError."
+    assert found.message == "the check failed: RuntimeError."
     assert {x.name for x in lines_of(found, "settings")} >= {"key", "endpoint"}
-    (line,) = [x for x in lines_of(found, "endpoint") if x.name == "answers"]
+    (line,) = [x for x in lines_of(found, "endpoint") if x.name == "reachable"]
     assert line.state == "unknown"
     assert_no_secret(every_form(found), [GONE])
 
@@ -581,7 +581,7 @@ def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
     del client._safe.born
     with client.session:
         found = report(examined(client))
-    assert (found.code, found.message) == ("unknown", "the check broke: AttributeError.")
+    assert (found.code, found.message) == ("unknown", "the check failed: AttributeError.")
     assert lines_of(found, "settings")[0].state == "unknown"
     assert_no_secret(every_form(found), [GONE])
 
@@ -605,7 +605,10 @@ def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatc
     ("text", "why"),
     [
         ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
-        ("https://other.example KEY", "langsmith finds no destination in LANGSMITH_RUNS_"),
+        (
+            "https://other.example KEY",
+            "langsmith ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON",
+        ),
     ],
 )
 def test_destinations_that_cannot_be_read(
@@ -727,7 +730,7 @@ def test_two_settings_that_exclude_each_other_in_two_places(
     Path(".env").write_text('LANGSMITH_RUNS_ENDPOINTS={"https://evil.example": "x"}\n')
     data, code = run_json(capsys)
     assert (code, data["problems"]) == (1, 1)
-    assert data["message"].startswith("langsmith creates no client with these settings")
+    assert data["message"].startswith("langsmith cannot create a client with these settings")
     assert server.exchanges == ()
 
 
@@ -771,7 +774,7 @@ def test_caches_that_differ(
     assert [x["text"] for x in caches] == [
         "the SDK's cache of LANGSMITH_WORKSPACE_ID is none; os.environ says "
         f"{scenarios.STRANGE}",
-        "the SDK has settled on project 'default'",
+        "the SDK cached project 'default'",
     ]
 
 
@@ -815,7 +818,7 @@ def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
     found = report(facts(diagnosis=diagnosis, machine=machine))
     assert found.commands == ((line, ""),)
     assert found.as_dict()["commands"] == [line, "safe-langsmith explain wrong-region"]
-    heading = "Add this to the env: of the job:" if machine.github else "Run:"
+    heading = "Set this in the env: of the job:" if machine.github else "Run:"
     assert f"{heading}\n  {line}\n" in rendered(found, Look())
 
 

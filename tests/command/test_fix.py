@@ -82,7 +82,7 @@ def test_a_missing_workspace(server: SimulatedLangSmith, lines: str) -> None:
     path, change, written, blank, verdict, *_ = rest.splitlines()
     assert path == ".env:"
     assert (change, blank) == (f"  + {NAME}={own}", "")
-    assert written.startswith("Written. The old file is ")
+    assert written.startswith("Written. Backup: ")
     accepts = "\u2713 LangSmith accepts these settings"
     assert verdict == f"{accepts}, with .env as load_dotenv() loads it"
     assert_no_secret(done.stdout, re.findall("lsv2_.*", lines))
@@ -237,14 +237,14 @@ def test_two_workspaces(
     """Nobody picks one for you, with --yes neither."""
     server.add_workspace("Production")
     FILE.write_text(lines)
-    assert "Nothing was written: there is no single" in unchanged(capsys)
+    assert "Nothing was written: --fix only adds a missing" in unchanged(capsys)
 
 
 def test_a_wrong_workspace_is_not_replaced_by_the_only_one(
     lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FILE.write_text(f"{lines}{NAME}={STRANGE}\n")
-    assert "Nothing was written: there is no single" in unchanged(capsys)
+    assert "never changes a key or an id that you set." in unchanged(capsys)
 
 
 @pytest.mark.parametrize("value", ["", "Research"])
@@ -271,10 +271,10 @@ def test_no_file(
     """None is made: the program that has its settings from elsewhere would not load it."""
     set_in_environment(lines, monkeypatch)
     shown = unchanged(capsys)
-    assert "there is no .env, from this folder upwards. Set" in shown
+    assert "no .env file in this folder or its parents. Set" in shown
     assert f"{NAME}={settings_workspace(server)} where your other settings are" in shown
     FILE.write_text("OTHER=1\n")
-    assert ".env has no setting of LangSmith" in unchanged(capsys)
+    assert ".env has no LangSmith settings" in unchanged(capsys)
 
 
 def test_a_folder_that_is_gone(
@@ -344,7 +344,7 @@ def test_a_file_cannot_redirect_a_key(
 
 def test_yes_goes_with_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--yes"]) == 2
-    assert capsys.readouterr().err == "safe-langsmith: --yes goes with --fix\n"
+    assert capsys.readouterr().err == "safe-langsmith: --yes works only with --fix\n"
 
 
 # --- the question ---------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_without_a_terminal(lines: str) -> None:
     done = command("doctor", "--fix")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.endswith(
-        "There is no terminal to ask at. To have it written: doctor --fix --yes\n"
+        "Not a terminal, so nobody can confirm. Rerun with: doctor --fix --yes\n"
         "\nNothing was written.\n"
     )
     assert FILE.read_text() == lines
@@ -454,7 +454,7 @@ def test_an_interrupt_at_the_question(lines: str) -> None:
 
 def test_a_file_that_was_changed_meanwhile() -> None:
     FILE.write_text("A=2\n")
-    with pytest.raises(UnwrittenError, match="changed meanwhile"):
+    with pytest.raises(UnwrittenError, match="changed since it was read"):
         write(FILE, b"A=1\n", b"A=3\n")
     assert FILE.read_text() == "A=2\n"
     assert names() == [".env"]

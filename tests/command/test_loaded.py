@@ -118,6 +118,21 @@ ROWS = [
         ("placeholder", "key        \u2026  .env line 1, as load_dotenv() loads it"),
     ),
     Row(
+        "curly quotes, without which the client uses the key",
+        "LANGSMITH_API_KEY=\u201c{key}\u201d\n" + AT,
+        "ok",
+        (
+            "LANGSMITH_API_KEY in .env, line 1 has extra characters around the key: remove",
+            "0 problems, 3 warnings.",
+        ),
+    ),
+    Row(
+        "two switches that disagree",
+        "LANGSMITH_API_KEY={key}\nLANGSMITH_TRACING=true\nLANGCHAIN_TRACING_V2=0\n" + AT,
+        "ok",
+        ("overrides LANGSMITH_TRACING=true, so tracing is off; unset one of them",),
+    ),
+    Row(
         "one workspace is possible",
         "\nLANGSMITH_API_KEY={key}\n" + AT,
         "workspace-required",
@@ -153,7 +168,11 @@ ROWS = [
         "the shell has an older key",
         "LANGSMITH_API_KEY={key}\n" + AT,
         "stale-setting",
-        (f"key        lsv2_pt_\u2026{GONE[-4:]}  LANGSMITH_API_KEY\n",),
+        (
+            f"key        lsv2_pt_\u2026{GONE[-4:]}  LANGSMITH_API_KEY\n",
+            "unset LANGSMITH_API_KEY (if your shell exports it), or call load_dotenv(",
+            "in the program (not visible here)",
+        ),
         environ={"LANGSMITH_API_KEY": GONE, "LANGSMITH_ENDPOINT": "{url}"},
     ),
     Row(
@@ -392,6 +411,9 @@ def test_the_failed_traces_are_those_of_the_file(
     assert main(["replay", "--env-file", ".env"]) == 0
     assert capsys.readouterr().out == "0 batches sent, 0 left\n"
     assert main(["replay", "--no-env-file"]) == 2
+    Path(".env").write_text("LANGSMITH_API_KEY=k\nLANGSMITH_FAILED_TRACES_DIR=later\n")
+    assert main(["replay", "--env-file", ".env"]) == 2
+    assert "no traces were saved there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", [(), ("my traces",)])
@@ -477,6 +499,7 @@ def test_in_github_actions(
     assert main(["doctor"]) == 1
     out, err = capsys.readouterr()
     *_, last = out.splitlines()
+    assert last.endswith(" To fix it: choose one and set LANGSMITH_WORKSPACE_ID")
     assert last.startswith("::error title=safe-langsmith%3A workspace-required::GET /ses")
     assert err == ""
     text = summary.read_text()
@@ -485,7 +508,7 @@ def test_in_github_actions(
     )
     assert text.endswith("Details: safe-langsmith doctor -v\n```\n")
     heading, *lines = out.splitlines()[-5:-2]
-    assert heading == "Add one of these to the env: of the job:"
+    assert heading == "Set one of these in the env: of the job:"
     assert all(line.startswith("  LANGSMITH_WORKSPACE_ID: ") for line in lines)
     assert main(["doctor", "--json"]) == 1
     out, err = capsys.readouterr()

@@ -115,8 +115,8 @@ def test_what_the_program_is_given(before: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("program", "code", "says"),
     [
-        ([], 2, "name the program, as in: safe-langsmith run -- python app.py"),
-        (["--"], 2, "name the program, as in: safe-langsmith run -- python app.py"),
+        ([], 2, "which program? For example: safe-langsmith run -- python app.py"),
+        (["--"], 2, "which program? For example: safe-langsmith run -- python app.py"),
         (["--", "no-such-program", "-h"], 127, "no-such-program: command not found"),
         (["/"], 126, "/: Permission denied"),
     ],

@@ -32,6 +32,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 ON = {"LANGSMITH_TRACING": "true"}
 LIMITS = "/workspaces/current/usage_limits"
+VIEWER = 'the role "Viewer" in workspace "Research"'
 NOBODY = "http://127.0.0.1:9"
 Prepare = Callable[[SimulatedLangSmith, SimulatedLangSmith], object]
 
@@ -150,7 +151,7 @@ ROWS = (
     Row(
         "own endpoint",
         ON,
-        (("good", "destination", "{url}: would accept a batch"),),
+        (("good", "destination", "{url}: accepts traces with this key"),),
         "good",
     ),
     Row(
@@ -169,7 +170,7 @@ ROWS = (
         "good bad",
         code="key-rejected",
         message="LangSmith accepts these settings, but traces do not reach {there} with",
-        step="put a valid key into the entry for {there} with personal key",
+        step="create a new key at {there}/settings, and put it into LANGSMITH_RUNS_END",
     ),
     Row(
         "the same, and tracing is off",
@@ -217,9 +218,35 @@ ROWS = (
         message=f"LangSmith accepts these settings, but traces do not reach {NOBODY}",
     ),
     Row(
+        "a destination that is no API",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}/x", "{key_there}"))},
+        code="wrong-endpoint",
+        step="{there}/x with personal key",
+        unseen=(),
+    ),
+    Row(
+        "no key but that of a destination",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
+        (("good", "destination", "accepts traces with this key"),),
+        "good",
+        message="Traces go only to LANGSMITH_RUNS_ENDPOINTS: {there}",
+        own=False,
+        unseen=(),
+    ),
+    Row(
+        "the same, and it rejects the key",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", GONE))},
+        (("bad", "destination", "key-rejected: "),),
+        "bad",
+        code="key-rejected",
+        step="create a new key at {there}/settings",
+        own=False,
+        unseen=(),
+    ),
+    Row(
         "a destination whose answer tells nothing",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
-        (("unknown", "destination", "not known: GET /sessions was answered with 400"),),
+        (("unknown", "destination", "unknown: GET /sessions was answered with 400"),),
         "unknown",
         prepare=other_broken,
         unseen=(),
@@ -254,49 +281,49 @@ ROWS = (
     Row(
         "destinations that are no JSON",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": "{there} {key_there}"},
-        (("warning", "ignored", "finds no destination in LANGSMITH_RUNS_ENDPOINTS"),),
+        (("warning", "ignored", "ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON"),),
         "good",
     ),
     Row(
         "the role may not trace",
         {**ON, "LANGSMITH_API_KEY": "{viewer}"},
-        (("bad", "destination", "the key's role lacks runs:create"),),
+        (("bad", "destination", f"{VIEWER} lacks runs:create"),),
         "bad",
         code="permission-missing",
-        message="LangSmith accepts these settings, but the key's role lacks runs:create",
+        message=f"LangSmith accepts these settings, but {VIEWER} lacks runs:create",
         step="ask an admin for a role with runs:create",
     ),
     Row(
         "the permissions are not listed",
         ON,
-        (("unknown", "destination", "not known: the key's permissions are not listed"),),
+        (("unknown", "destination", "unknown: LangSmith does not list this key's"),),
         "unknown",
         prepare=nothing_listed,
     ),
     Row(
         "the client's own key is rejected",
         {**ON, "LANGSMITH_API_KEY": GONE},
-        (("bad", "destination", "traces would be rejected: key-rejected"),),
+        (("bad", "destination", "traces would be refused: key-rejected"),),
         "bad",
         code="key-rejected",
     ),
     Row(
         "the same, and tracing is off: told once",
         {"LANGSMITH_API_KEY": GONE},
-        (("info", "destination", "traces would be rejected: key-rejected"),),
+        (("info", "destination", "traces would be refused: key-rejected"),),
         "info",
         code="key-rejected",
     ),
     Row(
         "projects are off, and maybe traces are not",
         ON,
-        (("unknown", "destination", "{url}: not known: feature-unavailable"),),
+        (("unknown", "destination", "{url}: unknown: feature-unavailable"),),
         "unknown",
         code="feature-unavailable",
         prepare=no_projects,
     ),
     # 2. Every way of sending.
-    Row("the default", ON, (("info", "sent by", "background threads (default)"),)),
+    Row("the default", ON, (("info", "sent by", "background threads"),)),
     Row(
         "both ways",
         {**ON, "LANGCHAIN_OTEL_ENABLED": "1"},
@@ -310,7 +337,7 @@ ROWS = (
     Row(
         "OpenTelemetry alone, by its mode",
         {**ON, "LANGSMITH_TRACING_MODE": "OTEL", "LANGSMITH_OTEL_ENABLED": "true"},
-        (("info", "sent by", "OpenTelemetry alone (LANGSMITH_TRACING_MODE)"),),
+        (("info", "sent by", "OpenTelemetry only (LANGSMITH_TRACING_MODE)"),),
         "good",
         package=with_opentelemetry,
     ),
@@ -318,7 +345,7 @@ ROWS = (
         "OpenTelemetry is not installed",
         {**ON, "LANGSMITH_OTEL_ENABLED": "true"},
         (
-            ("info", "sent by", "background threads (default)"),
+            ("info", "sent by", "background threads"),
             (
                 "warning",
                 "ignored",
@@ -420,8 +447,7 @@ ROWS = (
             (
                 "unknown",
                 "destination",
-                "not checked: the usage limit, which only a trace would show "
-                f"(GET {LIMITS}: 404)",
+                f"not checked: the usage limit (GET {LIMITS}: 404)",
             ),
         ),
         "unknown",
@@ -430,7 +456,7 @@ ROWS = (
     Row(
         "the usage limit is not told in time",
         ON,
-        (("unknown", "destination", "not checked: the usage limit, which only a trace"),),
+        (("unknown", "destination", "not checked: the usage limit (GET"),),
         "unknown",
         options=("--timeout", "0.4"),
         prepare=limit_silent,
@@ -462,12 +488,12 @@ ROWS = (
     Row(
         "tracing is off",
         {},
-        (("warning", "switch", "off (default): set LANGSMITH_TRACING"),),
+        (("warning", "status", "off (default): set LANGSMITH_TRACING"),),
     ),
     Row(
         "tracing is switched off",
         {"LANGSMITH_TRACING": "false"},
-        (("warning", "switch", "off (LANGSMITH_TRACING)"),),
+        (("warning", "status", "off (LANGSMITH_TRACING)"),),
     ),
     *(
         Row(
@@ -475,7 +501,7 @@ ROWS = (
             {"LANGSMITH_TRACING": given},
             (
                 ("warning", "found", f"LANGSMITH_TRACING is {given!r}, so tracing is off"),
-                ("info", "switch", "off (LANGSMITH_TRACING)"),
+                ("info", "status", "off (LANGSMITH_TRACING)"),
             ),
         )
         for given in ("True", "1", "yes", "true ", '"true"')
@@ -487,7 +513,7 @@ ROWS = (
             (
                 "warning",
                 "found",
-                "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true",
+                "LANGSMITH_TRACING=true, so tracing is off; unset one of them",
             ),
         ),
     ),
@@ -615,6 +641,40 @@ def test_the_workspace_that_a_destination_gets(monkeypatch: pytest.MonkeyPatch) 
     expected = [scenarios.STRANGE, scenarios.STRANGE, foreign]
     assert [settings.workspace.value for settings in found] == expected
     assert note == ""
+
+
+def test_a_destination_and_no_endpoint(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """LangSmith's cloud, which cannot be reached here, is none of its business."""
+    names = world(server, server)
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    rows = entries((server.url, names["key"]))
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", rows)
+    assert main(["doctor"]) == 3
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    capsys.readouterr()
+    assert main(["doctor"]) == 0
+    assert "internet" not in capsys.readouterr().out
+
+
+def test_what_is_not_known_of_traces_is_shown_in_short(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And counts as no warning: most service keys have no listed permissions."""
+    own = server.add_workspace("Research")
+    key = server.add_service_key(workspaces=[own], role="Viewer").secret
+    monkeypatch.setenv("LANGSMITH_API_KEY", key)
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    assert main(["doctor", "--strict"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "? destination: " in shown
+    assert "does not list this key's permissions; traces need runs:create" in shown
 
 
 # --- names that nobody reads ----------------------------------------------------------

@@ -152,7 +152,7 @@ MENTIONS = [
     ),
     (
         Mention("ENDPOINT", ".env, line 1", broken=True),
-        ["correct .env, line 1: as written, it sets nothing"],
+        ["correct .env, line 1: it sets nothing; write LANGSMITH_ENDPOINT=<value>"],
     ),
     (
         Mention("ENDPOINT", ".env, line 1"),

@@ -132,7 +132,7 @@ def test_files_that_were_passed_over(set_variable: SetVariable) -> None:
 def test_a_file_that_was_loaded_without_override(set_variable: SetVariable) -> None:
     """Said only where the very name that the file sets was set before."""
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}")
-    told_of = "load_dotenv() does not override what is set; use override=True"
+    told_of = "load_dotenv() does not override it"
     set_variable("LANGCHAIN_API_KEY", OLD)
     (text,) = [finding.text for finding in disagreements(made())]
     assert told_of not in text
@@ -215,7 +215,8 @@ def test_a_project_that_the_sdk_remembers(set_variable: SetVariable) -> None:
             {"LANGSMITH_TRACING": "true", "LANGCHAIN_TRACING_V2": "false"},
             "off",
             "LANGCHAIN_TRACING_V2",
-            "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true",
+            "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true, so tracing is "
+            "off; unset one of them",
         ),
         *(
             (

@@ -301,6 +301,12 @@ def test_roles(
     assert bool(server.runs) == ("trace" in may)
 
 
+def test_a_role_that_langsmith_does_not_have(server: SimulatedLangSmith) -> None:
+    role: Any = "viewer"
+    with pytest.raises(ValueError, match="use one of Viewer, Editor, Admin"):
+        server.add_personal_key(role=role)
+
+
 def test_permissions_replace_those_of_the_role(
     server: SimulatedLangSmith, workspace: Workspace
 ) -> None:

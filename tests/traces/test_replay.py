@@ -1153,7 +1153,7 @@ def test_wrong_use_of_the_command(
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 1
-    assert ("there is no folder" if folder else "name the folder") in err
+    assert ("there is no folder" if folder else "which folder?") in err
 
 
 def test_the_command_with_settings_that_the_sdk_refuses(
@@ -1161,7 +1161,7 @@ def test_the_command_with_settings_that_the_sdk_refuses(
 ) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "often")
     assert main(["replay"]) == 1
-    assert "langsmith makes no client" in capsys.readouterr().err
+    assert "langsmith cannot create a client" in capsys.readouterr().err
 
 
 def test_progress_on_a_terminal(place: Place) -> None:

@@ -339,6 +339,16 @@ def test_each_trouble_has_its_own_line_and_step(
 # --- what only one library knows ---------------------------------------------------------
 
 
+def test_no_key_and_no_answer(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are to be mended."""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", fill("http://{closed}", net))
+    client = SafeClient(auto_batch_tracing=False)
+    with client.session:
+        reach, key = client.diagnose().next_steps
+    assert reach.startswith("check LANGSMITH_ENDPOINT")
+    assert key.startswith("set LANGSMITH_API_KEY")
+
+
 @dataclass(frozen=True)
 class SessionRow:
     """The session of a sync client, and what is said."""
@@ -395,6 +405,13 @@ SESSIONS = (
         {"proxies": {"https": "http://{tunnel-407}"}},
         "(407 Proxy Authentication Required).",
         "add user name and password to the address of your proxy",
+    ),
+    SessionRow(
+        "a proxy that needs another library",
+        {"HTTPS_PROXY": "socks5://{closed}"},
+        {},
+        "LangSmith could not be reached: no answer.",
+        "check the proxy address in HTTPS_PROXY",
     ),
     SessionRow(
         "an adapter of one's own that raises anything",

@@ -9,7 +9,7 @@ from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks import endpoint
 from safe_langsmith._decision.checks.settings import newer_settings, replaced, unused
 from safe_langsmith._decision.protocol import Answer, Reply, Steps
-from safe_langsmith._knowledge.hosts import REGIONS, shown
+from safe_langsmith._knowledge.hosts import REGIONS, same_origin, shown
 from safe_langsmith._knowledge.keys import clean, is_code, kind_of, oddity
 from safe_langsmith._settings.sources import Setting
 
@@ -65,6 +65,7 @@ def key_missing(case: Case) -> Steps[Cause | None]:
         return Cause("key-missing", summary, (step,))
     if source.kind == "environment":
         summary = f"no key was sent: {source} is set, but empty."
+        give += "; in CI, check that the secret exists and that this job may read it"
     todo = (*unused(case), *(steps.mentioned(case, "API_KEY") or [give]))
     for fresh in newer_settings(case):
         if fresh.key.value and (yield from case.works(fresh.access)) == "good":
@@ -167,16 +168,7 @@ def _rejected(case: Case) -> Cause:
     if kind_of(key) == "legacy":
         return _legacy(case)
     if odd := oddity(key):
-        how = "it must hold only the key"
-        if is_code(key):
-            # Not a quotation of the key's value: that is masked in every text.
-            how = (
-                "%env and .env run no code; in a notebook, write "
-                "os.environ[...] = userdata.get(...)"
-            )
-        summary = f"the key was rejected: {odd}."
-        todo = (steps.correct(case, "API_KEY", how), *unused(case), steps.new_key(case))
-        return Cause("key-malformed", summary, todo)
+        return _malformed(case, odd)
     summary = (
         f"{shown(case.sent.endpoint)} rejected this key (revoked, expired or mistyped)."
     )
@@ -194,10 +186,27 @@ def _rejected(case: Case) -> Cause:
     return Cause("key-rejected", summary, todo)
 
 
+def _malformed(case: Case, odd: str) -> Cause:
+    """A rejected text that does not look like a key. ``odd``: what is odd about it."""
+    todo = (*unused(case), steps.new_key(case))
+    how = "remove everything around the key" if "around it" in odd else ""
+    if is_code(case.sent.key or ""):
+        # Not the value itself: it is struck out of every text.
+        how = (
+            "%env and .env run no code; in a notebook, write "
+            "os.environ[...] = userdata.get(...)"
+        )
+    if how:
+        todo = (steps.correct(case, "API_KEY", how), *todo)
+    return Cause("key-malformed", f"the key was rejected: {odd}.", todo)
+
+
 def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
     if not case.region or case.names_another_host:
         return ()
     others = [region for region in REGIONS if region != case.region]
     step = steps.choose_region(case, others, "if the key is from another region, ")
-    return (step, steps.ask_regions(case)) if case.probe_regions is None else (step,)
+    was_asked = any(same_origin(p.url, others[0].api) for p in case.answers)
+    may_ask = case.probe_regions is None and not was_asked
+    return (step, steps.ask_regions(case)) if may_ask else (step,)
