@@ -229,11 +229,9 @@ def _endpoint(facts: Facts) -> list[Line]:
     diagnosis = facts.diagnosis
     if not diagnosis.endpoint:
         return [facts.line("info", "address", "")]
+    address = f"{diagnosis.endpoint} ({diagnosis.endpoint_source})"
     region = diagnosis.region or "self-hosted or custom"
-    lines = [
-        Line("info", "address", f"{diagnosis.endpoint} ({diagnosis.endpoint_source})"),
-        Line("info", "region", region),
-    ]
+    lines = [Line("info", "address", address), Line("info", "region", region)]
     if diagnosis.code == "ok" or diagnosis.identity:
         lines.append(Line("good", "reachable", "yes"))
     return lines
@@ -335,8 +333,8 @@ def _caches(facts: Facts) -> list[Line]:
     texts, project = [*remembered(facts.setup)], facts.setup.project
     if project.source.kind == "cache":
         texts.append(f"the SDK cached project {project.value!r}")
-    lines = [Line("warning", "SDK cache", text) for text in texts]
-    return lines or [Line("good", "SDK cache", "up to date")]
+    told = [Line("warning", "SDK cache", text) for text in texts]
+    return told or [Line("good", "SDK cache", "up to date")]
 
 
 SECTIONS: dict[str, Callable[[Facts], list[Line]]] = {

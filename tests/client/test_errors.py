@@ -336,7 +336,7 @@ def test_the_table_of_a_notebook_is_escaped() -> None:
         workspace_id=evil,
         workspaces=(WorkspaceInfo(evil, evil),),
         region=evil,
-        settings=(SettingInfo("project", evil, evil, (evil,)),),
+        settings=(SettingInfo("project", evil, f"{evil} ", (evil,)),),
     )
     table = Cells()
     table.feed(found._repr_html_())

@@ -864,7 +864,7 @@ def test_what_keeps_the_web_app_s_address_from_being_corrected(
             list(client.list_projects())
     says = {
         "certificate": "the certificate of your session",
-        "unchecked": "may not check",
+        "unchecked": "does not check",
         "address": "the login from this request",
     }
     assert says[what] in str(caught.value)

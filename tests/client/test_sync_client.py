@@ -845,7 +845,7 @@ def test_invisible_characters_are_taken_off(
     client = client_for(server, api_key=spoil.format(key))
     assert list(client.list_projects())
     assert client.diagnose().key_source == "the api_key argument"
-    assert "type or paste the key again" in caplog.text
+    assert "To make it permanent: remove them" in caplog.text
 
 
 def test_a_key_that_cannot_be_sent_is_named(server: SimulatedLangSmith) -> None:

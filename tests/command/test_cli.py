@@ -139,7 +139,7 @@ def test_version_and_help() -> None:
         (("explain", "403"), "to check a 403: safe-langsmith doctor; all codes: safe-lan"),
         (("doctor", "--env-file", "/dev/null"), "'/dev/null' is not a regular file"),
         ((GONE,), "unknown command 'lsv2_pt_\u20266789'"),
-        (("explain", GONE), "there is no code 'lsv2_pt_\u20266789'"),
+        (("explain", GONE), "unknown code 'lsv2_pt_\u20266789'"),
         (("doctor", GONE), "unrecognized arguments: lsv2_pt_\u20266789"),
         (("doctor", "--env-file", GONE), "there is no file 'lsv2_pt_\u20266789'"),
     ],

@@ -709,7 +709,7 @@ def test_what_is_set_is_told_without_a_client(
     lines = {(s["name"], x["name"]): x for s in data["sections"] for x in s["lines"]}
     texts = {place: x["text"] for place, x in lines.items()}
     assert texts["endpoint", "address"] == f"{server.url} (LANGSMITH_ENDPOINT)"
-    assert texts["workspaces", "sent"].endswith("(LANGSMITH_WORKSPACE_ID)")
+    assert texts["workspaces", "configured"].endswith("(LANGSMITH_WORKSPACE_ID)")
     assert texts["tracing", "project"] == "mine (LANGSMITH_PROJECT)"
     assert texts["tracing", "on failure"] == (
         "traces are saved in LANGSMITH_FAILED_TRACES_DIR"
@@ -730,7 +730,9 @@ def test_two_settings_that_exclude_each_other_in_two_places(
     Path(".env").write_text('LANGSMITH_RUNS_ENDPOINTS={"https://evil.example": "x"}\n')
     data, code = run_json(capsys)
     assert (code, data["problems"]) == (1, 1)
-    assert data["message"].startswith("langsmith cannot create a client with these settings")
+    assert data["message"].startswith(
+        "langsmith cannot create a client with these settings"
+    )
     assert server.exchanges == ()
 
 
