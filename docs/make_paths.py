@@ -17,16 +17,17 @@ _HEAD = """\
 
 <!-- Written by make_paths.py. Change tests/ways.py, and run it again. -->
 
-If a request is refused on one of these paths, it is diagnosed. If only one fix is
-possible, it is applied, and the request is sent again; otherwise there is a typed error.
-The tests run each row against a server that refuses the request, once with one workspace
-and once with two. They also compare what is sent without a refusal with what the plain
-client sends. The last rows have tests of their own.
+Find how your program sends traces. If the last column says "a safe client", change the
+import or call `install()`. If it says "everywhere", start the program with
+`safe-langsmith run`, or call `install(everywhere=True)`.
 
-What it takes: "a safe client" is one that you create, or that `install()` sets up.
-"Everywhere" is `install(everywhere=True)` or `safe-langsmith run`, and covers both.
+If a request is refused on one of these paths and the [rules](repair.md) allow a fix, it
+is applied and the request is sent again; otherwise you get the typed error. The tests run
+each row against a server that refuses the request, once with one workspace and once with
+two. They also compare what is sent without a refusal with what the plain client sends.
+The last rows have tests of their own.
 
-| path | after a refusal | takes |
+| path | after a refusal | needs |
 |---|---|---|
 """
 _TAIL = """

@@ -286,7 +286,7 @@ class Diagnosis:
         """The state of the whole, and the word for it."""
         if self.resolved:
             return "good", "ok" if self.code == "ok" else "repaired"
-        return ("unknown", "unknown") if self.code == "unknown" else ("bad", "rejected")
+        return ("unknown", "unknown") if self.code == "unknown" else ("bad", "refused")
 
 
 def explain_command(code: Code) -> str:

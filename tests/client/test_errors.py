@@ -356,7 +356,7 @@ def cells_of(shown: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "state", "fix"),
     [
-        ({}, "✗ rejected", "fix"),
+        ({}, "✗ refused", "fix"),
         ({"resolved": True}, "✓ repaired", "make it permanent"),
         ({"code": "ok", "resolved": True, "status_code": None}, "✓ ok", "fix"),
         ({"code": "unknown", "status_code": None}, "? unknown", "fix"),

@@ -176,7 +176,7 @@ def test_readme_is_short() -> None:
 
 
 def test_readme_shows_both_errors_at_once() -> None:
-    first = README.splitlines()[:14]
+    first = README.splitlines()[:16]
     assert any(line.startswith("LangSmithError: ") for line in first)
     assert any(line.startswith("WorkspaceMismatchError: ") for line in first)
 
