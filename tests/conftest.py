@@ -1,4 +1,4 @@
-"""A clean machine for each test: no settings, an empty home, and no way out."""
+"""A clean machine for each test: no settings, an empty home, and no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces that the SDK could not send, and saved: a folder of them, and their server."""
+"""A folder of saved traces, and the server they were meant for."""
 
 from __future__ import annotations
 

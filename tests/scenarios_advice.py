@@ -1,4 +1,4 @@
-"""The table of advice: what each text must say to whoever reads it, and must never say.
+"""The table of advice: what each text must say, and what it must never say.
 
 `says` stands in every text: the error, the log line, the diagnosis. `shows` stands in those
 of several lines. `never` stands in none. A new row is one more `advice(...)` below.

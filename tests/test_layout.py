@@ -1,4 +1,4 @@
-"""The layout: data go down once, imports go up only, and each room keeps its door."""
+"""Checks which module may import which, and that private names stay in their package."""
 
 from __future__ import annotations
 

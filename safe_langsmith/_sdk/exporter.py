@@ -1,4 +1,4 @@
-"""OpenTelemetry exporters send with a session of ours, passed as their own argument.
+"""OpenTelemetry exporters send through our session, passed as ``session=``.
 
 OpenTelemetry's packages are optional and never imported here. A program that imports them
 is noticed in time, since it needs the class before it can create an exporter.

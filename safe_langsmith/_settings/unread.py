@@ -1,4 +1,4 @@
-"""Variables that nothing reads, and what they mean: `LANGSMITH_BASE_URL`.
+"""Variables that nothing reads, such as `LANGSMITH_BASE_URL`, and what was meant.
 
 Such a name, or a line that cannot be parsed, never sets anything. But it shows the
 intention: if it names an endpoint, no other host is asked about the key.

@@ -1,4 +1,4 @@
-"""`SafeAsyncClient` and the v2 resources: the SDK's ways, tasks, threads and loops."""
+"""`SafeAsyncClient` and the v2 resources: SDK calls, tasks, threads, and loops."""
 
 from __future__ import annotations
 

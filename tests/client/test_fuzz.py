@@ -1,4 +1,4 @@
-"""Whatever stands outside: answers, files and headers of any bytes break nothing.
+"""Arbitrary bytes in responses, files, and headers break nothing.
 
 What only reads a file is in `tests/settings/`, and saved traces are in
 `tests/traces/test_replay.py`. Here each example is a whole call over a socket.

@@ -1,4 +1,4 @@
-"""Where a rejection is shown: log records, callbacks, tracebacks, the SDK's own lines."""
+"""Where a refusal is shown: log records, callbacks, tracebacks, the SDK's own lines."""
 
 from __future__ import annotations
 

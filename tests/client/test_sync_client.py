@@ -1,4 +1,4 @@
-"""`SafeClient` on the ways of the SDK: listings, uploads, threads, shared sessions."""
+"""`SafeClient` through each kind of SDK call: lists, uploads, threads, sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program has that begins with load_dotenv() is what each command looks at."""
+"""Commands read the settings that load_dotenv() would give a program."""
 
 from __future__ import annotations
 

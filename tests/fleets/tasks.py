@@ -1,4 +1,4 @@
-"""What the workers of every engine do: be rejected, and trace.
+"""What the workers of every engine do: a refused call, and a trace.
 
 Below `safe-langsmith run` the module is imported without a line of safe_langsmith; else it
 calls `install()`. Where the engine's parent imports it before a fork, it has

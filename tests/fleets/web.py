@@ -1,4 +1,4 @@
-"""The tasks as a web application: `/TASK/TURN` answers with what came of it, pickled."""
+"""The tasks as a web application: `/TASK/TURN` answers with its result, pickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page on speed is made of the kept results, and what makes them still runs."""
+"""The page on speed matches the stored results, and the benchmarks still run."""
 
 from __future__ import annotations
 

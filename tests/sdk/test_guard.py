@@ -1,4 +1,4 @@
-"""A fault in any of our modules: the caller gets what the plain client gives."""
+"""With a fault in any of our modules, callers get what the plain client gives."""
 
 from __future__ import annotations
 

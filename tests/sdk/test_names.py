@@ -1,4 +1,4 @@
-"""Each private name of langsmith that we use: gone, nothing is worse than plain."""
+"""If a private name of langsmith is missing, the safe client acts like the plain one."""
 
 from __future__ import annotations
 

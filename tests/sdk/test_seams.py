@@ -1,4 +1,4 @@
-"""What we take the SDK to be, beyond its documentation: names, and known shapes.
+"""Assumptions about the SDK beyond its documentation: private names, and shapes.
 
 What happens when a name is gone is in `test_names`.
 """

@@ -1,4 +1,4 @@
-"""A program that forks while one of its threads meets its first rejection.
+"""A program that forks while one of its threads meets its first refusal.
 
     python forking.py KIND URL KEY LIMIT_S (DELAY_MS... | imports)
 
@@ -206,7 +206,7 @@ def fork_after(delays: Iterable[float], family: Family, thread: threading.Thread
 
 
 def main(kind: str, url: str, key: str, limit: str, *moments: str) -> None:
-    """Warm up, let a thread meet its first rejection, and fork meanwhile."""
+    """Warm up, let a thread meet its first refusal, and fork meanwhile."""
     logging.basicConfig()
     tested, plain = KINDS[kind]
     calls_of: Any = Async if "Async" in kind else Sync

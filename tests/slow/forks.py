@@ -1,4 +1,4 @@
-"""How many children hang that were forked while a thread met its first rejection.
+"""Counts forked children that hang if a thread meets its first refusal during the fork.
 
 ``python -m tests.slow.forks`` prints it for each kind of client, plain ones included.
 """

@@ -1,4 +1,4 @@
-"""An application that meets its first rejection while gunicorn forks its workers.
+"""An application that meets its first refusal while gunicorn forks its workers.
 
 Each worker makes the same call, once all workers have a request, and answers with what
 came of it. A worker that hangs prints to stderr where, and exits.

@@ -1,4 +1,4 @@
-"""A fork at any moment, even during the first rejection, leaves a working child."""
+"""A fork at any moment, even during the first refusal, leaves a working child."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def all_is_well(report: Report, cause: str) -> None:
 @pytest.mark.parametrize("cause", forks.CAUSES)
 @pytest.mark.parametrize("kind", SAFE)
 def test_a_fork_after_a_delay(kind: str, cause: str, program: int) -> None:
-    """200 children in all, of parents that each meet their first rejection."""
+    """200 children in all, of parents that each meet their first refusal."""
     report = forks.run(kind, cause, forks.SWEEPS[program], HANGS_S)
     assert report.born == 10
     all_is_well(report, cause)
