@@ -1,4 +1,4 @@
-"""Makes warnings of the SDK's constructors point at the caller's line, as with the plain client.
+"""Makes warnings of the SDK's constructors point at the caller's line, as in the SDK.
 
 The SDK counts frames to find that line, and ours is an additional one. Python hides a
 `DeprecationWarning` that does not point at the program's own code, and
