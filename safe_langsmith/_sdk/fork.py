@@ -8,6 +8,9 @@ fork waits until that is done.
 
 from __future__ import annotations
 
+# Before ours is registered: a fork takes locks in the reverse order, so logging's after
+# `no_fork`, as an import does that needs a logger.
+import logging  # noqa: F401
 import os
 import threading
 

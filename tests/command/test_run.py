@@ -177,6 +177,17 @@ def test_what_else_is_installed(file: str, text: str, printed: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 
+@pytest.mark.parametrize(
+    "change", ["sys.path.insert(0, '/theirs')", "sys.path = ['/theirs', *sys.path]"]
+)
+def test_a_sitecustomize_that_changes_the_path(change: str) -> None:
+    """What it adds stays, and our folder is not seen by the program."""
+    Path("sitecustomize.py").write_text(f"import sys; {change}", encoding="utf-8")
+    shows = f"import sys; print(sys.path.count('/theirs'), {str(SITE)!r} in sys.path)"
+    done = python("-c", shows, path=Path.cwd())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 False\n", "")
+
+
 def test_without_langsmith() -> None:
     Path("langsmith.py").write_text("print('another')", encoding="utf-8")
     done = python("-c", "import langsmith", path=Path.cwd())

@@ -84,9 +84,9 @@ class _Path(_List):
 sys.meta_path = _Path([_Finder(), *sys.meta_path])
 
 # The `sitecustomize` that would have run without this one.
-_here, _path = os.path.dirname(__file__), sys.path[:]  # noqa: PTH120  # pathlib is slow
+_here = os.path.dirname(__file__)  # noqa: PTH120  # pathlib is slow
 _ours = sys.modules["sitecustomize"]
-sys.path[:] = [folder for folder in _path if folder != _here]
+sys.path[:] = [folder for folder in sys.path if folder != _here]
 del sys.modules["sitecustomize"]
 try:
     import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
@@ -94,5 +94,3 @@ except ImportError as error:
     if error.name != "sitecustomize":
         raise
     sys.modules["sitecustomize"] = _ours
-finally:
-    sys.path[:] = _path
