@@ -73,7 +73,7 @@ def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosi
 
 
 def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
-    """A copy in which each text is made safe, except for our own."""
+    """A copy in which each text is made safe, except in the fields in ``_OURS``."""
     if isinstance(value, str):
         return safe(value)
     if isinstance(value, tuple):

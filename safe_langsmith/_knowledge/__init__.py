@@ -1,9 +1,9 @@
-"""What can be told from a key, a URL or a request without asking anyone.
+"""What a key, a URL or a request reveals by itself.
 
-Pure functions: no network, no files. Each module uses only those above it.
+Pure functions: no network, no files. Each module uses only those listed above it.
 
     hosts       LangSmith's hosts and regions, and how to read an endpoint's URL
-    keys        kinds of keys, and how to mask keys in texts
+    keys        kinds of keys, and how to mask keys in text
     notebook    how errors, repairs and tables look in a notebook
     access      what a request sends, and whether a response may be a refusal
     operations  the permission and the kind of key that a request needs

@@ -21,7 +21,7 @@ from safe_langsmith._sdk.modules import part_of
 class Watcher(Protocol):
     """Called for each request of a generated client.
 
-    An error that it returns is raised instead of what the SDK would do or raise.
+    If a method returns an error, it is raised in place of the SDK's result or error.
     """
 
     def auth(self, http: Any) -> Any:

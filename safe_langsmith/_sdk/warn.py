@@ -1,6 +1,6 @@
 """Makes warnings of the SDK's constructors point at the caller's line, as in the SDK.
 
-The SDK counts frames to find that line, and ours is an additional one. Python hides a
+The SDK counts frames to find that line, and our wrapper adds one. Python hides a
 `DeprecationWarning` that does not point at the program's own code, and
 `warnings.catch_warnings` changes the filters of every thread.
 """
@@ -20,7 +20,7 @@ _CALL = compile("call(*args, **kwargs)", "", "exec")
 def call_as_caller(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Call the SDK from a frame that looks like our caller's: same file, line and globals.
 
-    So the SDK's count of frames ends at the same line as without us.
+    The SDK's frame count then ends at the same line as it would without safe_langsmith.
     """
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):

@@ -40,7 +40,7 @@ def read_secrets() -> Place:
 
     On a thread other than the main one: the latest known answer.
     """
-    # A Colab kernel has long imported this; it is never imported here.
+    # A Colab kernel has already imported this module; we never import it.
     colab = sys.modules.get("google.colab")
     if colab is None or not hasattr(signal, "setitimer"):
         return Place()

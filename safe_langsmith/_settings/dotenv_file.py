@@ -37,7 +37,7 @@ _CURLY = "\u201c\u201d\u2018\u2019"
 class File:
     """The variables of a `.env` file, each with its line.
 
-    A value that refers to a variable (``${NAME}``) is left out, and its name is in
+    A variable whose value refers to another (``${NAME}``) has no value, and is named in
     ``refers``. ``mentions`` are settings that a line seems to mean but does not set.
     """
 
@@ -62,7 +62,7 @@ class File:
 class Dotenv(NamedTuple):
     """The `.env` file that load_dotenv() finds, and whether a repair may use it.
 
-    ``here`` is that of the working directory, if it is a different one.
+    ``here`` is the `.env` file of the working directory, if that is a different file.
     """
 
     found: File = File()

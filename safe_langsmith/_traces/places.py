@@ -1,4 +1,4 @@
-"""Decides where a saved batch is sent: never anywhere new traces would not go."""
+"""Decides where a saved batch is sent: only to a place where new traces would go, too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from safe_langsmith._transport.owner import state_of
 def place_of(client: langsmith.Client, destination: str) -> tuple[str, dict[str, str]]:
     """Where a batch goes, and with which key; only where new traces would go.
 
-    A file that names no destination goes there only if it can be no other.
+    A file that names no destination is sent only if there is exactly one.
     """
     places = _places(client)
     fitting = [p for p in places if destination in ("", shown(p[0]))]
@@ -36,7 +36,7 @@ def place_of(client: langsmith.Client, destination: str) -> tuple[str, dict[str,
 
 
 def _places(client: Any) -> list[tuple[str, dict[str, str]]]:
-    """Where new traces would go, and what each place is shown beyond the client's own."""
+    """Where new traces would go, and the headers for each that differ from the client's."""
     own = access_of(client)
     found = [
         (url, {} if url == own.endpoint else {"x-api-key": key or ""})
@@ -47,7 +47,7 @@ def _places(client: Any) -> list[tuple[str, dict[str, str]]]:
     except sdk.LangSmithUserError as error:
         raise UnsentError(scrub(str(error)), for_all=True) from None
     if replicas and not state_of(client).born.arguments & {"api_url", "api_urls"}:
-        found = []  # the SDK sends nothing to an endpoint that nobody has chosen
+        found = []  # with replicas, the SDK skips an endpoint not passed as an argument
     for replica in replicas:
         shows = replica.access
         sent = {"x-api-key": shows.key or "", "X-Tenant-Id": shows.workspace or ""}

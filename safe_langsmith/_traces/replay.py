@@ -1,7 +1,7 @@
 """Sends the batches that the SDK has saved in ``LANGSMITH_FAILED_TRACES_DIR``.
 
-While a batch is sent, its file name ends in ``.sending``. If such a file is found later, a
-replay was interrupted or got no response: LangSmith is asked whether it has the batch.
+While a batch is being sent, its file name ends in ``.sending``. If one is found later, a
+replay was interrupted or got no response, so we ask LangSmith whether it has the batch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from safe_langsmith.errors import AccessDeniedError
 _NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
 _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 30.0
-# LangSmith accepts a batch first, and shows it a little later.
+# A batch that LangSmith has accepted takes a little while to show up.
 _SHOWN_WITHIN_S = 10.0
 _ASKED_EVERY_S = 2.0
 _ASKED_AT_MOST = 6

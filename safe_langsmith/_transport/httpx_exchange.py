@@ -27,7 +27,7 @@ from safe_langsmith._transport.messages import (
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
 
-# Marks a request that was resent, and the URL that it was redirected to.
+# Extensions: RESENT marks a resent request, LOCATION is where a response redirected it.
 RESENT, LOCATION = "safe_langsmith.resent", "safe_langsmith.location"
 
 

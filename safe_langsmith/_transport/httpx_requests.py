@@ -8,19 +8,19 @@ from safe_langsmith._sdk.modules import httpx
 
 
 def lost_its_method(first: httpx.Request, request: httpx.Request) -> bool:
-    """Whether a redirect to another host has turned another method into GET."""
+    """Whether a redirect to another host has turned a non-GET request into a GET."""
     before, after = ((one.method, str(one.url)) for one in (first, request))
     return came_as_get(before, after)
 
 
 def log_in(request: httpx.Request) -> None:
-    """Send a login that is part of the URL, as httpx does if no Auth is set."""
+    """Send the login in the URL as basic auth, as httpx does if no auth is set."""
     url = request.url
     if url.userinfo:
         next(httpx.BasicAuth(url.username, url.password).auth_flow(request))
 
 
 def has_origin(request: httpx.Request) -> bool:
-    """Whether a URL names a host without ambiguity."""
+    """Whether the request's URL names its host unambiguously."""
     url = request.url
     return origin(f"{url.scheme}://{url.netloc.decode('ascii')}") != ""

@@ -21,7 +21,7 @@ from safe_langsmith._transport.unreachable import tunnel_refusal
 
 
 async def read_settings_async(owner: Owner) -> Setup:
-    """Read them on a new thread: those of anyio's pool may all be busy."""
+    """Read the settings on a new thread: anyio's pool threads may all be busy."""
     return await anyio.to_thread.run_sync(
         read_settings, owner, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
     )
@@ -42,7 +42,7 @@ def no_tunnel(
 ) -> Diagnosis | None:
     """The diagnosis if a proxy refused to connect a request to its host; otherwise None.
 
-    ``asked``: the path of the request, or the request; then its secrets are removed.
+    ``asked``: the path of the request, or the request, whose secrets are then removed.
     """
     refusal = _refusal_in(error)
     if not refusal:

@@ -51,10 +51,10 @@ def no_answer(
     before: BaseException | None = None,
     read: tuple[str, ...] = REQUESTS,
 ) -> Unreachable:
-    """A probe that failed for its own reasons.
+    """Say why a probe or a resent request got no response.
 
     ``before``: the exception that the caller was handling already; it is unrelated.
-    ``read``: the variables for certificates that the library reads.
+    ``read``: the certificate variables that the HTTP library reads.
     """
     url = probe.url if isinstance(probe, Probe) else probe.access.endpoint
     there = f"{shown(origin(url))} gave no answer"

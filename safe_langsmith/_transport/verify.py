@@ -36,8 +36,8 @@ class Verified(Protocol):
 def verify_client(client: Verified, how: Literal["warn", "raise"]) -> None:
     """Check the key of a new client. See `SafeClient`.
 
-    Takes at most ``Policy.budget_s``, and after a refusal as long again. Then a call that
-    needs no permission repairs or raises (source: LangSmith's OpenAPI document,
+    Takes at most ``Policy.budget_s``, or twice that after a refusal: a second call, which
+    needs no permission, then repairs or raises (source: LangSmith's OpenAPI document,
     ``GET /auth/public``).
     """
     if how == "raise":

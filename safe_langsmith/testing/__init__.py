@@ -1,6 +1,6 @@
 """A simulated LangSmith for tests: a server on a loopback socket.
 
-It answers like LangSmith's API, above all where it refuses: with the same statuses and
+It answers like LangSmith's API, and refuses requests with the same status codes and
 the same terse messages. Nothing is patched, so any client can talk to it.
 
     from safe_langsmith.testing import SimulatedLangSmith
@@ -11,7 +11,7 @@ the same terse messages. Nothing is patched, so any client can talk to it.
         client = Client(api_url=server.url, api_key=key.secret)
 
 The pytest fixture ``simulated_langsmith`` returns a `ReadyLangSmith`, which the
-environment points at.
+environment variables point to.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Population:
     ) -> str:
         """Store a prompt with one commit, and return the commit's hash.
 
-        With an owner's handle it is public: anyone can read it at ``owner/name``.
+        If ``owner`` (a handle) is given, anyone can read the prompt at ``owner/name``.
         """
         with self._world.lock:
             prompt = self._records.add_prompt(workspace, name, owner)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from safe_langsmith.testing._records import Record, Records
     from safe_langsmith.testing._world import World
 
-#: What is simulated, by method and path, without the names of parameters.
+#: The simulated endpoints, by method and path; names of path parameters are removed.
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     (endpoint.method, _catalogue.key_of(endpoint.path)): endpoint
     for endpoint in (
@@ -52,7 +52,7 @@ class Request:
 def respond(
     request: Request, world: World, records: Records, info: Record
 ) -> tuple[int, bytes]:
-    """Answer one request. Changes something only if access is granted."""
+    """Answer one request. Nothing is changed unless access is granted."""
     path = request.path
     found = list(_catalogue.at(path))
     if not found:

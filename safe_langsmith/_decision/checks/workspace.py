@@ -201,7 +201,7 @@ def _what_is(case: Case, workspace: str, standing: Standing) -> Steps[str]:
 
 
 def refused_home(case: Case) -> Steps[Cause | None]:
-    """No workspace was sent. Does the default one refuse the key, and another accept it?"""
+    """No workspace was sent. Does the default one reject the key, and another accept it?"""
     if case.sent.workspace or case.sent.session:
         return None
     standing = yield from case.identify(case.sent)
