@@ -9,9 +9,12 @@ import anyio
 import pytest
 from conftest import QUICK
 from langsmith.utils import LangSmithNotFoundError
+from releases import needs
 
 from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeAsyncClient, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
+
+pytestmark = needs("0.14.12", "its prompts ask nothing else")
 
 GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 PATH = "/commits/acme/greeting/latest"

@@ -10,6 +10,7 @@ import anyio
 import langsmith
 import pytest
 from conftest import QUICK
+from releases import needs
 
 from safe_langsmith import (
     AccessDeniedError,
@@ -21,6 +22,8 @@ from safe_langsmith import (
 )
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
+
+pytestmark = needs("0.14.12", "its sandboxes keep the endpoint's path")
 
 sandbox: Any = pytest.importorskip("langsmith.sandbox")
 BOXES = "/v2/sandboxes/boxes"
