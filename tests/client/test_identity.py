@@ -302,7 +302,7 @@ def test_an_answer_that_cannot_be_had_proves_nothing(
     server: SimulatedLangSmith, how: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.answer("*", status=500, body="no")
-    client_for(server, GONE, verify=how, policy=Policy(budget_s=0.5))
+    client_for(server, GONE, verify=how, policy=Policy(budget_s=8))
     until_verified()
     (line,) = ours(caplog)
     assert line.startswith(f"safe_langsmith: {server.url} answered with 500, which says ")
