@@ -132,10 +132,8 @@ def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
     )
     access = Access(endpoint or DEFAULT_ENDPOINT, key, workspace)
     setup = read(access, at_construction(access, arguments), None, program.path)
-    seen, summary = (
-        offline_diagnosis(setup),
-        f"langsmith cannot create a client with these settings: {why}",
-    )
+    seen = offline_diagnosis(setup)
+    summary = f"langsmith cannot create a client with these settings: {why.rstrip('.')}."
     both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
     steps = (
         (f"{both}: only one of them may be set",) if "cannot provide both" in why else ()
@@ -143,12 +141,11 @@ def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
     if place.notes and setup.held.endpoint.source.kind == "default":
         rest = tuple(s for s in seen.settings if s.name != "endpoint")
         seen = replace(seen, endpoint="", region=None, settings=rest)
-    seen = replace(
-        seen, code="unknown", summary=f"{summary.rstrip('.')}.", next_steps=steps
-    )
     told = tuple(f for f in seen.findings if f.text not in summary)
     return Facts(
-        diagnosis=replace(seen, findings=told),
+        diagnosis=replace(
+            seen, code="unknown", summary=summary, next_steps=steps, findings=told
+        ),
         setup=setup,
         machine=read_machine(),
         saves_traces=bool(remembered_variable("FAILED_TRACES_DIR", None)),

@@ -87,19 +87,34 @@ def loaded(choice: Choice) -> Iterator[Program]:
     refers = bool(unasked)
     if not refers:
         unasked, step = _redirecting(file, new)
-    before = {n: os.environ[n] for n in ("NETRC",) if n in os.environ}
     if choice is None and _gets_a_login_of_any_host(new):
         new["NETRC"] = os.devnull  # the file where requests looks for logins
+    with _in_environment(new, places):
+        unused = unused_of_network(file.values, file.place)
+        yield Program(
+            path=path,
+            known_as=scrub(file.known_as),
+            places=places,
+            unasked=scrub(unasked),
+            step=scrub(step),
+            note=scrub(note),
+            named=bool(choice),
+            refers=refers,
+            unused=tuple(map(scrub, unused)),
+            is_clear=file.is_clear,
+        )
+
+
+@contextmanager
+def _in_environment(new: Mapping[str, str], places: Mapping[str, str]) -> Iterator[None]:
+    """Set variables, and note the lines that they come from."""
+    before = {name: os.environ[name] for name in new if name in os.environ}
     os.environ.update(new)
     python_dotenv.LOADED.update(places)
     if new:
         clear_caches()
-    told = Program(path, scrub(file.known_as), places, named=bool(choice), refers=refers)
-    told = told._replace(unasked=scrub(unasked), step=scrub(step), note=scrub(note))
-    unused = map(scrub, unused_of_network(file.values, file.place))
-    told = told._replace(unused=tuple(unused), is_clear=file.is_clear)
     try:
-        yield told
+        yield
     finally:
         for name in new:
             del os.environ[name]

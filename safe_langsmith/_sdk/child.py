@@ -88,7 +88,9 @@ def _renew(client: Any) -> None:  # pragma: no cover  (in another process, but t
     client.tracing_queue = _Queue(queue.maxsize, partial(_start, run, weakref.ref(client)))
 
 
-def _start(run: Callable[..., None], client: weakref.ref[Any]) -> None:  # pragma: no cover
+def _start(  # pragma: no cover  (in another process, but tested)
+    run: Callable[..., None], client: weakref.ref[Any]
+) -> None:
     is_daemon = bool(getattr(client(), "_use_daemon_threads", False))
     threading.Thread(target=run, args=(client,), daemon=is_daemon).start()
 
