@@ -1,4 +1,4 @@
-"""Run `notebook.ipynb` anew, and keep what its cells show."""
+"""Run `notebook.ipynb` again, and save the output of its cells."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
 
 
 def kept() -> Any:
-    """The notebook as it is."""
+    """The saved notebook."""
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def executed() -> Any:
-    """The notebook after a run in a folder and with settings of its own."""
+    """The notebook after a run in a new folder, without LangSmith settings."""
     notebook = kept()
     foreign = ("LANGSMITH_", "LANGCHAIN_")
     environ = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
