@@ -74,7 +74,7 @@ __all__ = [
     "set_on_diagnosis",
 ]
 
-# Imported when they are asked for, as the SDK does with its own: `--version` needs none.
+# Imported on first use, as in langsmith itself: `--version` needs none of them.
 _LATE = {
     **dict.fromkeys(("Client", "SafeClient"), "._client"),
     **dict.fromkeys(("AsyncClient", "SafeAsyncClient"), "._async_client"),
@@ -90,7 +90,7 @@ _LATE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is asked for, and keep it."""
+    """Import a public name on first use, and cache it."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _no_fork:
@@ -102,5 +102,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All public names, also those that are not imported yet."""
+    """List all public names, including those not imported yet."""
     return sorted({*globals(), *__all__})

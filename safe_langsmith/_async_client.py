@@ -19,8 +19,8 @@ from safe_langsmith._sdk.overrides import WatchedAsyncClient, step_back
 from safe_langsmith._sdk.resources import watch
 from safe_langsmith._sdk.warn import call_as_caller
 from safe_langsmith._settings.construction import at_construction
-from safe_langsmith._transport.auth import RejectionAuth, ResourceWatcher
-from safe_langsmith._transport.owner import State, before_asking, state_of
+from safe_langsmith._transport.auth import RefusalAuth, ResourceWatcher
+from safe_langsmith._transport.owner import State, access_for_new_key, state_of
 from safe_langsmith.errors import AccessDeniedError, error_for, identity_in
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SafeAsyncClient(WatchedAsyncClient):
             try:
                 call_as_caller(super().__init__, *args, **kwargs)
             except UnicodeEncodeError:
-                # The SDK creates no async client with a key that begins with a BOM.
+                # The SDK cannot create an async client if the key begins with a BOM.
                 with no_fork:
                     from safe_langsmith._settings.environment import sendable_key
 
@@ -103,7 +103,7 @@ class SafeAsyncClient(WatchedAsyncClient):
         if http is None:
             return
         state = State(policy, at_construction(access_of(self), given))
-        http.auth = RejectionAuth(self, http, generated=False)
+        http.auth = RefusalAuth(self, http, generated=False)
         watch(generated_of(self), ResourceWatcher(self))
         self._safe = state
 
@@ -133,7 +133,7 @@ class SafeAsyncClient(WatchedAsyncClient):
             old = access_of(self) if self._safe is not None else None
         self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
-            home = before_asking(self) if old and old != access_of(self) else None
+            home = access_for_new_key(self) if old and old != access_of(self) else None
             if home is not None:
                 use(self, home)
 
@@ -163,7 +163,7 @@ class SafeAsyncClient(WatchedAsyncClient):
     ) -> Exception | None:
         """Name the proxy if it refused to connect to LangSmith.
 
-        The typed error has no context: the SDK's way to its error is of no interest.
+        The typed error has no context: how the SDK got to its own error is only noise.
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)

@@ -1,6 +1,6 @@
 """`SafeClient`: the SDK's client, with a hook that checks each response.
 
-Code that only a refusal needs is imported after the first one.
+Code that is needed only after a refusal is imported at the first one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis, Identity
     from safe_langsmith._traces.replay import Replay
 
-# Our additions to the SDK's client. If the SDK gains one of these names, ours is removed.
+# What we add to the SDK's client. If the SDK adds one of these names, ours is removed.
 OWN = (
     *("policy", "last_diagnosis", "diagnose", "whoami", "can_i"),
     *("raise_for_tracing_errors", "replay_failed_traces"),

@@ -35,7 +35,7 @@ _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
 _SHOWN_WORKSPACES = 4
 _SHORT = 100
 _LONGEST_QUOTE = 160
-# Of the whole text, and at least of what was found.
+# The maximum for the complete text, and the minimum for what was found.
 _MOST_LINES, _FEWEST_LINES = 13, 3
 
 
@@ -163,11 +163,11 @@ class Diagnosis:
     """Why LangSmith refused a request, what was found, and what to do.
 
     Frozen, picklable and free of secrets: ``key`` is masked. ``str()`` gives the text
-    for people, ``as_dict()`` plain data for JSON. ``code`` is stable; "ok" is a healthy
-    one, "unknown" one that could not be determined (no error has it). ``resolved`` says
-    that the request was answered in the end. ``status_code`` is None where no
-    request was refused. ``identity`` is None where LangSmith does not know the key, or did
-    not say. ``fixes`` are what ``safe-langsmith doctor --fix`` may write.
+    for people, ``as_dict()`` plain data for JSON. ``code`` is stable; "ok" means that
+    everything works, "unknown" that it could not be determined (no error has these two).
+    ``resolved`` means that the request succeeded in the end. ``status_code`` is None if no
+    request was refused. ``identity`` is None if LangSmith did not accept the key, or did
+    not say. ``fixes`` are what ``safe-langsmith doctor --fix`` can write.
     """
 
     code: Code
@@ -193,15 +193,15 @@ class Diagnosis:
     fixes: tuple[Fix, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give plain dicts, lists, strings and numbers, ready for ``json.dumps``."""
+        """Return dicts, lists, strings and numbers, ready for ``json.dumps``."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
-    # Celery's JSON asks for it, and gives the error what came of it.
+    # Celery's JSON serializer calls this, and passes the result to the error's constructor.
     __json__ = as_dict
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Diagnosis:
-        """The diagnosis that `as_dict` was asked for."""
+        """The diagnosis from the result of its `as_dict`."""
         return cls(**{name: _restored(name, value) for name, value in data.items()})
 
     def __repr__(self) -> str:
@@ -215,7 +215,7 @@ class Diagnosis:
         return "\n".join([self.headline, *_lines(self._settings()), *self._advice()])
 
     def report(self) -> str:
-        """The text, and every setting that `str` leaves out."""
+        """The text of `str`, plus the settings that it leaves out."""
         settings = _lines(self._settings() + self._more_settings())
         unused = [f"{name}: {text}" for name, text in self._passed_over()]
         blocks = [*settings, *_block("not used", unused), *self._advice()]
@@ -226,7 +226,7 @@ class Diagnosis:
         """The first line: what failed, and why."""
         if self.status_code is None:
             return self.summary
-        verb = "was answered with a web page" if self.status_code == 200 else "was refused"
+        verb = "returned a web page" if self.status_code == 200 else "was refused"
         verb = "was redirected" if 300 <= self.status_code < 400 else verb
         verb += " at first" if self.resolved else ""
         return f"{self.operation} {verb} ({self.status_code}): {self.summary}"
@@ -283,7 +283,7 @@ class Diagnosis:
         return table([*rows, Row("code", self.code)])
 
     def _state(self) -> tuple[State, str]:
-        """The state of the whole, and the word for it."""
+        """The overall state, and the word for it."""
         if self.resolved:
             return "good", "ok" if self.code == "ok" else "repaired"
         return ("unknown", "unknown") if self.code == "unknown" else ("bad", "refused")
@@ -302,19 +302,19 @@ def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
 
 
 def _unset(source: str) -> str:
-    """A setting without a value. What is set, but empty, is named."""
+    """The text for a setting without a value; a variable that is empty is named."""
     return "not set" if source in ("", "nowhere") else f"not set ({source} is empty)"
 
 
 def _plain(data: Any) -> Any:
-    """The same with lists in place of tuples, as JSON has them."""
+    """Convert tuples to lists, as in JSON."""
     if isinstance(data, dict):
         return {name: _plain(value) for name, value in data.items()}
     return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
 def _restored(name: str, value: Any) -> Any:
-    """The opposite of `_plain`, for a field of this name."""
+    """Undo `_plain` for a field of this name."""
     if isinstance(value, Mapping):
         return _PARTS[name](**{n: _restored(n, v) for n, v in value.items()})
     return tuple(_restored(name, v) for v in value) if isinstance(value, list) else value
@@ -344,6 +344,6 @@ def _lines(rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _block(name: str, texts: Sequence[str]) -> list[str]:
-    """One line for each text, of which the first has the name."""
+    """One line per text. Only the first has the name."""
     heads = [f"{name}:", *[""] * len(texts)]
     return [f"  {head:<10} {text}" for head, text in zip(heads, texts, strict=False)]

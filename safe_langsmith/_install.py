@@ -25,7 +25,7 @@ from safe_langsmith._settings.construction import (
     at_construction_of_generated,
     at_construction_of_sandbox,
 )
-from safe_langsmith._transport.auth import RejectionAuth, ResourceWatcher
+from safe_langsmith._transport.auth import RefusalAuth, ResourceWatcher
 from safe_langsmith._transport.owner import State
 
 # Both are changed only within no_fork, which also locks out other threads.
@@ -80,7 +80,7 @@ def start_program() -> None:
 
 
 def _create() -> None:  # within no_fork
-    """Create safe clients everywhere if any installation wants that, else plain ones."""
+    """Create safe clients everywhere if any installation wants that, or plain ones."""
     with Guard("create safe clients everywhere"):
         wanted = [getattr(i.client, "policy", None) for i in _installed if i.everywhere]
         defaults[1:] = [policy for policy in wanted if policy is not None]
@@ -96,7 +96,7 @@ def _create() -> None:  # within no_fork
 
 
 def _session_for_export(chosen: bool) -> Any:
-    """The session for any OpenTelemetry exporter that is created."""
+    """The session for each new OpenTelemetry exporter."""
     with no_fork:
         from safe_langsmith._traces.exports import new_session
 
@@ -105,18 +105,18 @@ def _session_for_export(chosen: bool) -> Any:
 
 def _begin_sandbox(owner: SandboxOwner, arguments: Mapping[str, Any]) -> None:
     """Watch a sandbox client. Its httpx client keeps the owner alive."""
-    born = at_construction_of_sandbox(access_of(owner), arguments)
-    owner.api_url = born.held.endpoint
-    owner._safe = State(defaults[-1], born)
+    initial = at_construction_of_sandbox(access_of(owner), arguments)
+    owner.api_url = initial.held.endpoint
+    owner._safe = State(defaults[-1], initial)
     http = http_of(owner)
-    http.auth = RejectionAuth(owner, http, generated=False, home=owner.home)
+    http.auth = RefusalAuth(owner, http, generated=False, home=owner.home)
     http.auth.kept = owner
 
 
 def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:
     """Watch a generated client that is used directly: ``langsmith.Langsmith(...)``."""
-    born = at_construction_of_generated(access_of(owner), arguments)
-    owner._safe = State(defaults[-1], born)
+    initial = at_construction_of_generated(access_of(owner), arguments)
+    owner._safe = State(defaults[-1], initial)
     return ResourceWatcher(owner)
 
 
@@ -153,7 +153,9 @@ class Installation:
             later = _installed[place + 1 :]
             del _installed[place]
             _create()
-            if later:  # a later one stays in use, and will restore what was before this one
+            if (
+                later
+            ):  # the later one stays in use; its undo() restores what this one replaced
                 if later[0]._before is self.client:
                     later[0]._before = self._before
             elif tracing_client() is self.client:

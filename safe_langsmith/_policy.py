@@ -33,8 +33,8 @@ class Policy:
             hosts. None: only if no endpoint is configured or named anywhere (argument,
             environment, `.env` file, profile). True: from any official host. False: never.
         budget_s: Maximum seconds per diagnosis, including waits.
-        cooldown_s: Seconds to remember a refusal that could not be repaired. Meanwhile,
-            requests with the same settings fail without contacting the server.
+        cooldown_s: Seconds to remember a refusal that could not be repaired. During that
+            time, the same refusal raises the same diagnosis, without more probes.
         on_diagnosis: A plain function, called once with each diagnosis, on the thread that
             made it. An `Exception` in it is logged, not raised. A diagnosis that is made
             inside a callback calls no callback. See also `set_on_diagnosis`.
@@ -72,7 +72,7 @@ def _refuse_async(callback: Callable[[Diagnosis], object] | None) -> None:
         )
 
 
-# The last one is that of clients that are given none: see `install(everywhere=True)`.
+# The last one is the default of new clients: see `install(everywhere=True)`.
 defaults = [Policy()]
 _for_all: list[Callable[[Diagnosis], object]] = []
 
@@ -97,10 +97,10 @@ def callbacks_of(policy: Policy) -> list[Callable[[Diagnosis], object]]:
 
 
 def checked(policy: object) -> Policy:
-    """The policy that a client was given, or the default.
+    """The given policy, or the default.
 
     Raises:
-        TypeError: If it is something else.
+        TypeError: If it is not a Policy.
     """
     if policy is None:
         return defaults[-1]
@@ -116,7 +116,7 @@ def arguments_of(plain: Callable[..., None]) -> frozenset[str]:
 
 
 def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
-    """Remove our argument from a client's, unless the SDK has one of that name."""
+    """Remove and return the argument ``policy``, unless it is the SDK's own."""
     is_sdks = "policy" in arguments_of(plain)
     if is_sdks and not isinstance(kwargs.get("policy"), Policy):
         return defaults[-1]
@@ -134,9 +134,9 @@ def looks_like(
     new = {n: kind for n, kind in ours.items() if n not in signature.parameters}
     for name in ours.keys() - new.keys():
         text = (
-            f"safe_langsmith: langsmith {langsmith.__version__} has an argument {name} of"
+            f"safe_langsmith: langsmith {langsmith.__version__} has its own argument {name}"
         )
-        warn_once(name, f"{text} its own, so ours steps back. Please report this line.")
+        warn_once(name, f"{text}, so ours is disabled. Please report this line.")
     added = [
         inspect.Parameter(name, keyword, default=None, annotation=kind)
         for name, kind in new.items()

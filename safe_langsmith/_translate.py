@@ -1,4 +1,4 @@
-"""Turns what the SDK raises for a refusal into the typed error.
+"""Replaces the SDK's error for a refusal with the typed error.
 
 `SafeClient` overrides these methods of the SDK's client. Each does what the SDK does,
 except for what it raises, keeps or saves after a refusal.
@@ -32,7 +32,7 @@ from safe_langsmith._transport.owner import (
     SENDING,
     Failure,
     State,
-    before_asking,
+    access_for_new_key,
 )
 from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
 from safe_langsmith.errors import error_for
@@ -61,9 +61,9 @@ class TranslatingClient(WatchedClient):
         with Guard("follow a new key"):
             if self._safe is None or old is None or old == access_of(self):
                 return
-            home = before_asking(self)
+            home = access_for_new_key(self)
             if home is not None:
-                use(self, home, keep_info="info" in self._safe.born.arguments)
+                use(self, home, keep_info="info" in self._safe.initial.arguments)
                 return
             follow(self, old)
             if value:
@@ -111,7 +111,7 @@ class TranslatingClient(WatchedClient):
         asked: tuple[str, str],
         kwargs: Mapping[str, Any],
     ) -> Exception | requests.Response | None:
-        """The typed error for one of the SDK's; a response after a repair; or None."""
+        """The typed error, or the response after a repair; None keeps the SDK's error."""
         response = response_behind(error, before)
         FAILURE.set(Failure(asked[1], None))
         if response is None:
@@ -132,14 +132,14 @@ class TranslatingClient(WatchedClient):
         kwargs: Mapping[str, Any],
     ) -> Exception | requests.Response | None:
         with no_fork:
-            from safe_langsmith._traces.lost import note_rejected
+            from safe_langsmith._traces.lost import note_refused
             from safe_langsmith._transport.requests_driver import explain
 
         request = kwargs.get("request_kwargs") or {}
         found = explain(self, error, response, asked, {**request, **kwargs})
         if isinstance(found, Exception):
             FAILURE.set(Failure(asked[1], found.diagnosis))
-            note_rejected(self, found, asked, request)
+            note_refused(self, found, asked, request)
         return found
 
     def _safe_sender(self, url: str, kwargs: Mapping[str, Any]) -> TranslatingClient:
@@ -170,7 +170,7 @@ class TranslatingClient(WatchedClient):
     def _safe_saving(
         self, headers: dict[str, str]
     ) -> tuple[dict[str, str], AbstractContextManager[None]]:
-        """Name the destination in the file of a batch, if it is not the client's own."""
+        """Name the destination in a saved batch's file if it is not the client's own."""
         failure = FAILURE.get()
         if failure is None or self._safe is None:
             return headers, nullcontext()

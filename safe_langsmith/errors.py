@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 
 class AccessDeniedError(LangSmithError):
-    """LangSmith refused a request. Base of all errors of safe_langsmith.
+    """LangSmith refused a request. The base class of all errors of safe_langsmith.
 
-    Its only argument is the diagnosis, so it survives pickle, copy and deepcopy, and also
-    JSON: a diagnosis as a dict is accepted too.
+    Its only argument is the diagnosis, or the dict of one, so it survives pickle, copy,
+    deepcopy and JSON.
     """
 
     code: ClassVar[Code] = "access-denied"
@@ -53,7 +53,7 @@ class AccessDeniedError(LangSmithError):
                 from safe_langsmith._diagnosis import Diagnosis
 
             diagnosis = Diagnosis.from_dict(diagnosis)
-        # Not super(): a class of the SDK that is mixed in would require a response.
+        # Not super(): some of the SDK's classes, as additional bases, require a response.
         Exception.__init__(self, diagnosis)
         self.diagnosis = diagnosis
 
@@ -186,7 +186,7 @@ def identity_in(diagnosis: Diagnosis) -> Identity:
 
     Raises:
         AccessDeniedError: If LangSmith refused the request.
-        LangSmithConnectionError: If it could not be reached, or did not say.
+        LangSmithConnectionError: If it could not be reached, or its response does not say.
     """
     if diagnosis.identity is not None:
         return diagnosis.identity
@@ -203,7 +203,7 @@ def resource_error_for(
     """The error for a diagnosis on the generated resources, such as `client.runs`.
 
     It is also of the class that they raise for this status, with its ``status_code``,
-    ``body``, ``response`` and ``request``. Pickling leaves out the last two.
+    ``body``, ``response`` and ``request``. Pickling drops the last two.
     """
     classes = resource_errors()
     status = diagnosis.status_code

@@ -24,7 +24,7 @@ from chat_model import chat_model
 
 from safe_langsmith import Policy
 from safe_langsmith._sdk import guard
-from safe_langsmith._sdk.modules import clear_caches
+from safe_langsmith._sdk.modules import clear_caches, part_of
 from safe_langsmith._transport.flights import FLIGHTS
 from safe_langsmith.testing import SimulatedLangSmith
 
@@ -103,6 +103,9 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     FLIGHTS.forget()
     yield
     clear_caches()
+    for cache in ("prompt_cache_singleton", "async_prompt_cache_singleton"):
+        # A thread refreshes the prompts in it, with the client of a test that has ended.
+        part_of("prompt_cache", f"{cache}.clear", list)()
     gc.collect()
 
 

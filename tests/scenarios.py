@@ -540,7 +540,7 @@ ROWS: tuple[Scenario, ...] = (
         ("GET /orgs/current/personal-access-tokens", WORKSPACES),
         call=my_keys,
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{own}"},
-        says=("only a personal key (lsv2_pt_)",),
+        says=("this call needs a personal key (lsv2_pt_)",),
     ),
     # stale-setting, and the rule of repair by source
     Scenario(
@@ -716,7 +716,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, INFO, INFO),
         environ=KEY,
-        says=("does not answer like a LangSmith API",),
+        says=("does not respond like a LangSmith API",),
     ),
     # key-missing
     Scenario(
@@ -751,7 +751,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS,),
         arguments={"api_key": ""},
         environ=KEY,
-        says=("api_key is empty, so no other key was looked for",),
+        says=("api_key is empty, so no other key is used",),
         unseen=("key",),
     ),
     # key-malformed
@@ -907,7 +907,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, INFO, SESSIONS, SESSIONS, SESSIONS),
         environ=KEY,
-        says=("the answer is a web page",),
+        says=("the response is a web page",),
     ),
     Scenario(
         "a proxy that refuses everything in JSON",

@@ -351,7 +351,7 @@ ADVICE: tuple[Advice, ...] = (
         login_page,
         "wrong-endpoint",
         environ=KEY,
-        says=("{url} answers with a login page",),
+        says=("{url} returns a login page",),
         shows=("server:    a web page, 'Sign in'",),
         never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
@@ -506,7 +506,7 @@ ADVICE: tuple[Advice, ...] = (
         "key-missing",
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
         says=("correct ", ".env, line 1: it sets nothing; write LANGSMITH_API_KEY=<value>"),
-        never=("keys are made", "create a new key"),
+        never=("create a key at", "create a new key"),
     ),
     advice(
         "a line of the .env that cannot be parsed, and an old key",
@@ -515,15 +515,17 @@ ADVICE: tuple[Advice, ...] = (
         environ=OLD,
         dotenv='"LANGSMITH_API_KEY": "{key}",\n',
         says=(".env, line 1: it sets nothing; write LANGSMITH_API_KEY=<value>",),
-        never=("keys are made", "create a new key"),
+        never=("create a key at", "create a new key"),
     ),
     advice(
         "a key under a name that nobody reads",
         personal,
         "key-missing",
         environ={"LANGSMITH_APIKEY": GONE},
-        says=("if LANGSMITH_APIKEY holds the key to use, rename it to LANGSMITH_API_KEY",),
-        never=("keys are made",),
+        says=(
+            "if LANGSMITH_APIKEY contains the key to use, rename it to LANGSMITH_API_KEY",
+        ),
+        never=("create a key at",),
     ),
     advice(
         "an endpoint under a name that nobody reads",
@@ -531,7 +533,8 @@ ADVICE: tuple[Advice, ...] = (
         "key-rejected",
         environ={**LOST, "LANGSMITH_BASE_URL": "https://langsmith.own.example"},
         says=(
-            "LANGSMITH_BASE_URL holds the endpoint to use, rename it to LANGSMITH_ENDPOINT",
+            "LANGSMITH_BASE_URL contains the endpoint to use, "
+            "rename it to LANGSMITH_ENDPOINT",
         ),
         never=("LANGSMITH_ENDPOINT=", EU_API),
         **US,

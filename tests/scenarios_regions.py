@@ -493,7 +493,7 @@ REGION_ROWS = (
         environ={"LANGSMITH_API_KEY": GONE},
         home=swallowing,
         saw={},
-        says=("as if none had arrived (401)", "a proxy strips the header x-api-key"),
+        says=("401 means that none arrived", "a proxy strips the header x-api-key"),
     ),
     # no address, or of something else
     *(
@@ -532,7 +532,7 @@ REGION_ROWS = (
         "raised",
         (SESSIONS, INFO, INFO),
         environ={"LANGSMITH_API_KEY": GONE},
-        says=("does not answer like a LangSmith API",),
+        says=("does not respond like a LangSmith API",),
     ),
     Scenario(
         "another API, which refuses in JSON",
@@ -541,7 +541,7 @@ REGION_ROWS = (
         "raised",
         (SESSIONS, INFO, WORKSPACES, PUBLIC, INFO),
         environ={"LANGSMITH_API_KEY": GONE},
-        says=("does not answer like a LangSmith API",),
+        says=("does not respond like a LangSmith API",),
     ),
     # headers that quarrel with the client's own
     Scenario(

@@ -213,7 +213,7 @@ SETTINGS = (
         "answered",
         (SESSIONS, WORKSPACES, SESSIONS),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": '"{other}"  # mine'},
-        says=("correct LANGSMITH_WORKSPACE_ID: it must hold only the id, {other}",),
+        says=("correct LANGSMITH_WORKSPACE_ID: it must be only the id, {other}",),
     ),
     Scenario(
         "a workspace of the key with something around it, as an argument",
@@ -313,7 +313,7 @@ SETTINGS = (
         "answered",
         (SESSIONS, WORKSPACES, SESSIONS),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": PAGE_OF.format("other")},
-        says=("a web address was given as workspace", "LANGSMITH_WORKSPACE_ID={other}"),
+        says=("the workspace is set to a web URL", "LANGSMITH_WORKSPACE_ID={other}"),
     ),
     Scenario(
         "a web address as an argument is not replaced",
@@ -323,7 +323,7 @@ SETTINGS = (
         (SESSIONS, WORKSPACES),
         arguments={"workspace_id": PAGE_OF.format("other")},
         environ=KEY,
-        says=("a web address was given as workspace", 'workspace_id="{other}"'),
+        says=("the workspace is set to a web URL", 'workspace_id="{other}"'),
     ),
     Scenario(
         "a web address with the organization's id",

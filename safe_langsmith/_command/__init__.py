@@ -1,6 +1,6 @@
 """The `safe-langsmith` command. Each module uses only those above it.
 
-terminal        its width and characters, and shell syntax
+terminal        the terminal's width and characters, and shell syntax
 explanations    the text of each error code
 run             runs a program with safe clients
 loaded          the environment after load_dotenv()
@@ -10,6 +10,6 @@ sections        the sections of the report
 doctor          the report, as data
 report          the report, as text
 github          the report in GitHub Actions
-asking          the commands that read settings: doctor, whoami, can-i, replay
+asking          the commands that use settings: doctor, whoami, can-i, replay
 cli             all commands and their options
 """

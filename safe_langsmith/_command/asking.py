@@ -1,7 +1,7 @@
-"""The commands that read settings: doctor, whoami, can-i and replay.
+"""The commands that use settings: doctor, whoami, can-i and replay.
 
 Each uses the settings of a program that starts with ``load_dotenv()``. `cli.py` has their
-help, and imports this module (and so the SDK) only when one of them runs.
+help; it imports this module, and with it the SDK, only when one of them runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from langsmith.utils import LangSmithError
 
 from safe_langsmith._client import SafeClient
-from safe_langsmith._command.doctor import Report, examined, report, unmade
+from safe_langsmith._command.doctor import Report, examined, no_client, report
 from safe_langsmith._command.fix import fixed
 from safe_langsmith._command.github import announce
 from safe_langsmith._command.loaded import Choice, Program, loaded, nearest
@@ -43,7 +43,7 @@ from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
-# The command's own words for the arguments of a client.
+# Replace a client's arguments in texts by the command's options.
 _OPTIONS = (
     ("the api_url argument", "--api-url"),
     ("pass api_url=", "pass --api-url "),
@@ -64,7 +64,7 @@ def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[S
     more.setdefault("policy", Policy(dotenv=program.path))
     try:
         client = SafeClient(url, auto_batch_tracing=False, **more)
-    except Exception as error:  # the SDK trusts the shape of a profile
+    except Exception as error:  # the SDK does not check the structure of a profile
         why = str(error)
         if not isinstance(error, (LangSmithError, ValueError)):
             notes = read_profile(more.get("profile"), None).notes
@@ -132,14 +132,14 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
         )
         try:
             with _client(program, options.api_url, policy=policy, **more) as client:
-                state_of(client).born = replace(state_of(client).born, words=_OPTIONS)
-                offline = options.offline or bool(program.unasked)
+                state_of(client).initial = replace(state_of(client).initial, words=_OPTIONS)
+                offline = options.offline or bool(program.withheld)
                 doing = "reading" if offline else f"asking {shown(client.api_url)}"
                 with Progress(doing, sys.stderr):
                     return report(examined(client, offline=offline), program)
         except NoClientError as error:
             given = {"api_url": options.api_url, **more}
-            return report(unmade(str(error), program, given), program)
+            return report(no_client(str(error), program, given), program)
 
 
 def _fix(options: argparse.Namespace) -> Report:
@@ -172,7 +172,7 @@ def _fix(options: argparse.Namespace) -> Report:
 
 
 def _not_asked(program: Program) -> int:
-    return complain(f"LangSmith was not asked: {program.unasked}; {program.step}", UNKNOWN)
+    return complain(f"nothing was sent: {program.withheld}; {program.step}", UNKNOWN)
 
 
 @_with_settings
@@ -187,7 +187,7 @@ def whoami(options: argparse.Namespace) -> int:
 
 @_with_settings
 def can_i(options: argparse.Namespace) -> int:
-    """Say whether your role has a permission."""
+    """Print whether your role has a permission."""
     who = _identity(options)
     if isinstance(who, int):
         return who
@@ -208,7 +208,7 @@ def can_i(options: argparse.Namespace) -> int:
 def _identity(options: argparse.Namespace) -> Identity | int:
     """Who you are to LangSmith; if unknown, print why and return the exit code."""
     with loaded(options.env_file) as program:
-        if program.unasked:
+        if program.withheld:
             return _not_asked(program)
         with _client(program) as client:
             diagnosis = client.diagnose()
@@ -222,11 +222,11 @@ def _identity(options: argparse.Namespace) -> Identity | int:
 def replay(options: argparse.Namespace) -> int:
     """Send the traces that were saved."""
     with loaded(options.env_file) as program:
-        if program.unasked:
+        if program.withheld:
             return _not_asked(program)
         if program.places and not program.named:
             return _unnamed(program, options.folder)
-        # Of a file that was found nothing is used; but it may name another endpoint.
+        # A file that was found is not used, but it may name another endpoint.
         asking = None if program.is_clear else False
         policy = Policy(dotenv=program.named and program.path, probe_regions=asking)
         with _client(program, policy=policy) as client:
@@ -246,7 +246,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def _unnamed(program: Program, folder: str | None) -> int:
-    """Traces are sent with the settings of a `.env` only if it was passed explicitly."""
+    """Refuse to send traces with a `.env` that was found, not passed explicitly."""
     first = next(iter(program.places))
     words = ["safe-langsmith", "replay", folder, "--env-file", str(program.path)]
     command = scrub(shlex.join(word for word in words if word))

@@ -32,7 +32,7 @@ from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import ARGUMENTS, Setting, Settings, Setup
-from safe_langsmith._transport.settle import read_settings, unasked
+from safe_langsmith._transport.settle import diagnosed_offline, read_settings
 
 # For callers that read a report.
 __all__ = ["SECTIONS", "Command", "Facts", "Line", "Report", "examined", "report"]
@@ -102,10 +102,10 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     until = None if offline else time.monotonic() + client.policy.budget_s
     try:
         setup = read_settings(client)
-        diagnosis = unasked(client)
+        diagnosis = diagnosed_offline(client)
         if not offline:
             diagnosis = client.diagnose()
-    except Exception as error:  # a bug of ours must not hide what is known already
+    except Exception as error:  # our own bug must not hide what is known already
         why = f"the check failed: {type(error).__name__}."
         diagnosis = replace(diagnosis, code="unknown", summary=why)
     try:
@@ -123,7 +123,7 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     )
 
 
-def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
+def no_client(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
     """The facts if the SDK cannot create a client. ``why``: its message."""
     now, place = environ_now(), read_profile(arguments.get("profile"), None)
     key, endpoint, workspace = (
@@ -149,14 +149,14 @@ def unmade(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
         setup=setup,
         machine=read_machine(),
         saves_traces=bool(remembered_variable("FAILED_TRACES_DIR", None)),
-        unmade=True,
+        no_client=True,
     )
 
 
 def report(facts: Facts, program: Program | None = None) -> Report:
     """Build the report: every section, the verdict, and the commands to run."""
     program = program or Program()
-    if program.unasked:
+    if program.withheld:
         facts = _withheld(facts, program)
     unread = (*facts.setup.unread, *program.unused)
     facts = replace(facts, setup=replace(facts.setup, unread=unread))
@@ -177,10 +177,10 @@ def report(facts: Facts, program: Program | None = None) -> Report:
 
 
 def _withheld(facts: Facts, program: Program) -> Facts:
-    """The facts if no request may be sent with the settings of the `.env`."""
+    """The facts if the settings of the `.env` must not be used for requests."""
     diagnosis = facts.diagnosis
-    if diagnosis.code == "unknown" and not facts.unmade:
-        summary = f"LangSmith was not asked: {program.unasked}."
+    if diagnosis.code == "unknown" and not facts.no_client:
+        summary = f"not checked with LangSmith: {program.withheld}."
         diagnosis = replace(diagnosis, summary=summary, next_steps=(program.step,))
     return replace(facts, diagnosis=diagnosis, offline=False, withheld=True)
 
@@ -192,7 +192,7 @@ def _problems(
     verdict: Diagnosis, facts: Facts, sections: tuple[Section, ...]
 ) -> Iterator[str]:
     """The verdict, and other problems with tracing."""
-    if verdict.code not in ("ok", "unknown") or facts.unmade:
+    if verdict.code not in ("ok", "unknown") or facts.no_client:
         yield verdict.summary
     for line in next(s.lines for s in sections if s.name == "tracing"):
         text = line.text.partition(": ")[2] or line.text
@@ -204,8 +204,8 @@ def _problems(
 def _warnings(
     verdict: Diagnosis, program: Program, sections: tuple[Section, ...]
 ) -> Iterator[str]:
-    if program.unasked and verdict.code != "unknown":
-        yield f"LangSmith was not asked: {program.unasked}"
+    if program.withheld and verdict.code != "unknown":
+        yield f"not checked with LangSmith: {program.withheld}"
     for section in sections:
         warned = [x for x in section.lines if x.state == "warning"]
         if section.name == "key" and verdict.code.startswith("key-"):
@@ -223,7 +223,7 @@ def _warnings(
 
 
 def in_words(line: Line) -> str:
-    """A line of a section, as text outside of it."""
+    """The text of a line when it is shown outside of its section."""
     names = {"status": f"tracing is {line.text}", "format": f"the key: {line.text}"}
     if line.name in names:
         return names[line.name]
@@ -256,7 +256,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     lines = tuple(
         Command(
             f"{name}={value}" if into else assignment(name, value, facts.machine),
-            # Some shells run what follows a #.
+            # Some shells execute what follows a #.
             " ".join(_NOT_PLAIN.sub(" ", known.get(value, "")).split()),
         )
         for name, value in pairs
@@ -273,7 +273,7 @@ def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
 
 
 def _file_of(variables: list[str], found: Report) -> str:
-    """What to do in the `.env` that the variables, or the key, come from, if any."""
+    """The change to make in the `.env` that has the variables, or the key; "" if none."""
     held, places = found.facts.setup.held, found.program.places
     into = f"Add {{}} to {found.program.known_as}"
     for variable in variables:

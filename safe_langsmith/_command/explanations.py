@@ -43,10 +43,10 @@ def _wrap(text: str, first: str = "  ", rest: str = "  ") -> str:
 
 
 _SETTINGS = "in the web app, under Settings, API Keys"
-_AGAIN = "After a repair, the refused request is sent there again, once."
+_AGAIN = "After a repair, the refused request is resent there once."
 _REGIONS = (
     "The key is checked in the other official regions (GET /workspaces, GET /auth/public) "
-    "only where the rules allow it: by default, only if no endpoint was configured."
+    "only if the rules allow it: by default, only if no endpoint was configured."
 )
 _KEY_ASKED = (
     "GET /workspaces, GET /auth/public and, without the key, GET /info, to your endpoint."
@@ -76,17 +76,17 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "workspace-mismatch",
         "The request named a workspace that this key cannot use: an old one, one from "
         "another account, or a different value by mistake, such as the id of the "
-        "organization (the id after /o/ in some web addresses) or of a project, a whole "
-        "web address, or the workspace's name.",
+        "organization (the id after /o/ in some web URLs) or of a project, a complete "
+        "web URL, or the workspace's name.",
         "The key is accepted, but the workspace is not among those that GET /workspaces "
         "lists for it; or it is the organization's id, or GET /sessions finds a project "
         "with that id.",
         "A workspace from the environment is replaced by a newer value of the same "
-        "setting, if the key can use that one. If the environment holds a web address, "
+        "setting, if the key can use that one. If the environment contains a web URL, "
         "the id in it is used, if the key can use it. A workspace that you passed is "
         "kept; only quotes or a comment around its id are removed.",
-        "GET /workspaces, GET /auth/public, GET /sessions/{id} with the id that was given "
-        "as workspace and, without the key, GET /info, to your endpoint. "
+        "GET /workspaces, GET /auth/public, GET /sessions/{id} with the workspace id "
+        "and, without the key, GET /info, to your endpoint. "
         f"{_REGIONS} {_AGAIN}",
         (
             "Set LANGSMITH_WORKSPACE_ID (or workspace_id=) to one of the ids in the error.",
@@ -99,10 +99,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "other workspaces, or the call is for the whole organization, or LangSmith "
         "accepts only personal keys (lsv2_pt_) for it.",
         "LangSmith accepts the key, but the workspace in the request is not in its scope; "
-        "or LangSmith documents the call as one for personal keys.",
+        "or LangSmith documents that the call needs a personal key.",
         "Nothing: a key's scope is set when it is created.",
-        "GET /workspaces, GET /auth/public, and GET /sessions/{id} with the id that was "
-        "given as workspace, to your endpoint. Nothing is resent.",
+        "GET /workspaces, GET /auth/public, and GET /sessions/{id} with the workspace id, "
+        "to your endpoint. Nothing is resent.",
         (
             "Use a workspace in the key's scope.",
             f"Or create a service key with the scope that you need, {_SETTINGS}.",
@@ -115,15 +115,15 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "or the .env file. The client still uses the old value. This happens in a "
         "notebook when you edit .env and do not restart the kernel.",
         "The client's value is refused, and LangSmith accepts a newer one from os.environ, "
-        "the .env file, the Colab secrets or the profile. A .env file counts if the "
-        "program itself has imported python-dotenv, runs in a notebook, or names it in "
+        "the .env file, the Colab secrets or the profile. A .env file is used only if "
+        "the program itself has imported python-dotenv, runs in a notebook, or names it in "
         "Policy(dotenv=...).",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
         "was passed as an argument. The request stays on its host. Only from an official "
         "LangSmith host can a newer endpoint move it to another one.",
         "GET /workspaces and GET /auth/public with the old and with the newer value, to "
         "your endpoint. If the newer endpoint is an official host of another region, that "
-        "host gets these requests with the key and nothing more. "
+        "host gets these requests with the key and nothing else. "
         f"{_AGAIN}",
         (
             "Call load_dotenv(override=True) before you create the client: without "
@@ -135,20 +135,20 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "wrong-region",
         "The key belongs to another LangSmith region. A key, its organization and its "
         "workspaces exist in one region only, and the key does not show which.",
-        "LangSmith refuses the key here, and exactly one other region accepts it. The four "
+        "LangSmith rejects the key here, and exactly one other region accepts it. The four "
         "official hosts are checked at the same time, over https with certificates "
         "verified. By default they are checked only if no endpoint was configured "
         "anywhere. With probe_regions=True they are checked from any official host; with "
         "False, never.",
-        "If no endpoint was configured, and the other regions reject the key, its region "
-        "is used. If the key has several workspaces there and none is named, only requests "
-        "that change nothing are sent there; a write raises. A configured endpoint is "
-        "kept. It is also kept if two regions accept the key, or if a region did not "
-        "answer: the error says which.",
+        "If no endpoint was configured, and the other regions reject the key, the key's "
+        "region is used. If the key has several workspaces there and none is named, only "
+        "requests that change nothing are sent there; a write raises. A configured endpoint "
+        "is kept. It is also kept if two regions accept the key, or if a region did not "
+        "respond: the error names it.",
         f"{_KEY_ASKED} {_REGIONS} They get the key and nothing else. After a "
         "repair, the refused request is sent once to the region that accepts the key.",
         (
-            "Look at the address of your web app: smith.langchain.com is US, and eu., "
+            "Look at the URL of your web app: smith.langchain.com is US, and eu., "
             "apac. and aws.smith.langchain.com are the others.",
             "Set the endpoint to that region's API, in the place that the error names.",
             "To write, also name the workspace if there are several: set "
@@ -159,9 +159,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "wrong-endpoint",
         "The endpoint is not the URL of a LangSmith API: it is the web app's, or it "
         "lacks /api/v1 or the https:// prefix, or it redirects (to https, to a login "
-        "page), or another server answers there. An official host never gets this code.",
+        "page), or it belongs to another server. An official host never gets this code.",
         "It is not a valid URL; or the request was redirected; or a web page came "
-        "back where the API answers in JSON, and a request to /info without a key "
+        "back instead of JSON, and a request to /info without a key "
         "does not get LangSmith's response.",
         "The URL of an official web app is replaced by that of its API, unless it was "
         "passed as an argument.",
@@ -178,13 +178,13 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
         "key-missing",
         "No key reached LangSmith. Often the client was created before load_dotenv() ran, "
-        'or with api_key=os.getenv(...) while the variable is not set ("" turns off '
-        "the search in the environment).",
+        'or with api_key=os.getenv(...) while the variable is not set (with "", the SDK '
+        "does not look in the environment).",
         "The refused request carried no key.",
-        "A key that has been set since, in os.environ, the Colab secrets, the profile, or "
-        "the .env file of a program that uses python-dotenv, is used, unless an empty one "
-        "was passed as an argument.",
-        "None, if there is no key. A key that has been set since is tried at your "
+        "A key that was set later (in os.environ, the Colab secrets, the profile, or the "
+        ".env file of a program that uses python-dotenv) is used, unless an empty one was "
+        "passed as an argument.",
+        "None, if there is no key. A key that was set later is tried at your "
         f"endpoint, with GET /workspaces. {_AGAIN}",
         (
             "Set LANGSMITH_API_KEY before the client is created.",
@@ -195,17 +195,17 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
         "key-malformed",
         "The key is not a LangSmith key, or has extra characters around it: a "
-        "placeholder, a key of another vendor, code in place of its value, quotes, "
+        "placeholder, another vendor's key, code instead of its value, quotes, "
         "NAME=value, a comment, an invisible character, or a key with a part missing.",
-        "LangSmith rejects the key, and its text is odd in the way that the error names. "
+        "LangSmith rejects the key, and its format is wrong; the error says how. "
         "Working keys are never checked for format.",
         "Characters around the key are removed (quotes, Bearer, LANGSMITH_API_KEY=, "
         "invisible characters), and the key is used if LangSmith accepts it.",
-        f"{_KEY_ASKED} A placeholder or a key of another vendor is never sent to another "
+        f"{_KEY_ASKED} A placeholder or another vendor's key is never sent to another "
         f"region. {_AGAIN}",
         (
             "Copy the key again; a LangSmith key begins with lsv2_pt_ or lsv2_sk_.",
-            "In a notebook, %env takes text and runs no code: write "
+            "In a notebook, %env sets plain text and runs no code: write "
             'os.environ["LANGSMITH_API_KEY"] = userdata.get("LANGSMITH_API_KEY").',
             "If you lost it, create a new one: LangSmith shows a key only once.",
         ),
@@ -225,8 +225,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "another region that was not checked. Or a login session of LangSmith's CLI has "
         "expired, and no key is involved.",
         "LangSmith rejects the key with 403 on two read-only calls that need no permission "
-        "in a workspace, and answers a request without a key. A 401 proves nothing: "
-        "LangSmith sends it if no key arrives.",
+        "in a workspace, and also answers a request without a key, so no proxy is the "
+        "cause. A 401 proves nothing: LangSmith returns it if no key arrives.",
         "Nothing. A newer key would have been used (see stale-setting).",
         f"{_KEY_ASKED} {_REGIONS} Nothing is resent.",
         (
@@ -270,8 +270,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Something between this machine and LangSmith refused the request: a proxy, a "
         "firewall, a VPN.",
         "The response is a web page; or it does not have LangSmith's format, and a request "
-        "to /info without a key is refused too; or an official host answers 401 "
-        "although a key was sent; or a proxy answers CONNECT with 403 or 407.",
+        "to /info without a key is refused too; or an official host returns 401 "
+        "although a key was sent; or a proxy refuses CONNECT with 403 or 407.",
         "A request that changes nothing, and a batch of runs, is resent a few times "
         "after short pauses, since such refusals are often temporary. Any other write "
         "raises immediately: LangSmith may have carried it out before the response was "
@@ -286,19 +286,19 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "transient-refusal",
         "LangSmith briefly refused what it allowed before. It caches its decision about a "
         "key for about a minute, so this happens when a key or a role changes.",
-        "The same key worked on this client before, and LangSmith accepts it on a probe.",
-        "The request is resent once, after a pause. For traces there is one "
-        "pause per cooldown, which ends when a batch is accepted; after that, a batch is "
+        "The same key worked on this client before, and a test request with it succeeds.",
+        "The request is resent once, after a pause. For traces, there is at most one "
+        "pause per cooldown, which ends when a batch is accepted; otherwise, a batch is "
         "resent immediately.",
         "GET /workspaces and GET /auth/public, to your endpoint. The refused request is "
-        "sent there again, once, after 3 seconds.",
+        "resent there once, after 3 seconds.",
         ("Nothing to do. If it happens often, contact LangSmith support.",),
     ),
     Explanation(
         "access-denied",
         "LangSmith refused the request, and the cause is unknown. The error says "
-        "what was found and what is only likely.",
-        "Every check was made, and none found the cause.",
+        "what was found, and which causes are likely.",
+        "All checks were made, and none proved a cause.",
         "Nothing: without a known cause there is no repair.",
         f"{_KEY_ASKED} Nothing is resent.",
         (

@@ -22,14 +22,14 @@ from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.dotenv_file import short
 
-# The right endpoint may then ask for a workspace.
+# A workspace may be required only after the endpoint is corrected.
 _MOST_CHANGES = 3
 _BLANKS = re.compile(r"[^\S\r\n]*")
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
 
 class UnwrittenError(Exception):
-    """The file was not changed. The text goes on after "Nothing was written"."""
+    """The file was not changed. The text continues "Nothing was written"."""
 
 
 # --- the command ----------------------------------------------------------------------
@@ -48,7 +48,7 @@ def fixed(
     Returns the last diagnosis.
 
     Args:
-        path: The `.env` that may be changed; False: there is none.
+        path: The `.env` that may be changed; False if there is none.
         named: Whether it was passed explicitly, not found.
         look: Diagnoses the program as it is now, and prints the result.
         say: Prints a text.
@@ -89,7 +89,7 @@ def _change(
 
 
 def _writable(path: Path | Literal[False], *, named: bool, fixes: tuple[Fix, ...]) -> Path:
-    """The `.env` where these fixes take effect, or an error that says why there is none."""
+    """The `.env` where these fixes take effect; an error if there is none."""
     lines = " and ".join(map(str, fixes))
     if not path:
         raise UnwrittenError(
@@ -116,7 +116,7 @@ def _writable(path: Path | Literal[False], *, named: bool, fixes: tuple[Fix, ...
 
 
 def _shown(path: Path, fixes: tuple[Fix, ...]) -> str:
-    """The change, without other lines of the file: any of them may hold a key."""
+    """The change, without other lines of the file: any of them may contain a key."""
     file, _ = dotenv_file.read_file(path)
     keys = [v for n, v in file.values.items() if v and "KEY" in n]
     text = [f"\nChange in {short(path)}:"]
@@ -222,7 +222,7 @@ def _unchanged(path: Path, before: bytes) -> tuple[Path, os.stat_result]:
     """The real file: writable, and unchanged since it was read."""
     real = path.resolve(strict=True)
     about = real.stat()
-    # Root may write everything, but a read-only file is so on purpose.
+    # Root can write any file, but a file is read-only on purpose.
     if not about.st_mode & 0o222 or not os.access(real, os.W_OK):
         raise UnwrittenError(f": {short(path)} is read-only")
     if _content(real) != before:
@@ -244,8 +244,8 @@ def _vacant(real: Path) -> tuple[int, Path]:
 def _fill(handle: int, content: bytes, about: os.stat_result) -> None:
     """Write a new file to disk, with the owner and mode of the old one.
 
-    Fails if the owner cannot be kept. Works on the open file, since its name may point to
-    another one by now.
+    Fails if the owner cannot be kept. Works on the open file, since another file may have
+    its name by now.
     """
     with os.fdopen(handle, "wb") as stream:
         stream.write(content)

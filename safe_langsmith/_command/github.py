@@ -35,7 +35,7 @@ def announce(report: Report, stream: TextIO) -> None:
 
 
 def _data(text: str) -> str:
-    """As GitHub's runner takes it: one line. It ends what it reads at a line break."""
+    """Escape a text for GitHub's runner, where a command ends at a line break."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -44,7 +44,7 @@ def _escaped(text: str) -> str:
 
 
 def _summary(report: Report) -> str:
-    """The short report in Markdown: in a block that nothing in it can end."""
+    """The short report in Markdown, in a fence longer than any in the report."""
     text = rendered(report, Look())
     fence = max([*_FENCE.findall(text), "``"], key=len) + "`"
     return f"### safe-langsmith doctor\n\n{fence}text\n{text}\n{fence}\n"

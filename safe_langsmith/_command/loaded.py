@@ -1,7 +1,7 @@
-"""The environment after ``load_dotenv()``, for commands that read settings.
+"""The environment after ``load_dotenv()``, for commands that use settings.
 
-A `.env` in a folder is not trusted: if it would send a key from elsewhere to an address of
-its own, no request is sent at all. References (``${NAME}``) are not resolved.
+A `.env` in a folder is not trusted: if it would send a key from elsewhere to its own
+endpoint, no request is sent. References (``${NAME}``) are not resolved.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.sources import Place
 from safe_langsmith._settings.unread import meaning
 
-# A `.env`; False: none; None: the nearest.
+# The path of a `.env`; False for none; None for the nearest.
 Choice = Path | Literal[False] | None
 _READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
 _CHOOSE_A_HOST = ("_PROFILE", "_CONFIG_FILE")
 _IN_PROGRAM = "run safe_langsmith.diagnose() in your program, after load_dotenv()"
 _TOGETHER = (
-    "remove that line; or if that address is yours, put the key into the same file, or set "
-    "both in the shell"
+    "remove that line; or if that endpoint is yours, put the key into the same file, or "
+    "set both in the shell"
 )
 _MOST_FOLDERS, _MOST_FILES = 200, 3
 
@@ -43,18 +43,18 @@ _MOST_FOLDERS, _MOST_FILES = 200, 3
 class Program(NamedTuple):
     """What a program that starts with ``load_dotenv()`` gets from its `.env`.
 
-    ``places``: the line of each variable that takes effect. ``unasked``: why no request may
-    be sent with these settings, and ``step``: what to do; empty if requests are fine.
-    ``note``: what a script in another folder would load. ``named``: the file was passed
-    explicitly. ``refers``: a setting is unknown, since it refers to a variable.
-    ``unused``: lines that change how the program sends requests, and are not loaded.
-    ``is_clear``: as in `File`.
+    ``places``: the line of each variable that takes effect. ``withheld``: why no request
+    may be sent with these settings, and ``step``: what to do; both are empty if requests
+    are safe. ``note``: what a script in another folder would load. ``named``: the file was
+    passed explicitly. ``refers``: a setting is unknown, since it refers to a variable.
+    ``unused``: proxies and certificates in the file, which are not loaded. ``is_clear``: as
+    in `File`.
     """
 
     path: Path | Literal[False] = False
     known_as: str = ""
     places: Mapping[str, str] = MappingProxyType({})
-    unasked: str = ""
+    withheld: str = ""
     step: str = ""
     note: str = ""
     named: bool = False
@@ -71,10 +71,10 @@ class Program(NamedTuple):
 
 @contextmanager
 def loaded(choice: Choice) -> Iterator[Program]:
-    """Put the variables of LangSmith into the environment, as load_dotenv() does.
+    """Put LangSmith's variables into the environment, as load_dotenv() does.
 
     Args:
-        choice: The `.env`; None: the nearest, in this folder or a parent; False: none.
+        choice: The `.env`; None for the nearest, in this folder or above; False for none.
     """
     path = nearest() if choice is None else choice
     file = File()
@@ -83,10 +83,10 @@ def loaded(choice: Choice) -> Iterator[Program]:
     new = {n: v for n, v in file.values.items() if v is not None and _is_read(n, v)}
     places = {name: scrub(file.place[name]) for name in new}
     note = _below() if choice is None else ""
-    unasked, step = _referring(file), _IN_PROGRAM
-    refers = bool(unasked)
+    withheld, step = _referring(file), _IN_PROGRAM
+    refers = bool(withheld)
     if not refers:
-        unasked, step = _redirecting(file, new)
+        withheld, step = _redirecting(file, new)
     if choice is None and _gets_a_login_of_any_host(new):
         new["NETRC"] = os.devnull  # the file where requests looks for logins
     with _in_environment(new, places):
@@ -95,7 +95,7 @@ def loaded(choice: Choice) -> Iterator[Program]:
             path=path,
             known_as=scrub(file.known_as),
             places=places,
-            unasked=scrub(unasked),
+            withheld=scrub(withheld),
             step=scrub(step),
             note=scrub(note),
             named=bool(choice),
@@ -107,7 +107,7 @@ def loaded(choice: Choice) -> Iterator[Program]:
 
 @contextmanager
 def _in_environment(new: Mapping[str, str], places: Mapping[str, str]) -> Iterator[None]:
-    """Set variables, and note the lines that they come from."""
+    """Set variables, and record the lines that they come from."""
     before = {name: os.environ[name] for name in new if name in os.environ}
     os.environ.update(new)
     python_dotenv.LOADED.update(places)
@@ -136,14 +136,14 @@ def nearest() -> Path | Literal[False]:
 def _is_read(name: str, value: str) -> bool:
     """Whether a variable of the file takes effect, and something reads it.
 
-    A name that nobody reads (LANGSMITH_BASE_URL) is reported with its line.
+    A name that nothing reads (LANGSMITH_BASE_URL) is reported with its line.
     """
     is_read = name.startswith(_READ) and "\0" not in value and name not in os.environ
     return is_read and (name.endswith("_RUNS_ENDPOINTS") or not meaning(name))
 
 
 def _referring(file: File) -> str:
-    """Why it is unknown what the program sends, and where."""
+    """Why it is unknown what the program sends, and where to; "" if it is known."""
     for name in READ_BY_CLIENT:
         if name in file.refers and name not in os.environ:
             what = "refers to another variable, which is not looked up"
@@ -152,7 +152,7 @@ def _referring(file: File) -> str:
 
 
 def _redirecting(file: File, new: dict[str, str]) -> tuple[str, str]:
-    """Why a key from elsewhere would go where the file says, and what to do."""
+    """Why a key from elsewhere would go to a host in the file, and what to do."""
     key = settings_in({**os.environ, **new}, "environment").key.source.name
     chooses = any(name.endswith(_CHOOSE_A_HOST) for name in new)
     if key in new or not (key or chooses or _has_credential(read_profile(None, None))):
@@ -178,7 +178,7 @@ def _gets_a_login_of_any_host(new: dict[str, str]) -> bool:
 
 
 def _has_credential(profile: Place) -> bool:
-    """Whether a profile may hold a credential; an unreadable file may."""
+    """Whether a profile may contain a credential; an unreadable file may."""
     return bool(profile.settings.key.value or profile.login or profile.notes)
 
 
@@ -188,7 +188,7 @@ def _is_ours(address: str) -> bool:
 
 
 def _below() -> str:
-    """A note on a `.env` in a subfolder, which a script in there loads instead."""
+    """A note about a `.env` in a subfolder, which a script there loads instead."""
     with suppress(OSError):
         folders = sorted(Path().iterdir())[:_MOST_FOLDERS]
         files = [folder / ".env" for folder in folders if folder.name[:1] != "."]

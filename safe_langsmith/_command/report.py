@@ -1,4 +1,4 @@
-"""The report as text: short, for one screen, or with every section."""
+"""The report as text: short, to fit on one screen, or with every section."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _last(report: Report, look: Look) -> list[str]:
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
     """Key, endpoint, workspace and tracing, each with its source."""
-    if report.facts.unmade or report.program.refers:
+    if report.facts.no_client or report.program.refers:
         return
     diagnosis, setup = report.facts.diagnosis, report.facts.setup
     held, switch = setup.held, setup.tracing
@@ -151,9 +151,9 @@ def _evidence(report: Report, look: Look) -> list[str]:
         for line in section.lines:
             is_bad = section.name == "tracing" and in_words(line) in report.problems
             seen = line.name == "found" and line.state in ("bad", "unknown")
-            # The verdict says that already.
+            # The verdict already says so.
             unanswered = report.facts.diagnosis.code == "unknown"
-            seen &= not (unanswered and " gave no answer: " in line.text)
+            seen &= not (unanswered and line.text.startswith("no response from "))
             if report.code == "ok":  # with unknown permissions, for example
                 seen = section.name == "tracing" and line.state == "unknown"
                 seen &= report.facts.wants_traces
@@ -178,11 +178,11 @@ def _pasteable(report: Report, look: Look) -> Iterator[str]:
     for command, name in report.commands:
         line = f"  {look.shown(command)}"
         if report.facts.machine.notebook and "%env" in command and name:
-            # It takes the whole line as the value.
+            # %env uses the rest of the line as the value.
             yield f"  # {look.shown(name)}"
         elif name:
             comment, more = f"  # {look.shown(name)}", look.shown("\u2026")
-            # The terminal may wrap a few; many should fit on the screen.
+            # A few lines may wrap; many must fit on the screen.
             few = len(report.commands) <= _FEW
             room = _LONGEST_NAME if few else look.width - columns(line)
             if columns(comment) > room:
@@ -234,7 +234,7 @@ def _in_full(report: Report, look: Look, run: bool) -> list[str]:
 
 
 def _once(section: Section, not_known: str) -> list[Line]:
-    """The lines, with everything unknown in one line at the end."""
+    """The lines, with all that is unknown combined into the last one."""
     lost = [x for x in section.lines if x.state == "unknown" and x.text.endswith(not_known)]
     if len(lost) < 2:
         return [*section.lines]
@@ -251,7 +251,7 @@ def _line(line: Line, look: Look) -> list[str]:
 
 
 def _marked(state: Mark, name: str, text: str, look: Look, indent: int = 0) -> list[str]:
-    """A text after its mark and name. Only the mark is coloured, so it can be cut."""
+    """A text after its mark and name. Only the mark is coloured, so lines can be cut."""
     mark, in_ascii, colour = _MARKS[state]
     if not look.can_show("".join(signs[0] for signs in _MARKS.values())):
         mark = in_ascii

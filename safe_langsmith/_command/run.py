@@ -58,6 +58,6 @@ def _become(program: list[str]) -> NoReturn:
     environ = {**os.environ, "PYTHONPATH": path}
     if os.name == "nt":  # pragma: no cover  # the shell there would not wait
         sys.exit(subprocess.call(program, env=environ))  # noqa: S603  # the user's own
-    for name in ("SIGPIPE", "SIGXFSZ"):  # which Python ignores
+    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores these; programs should not
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.execvpe(program[0], program, environ)  # noqa: S606  # the user's own

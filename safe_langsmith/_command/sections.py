@@ -79,21 +79,21 @@ class Facts:
     rate: float | None = None
     saves_traces: bool = False
     offline: bool = False
-    # The SDK cannot create a client; or no request may be sent with these settings.
-    unmade: bool = False
+    # The SDK cannot create a client; it is not safe to send requests with these settings.
+    no_client: bool = False
     withheld: bool = False
 
     @property
     def not_known(self) -> str:
         """Why something is unknown."""
-        if self.unmade or self.withheld:
-            return "not checked: no client" if self.unmade else "not checked, for safety"
+        if self.no_client or self.withheld:
+            return "not checked: no client" if self.no_client else "not checked, for safety"
         if self.offline:
             return "not checked: --offline"
         code = self.diagnosis.code
         if self.diagnosis.identity or code == "ok":
             return "not listed by LangSmith"
-        return f"unknown: {'no answer' if code == 'unknown' else code}"
+        return f"unknown: {'no response' if code == 'unknown' else code}"
 
     def line(self, state: Mark, name: str, value: str | None) -> Line:
         """A line with this value, or the reason why it is unknown."""
@@ -111,7 +111,7 @@ class Facts:
 
     @property
     def verdict(self) -> Diagnosis:
-        """The client's diagnosis; if that is healthy, that of a failing destination."""
+        """The client's diagnosis; if it is healthy, that of a destination that fails."""
         own, places = self.diagnosis, self.tracing.destinations
         rejected = [place for place in places if place.state == "bad"]
         if self.needs_no_key:
@@ -180,7 +180,7 @@ def _of_the_verdict(name: str, facts: Facts) -> list[Line]:
         lines.append(Line(*state, diagnosis.summary))
     for finding in diagnosis.findings:
         if name == ("tracing" if facts.is_of_switch(finding) else _PLACE[finding.subject]):
-            # An odd setting is a fact, even if it is not the proven cause.
+            # An unusual setting is a fact, even if it is not the proven cause.
             odd = finding.subject == "settings" and finding.state == "unknown"
             lines.append(Line("warning" if odd else finding.state, "found", finding.text))
     return lines
@@ -215,7 +215,7 @@ def _key(facts: Facts) -> list[Line]:
     diagnosis, held = facts.diagnosis, facts.setup.held.key.value
     if diagnosis.key_kind == "missing":
         state: Mark = "info" if facts.needs_no_key else "warning"
-        return [facts.line(state, "kind", "" if facts.unmade else "no key is set")]
+        return [facts.line(state, "kind", "" if facts.no_client else "no key is set")]
     if not held:
         return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
     odd = oddity(held)
@@ -255,7 +255,7 @@ def _workspaces(facts: Facts) -> list[Line]:
     active = None
     if who and who.workspace_id:
         active = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
-    text = "" if facts.unmade else "not set"
+    text = "" if facts.no_client else "not set"
     text = f"{sent} ({diagnosis.workspace_source})" if sent else text
     shown_ones, more = usable[:SHOWN_WORKSPACES], len(usable) - SHOWN_WORKSPACES
     lines = [
@@ -275,7 +275,7 @@ def _permissions(facts: Facts) -> list[Line]:
     for name, method, path in _JOBS:
         permission = str(permission_for(method, path))
         may = facts.may(permission)
-        # The refused one is the verdict; the others may fail later.
+        # The permission that was refused is the verdict; the others may be needed later.
         refused = permission == facts.diagnosis.required_permission
         state = _state(may, refused=refused)
         lines.append(Line(state, permission, f"{name}{outcome[may]}"))
@@ -311,7 +311,7 @@ def _tracing(facts: Facts) -> list[Line]:
         lines.append(Line(state, "sampled", f"{facts.rate:.0%} of all traces"))
     mode, variable, _ = facts.tracing.way
     sent = f"{_WAYS[mode]}{f' ({variable})' if variable else ''}"
-    lines.append(facts.line("info", "sent by", "" if facts.unmade else sent))
+    lines.append(facts.line("info", "sent by", "" if facts.no_client else sent))
     lines += [Line("warning", "ignored", note) for note in facts.tracing.notes]
     lines += [_destination(place, facts) for place in facts.tracing.destinations]
     text = "traces are dropped: LANGSMITH_FAILED_TRACES_DIR is not set"

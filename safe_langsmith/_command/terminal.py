@@ -1,4 +1,4 @@
-"""The terminal: its width, its characters, shell syntax, and progress."""
+"""The terminal: its width and characters, shell syntax, and progress."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Look(NamedTuple):
 
 
 def _shows_colours() -> bool:
-    """NO_COLOR is the convention of no-color.org; an old Windows console shows none."""
+    """Follows NO_COLOR (no-color.org). An old Windows console shows no colours."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return sys.platform != "win32" or "WT_SESSION" in os.environ
@@ -110,7 +110,7 @@ def wrapped(text: str, width: int, first: str = "") -> list[str]:
     """A text after ``first``, wrapped to this width, with a hanging indent.
 
     A word longer than a line is split. No line starts with ``::``, which GitHub Actions
-    would take for a command.
+    would execute as a command.
     """
     hang = " " * columns(first)
     lines, line, is_new = [], first, True
@@ -150,7 +150,7 @@ def quiet_sdk() -> Iterator[None]:
 def open_closed_streams() -> None:
     """Replace a stream that the shell has closed (``>&-``)."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        if getattr(sys, name) is None:  # pragma: no cover  (in another process, but tested)
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 

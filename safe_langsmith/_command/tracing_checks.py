@@ -41,7 +41,7 @@ _OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denie
 
 
 def role_of(who: Identity | None) -> str:
-    """The role of a key, and the workspace where it has it: what an admin needs to know."""
+    """The role of a key, and its workspace: what an admin needs to know."""
     role = f'the role "{who.role}"' if who and who.role else "the key's role"
     place = f' in workspace "{who.workspace_name}"' if who and who.workspace_name else ""
     return f"{role}{place}"
@@ -50,8 +50,8 @@ def role_of(who: Identity | None) -> str:
 class Destination(NamedTuple):
     """Where traces go, whether they would be accepted, and why.
 
-    ``text`` is empty if no request was sent. ``code`` is that of the error that a batch
-    would cause, or "ok". ``is_own``: it is the client's own endpoint.
+    ``text`` is empty if no request was sent. ``code`` is the code of the error that a batch
+    would raise, or "ok". ``is_own``: it is the client's own endpoint.
     """
 
     place: str
@@ -94,7 +94,7 @@ class _Place(NamedTuple):
 
 
 class _Wire(RequestsWire):
-    """Remembers whether the server answered, or time ran out."""
+    """Remembers whether the server responded, or time ran out."""
 
     answered = False
 
@@ -108,7 +108,7 @@ class _Wire(RequestsWire):
 def look_at_tracing(
     client: SafeClient, own: Diagnosis, setup: Setup, until: float | None
 ) -> Tracing:
-    """Check all destinations in parallel. ``until``: the deadline; None: send nothing."""
+    """Check all destinations in parallel. ``until``: the deadline; None to send nothing."""
     way, access = read_way(str(client.tracing_mode)), setup.access
     notes, places = [way.note], []
     if way.mode != "otel":

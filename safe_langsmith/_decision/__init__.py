@@ -4,10 +4,10 @@ No network, clock, or files: generators yield the requests to be sent. Each modu
 uses only those listed above it.
 
     protocol     the types: a refused request, a probe, a response
-    answers      what a response says about a key, its workspaces, and the server
+    answers      what a response tells about a key, its workspaces, and the server
     case         one refused request under diagnosis, and what a repair may do
     steps        the fixes, worded for where each setting comes from
-    unreachable  no response at all: what went wrong on the way
+    unreachable  why there was no response
     checks       one module per group of causes; `CHECKS` is the order of decision
     conclusion   turns a cause into its diagnosis, free of secrets
     resolve      from a refusal to a verdict: runs the checks, and repairs

@@ -1,4 +1,4 @@
-"""What a response says about a key, its workspaces, and the server."""
+"""What a response tells about a key, its workspaces, and the server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from safe_langsmith._knowledge.operations import is_uuid
 from safe_langsmith._settings.sources import Setting, Source
 
 _MOST_PERMISSIONS = 1_000
-# Stands in for the answer to a probe that was not sent.
-UNASKED = Unreachable("it was not asked")
+# The answer to a probe that was not sent.
+NOT_SENT = Unreachable("it was not sent")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A workspace as the server lists it for a key. No permissions: unknown."""
+    """A workspace that the server lists for a key. ``permissions`` is None if unknown."""
 
     id: str
     name: str = ""
@@ -31,7 +31,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the server knows about a key. ``workspaces`` is None if it lists none."""
+    """Whether the server accepts a key, and its workspaces.
+
+    ``workspaces`` is None if the server returned no list. ``home`` is the key's default
+    workspace.
+    """
 
     state: State
     workspaces: tuple[Listed, ...] | None = None
@@ -76,9 +80,9 @@ def probe(access: Access, path: str, *, alone: bool = False) -> Probe:
 
 
 def judge(answer: Answer, access: Access) -> State:
-    """Whether a probe was accepted. Only a refusal in LangSmith's own JSON is a no.
+    """Whether a probe was accepted. Only a refusal in LangSmith's own JSON means no.
 
-    A 401 says that no key arrived, so it proves nothing about a key that was sent.
+    A 401 means that no key arrived, so it proves nothing about a key that was sent.
     """
     if not isinstance(answer, Reply) or answer.is_html:
         return "unknown"
@@ -123,8 +127,8 @@ def _listed(row: dict[str, Any]) -> Listed:
     )
 
 
-def standing_in(access: Access, listing: Answer, who: Answer = UNASKED) -> Standing:
-    """What the responses to ``/workspaces`` and ``/auth/public`` say about a key."""
+def standing_in(access: Access, listing: Answer, who: Answer = NOT_SENT) -> Standing:
+    """What the responses to ``/workspaces`` and ``/auth/public`` tell about a key."""
     rows = listed_in(listing)
     if rows is not None:
         owner = next((w.organization for w in rows if w.organization), None)
@@ -140,7 +144,7 @@ def standing_in(access: Access, listing: Answer, who: Answer = UNASKED) -> Stand
 
 
 def sender_in(access: Access, listing: Answer, who: Answer) -> Identity | None:
-    """The sender's identity, from the same responses."""
+    """The identity behind a key, from the same responses."""
     rows = listed_in(listing)
     told = (object_of(who) if judge(who, access) == "good" else None) or {}
     if rows is None and not told:

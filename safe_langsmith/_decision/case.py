@@ -1,4 +1,4 @@
-"""One refused request under diagnosis: what checks receive, learn and return.
+"""One refused request under diagnosis: what checks receive, find out and return.
 
 Probes that several checks need are defined here; each is sent only once.
 """
@@ -22,8 +22,8 @@ class Repair:
     """What a client uses from now on, what was done, and how to make it permanent.
 
     ``session``: a login session stays in use, unless the settings now have a key.
-    ``for_reads``: only requests that change nothing use it, and the client itself does not
-    change. A write is refused as before, so it cannot land in the wrong place.
+    ``for_reads``: only requests that change nothing use it, and the client itself stays as
+    it is. A write is still refused, so it cannot land in the wrong place.
     """
 
     settings: Settings
@@ -44,8 +44,8 @@ class Cause:
     """A proven cause: its text, and the repair, if the rules allow one.
 
     ``waits``: seconds to wait before each attempt with ``repair``. ``otherwise``: the
-    cause if the request is refused nevertheless. ``right``: settings that were proven to
-    be right, but that the rules do not allow a client to use.
+    cause if the request is still refused. ``right``: settings that were proven to be right,
+    but that a repair must not use.
     """
 
     code: Code
@@ -64,10 +64,10 @@ NO_REFUSAL = Cause("ok", "LangSmith did not refuse this.")
 
 @dataclass(slots=True)
 class Case:
-    """One refused request under diagnosis, and what was learned so far.
+    """One refused request under diagnosis, and what was found out so far.
 
-    ``home`` is the endpoint before any repair: a key without an endpoint of its own was
-    configured for this one. ``probe_regions`` is as in `Policy`.
+    ``home`` is the endpoint before any repair: a key from a source without an endpoint was
+    meant for this one. ``probe_regions`` is as in `Policy`.
     """
 
     refusal: Refusal
@@ -120,7 +120,7 @@ class Case:
 
     @property
     def destination(self) -> str:
-        """The source of a further destination's key and URL; or "".
+        """The setting that names an additional destination, if the request went to one.
 
         It may be on the client's own host. A key in ``headers=`` is the client's.
         """
@@ -154,13 +154,13 @@ class Case:
         elsewhere = any(not hosts.same_origin(url, here) for url in self.named_endpoints)
         return elsewhere or bool(self.endpoint_mentions)
 
-    # The rules for hosts.
+    # Which hosts a repair may use.
 
     def may_move(self, endpoint: str) -> bool:
         """Whether a repair may send the request to another host. Decided only here.
 
-        Only from LangSmith's own hosts to an official API, and only with the key. The
-        transports ensure that certificates are checked there.
+        Only from LangSmith's own hosts to an official API, and only if the key is the only
+        credential. The transports make sure that certificates are checked.
         """
         here = self.sent.endpoint
         is_langsmiths = hosts.is_official(here) or hosts.region_of_web(here) is not None
@@ -168,7 +168,7 @@ class Case:
         return is_langsmiths and hosts.is_official(endpoint) and has_key_alone
 
     def usable(self, place: Settings) -> Settings:
-        """What a repair may use from a source: nothing, if it names a forbidden host."""
+        """What a repair may use from a source: nothing if its host is not allowed."""
         if place.key.implied:  # a variable that a file refers to is never expanded
             place = replace(place, key=Setting())
         endpoint, there = place.endpoint, place.endpoint.value
@@ -178,7 +178,7 @@ class Case:
         own = endpoint.source.kind == "environment"
         if own and hosts.same_origin(self.sent.endpoint, there):
             return place
-        if endpoint.implied:  # It says what the key is for, but it is not a newer setting.
+        if endpoint.implied:  # it tells what the key is for, but it is not a newer setting
             return Settings()
         region = hosts.region_of(there)
         if region and self.may_move(region.api):
@@ -204,11 +204,11 @@ class Case:
         return tuple(self.answers[p] for p in every)
 
     def ask_info(self, endpoint: str) -> Steps[Answer]:
-        """Send the probe that a LangSmith server answers without a key."""
+        """Request /info, which needs no key."""
         return (yield from self.ask(probe(Access(endpoint), "/info")))
 
     def ask_who(self, access: Access, *, alone: bool = False) -> Steps[Answer]:
-        """Ask for the sender's identity. This needs no permission."""
+        """Ask who the key belongs to. This needs no permission."""
         return (yield from self.ask(probe(access, "/auth/public", alone=alone)))
 
     def identify(self, access: Access) -> Steps[Standing]:

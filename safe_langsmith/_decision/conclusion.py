@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from safe_langsmith._decision.answers import UNASKED, probe, sender_in
+from safe_langsmith._decision.answers import NOT_SENT, probe, sender_in
 from safe_langsmith._decision.case import Case, Cause, Repair
 from safe_langsmith._decision.steps import variable
 from safe_langsmith._diagnosis import Diagnosis, Fix, Identity, SettingInfo, WorkspaceInfo
@@ -19,7 +19,7 @@ from safe_langsmith._settings.sources import Setup
 
 _LONGEST_MESSAGE = 300
 _LONGEST_TEXT = 500
-# Fields that hold only our own words. All other texts may contain foreign input.
+# Fields with only our own words. All other texts may contain input from elsewhere.
 _OURS = frozenset(
     {"code", "key", "key_kind", "kind", "region", "required_permission", "state", "subject"}
 )
@@ -85,10 +85,10 @@ def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
 
 
 def _sender(case: Case, access: Access) -> Identity | None:
-    """The sender's identity, from the probes that were sent already."""
+    """The identity behind the key, from the probes that were sent already."""
     anywhere = replace(access, workspace=None)
-    listing = case.answers.get(probe(anywhere, "/workspaces"), UNASKED)
-    who = case.answers.get(probe(access, "/auth/public"), UNASKED)
+    listing = case.answers.get(probe(anywhere, "/workspaces"), NOT_SENT)
+    who = case.answers.get(probe(access, "/auth/public"), NOT_SENT)
     return sender_in(access, listing, who)
 
 
@@ -117,8 +117,8 @@ def _settings_of(
 def _fixes(case: Case, cause: Cause) -> list[Fix]:
     """The proven endpoint and workspace that are not in use yet.
 
-    None if they were proven with another key, since they may fit only that one. None that
-    a repair uses only for reads: a write could land in a workspace that was not named.
+    None if they were proven with another key, since they may fit only that one. None if
+    the repair is only for reads: a write could land in a workspace that was not named.
     """
     held, repair = case.held, cause.repair
     right = repair.settings if repair else cause.right

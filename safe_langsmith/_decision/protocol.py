@@ -89,8 +89,8 @@ class Reply:
     def is_langsmiths(self) -> bool:
         """Whether this has the form and the words of LangSmith's own refusals.
 
-        Then the request was not carried out. Other words, as from a gateway, or an odd body
-        prove nothing. Sources: LangSmith's OpenAPI document; users' reports.
+        Then the request was not carried out. Other words (from a gateway, for example) or
+        an odd body prove nothing. Sources: LangSmith's OpenAPI document; users' reports.
         """
         data = self.data() if not (self.is_cut or self.redirected_to) else None
         if not isinstance(data, dict) or not ("error" in data or "detail" in data):
@@ -105,7 +105,7 @@ class Reply:
 
     @property
     def words(self) -> str:
-        """The message as a quotation; for a web page, its title."""
+        """The message for display; for a web page, its title."""
         found = re.search(r"(?i)<title>([^<]{1,200})", self.body[:_LONGEST_WORDS])
         title = f"a web page, {found.group(1).strip()!r}" if found else "a web page"
         return title if self.is_html else self.message
@@ -135,10 +135,10 @@ class Reply:
 class Unreachable:
     """No response: a probe that failed. It proves nothing about the key.
 
-    ``withheld``: it was not sent, since that would not be safe. ``trouble``: what went
-    wrong, if known; ``detail``: the certificate's error, or the proxy's response
-    to CONNECT. ``at_proxy``: it went wrong at a proxy; None: it did if the
-    environment names one. ``certificates``: the variables that this transport reads.
+    ``withheld``: it was not sent, because that is not safe. ``trouble``: what went wrong,
+    if known; ``detail``: the certificate error, or the proxy's response to CONNECT.
+    ``at_proxy``: whether it failed at a proxy; None means yes if the environment names one.
+    ``certificates``: the variables for certificates that this transport reads.
     """
 
     reason: str
@@ -153,13 +153,13 @@ Answer = Reply | Unreachable
 
 
 def _is_deep(text: str) -> bool:
-    """Whether brackets are nested more deeply than in any response of the API."""
+    """Whether brackets are nested deeper than in any response of the API."""
     steps = (1 if bracket[0] in "[{" else -1 for bracket in _BRACKETS.finditer(text))
     return any(depth > _DEEPEST for depth in itertools.accumulate(steps))
 
 
 def _words(data: Any, depth: int) -> str:
-    """Find the message in any of LangSmith's forms of an error."""
+    """Find the message in any form of LangSmith's errors."""
     if isinstance(data, str) or not depth:
         return data.strip() if isinstance(data, str) else ""
     if isinstance(data, list):
@@ -199,10 +199,10 @@ class Refusal:
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether resending the request cannot do anything twice.
+        """Whether the request can be resent without doing anything twice.
 
-        LangSmith's own refusal means that nothing was done, and its web app never does
-        anything. After any other refusal, the request may have been carried out.
+        LangSmith's own refusal means that nothing was done, and its web app carries out no
+        requests. After any other refusal, the request may have been carried out.
         """
         return (
             self.reply.is_langsmiths
@@ -236,9 +236,9 @@ class ProbeAll:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """Send the refused request again with this access, its body rewound and unchanged.
+    """Send the refused request again with this access, and the same body.
 
-    Only if `Refusal.may_be_repeated`. One attempt per entry of ``waits``, each after so
+    Only if `Refusal.may_be_repeated`. Each entry of ``waits`` is one attempt, after that
     many seconds, until one succeeds. A redirect is not followed: it counts as a refusal.
     """
 

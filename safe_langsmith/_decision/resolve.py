@@ -1,6 +1,6 @@
 """From a refusal to a verdict: runs the checks, and repairs what the policy allows.
 
-Every decision ends here. A generator without I/O; see `protocol`.
+All transports call this. A generator without I/O; see `protocol`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "wrong-region",  # a read may succeed where a write does not
     }
 )
-# Causes that explain a 404 which LangSmith also gives to anonymous requests.
+# Causes that explain a 404 that LangSmith also returns to anonymous requests.
 _OF_STRANGERS: frozenset[Code] = frozenset(
     {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
 )
@@ -66,7 +66,7 @@ class Verdict:
 
     @property
     def scope(self) -> str:
-        """The only operation that this applies to; empty: every one with this access."""
+        """The only operation that this applies to; empty if it applies to all."""
         alone = self.of_this_request or self.diagnosis.code in _PER_OPERATION
         return self.diagnosis.operation if alone else ""
 
@@ -84,9 +84,9 @@ class Verdict:
 def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | None]:
     """Find out why a request was refused, and repair it if the rules allow it.
 
-    None: it was not a refusal after all, and the response is returned as it is. A repair
-    may reveal the next cause (a newer key that needs a workspace), so this is repeated,
-    with each cause at most once.
+    Returns None if it was not a refusal after all: the caller gets the response. A repair
+    may reveal the next cause (a newer key that needs a workspace), so this repeats, with
+    each cause at most once.
     """
     home, asking = refusal.access.endpoint, policy.probe_regions
     case = Case(refusal, setup, home, asking, list(setup.notes))
@@ -125,7 +125,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
 def decide(case: Case) -> Steps[Cause]:
     """Run the checks in order until one proves its cause.
 
-    A status that anonymous requests get too is a refusal only if the key is proven bad.
+    A status that anonymous requests also get is a refusal only if the key is proven bad.
     """
     is_sure = case.refusal.reply.is_refusal
     if not is_sure and (yield from case.identify(case.sent)).state != "bad":
@@ -142,13 +142,13 @@ def decide(case: Case) -> Steps[Cause]:
 def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     """The same request, refused again with the repaired settings."""
     case.note("settings", "unknown", f"{repair.how}; the request was still refused")
-    # The server may repeat in its response what was sent first.
+    # The server's response may contain what was sent first.
     secrets = (*case.refusal.secrets, case.sent.key or "")
     refusal = replace(
         case.refusal, reply=reply, access=repair.access, worked=False, secrets=secrets
     )
     setup = replace(case.setup, held=repair.settings, session=repair.access.session)
-    region = region_of_web(case.home)  # a web app's URL stands for its API
+    region = region_of_web(case.home)  # a web app's URL means its API
     home = region.api if region else case.home
     return replace(case, refusal=refusal, setup=setup, home=home, workspaces=())
 
@@ -186,16 +186,14 @@ def _let_in(case: Case) -> Steps[Cause]:
 def _unknown(case: Case, answer: Answer) -> Steps[Cause]:
     if not isinstance(answer, Reply):
         return cannot_reach(case, answer)
-    case.note("server", "unknown", f"GET /sessions was answered with {answer.status}")
-    summary = (
-        f"{case.host} answered with {answer.status}, which says nothing about the key."
-    )
+    case.note("server", "unknown", f"GET /sessions returned {answer.status}")
+    summary = f"{case.host} returned {answer.status}, which proves nothing about the key."
     step = "try again in a moment"
     return (yield from not_an_api(case)) or Cause("unknown", summary, (step,))
 
 
 def offline(setup: Setup) -> Diagnosis:
-    """What can be diagnosed without asking the server: "unknown", in most cases."""
+    """What can be diagnosed without a request: "unknown", in most cases."""
     if unsendable := _cannot_be_sent(setup):
         return unsendable
     step = "to check with LangSmith: safe-langsmith doctor"
@@ -231,7 +229,7 @@ def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
 
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
-    """The diagnosis of a key or workspace that no HTTP header can hold."""
+    """The diagnosis of a key or workspace that no HTTP header can contain."""
     code: Code = "key-malformed"
     name: Name = "API_KEY"
     workspace, key = setup.access.workspace or "", setup.access.key or ""

@@ -26,19 +26,19 @@ _API_URLS = "the api_urls argument"
 
 
 def variable(case: Case, name: Name) -> str:
-    """The variable for this setting: the one in use, or the usual one; "" if none is."""
+    """The variable to set: the one in use, or the usual one; "" if none would help."""
     source = case.held[name].source
     if case.destination:
         return ""
     if source.kind in _NAMED:
         return source.name
-    # The SDK creates no client with both.
+    # The SDK does not allow both.
     is_barred = name == "ENDPOINT" and bool(case.setup.runs_endpoints)
     return f"LANGSMITH_{name}" if source.kind in _UNNAMED and not is_barred else ""
 
 
 def place(case: Case, name: Name) -> str:
-    """Where the setting in use is written, or can be."""
+    """Where the setting in use is written, or where to write it."""
     source, argument = case.held[name].source, ARGUMENTS[name]
     if case.destination:
         is_bare = case.destination == UNNAMED[1]
@@ -69,23 +69,23 @@ def put(case: Case, name: Name, value: str) -> str:
 
 
 def _for_destination(case: Case, name: Name, value: str) -> str:
-    """A further destination of traces has its own settings, and its own way to set them."""
+    """Set a value for an additional trace destination, which has its own settings."""
     where = case.destination
     if name == "ENDPOINT":
         named = "" if where in UNNAMED else f", in {where}"
         return f"use {value} for this destination{named}"
     if where == _API_URLS:
-        return "api_urls= takes no workspaces: use a key that has exactly one there"
+        return "api_urls= cannot set a workspace: use a key that has exactly one there"
     if where == case.setup.runs_endpoints:
         row = f'{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}'
-        return f"name it in {where}: {row}"
-    return f'name it for this destination: auth={{"api_key": ..., "tenant_id": "{value}"}}'
+        return f"set it in {where}: {row}"
+    return f'set it for this destination: auth={{"api_key": ..., "tenant_id": "{value}"}}'
 
 
 def choose_workspace(case: Case) -> str:
-    """Name a workspace: the only one of this key, or one of several."""
+    """Set a workspace: the only one of this key, or one of several."""
     known, where = case.workspaces, place(case, "WORKSPACE_ID")
-    # Without a name, it was not listed: there may be more.
+    # A workspace without a name was not listed, so there may be others.
     if len(known) == 1 and known[0].name:
         return put(case, "WORKSPACE_ID", known[0].id)
     if case.destination:
@@ -127,7 +127,8 @@ def give_key(case: Case) -> str:
     step = f"put a key into {where}" if case.destination else f"set {where}"
     if where == "LANGSMITH_API_KEY":
         step += ", or pass api_key="
-    return step if case.names_another_host else f"{step}; keys are made at {case.keys_page}"
+    create = "" if case.names_another_host else f"; create a key at {case.keys_page}"
+    return f"{step}{create}"
 
 
 def log_in_again(case: Case) -> str:
@@ -190,7 +191,7 @@ def mentioned(case: Case, name: Name) -> list[str]:
             steps.append(text)
         elif mention.name:
             where = "" if mention.place == mention.name else f" in {mention.place}"
-            what = f"{mention.name}{where} holds the {FIELDS[name]}"
+            what = f"{mention.name}{where} contains the {FIELDS[name]}"
             steps.append(f"if {what} to use, rename it to {usual}")
         elif mention.place not in _found_places(case):
             finds = "load_dotenv(find_dotenv(usecwd=True))"
@@ -199,7 +200,7 @@ def mentioned(case: Case, name: Name) -> list[str]:
 
 
 def _found_places(case: Case) -> set[str]:
-    """The lines of the `.env` file that load_dotenv() finds by itself."""
+    """The lines of the `.env` file that load_dotenv() would find."""
     found = case.setup.in_file
     return {s.source.place for s in (found.key, found.endpoint, found.workspace)}
 
@@ -213,7 +214,7 @@ def ask_owner(case: Case, what: str) -> str:
 
 
 def allow_host(case: Case) -> tuple[str, ...]:
-    """Something between the program and LangSmith blocks requests."""
+    """Have a host allowed that a proxy or firewall blocks."""
     ask = f"ask your network admin to allow {case.host}"
     proxy = case.setup.network.proxy(case.sent.endpoint).variable
     return (ask, f"check the proxy in {proxy}") if proxy else (ask,)

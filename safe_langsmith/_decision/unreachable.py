@@ -1,4 +1,4 @@
-"""LangSmith did not respond at all: what went wrong on the way, and the step to fix it."""
+"""Why there was no response from LangSmith, and the step to fix it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AT_PROXY: dict[Trouble, tuple[str, str]] = {
 
 
 def cannot_reach(case: Case, answer: Unreachable) -> Cause:
-    """The cause for a probe without a response, and what to do about it."""
+    """The cause for a probe that got no response, and what to do about it."""
     trouble, detail = answer.trouble, answer.detail
     if trouble == "tunnel" and detail[:3] in ("403", "407"):
         return tunnel_refused(case, detail)
@@ -31,7 +31,7 @@ def cannot_reach(case: Case, answer: Unreachable) -> Cause:
         step = step.format(in_=proxy.variable or "the proxy settings of your session")
         where = f"{proxy.variable} ({proxy.address})" if proxy.variable else "your session"
         found = f"requests to {case.host} go through the proxy in {where}"
-        case.note("proxy", "unknown", f"{found}; it answered {detail}" if detail else found)
+        case.note("proxy", "unknown", f"{found}; it returned {detail}" if detail else found)
     else:
         case.note("server", "unknown", answer.reason)
         words, step = _on_the_way(case, answer, proxy)
@@ -56,7 +56,7 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
             f"{own}, and that the server is running" if own else f"{ask}{by_proxy}",
         ),
         "timeout": (
-            f"{host} did not answer in time",
+            f"{host} did not respond in time",
             f"{own or 'check your internet connection'}, and VPN or firewall{by_proxy}",
         ),
         "tls": (
@@ -69,7 +69,7 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
     otherwise = f"check your connection{f' and {source}' if own else ''}"
     if proxy.variable:  # such as an address that the library cannot read
         otherwise = f"check the proxy address in {proxy.variable}"
-    return rows.get(answer.trouble, ("no answer", otherwise))
+    return rows.get(answer.trouble, ("no response", otherwise))
 
 
 def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:

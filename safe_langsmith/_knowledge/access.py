@@ -56,7 +56,7 @@ def is_sure_refusal(status: int, content_type: str) -> bool:
     return status in (401, 403) or ("html" in content_type and status in HIDDEN_BY_A_PAGE)
 
 
-def lets_in(status: int, address: str) -> bool:
+def proves_key(status: int, address: str) -> bool:
     """Whether a response proves that the server accepted the key. Runs each time."""
     # These paths also answer without a key, so success proves nothing about it.
     return status < 400 and not (

@@ -1,4 +1,4 @@
-"""What the text of a LangSmith key says, and how to mask keys in other texts.
+"""What the text of a LangSmith key reveals, and how to mask keys in other texts.
 
 Pure functions: no network, no files.
 """
@@ -147,14 +147,14 @@ def _forms(secrets: tuple[str, ...]) -> list[str]:
 
 @functools.lru_cache(maxsize=4)
 def _parts(secrets: tuple[str, ...]) -> frozenset[str]:
-    """What stands in the keys among these behind their prefixes, in pieces."""
+    """Every part, of 8 characters, of the keys among these, without their prefixes."""
     keys = (f[:LONGEST].lower() for f in _forms(secrets) if kind_of(f) != "unknown")
     rests = [key[len(mask(key).partition("\u2026")[0]) :] for key in keys]
     return frozenset(r[n : n + _PART] for r in rests for n in range(len(r) - _PART + 1))
 
 
 def _without_parts(run: str, parts: frozenset[str]) -> str:
-    """A word without what it shows of a key."""
+    """Mask any part of a key in a word."""
     low = run.lower()
     at = [n for n in range(len(run) - _PART + 1) if low[n : n + _PART] in parts]
     return f"{run[: at[0]]}\u2026{run[at[-1] + _PART :]}" if at else run
@@ -174,5 +174,5 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     if parts := _parts(secrets):
         text = re.sub(_WORD, lambda found: _without_parts(found.group(), parts), text)
     text = re.sub(_KEY_IN_TEXT, lambda found: mask(found.group()), text)
-    # GitHub Actions takes this for the beginning of a command, wherever it stands.
+    # GitHub Actions treats this as the start of a command, anywhere in a line.
     return re.sub(_CONTROL, " ", text).replace("##[", "## [")

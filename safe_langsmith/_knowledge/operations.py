@@ -45,7 +45,7 @@ _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("POST|PATCH|DELETE", r"/workspaces(/.*)?|/orgs/current/.*", "organization:manage"),
 )
 _DOCUMENTED = {permission for _, _, permission in _PERMISSIONS} | {
-    # Also documented there, but no request of the SDK needs them.
+    # Also documented there, but the SDK sends no request that needs them.
     "datasets:download",
     "organization:pats:create",
     "projects:decrease-trace-tier",
@@ -65,8 +65,8 @@ _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
 _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
-# The server deduplicates the contents by id, so a batch may be sent twice. The id of a
-# run is derived from its span.
+# The server deduplicates runs by id, so a batch can safely be sent twice. For an export,
+# it derives the id of a run from its span.
 EXPORT = "/otel/v1/traces"
 _RUN_BATCHES = ("/runs/batch", "/runs/multipart", EXPORT)
 _LONGEST_PATH = 2_000
@@ -110,7 +110,7 @@ def check_permission(permission: str) -> None:
 
 
 def needs_personal_key(path: str) -> bool:
-    """Whether LangSmith accepts no service keys for this path."""
+    """Whether LangSmith accepts only personal keys for this path."""
     return bool(_PERSONAL_ONLY.fullmatch(route(path)))
 
 

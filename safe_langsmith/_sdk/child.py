@@ -25,8 +25,8 @@ from safe_langsmith._sdk.modules import part_of, retries_by_itself
 
 # By id, since a subclass may not be hashable.
 _living: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-# What a client holds for its threads is replaced in the child: a thread that does not
-# exist there may hold the lock.
+# A client's locks and events are replaced in the child: a thread that does not exist
+# there may hold them.
 _FRESH: dict[type, Callable[[], Any]] = {
     type(make()): make
     for make in (threading.Lock, threading.RLock, threading.Event, weakref.WeakSet)
@@ -96,7 +96,7 @@ def _start(  # pragma: no cover  (in another process, but tested)
 
 
 def _reconnect(session: Any) -> None:  # pragma: no cover  (in another process, but tested)
-    """Leave its connections to the parent: two processes cannot share one."""
+    """Leave the connections to the parent: two processes cannot share one."""
     for adapter in filter(retries_by_itself, session.adapters.values()):
         _keep(adapter.poolmanager, adapter.proxy_manager)
         adapter.__setstate__(adapter.__getstate__())
@@ -113,7 +113,7 @@ def _in_child() -> None:  # pragma: no cover  (in another process, but tested)
 
 
 def _renew_pool() -> None:  # pragma: no cover  (in another process, but tested)
-    """A new thread pool: the SDK's counts its idle threads, which do not exist here."""
+    """Create a new thread pool: the SDK's counts idle threads that do not exist here."""
     sending = sys.modules.get(f"langsmith.{_SENDING}")
     pool = getattr(sending, "LANGSMITH_CLIENT_THREAD_POOL", None)
     if isinstance(pool, ThreadPoolExecutor):

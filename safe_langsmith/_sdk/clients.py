@@ -1,6 +1,6 @@
-"""What a client of the SDK holds, and how to change it, for both kinds of clients.
+"""The settings of an SDK client, sync or async, and how to change them.
 
-If a private name is missing, a function returns what the client sends anyway, or nothing.
+If a private name is missing, a function falls back to public attributes, or returns None.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def save_trace(client: Any, body: bytes, headers: dict[str, str], endpoint: str)
         save(folder, body, endpoint=endpoint, headers=headers, max_bytes=most)
 
 
-def tell_of_lost_trace(client: Any, error: Exception) -> None:
-    """Have a client of ours keep an error, and call the program's callback with it."""
+def report_lost_trace(client: Any, error: Exception) -> None:
+    """Keep an error in a safe client, and call the program's callback with it."""
     client._invoke_tracing_error_callback(error)
 
 
@@ -108,7 +108,7 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
     """Set where a client sends its requests, and with which key and workspace.
 
     Updates every copy: headers, generated clients, and the tracing threads. Clears what
-    the SDK remembers of the server; ``keep_info``: except ``/info``.
+    the SDK has cached about the server; with ``keep_info``, except ``/info``.
     """
     old = access_of(client)
     if access.endpoint != old.endpoint:
@@ -116,7 +116,7 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
             client.api_url = access.endpoint
         else:
             http_of(client).base_url = httpx.URL(access.endpoint)
-        # Older ones keep their key, so they keep their URL too.
+        # In older releases they keep the old key, so they also keep the old URL.
         follow_key = at_least("0.14.12")
         for name in ("_langsmith_api", "_langsmith_api_sync") if follow_key else ():
             generated = getattr(client, name, None)
@@ -157,7 +157,7 @@ def follow(client: Any, before: Access) -> None:
 
 
 def without_key(client: Any) -> Any:
-    """A copy of this client that adds no key and no workspace to what it sends.
+    """A copy of this client that sends no key and no workspace.
 
     The client itself if it cannot be copied.
     """
@@ -171,14 +171,14 @@ def without_key(client: Any) -> Any:
 
 
 def set_key(client: Any, key: str | None) -> None:
-    """Set the key with the SDK's own property, not with ours."""
+    """Set the key through the SDK's own property, bypassing ours."""
     client._safe_plain.api_key.__set__(client, key)
 
 
 def checks_certificates(http: Any, url: str) -> bool:
-    """Whether an httpx client surely checks a host's certificate; False if unknown.
+    """Whether an httpx client checks a host's certificate; False if unknown.
 
-    A custom transport may do anything.
+    With a custom transport, it is unknown.
     """
     with contextlib.suppress(AttributeError):
         transport = http._transport_for_url(httpx.URL(url))

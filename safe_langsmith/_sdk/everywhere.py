@@ -1,8 +1,8 @@
-"""Makes `langsmith.Client(...)` create one of our clients, in any code.
+"""Makes `langsmith.Client(...)` create a SafeClient, in any code.
 
 The class itself stays the same, so `isinstance`, subclasses and earlier imports still
-work. Only its `__new__` returns an object of our class, which Python then initializes,
-without an additional frame.
+work. Only its `__new__` returns a SafeClient, which Python then initializes, without an
+extra stack frame.
 """
 
 from __future__ import annotations

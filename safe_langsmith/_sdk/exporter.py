@@ -1,7 +1,7 @@
 """OpenTelemetry exporters send through our session, passed as ``session=``.
 
-OpenTelemetry's packages are optional and never imported here. A program that imports them
-is noticed in time, since it needs the class before it can create an exporter.
+OpenTelemetry's packages are optional and never imported here. The class is patched when the
+program imports it, which is before it can create an exporter.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.imports import when_imported
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
-# Returns the session for a new exporter; None: the exporter creates its own. The argument:
-# whether the program chose the endpoint, not the SDK.
+# Returns the session for a new exporter, or None to let it create its own. The argument is
+# True if the program chose the endpoint, False if the SDK did.
 Maker = Callable[[bool], Any]
 _everywhere: list[Maker] = []
 _within: ContextVar[Maker | None] = ContextVar("safe_langsmith_exports", default=None)
 
 
 def watch_exports(make: Maker | None) -> None:
-    """From now on, new exporters use a session from ``make``; None: their own."""
+    """Give new exporters a session from ``make``; with None, they use their own."""
     _everywhere[:] = [make] if make else []
     if make is not None:
         when_imported(EXPORTER, _watch_class)
@@ -67,7 +67,7 @@ def _watch_class(module: ModuleType) -> None:
 def _is_chosen(caller: FrameType) -> bool:
     """Whether the program chose the endpoint of a new exporter.
 
-    The SDK always passes one: that of its own argument, or the default.
+    The SDK always passes an endpoint: that of its own argument, or its default.
     """
     is_sdks = str(caller.f_globals.get("__name__")).startswith("langsmith.")
     return not is_sdks or bool(caller.f_locals.get("url"))

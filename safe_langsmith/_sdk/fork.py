@@ -1,15 +1,14 @@
 """Makes imports and forks wait for each other, so that a forked child always works.
 
 A module is locked while it is imported. A child that is forked meanwhile would wait for
-that lock forever, because the thread that holds it does not exist there. So everything
-that is imported after the start of a program is imported within ``with no_fork:``, and a
-fork waits until that is done.
+that lock forever, because the thread that holds it does not exist there. So every import
+after the start of a program is within ``with no_fork:``, and a fork waits for it.
 """
 
 from __future__ import annotations
 
-# Before ours is registered: a fork takes locks in the reverse order, so logging's after
-# `no_fork`, as an import does that needs a logger.
+# Must be imported before we register: a fork takes locks in reverse order of registration,
+# so `no_fork` before logging's lock. An import that logs takes them in the same order.
 import logging  # noqa: F401
 import os
 import threading

@@ -1,4 +1,4 @@
-"""If our own code fails, the caller gets the SDK's answer, and the log gets one line."""
+"""If our own code fails, the caller gets the SDK's own result, and one line is logged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_first(key: str) -> bool:
 
 
 def step_aside(task: str, error: BaseException) -> None:
-    """Log an error of ours, once per place. Leaves out its text, which may hold a key.
+    """Log an error in our code, once per place. Omits its text, which may contain a key.
 
     ``task``: what failed, as in "could not ...".
     """
@@ -42,14 +42,14 @@ def step_aside(task: str, error: BaseException) -> None:
     warn_once(
         place,
         f"safe_langsmith stepped aside: could not {task} ({type(error).__name__} at "
-        f"{place}). You get langsmith's own answer. Please report this line.",
+        f"{place}). You get langsmith's own result. Please report this line.",
     )
 
 
 class Guard:
-    """A ``with`` block in which an error of ours is logged and suppressed.
+    """A ``with`` block that logs and suppresses errors in our code.
 
-    `PassedOn` is not suppressed, nor are exceptions that are no `Exception`.
+    It does not suppress `PassedOn`, or anything that is not an `Exception`.
     """
 
     __slots__ = ("task",)

@@ -12,7 +12,7 @@ from safe_langsmith._sdk.guard import Guard
 
 
 def when_imported(name: str, then: Callable[[ModuleType], None]) -> None:
-    """Call this with a module: now, or when the program imports it. Never imports it."""
+    """Call ``then`` with a module, now or when the program imports it."""
     with Guard(f"watch {name}"):
         if name in sys.modules:
             then(sys.modules[name])
@@ -21,7 +21,7 @@ def when_imported(name: str, then: Callable[[ModuleType], None]) -> None:
 
 
 class _Finder:
-    """Finds modules as the other finders do, and notices when this one is imported."""
+    """Lets the other finders find the module, and wraps the execution of it."""
 
     def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
         self._safe_sees, self._then = name, then

@@ -28,14 +28,14 @@ def part_of(module: str, name: str, default: Any = None) -> Any:
 
 
 if not TYPE_CHECKING:  # pragma: no branch
-    # The httpx that the SDK has chosen: httpx2 since 0.12.0.
+    # The httpx package that the SDK uses: httpx2 since 0.12.0.
     httpx = utils.httpx
 
 
 def retries_by_itself(adapter: object) -> bool:
     """Whether an HTTP adapter is the SDK's, which retries requests; False if unknown.
 
-    Also if it is wrapped in one of ours, which sends this thread's requests only once.
+    Also true if our own adapter wraps it, which sends this thread's requests only once.
     """
     kind = part_of("client", "_LangSmithHttpAdapter", ())
     return isinstance(getattr(adapter, "safe_langsmith_within", adapter), kind)
@@ -86,7 +86,7 @@ def expiry_of(text: str) -> Any:
 
 
 def tracing_forced() -> Any:
-    """What `langsmith.configure(enabled=...)` has set; None: nothing, or unknown."""
+    """The value set by `langsmith.configure(enabled=...)`; None if not set, or unknown."""
     return part_of("_internal._context", "_GLOBAL_TRACING_ENABLED")
 
 
@@ -98,15 +98,15 @@ def destinations_in_environment() -> list[Mapping[str, Any]]:
 
 
 def tracing_client() -> langsmith.Client | None:
-    """The client that `@traceable` uses now; None: none yet, or unknown."""
+    """The client that `@traceable` uses now; None if there is none yet, or unknown."""
     found: langsmith.Client | None = part_of("run_trees", "_CLIENT")
     return found
 
 
 def remembered_project() -> str | None:
-    """The project that the SDK has chosen; None: not yet, or unknown.
+    """The project that the SDK has cached; None if it has not, or unknown.
 
-    Never makes it choose: after that, variables that are set later would have no effect.
+    Never fills that cache: variables that are set later would have no effect.
     """
     looked_up = getattr(utils.get_tracer_project, "cache_info", None)
     if looked_up is None or not looked_up().currsize:

@@ -1,4 +1,4 @@
-"""Every private name of langsmith that we use, and what is missing without it.
+"""Every private name of langsmith that we use, and what we lose without it.
 
 docs/seams.md is generated from this table, and tests/sdk/ removes each name in turn. The
 other modules of this package use the names, each with a fallback.
@@ -25,7 +25,7 @@ class Name(NamedTuple):
     """A private name.
 
     ``owners``: the clients that have it, or a module below `langsmith`. ``since``: the
-    first release that has it. ``use``: its purpose. ``without``: the effect of its absence.
+    first release that has it. ``use``: its purpose. ``without``: what happens without it.
     """
 
     owners: tuple[str, ...] | str
@@ -46,7 +46,7 @@ class Name(NamedTuple):
         return at_least(self.since)
 
     def is_there(self, client: Any) -> bool | None:
-        """Whether it exists; None: this client cannot tell."""
+        """Whether it exists; None if this kind of client never has it."""
         if isinstance(self.owners, str):
             return part_of(self.owners, self.name, _NOWHERE) is not _NOWHERE
         kind = client._safe_plain.__name__
@@ -60,7 +60,7 @@ _CONNECTION = "the connection is not watched, so refused requests are not explai
 _V2 = "client.runs and the other v2 resources stay plain"
 _TRACED = "after a repair, traces still go to the old URL or with the old key"
 NAMES = (
-    Name(ASYNC, "_client", "0.8.1", "its httpx client: what is watched", _CONNECTION),
+    Name(ASYNC, "_client", "0.8.1", "its httpx client, which is watched", _CONNECTION),
     Name(
         *(BOTH, "_headers", "0.8.1", "sent with each probe to the client's own host"),
         "probes carry only the headers that you passed to the client",
@@ -100,7 +100,7 @@ NAMES = (
     ),
     Name(
         *(SYNC, "_dump_failed_trace", "0.8.1", "overridden: names the destination"),
-        "a saved batch does not name its destination, if that is a further one",
+        "a saved batch does not name an additional destination",
     ),
     Name(
         *(SYNC, "_invoke_tracing_error_callback", "0.8.1", "overridden: keeps the error"),
@@ -108,14 +108,14 @@ NAMES = (
     ),
     Name(
         *(SYNC, "_get_tenant_id", "0.8.1", "overridden: raises the typed error"),
-        'get_run_url() says "No tenant ID found" after a refusal',
+        'get_run_url() raises "No tenant ID found" after a refusal',
     ),
     Name(
-        *(ASYNC, "_arequest_with_retries", "0.8.1", "overridden: names a proxy"),
+        *(ASYNC, "_arequest_with_retries", "0.8.1", "overridden: reports a proxy"),
         "a proxy that refuses to connect is reported as a plain connection error",
     ),
     Name(
-        *(SYNC, "_pyo3_client", "0.8.1", "sends traces without Python, if it is used"),
+        *(SYNC, "_pyo3_client", "0.8.1", "sends traces outside of Python, if enabled"),
         "no warning that LANGSMITH_USE_PYO3_CLIENT hides refused traces",
     ),
     Name(SYNC, "_get_langsmith_api", "0.9.3", "overridden: watches client.runs", _V2),
@@ -130,7 +130,7 @@ NAMES = (
     ),
     Name(
         *("_internal._openapi_auth", "SyncClient._prepare_request", "0.14.12"),
-        *("overridden: explains an invalid URL", "an invalid URL is tried three times"),
+        *("overridden: explains an invalid URL", "it is tried three times"),
     ),
     Name(
         *("_internal._openapi_auth", "SyncClient._validate_headers", "0.14.12"),
@@ -142,7 +142,7 @@ NAMES = (
         "the SDK may retry probes",
     ),
     Name(
-        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "can be resent"),
+        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "a form"),
         "large batches of traces are not resent after a repair",
     ),
     Name(
@@ -183,7 +183,7 @@ NAMES = (
     ),
     Name(
         *(SYNC, "_use_daemon_threads", "0.8.1", "whether that thread is a daemon"),
-        "in a forked process, it never is",
+        "in a forked process, the thread is never a daemon",
     ),
     Name(
         *(SYNC, "_run_ops_buffer", "0.8.1", "emptied in a forked process"),
@@ -218,8 +218,9 @@ def report_native(client: Any) -> None:
 
 def at_least(release: str) -> bool:
     """Whether the installed langsmith is this release or a newer one."""
-    return _numbers(langsmith.__version__) >= _numbers(release)
+    return numbers_in(langsmith.__version__) >= numbers_in(release)
 
 
-def _numbers(release: str) -> tuple[int, ...]:
+def numbers_in(release: str) -> tuple[int, ...]:
+    """The first three numbers of a release, for comparing."""
     return tuple(int(n) for n in re.findall(r"\d+", release)[:3])

@@ -1,7 +1,6 @@
-"""The clients' private methods, overridden to call methods of ours (`_safe_...`).
+"""Overrides of the clients' private methods, which call our own (`_safe_...`).
 
-If a release has renamed one, it is never called, and the client stays plain at that
-point.
+If a release renames one, the override is never called, and the client stays plain there.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class WatchedClient(langsmith.Client):
         raise NotImplementedError
 
     def _safe_swallowed(self, error: LangSmithError) -> Exception | None:
-        """The typed error for that failure, instead of one without the cause."""
+        """The typed error for that failure, to replace an error that hides the cause."""
 
     def _get_langsmith_api(self) -> Any:
         generated = super()._get_langsmith_api()
@@ -91,7 +90,7 @@ class WatchedAsyncClient(langsmith.AsyncClient):
     async def _safe_explained(
         self, method: str, path: str, error: LangSmithError
     ) -> Exception | None:
-        """The typed error to raise instead of one of the SDK's, or None."""
+        """The typed error to raise instead of the SDK's, or None."""
 
     async def _arequest_with_retries(
         self, method: str, endpoint: str, *args: Any, **kwargs: Any
@@ -115,6 +114,6 @@ def step_back(ours: type, plain: type, names: tuple[str, ...]) -> None:
     for name in names:
         if hasattr(plain, name):
             delattr(ours, name)
-            there = f"langsmith {langsmith.__version__} has a {plain.__name__}.{name}"
-            text = f"safe_langsmith: {there} of its own, so ours steps back."
+            there = f"langsmith {langsmith.__version__} has its own {plain.__name__}.{name}"
+            text = f"safe_langsmith: {there}, so ours is disabled."
             warn_once(there, f"{text} Please report this line.")

@@ -28,7 +28,7 @@ class Watcher(Protocol):
         """The auth object for each request of this httpx client, or None."""
 
     def unsent(self, request: Any) -> Exception | None:
-        """Why a request cannot be sent, or None if it can."""
+        """The error for a request that cannot be sent, or None."""
 
     async def unsent_async(self, request: Any) -> Exception | None:
         """The same for an async client."""
@@ -113,7 +113,7 @@ def _shared(plain: Any) -> Any:
             return super().custom_auth
 
         def _validate_headers(self, headers: Any, custom_headers: Any) -> None:
-            """Let a request without a key go out: the server refuses it, and we say why."""
+            """Send a request without a key: the server refuses it, and we explain why."""
             if any(n.lower() in ("authorization", "x-api-key") for n in custom_headers):
                 super()._validate_headers(headers, custom_headers)
 
@@ -137,7 +137,7 @@ def _watched_classes() -> dict[Any, Any]:
 
 
 class Owner:
-    """The settings of a generated client that is used directly, in the form of a client.
+    """A generated client that is used directly, with the attributes of an SDK client.
 
     Refers to that client weakly.
     """

@@ -1,4 +1,4 @@
-"""Watches the clients of `langsmith.sandbox`, adapted to look like a client of the SDK.
+"""Watches the clients of `langsmith.sandbox`, adapted to look like an SDK client.
 
 Requests to a sandbox itself go to another host and are not watched.
 """
@@ -69,7 +69,7 @@ SandboxOwner._safe_plain = SandboxOwner
 
 
 def watch_sandboxes(begin: Begin | None) -> None:
-    """From now on, call this with each new sandbox client."""
+    """Call ``begin`` with each new sandbox client from now on; with None, stop."""
     _begin[:] = [begin] if begin else []
     if begin is not None:
         when_imported("langsmith.sandbox", _watch_classes)

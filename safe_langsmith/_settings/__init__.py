@@ -1,13 +1,13 @@
 """What is configured, and where each value came from.
 
-The only package that reads settings, and it does so only after a refusal. The
-exception is `construction`, which notes a few variables when a client is created: they
-later show whether a value came from the environment or was passed. Other packages use
-`reading`, the types in `sources`, and `construction`. Each module uses only those above it.
+The only package that reads settings, and only after a refusal. The exception is
+`construction`, which records a few variables when a client is created, to tell later
+whether a value came from the environment or was passed. Other packages use `reading`, the
+types in `sources`, and `construction`. Each module uses only those above it.
 
     python_dotenv  python-dotenv, and whether the program uses it
-    machine        Python, langsmith, the system; which release a piece of advice needs
-    construction   the names, and what is noted when a client is created
+    machine        Python, langsmith, the system; the release that a piece of advice needs
+    construction   the names, and what is recorded when a client is created
     network        the variables for proxies and certificates
     unread         misspelled variables that nothing reads, and what they mean
     sources        the types: a value, its source, a setup

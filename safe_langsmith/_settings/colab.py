@@ -1,7 +1,7 @@
 """The secrets of a Colab notebook.
 
-Colab answers only on the main thread, and asks the user for permission. So secrets are
-read only after a refusal, with a time limit, and at most once in a while.
+Colab returns them only on the main thread, and asks the user for permission. So they are
+read only after a refusal, with a time limit, and at most every 10 seconds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _SECONDS = 3.0
 _AGAIN_AFTER = 10.0
 
 
-# The latest answer of Colab's module, and when it came.
+# The secrets as last read, and when.
 _newest: dict[ModuleType, tuple[float, Place]] = {}
-_UNASKED = Place(
+_NOT_READ = Place(
     notes=noted(
         "the Colab secrets were not checked: they can only be read on the main thread; "
         "call client.diagnose() in a cell"
@@ -38,13 +38,13 @@ _UNASKED = Place(
 def read_secrets() -> Place:
     """The secrets of this Colab notebook; none elsewhere.
 
-    On a thread other than the main one: the latest known answer.
+    On a thread other than the main one, returns what was read last.
     """
     # A Colab kernel has already imported this module; we never import it.
     colab = sys.modules.get("google.colab")
     if colab is None or not hasattr(signal, "setitimer"):
         return Place()
-    at, secrets = _newest.get(colab, (-math.inf, _UNASKED))
+    at, secrets = _newest.get(colab, (-math.inf, _NOT_READ))
     may_ask = threading.current_thread() is threading.main_thread()
     if may_ask and time.monotonic() >= at + _AGAIN_AFTER:
         secrets = _ask()

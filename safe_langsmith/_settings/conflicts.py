@@ -23,11 +23,11 @@ from safe_langsmith._settings.sources import (
 from safe_langsmith._settings.unread import near_miss, unread
 
 # Other parts of the SDK read these; they are reported elsewhere.
-_TOLD_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
+_REPORTED_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
 
 
 def disagreements(setup: Setup) -> tuple[Finding, ...]:
-    """The settings on which the client, os.environ, `.env` and the SDK's cache disagree."""
+    """Settings that differ between the client, os.environ, `.env` and the SDK's cache."""
     texts = []
     for name in NAMES:
         held, environ = setup.held[name], setup.environ[name]
@@ -55,7 +55,7 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
 
 
 def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
-    """Why a value in a `.env` file is not the one in use, if that is known."""
+    """Why the value in a `.env` file is not in use, if known."""
     if not setup.dotenv_counts:
         return "; that file is not used"
     if in_file.source.name == environ.source.name and in_file.value != environ.value:
@@ -64,7 +64,7 @@ def _why_not_loaded(setup: Setup, in_file: Setting, environ: Setting) -> str:
 
 
 def remembered(setup: Setup) -> Iterator[str]:
-    """What the SDK's cache still answers although os.environ has changed since."""
+    """Values in the SDK's cache that differ from os.environ by now."""
     for name in NAMES:
         cached, now = setup.cached[name], setup.environ[name]
         value = now.value or (DEFAULT_ENDPOINT if name == "ENDPOINT" else None)
@@ -79,7 +79,7 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
     for mention in setup.mentions:
         held = setup.held[mention.setting]
         is_set = held.value and held.source.kind != "default"
-        if mention.name and not is_set and not mention.name.endswith(_TOLD_ELSEWHERE):
+        if mention.name and not is_set and not mention.name.endswith(_REPORTED_ELSEWHERE):
             place = "" if mention.place == mention.name else mention.place
             if meant := near_miss(mention.name):
                 texts.append(unread(mention.name, meant, place))
@@ -91,7 +91,7 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
 
 
 def _two_names(name: Name, held: Setting) -> str:
-    """LANGSMITH_ comes before LANGCHAIN_, and an empty one is ignored."""
+    """Report that LANGSMITH_ overrides LANGCHAIN_, unless it is empty."""
     if held.source.kind not in ("environment", "cache"):
         return ""
     first, second = variables(name)
@@ -119,7 +119,7 @@ def _joined(setup: Setup) -> Iterator[str]:
     yield text
 
 
-def quarrels(given: Mapping[str, str], sent: Access) -> tuple[Finding, ...]:
+def header_conflicts(given: Mapping[str, str], sent: Access) -> tuple[Finding, ...]:
     """Headers passed to the client that contradict its own settings."""
     texts = []
     key, workspace = given.get("x-api-key"), given.get("x-tenant-id")

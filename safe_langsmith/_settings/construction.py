@@ -1,6 +1,6 @@
-"""The names of the settings, and what is noted when a client is created.
+"""The names of the settings, and what is recorded when a client is created.
 
-The only module of the settings that is imported before a refusal.
+The only module of this package that is imported before a refusal.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _EXPORT_SWITCHES = tuple(
 class AtConstruction:
     """What was passed to a client, and what the environment said at that time.
 
-    ``environ`` is left out of `repr`, since it holds a key. ``destinations``: the URLs in
-    the argument api_urls. ``words``: pairs that translate a text about `langsmith.Client`
-    into the terms of another kind of client. ``workspace``: the one that was passed to
-    the client that owns an exporter, which sends no workspace itself.
+    ``environ`` is not in `repr`, since it contains a key. ``destinations``: the URLs in the
+    argument api_urls. ``words``: replacements for a text about `langsmith.Client`, for
+    another kind of client. ``workspace``: for an exporter, which sends no workspace itself,
+    the workspace that was passed to its client.
     """
 
     held: Access
@@ -56,9 +56,9 @@ class AtConstruction:
 
 
 def at_construction(held: Access, arguments: Mapping[str, Any]) -> AtConstruction:
-    """Note what a new client holds, its arguments, and the variables that it read.
+    """Record a new client's settings, its arguments, and the variables that it read.
 
-    Reads six variables and no file, so it costs next to nothing.
+    Reads six variables and no file, so it takes almost no time.
     """
     given = frozenset(n for n, value in arguments.items() if value is not None)
     environ = tuple((n, v) for n in READ_BY_CLIENT if (v := os.environ.get(n)))
@@ -82,16 +82,16 @@ def at_construction_of_generated(
 ) -> AtConstruction:
     """The same for a generated client that is used directly.
 
-    It reads variables of its own. Except for the key's, they count as arguments here.
+    It reads different variables. Except for the key's, they count as arguments here.
     """
     given = {
         "api_key": arguments.get("api_key"),
         "api_url": held.endpoint != DEFAULT_ENDPOINT or None,
         "workspace_id": held.workspace,
     }
-    born = at_construction(held, given)
-    environ = tuple(pair for pair in born.environ if pair[0] == "LANGSMITH_API_KEY")
-    return replace(born, environ=environ, words=_OF_GENERATED)
+    initial = at_construction(held, given)
+    environ = tuple(pair for pair in initial.environ if pair[0] == "LANGSMITH_API_KEY")
+    return replace(initial, environ=environ, words=_OF_GENERATED)
 
 
 _OF_SANDBOX: Words = (
@@ -107,16 +107,16 @@ _OF_SANDBOX: Words = (
 def at_construction_of_sandbox(
     held: Access, arguments: Mapping[str, Any]
 ) -> AtConstruction:
-    """The same for a sandbox client, which holds the base of its endpoint."""
+    """The same for a sandbox client, which keeps only the base of its endpoint."""
     given = {
         "api_key": arguments.get("api_key"),
         "api_url": arguments.get("api_endpoint"),
         "workspace_id": held.workspace,
     }
-    born = at_construction(held, given)
-    named = (v for n, v in born.environ if "ENDPOINT" in n and not given["api_url"])
+    initial = at_construction(held, given)
+    named = (v for n, v in initial.environ if "ENDPOINT" in n and not given["api_url"])
     endpoint = next((v for v in named if base_of(v) == held.endpoint), held.endpoint)
-    return replace(born, held=replace(held, endpoint=endpoint), words=_OF_SANDBOX)
+    return replace(initial, held=replace(held, endpoint=endpoint), words=_OF_SANDBOX)
 
 
 _OF_EXPORT: Words = (
@@ -130,20 +130,20 @@ _OF_EXPORT: Words = (
 
 
 def at_construction_of_export(
-    held: Access, born: AtConstruction, chosen: bool
+    held: Access, initial: AtConstruction, chosen: bool
 ) -> AtConstruction:
-    """The same for an OpenTelemetry exporter, once its first export shows what it holds.
+    """The same for an OpenTelemetry exporter, whose settings its first export reveals.
 
-    What its variables do not say counts as passed, and so does a ``chosen`` endpoint.
+    A value that is not in its variables counts as passed; so does a ``chosen`` endpoint.
     """
     shown = {"api_key": held.key, "workspace_id": held.workspace}
     is_chosen = chosen or held.endpoint != DEFAULT_ENDPOINT
     shown["api_url"] = held.endpoint if is_chosen else None
-    texts = [text for _, text in born.environ]
+    texts = [text for _, text in initial.environ]
     given = (
         n for n, value in shown.items() if value and not any(value in t for t in texts)
     )
-    return replace(born, held=held, arguments=frozenset(given), words=_OF_EXPORT)
+    return replace(initial, held=held, arguments=frozenset(given), words=_OF_EXPORT)
 
 
 def wants_export(arguments: Mapping[str, Any]) -> bool:
@@ -159,7 +159,7 @@ def has_credential_provider() -> bool:
 
 
 def reworded(text: str, words: Words) -> str:
-    """A text in the terms of another kind of client. See `AtConstruction`."""
+    """Reword a text for another kind of client. See `AtConstruction.words`."""
     for usual, own in words:
         text = text.replace(usual, own)
     return text

@@ -24,7 +24,7 @@ from safe_langsmith._settings.unread import Mention, meaning_of_line, meant_by
 Choice = str | os.PathLike[str] | Literal[False] | None
 # python-dotenv takes seconds for a file of a million characters.
 LARGEST_FILE = 100_000
-# And quadratic time for a run of blanks: its pattern for comments is `\s+#.*`.
+# It takes quadratic time for a run of blanks: its pattern for comments is `\s+#.*`.
 _LONG_RUN = re.compile(r"([^\S\r\n]{100})[^\S\r\n]+")
 _MOST_LINES = 4
 _SWITCH = "PYTHON_DOTENV_DISABLED"
@@ -37,8 +37,8 @@ _CURLY = "\u201c\u201d\u2018\u2019"
 class File:
     """The variables of a `.env` file, each with its line.
 
-    A variable whose value refers to another (``${NAME}``) has no value, and is named in
-    ``refers``. ``mentions`` are settings that a line seems to mean but does not set.
+    A variable whose value refers to another (``${NAME}``) has no value here, and is listed
+    in ``refers``. ``mentions`` are settings that a line seems to mean but does not set.
     """
 
     values: Mapping[str, str | None] = field(default_factory=dict, repr=False)
@@ -54,7 +54,7 @@ class File:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is known which endpoint its key and workspace belong to."""
+        """Whether the endpoint of its key and workspace is known."""
         named = any(mention.setting == "ENDPOINT" for mention in self.mentions)
         return not named or bool(self.settings.endpoint.value)
 
@@ -117,7 +117,7 @@ def switched_off() -> bool:
 
 
 def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
-    """The settings of the working directory's `.env` file that are not used."""
+    """Report a setting in the working directory's `.env` file that is not used."""
     for name in NAMES:
         other, now = here.settings[name], environ_now()[name]
         if other.value in (None, now.value, found.settings[name].value):
@@ -171,7 +171,7 @@ def read_file(path: Path) -> tuple[File, tuple[Finding, ...]]:
 
 
 def read_bytes(path: Path, limit: int) -> tuple[bytes, str]:
-    """The bytes of a regular file below the size limit; otherwise none, and why."""
+    """The bytes of a regular file below the size limit; otherwise none, and the reason."""
     try:
         # Non-blocking: the path may be a pipe.
         how = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -189,7 +189,7 @@ def read_bytes(path: Path, limit: int) -> tuple[bytes, str]:
 
 
 def _byte_order_mark(raw: bytes, known_as: str) -> tuple[Finding, ...]:
-    """Older releases of python-dotenv read it as part of the first name."""
+    """Report a BOM: older releases of python-dotenv read it as part of the first name."""
     if not raw.startswith(b"\xef\xbb\xbf"):
         return ()
     (first, *_) = python_dotenv.parse_stream(io.StringIO("\ufeffNAME="))
@@ -205,7 +205,7 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     bindings = [_at_its_line(b) for b in python_dotenv.parse_stream(io.StringIO(text))]
     named = [b for b in bindings if b.key]
     place = {str(b.key): f"{known_as}, line {b.original.line}" for b in named}
-    # The last line of a name wins, so only that one is read.
+    # If a name is on several lines, the last one wins.
     last = {str(b.key): b for b in named}
     refers = frozenset(name for name, b in last.items() if _refers(b))
     values = {name: None if name in refers else b.value for name, b in last.items()}
@@ -218,7 +218,7 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
 
 
 def _at_its_line(binding: Binding) -> Binding:
-    """The binding with the line of its name: the parser starts at blank lines before it."""
+    """Correct a binding's line: the parser counts from the blank lines before it."""
     text, line = binding.original
     blank = text[: len(text) - len(text.lstrip())]
     line += len(re.findall(r"\r\n|\n|\r", blank))
@@ -228,7 +228,7 @@ def _at_its_line(binding: Binding) -> Binding:
 def _refers(binding: Binding) -> bool:
     """Whether python-dotenv would expand a variable: ``${NAME}``.
 
-    Otherwise any file could have a secret of the environment sent or shown.
+    Such a value is not used: any file could have a secret of the environment sent or shown.
     """
     # python-dotenv's own pattern for this takes quadratic time.
     return "${" in (binding.value or "")

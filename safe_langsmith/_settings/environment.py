@@ -18,9 +18,9 @@ logger = logging.getLogger("safe_langsmith")
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
-    """A new client's key without characters that no HTTP header can hold, such as a BOM.
+    """A new client's key without characters that no HTTP header can contain, such as a BOM.
 
-    None if nothing needs to be removed, or nothing remains.
+    None if there are none, or if they cannot be removed.
     """
     given = arguments.get("api_key")
     key = environ_now().key.value if given is None else given
@@ -63,7 +63,7 @@ def environ_now() -> Settings:
 
 
 def read_cache() -> Settings:
-    """The settings that the SDK's cached reader of the environment returns."""
+    """The settings as the SDK reads them, through its cache."""
 
     def cached(name: Name) -> Setting:
         default = DEFAULT_ENDPOINT if name == "ENDPOINT" else None

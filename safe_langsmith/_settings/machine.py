@@ -1,13 +1,14 @@
-"""The system this runs on (for bug reports), and whether a piece of advice fits it."""
+"""The versions and the system this runs on, for bug reports and for advice."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 from typing import NamedTuple
 
 import langsmith
+
+from safe_langsmith._sdk.names import numbers_in
 
 
 class Machine(NamedTuple):
@@ -21,7 +22,7 @@ class Machine(NamedTuple):
 
 
 def read_machine() -> Machine:
-    """Describe the machine. Reads no name of a computer, user or folder."""
+    """Describe the machine, without the name of a computer, user or folder."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     # What started this process; also correct for `!safe-langsmith doctor`.
     notebook = "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
@@ -33,10 +34,6 @@ def read_machine() -> Machine:
 
 def advice(text: str, since: str, release: str) -> str:
     """The advice, and the release that it needs if the installed one is older."""
-    if _numbers(release) >= _numbers(since):
+    if numbers_in(release) >= numbers_in(since):
         return text
     return f"{text} (needs langsmith {since} or newer; {release} is installed)"
-
-
-def _numbers(release: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", release)[:3])

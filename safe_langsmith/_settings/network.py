@@ -1,4 +1,4 @@
-"""How requests leave this machine: the variables for proxies and certificates."""
+"""The environment variables for proxies and certificates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safe_langsmith._knowledge.hosts import origin, shown
 
 # requests reads the first two, httpx the others.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-# As urllib knows them, for requests and httpx; in any case.
+# Read by urllib for requests and httpx, in upper or lower case.
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -26,7 +26,7 @@ class Proxy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the environment says about proxies (which may hold a login) and certificates."""
+    """The variables for proxies (which may contain a login) and certificates."""
 
     variables: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -45,7 +45,7 @@ class Network:
         return Proxy()
 
     def name(self, wanted: str) -> str:
-        """A proxy variable as it is spelled here; lower case wins."""
+        """The spelling of a proxy variable that is set; lower case wins."""
         if wanted in self.variables:
             return wanted if self.variables[wanted] else ""
         spelled = [
@@ -72,9 +72,9 @@ def read_network() -> Network:
 def unused_of_network(
     in_file: Mapping[str, str | None], place: Mapping[str, str]
 ) -> Iterator[str]:
-    """The lines of a `.env` that a program goes out by, and our commands do not.
+    """Report proxies and certificates in a `.env` file, which our commands do not use.
 
-    A file that was found could otherwise have each request sent through its proxy.
+    Otherwise, a file that was found could send each request through its proxy.
     """
     for name, value in in_file.items():
         known = name.lower() in _PROXIES or name in CERTIFICATES

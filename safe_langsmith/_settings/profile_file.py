@@ -22,7 +22,7 @@ from safe_langsmith._settings.unread import Mention
 
 _LARGEST_FILE = 1_000_000
 _MOST_NAMES = 5
-# Where a profile may keep its key that the Python SDK cannot read.
+# Where a profile may keep its key, and the Python SDK cannot read it.
 _ELSEWHERE = {
     "api_key_cmd": "the output of a command (api_key_cmd)",
     "secret_store": "the system keychain (secret_store)",
@@ -62,7 +62,7 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
 
 
 def _unread(place: str, text: str, state: State = "unknown") -> Place:
-    """A place that could not be read, so its content is unknown."""
+    """A file that could not be read, so it may name an endpoint."""
     return Place(notes=noted(text, state=state), mentions=(Mention("ENDPOINT", place),))
 
 
@@ -78,12 +78,12 @@ def _missing(path: Path | None, config_path: str | None) -> Place:
 
 
 def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
-    """The content of the file; or none, and why the SDK ignores it."""
+    """The content of the file; or {}, and why the SDK ignores the file."""
     raw, why = read_bytes(path, _LARGEST_FILE)
     if why:
         return {}, f"{known_as} could not be read: {why}"
     try:
-        # Only the SDK's own reading counts, and it fails at a byte order mark.
+        # The SDK fails at a byte order mark, so this must too.
         if raw.startswith(b"\xef\xbb\xbf"):
             mark = "begins with a byte order mark, so the SDK reads no profile"
             return {}, f"{known_as} {mark}; save it as UTF-8 without one"
@@ -125,7 +125,7 @@ def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) ->
     variable = getattr(found, "api_key_env", None)  # missing in the oldest release
     key = setting(found.api_key)
     if not key.value and variable:
-        # The SDK uses this if it has no other key; a repair does not look it up.
+        # The SDK uses this if it has no other key; a repair never does.
         key = replace(setting(os.environ.get(variable)), implied=True)
     endpoint = setting(found.api_url)
     if endpoint.value:
@@ -142,7 +142,7 @@ def _as_profile(found: Any, name: str, known_as: str, raw: Mapping[str, Any]) ->
 
 
 def _keyless(raw: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
-    """Where a profile without a key keeps it, and whether the SDK can read that."""
+    """Report where a profile without a key takes it from, and whether the SDK can."""
     variable = raw.get("api_key_env")
     if variable:
         unset = "" if os.environ.get(variable) else ", which is not set"

@@ -1,8 +1,8 @@
-"""Imports python-dotenv without a trace, to tell whether the program itself uses it.
+"""Imports python-dotenv unnoticed, to tell whether the program itself uses it.
 
-A `.env` file may drive a repair only if the program uses such files. An imported
-python-dotenv proves that, so our own import must not be visible. Other modules import
-what they need of python-dotenv from here.
+A repair may use a `.env` file only if the program uses such files. If python-dotenv is in
+`sys.modules`, it does, so our own import must not be visible there. Other modules import
+what they need from python-dotenv here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _is_new = NAME not in sys.modules
 from dotenv import find_dotenv  # noqa: E402  # the line above must come first
 from dotenv.parser import Binding, Reader, parse_stream, parse_value  # noqa: E402  # the same
 
-# What a command of ours has put into os.environ, as load_dotenv() would: each variable
+# The variables that our command has put into os.environ, as load_dotenv() would, each
 # with its line.
 LOADED: dict[str, str] = {}
 __all__ = ["LOADED", "Binding", "Reader", "find_dotenv", "parse_stream", "parse_value"]
@@ -31,7 +31,7 @@ if _is_new:  # pragma: no cover  (in another process, but tested)
 def program_uses_it() -> bool:
     """Whether this program has imported python-dotenv itself, or is a notebook.
 
-    An import by an installed package does not count: it may have reasons of its own.
+    An import by an installed package does not count: it may have other reasons.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if hasattr(shell, "kernel"):

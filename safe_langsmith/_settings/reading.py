@@ -1,4 +1,4 @@
-"""Reads all settings, and finds the source of each value that a client holds."""
+"""Reads all settings, and finds the source of each value in a client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT, same_origin
 from safe_langsmith._knowledge.keys import clean
 from safe_langsmith._settings import python_dotenv
 from safe_langsmith._settings.colab import read_secrets
-from safe_langsmith._settings.conflicts import conflicts, passed_over, quarrels
+from safe_langsmith._settings.conflicts import conflicts, header_conflicts, passed_over
 from safe_langsmith._settings.construction import NAMES, AtConstruction, Name, variables
 from safe_langsmith._settings.dotenv_file import (
     LARGEST_FILE,
@@ -48,7 +48,10 @@ from safe_langsmith._settings.unread import Mention, mentions_in, near_misses
 
 
 def read(
-    client_values: Access, born: AtConstruction, repaired: Settings | None, dotenv: Choice
+    client_values: Access,
+    initial: AtConstruction,
+    repaired: Settings | None,
+    dotenv: Choice,
 ) -> Setup:
     """Read the current settings, and find the source of each value of a client.
 
@@ -56,22 +59,22 @@ def read(
     notebook, its secrets.
 
     Args:
-        client_values: What the client holds.
-        born: What was noted when the client was created.
+        client_values: What the client sends.
+        initial: What was recorded when the client was created.
         repaired: What the last repair of this client set, if any.
         dotenv: As in `Policy`.
     """
-    setup = _read_now(client_values.session, born, dotenv)
-    traced = (_trace(name, client_values, setup, born, repaired) for name in NAMES)
+    setup = _read_now(client_values.session, initial, dotenv)
+    traced = (_trace(name, client_values, setup, initial, repaired) for name in NAMES)
     setup = replace(setup, held=Settings(*traced))
     others = (*passed_over(setup), *setup.passed_over)
     return replace(setup, notes=(*setup.notes, *conflicts(setup)), passed_over=others)
 
 
-def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
+def _read_now(session: bool, initial: AtConstruction, dotenv: Choice) -> Setup:
     """The current settings, independent of the client's own values."""
     files, secrets = read_dotenv(dotenv), read_secrets()
-    profile = read_profile(*born.profile)
+    profile = read_profile(*initial.profile)
     used = files.found if files.counts and files.found.is_clear else File()
     project, other_projects = read_project()
     tracing, other_switches, odd_switch = read_switch()
@@ -83,16 +86,16 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
         colab=secrets.settings,
         profile=profile.settings,
         cached=read_cache(),
-        aliases=(*_aliases(used), *_of_client(born)),
+        aliases=(*_aliases(used), *_of_client(initial)),
         mentions=_mentions(files, profile.mentions),
         login=profile.login,
         project=project,
         tracing=tracing,
         network=read_network(),
-        destinations=tuple(_destinations(born)),
+        destinations=tuple(_destinations(initial)),
         session=session,
         langsmith=langsmith.__version__,
-        words=born.words,
+        words=initial.words,
         passed_over=(*other_projects, *other_switches),
         notes=(*files.notes, *secrets.notes, *profile.notes, *odd_switch),
         unread=tuple(near_misses(os.environ, files.found.values, files.found.place)),
@@ -100,11 +103,10 @@ def _read_now(session: bool, born: AtConstruction, dotenv: Choice) -> Setup:
 
 
 def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
-    """The setup of one request: what differs from the client's own settings is its own.
+    """The setup of one request, which may send other values than the client.
 
-    A further destination of traces on another host has settings of its own: the
-    environment and files do not apply to it. ``headers`` are those that were passed to
-    the client.
+    An additional trace destination on another host has its own settings: the environment
+    and files do not apply to it. ``headers`` are those that were passed to the client.
     """
     own = setup.access
     places = setup.destinations
@@ -130,7 +132,7 @@ def as_sent(setup: Setup, sent: Access, headers: Mapping[str, str]) -> Setup:
         else chosen(setup.held.endpoint, sent.endpoint),
         workspace=chosen(setup.held.workspace, sent.workspace, "x-tenant-id"),
     )
-    notes = (*setup.notes, *quarrels(given, sent))
+    notes = (*setup.notes, *header_conflicts(given, sent))
     return replace(setup, held=held, session=sent.session, notes=notes)
 
 
@@ -150,24 +152,30 @@ def _of_a_destination(sent: Access, setup: Setup, name: str) -> Setup:
 
 
 def _trace(
-    name: Name, held: Access, setup: Setup, born: AtConstruction, repaired: Settings | None
+    name: Name,
+    held: Access,
+    setup: Setup,
+    initial: AtConstruction,
+    repaired: Settings | None,
 ) -> Setting:
-    """Find the source of a value that a client holds."""
+    """Find the source of a value in a client."""
     field, argument = FIELDS[name], ARGUMENTS[name]
     value: str | None = getattr(held, field)
     if repaired is not None and value == repaired[name].value:
         return repaired[name]
-    if repaired is not None or value != getattr(born.held, field):
+    if repaired is not None or value != getattr(initial.held, field):
         return Setting(value, Source("assigned", argument))
-    if "api_urls" in born.arguments and name != "WORKSPACE_ID":
+    if "api_urls" in initial.arguments and name != "WORKSPACE_ID":
         return Setting(value, Source("argument", "api_urls"))
-    if argument in born.arguments:
+    if argument in initial.arguments:
         return Setting(value, Source("argument", argument))
-    at_birth = settings_in(dict(born.environ), "environment")[name]
+    at_creation = settings_in(dict(initial.environ), "environment")[name]
     # httpx percent-encodes what no URL may contain.
-    same = value is not None and unquote(value) == at_birth.value
-    if at_birth.value and (same or value in (at_birth.value, clean(at_birth.value))):
-        return Setting(value, _loaded_from(at_birth.source, value, setup.dotenv[name]))
+    same = value is not None and unquote(value) == at_creation.value
+    if at_creation.value and (
+        same or value in (at_creation.value, clean(at_creation.value))
+    ):
+        return Setting(value, _loaded_from(at_creation.source, value, setup.dotenv[name]))
     if value is None and name == "API_KEY" and setup.session and setup.login:
         login = setup.login
         return Setting(None, Source("profile", f"profile {login.profile!r}", login.place))
@@ -177,20 +185,20 @@ def _trace(
         return Setting(value, Source("default", "default"))
     if value == setup.profile[name].value:
         return setup.profile[name]
-    # Neither passed nor in the environment at that time: the profile (edited since), or the
-    # SDK's cache.
+    # It was neither passed nor in the environment: it is from the SDK's cache, or from a
+    # profile that has changed since.
     return Setting(value, Source("cache", f"LANGSMITH_{name}"))
 
 
 def _loaded_from(source: Source, value: str | None, in_file: Setting) -> Source:
     """A variable's source, with the line of the `.env` file that the program loaded.
 
-    The same value may also be exported while no `.env` file is loaded.
+    Without python-dotenv, the same value was exported in some other way.
     """
     is_same = in_file.value == value and in_file.source.name == source.name
     is_loaded = is_same and python_dotenv.program_uses_it()
     otherwise = in_file.source.place if is_loaded else ""
-    # Our command has loaded the file itself, and noted each line.
+    # Our own command has loaded the file, and recorded each line.
     return replace(source, place=python_dotenv.LOADED.get(source.name, otherwise))
 
 
@@ -201,9 +209,9 @@ def _blank(name: Name) -> Source:
     return Source("environment", empty[0]) if empty else NOWHERE
 
 
-def _destinations(born: AtConstruction) -> Iterator[tuple[str, str]]:
-    """The configured further destinations of traces, in the form of `Setup`."""
-    for url in born.destinations:
+def _destinations(initial: AtConstruction) -> Iterator[tuple[str, str]]:
+    """The additional trace destinations that are configured, as in `Setup`."""
+    for url in initial.destinations:
         yield url, "the api_urls argument"
     for name in variables("RUNS_ENDPOINTS"):
         if text := os.environ.get(name, "").strip()[:LARGEST_FILE]:
@@ -218,9 +226,9 @@ def _destinations(born: AtConstruction) -> Iterator[tuple[str, str]]:
 
 
 def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, ...]:
-    """Settings that are named somewhere the SDK's client does not read.
+    """Settings that are named where the SDK's client does not read them.
 
-    Also in a `.env` file that is not used.
+    This includes a `.env` file that is not used.
     """
     unused = (files.here,) if files.counts else (files.here, files.found)
     settings = ((name, file.settings[name]) for file in unused for name in NAMES)
@@ -229,10 +237,10 @@ def _mentions(files: Dotenv, in_profile: tuple[Mention, ...]) -> tuple[Mention, 
     return (*mentions_in(os.environ), *in_files, *set_there)
 
 
-def _of_client(born: AtConstruction) -> Iterator[Setting]:
+def _of_client(initial: AtConstruction) -> Iterator[Setting]:
     """The workspace that was passed to the client that owns an exporter."""
-    if born.workspace:
-        yield Setting(born.workspace, Source("argument", ARGUMENTS["WORKSPACE_ID"]))
+    if initial.workspace:
+        yield Setting(initial.workspace, Source("argument", ARGUMENTS["WORKSPACE_ID"]))
 
 
 def _aliases(in_file: File) -> tuple[Setting, ...]:

@@ -1,4 +1,4 @@
-"""The types: a value and its source, the settings of one source, a whole setup.
+"""The types: a value and its source, the settings of one source, the complete setup.
 
 Plain data: nothing is read here.
 """
@@ -38,7 +38,7 @@ class Source:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether this value was written into the code: it is never replaced."""
+        """Whether this value is in the program's code, so it is never replaced."""
         return self.kind in get_args(InCode)
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 class Setting:
     """A value and its source. The value stays out of ``repr``: it may be a key.
 
-    ``implied``: a value that follows from the source, which does not state it itself.
+    ``implied``: the value follows from the source, but is not stated there.
     """
 
     value: str | None = field(default=None, repr=False)
@@ -98,7 +98,7 @@ class Settings:
 
 
 class Login(NamedTuple):
-    """The login session that a profile holds, and whether it has expired.
+    """The login session in a profile, and whether it has expired.
 
     ``refreshes``: after that, the SDK requests a new token before each request.
     """
@@ -120,7 +120,7 @@ class PassedOver(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What one source says (Colab's secrets, or the profile), and notes about it.
+    """The settings in one source (Colab's secrets, or the profile), and notes about it.
 
     ``mentions``: a file that cannot be read may still name an endpoint.
     """
@@ -133,16 +133,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Everything that is configured: what the client holds, and what may be newer.
+    """Everything that is configured.
 
-    ``environ``, ``dotenv``, ``colab`` and ``profile`` are read now. ``in_file`` is what
-    the `.env` file says; ``dotenv`` is the same if it may drive a repair, otherwise empty.
-    ``aliases`` are variables that people set for the workspace but the SDK's client
-    does not read. ``mentions`` are settings that are named where nothing reads them.
-    ``notes`` are problems found while reading, ``unread`` the names that nothing reads.
-    ``cached`` is what the SDK's cache returns. ``destinations``: each further URL
+    ``held`` is what the client uses. ``environ``, ``in_file`` (the `.env` file), ``colab``
+    and ``profile`` are read now. ``dotenv`` is ``in_file`` if a repair may use it,
+    otherwise empty. ``cached`` is what the SDK's cache returns. ``aliases`` are variables
+    that people set for the workspace but the SDK's client does not read. ``mentions`` are
+    settings that are named where nothing reads them. ``destinations``: each additional URL
     that traces go to, and the setting that names it. ``langsmith``: the installed release.
-    ``words`` are those of `AtConstruction`.
+    ``words``: see `AtConstruction`. ``notes`` are problems found while reading, ``unread``
+    the variables that nothing reads.
     """
 
     held: Settings
@@ -179,7 +179,7 @@ class Setup:
 
     @property
     def dotenv_counts(self) -> bool:
-        """Whether the `.env` file may drive a repair."""
+        """Whether a repair may use the `.env` file."""
         return self.dotenv == self.in_file
 
     @property
@@ -191,5 +191,5 @@ class Setup:
 
 
 def noted(*texts: str, state: State = "unknown") -> tuple[Finding, ...]:
-    """Notes about the settings: what was unusual while reading them."""
+    """Findings about settings, from reading them."""
     return tuple(Finding("settings", state, text) for text in texts)

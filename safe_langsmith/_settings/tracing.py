@@ -24,7 +24,7 @@ from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import PassedOver, Setting, Settings, Source, noted
 
-# The SDK's order. It uses the first one even if it is empty, the others only if not.
+# In the SDK's order. It uses the first one even if it is empty; the others it skips then.
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
@@ -38,7 +38,7 @@ Mode = Literal["langsmith", "hybrid", "otel", "pyo3"]
 
 
 class Way(NamedTuple):
-    """How traces are sent, and the variable that says so; empty for the default.
+    """How traces are sent, and the variable that sets it; empty for the default.
 
     ``note``: a variable that is set but has no effect.
     """
@@ -80,7 +80,7 @@ def odd_project(project: Setting) -> str | None:
 
 
 def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]:
-    """Whether tracing is on, why, what was not used, and what is unusual about it."""
+    """Whether tracing is on, and why; the variables that were not used; problems."""
     found = _set_among(_SWITCH)
     forced = modules.tracing_forced()
     if forced is not None:
@@ -116,7 +116,7 @@ def read_way(mode: str) -> Way:
 
 
 def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
-    """What the SDK sends to each destination in LANGSMITH_RUNS_ENDPOINTS; what it ignores.
+    """The settings of each destination in LANGSMITH_RUNS_ENDPOINTS, and what is ignored.
 
     Raises:
         LangSmithUserError: If it conflicts with an endpoint.
@@ -147,7 +147,7 @@ def _of_replica(replica: Mapping[str, Any], own: Access) -> Settings:
 def as_destination(
     url: str, key: str | None, own: Access, source: Source, workspace: str | None = None
 ) -> Settings:
-    """What the SDK sends to a further destination; some get the client's workspace too."""
+    """The settings of an additional destination; some get the client's workspace too."""
     inherits = key == own.key or same_origin(url, own.endpoint) or not at_least("0.14.16")
     workspace = workspace or (own.workspace if inherits else None)
     return Settings(Setting(key, source), Setting(url, source), Setting(workspace, source))
@@ -156,8 +156,8 @@ def as_destination(
 def read_export(own: Access) -> Export:
     """Where the OpenTelemetry exporter that the SDK creates sends traces.
 
-    It reads key and endpoint only from the environment, and the only workspace that it
-    sends is the one in OTEL_EXPORTER_OTLP_HEADERS.
+    It reads key and endpoint only from the environment. It sends no workspace, except one
+    in OTEL_EXPORTER_OTLP_HEADERS.
     """
     now = environ_now()
     url = now.endpoint.value or DEFAULT_ENDPOINT
@@ -193,7 +193,7 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
 
 
 def _said_yes(name: str) -> list[str]:
-    """The variable of this name, if the SDK reads its value as yes."""
+    """The variable of this name, if its value means yes to the SDK."""
     first = _set_among(variables(name))[:1]
     return [variable for variable, value in first if value.lower() in _YES]
 

@@ -1,7 +1,7 @@
 """Variables that nothing reads, such as `LANGSMITH_BASE_URL`, and what was meant.
 
-Such a name, or a line that cannot be parsed, never sets anything. But it shows the
-intention: if it names an endpoint, no other host is asked about the key.
+Such a name, or a line that cannot be parsed, sets nothing, but it shows what its author
+meant: if it names an endpoint, the key is sent to no other host.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MEANINGS: dict[str, Name] = {
     for form in forms.split()
     for space in NAMESPACES
 }
-# The same for what langsmith reads, but not its client.
+# The same for variables that other parts of langsmith read, but not its client.
 _MORE_FORMS = {
     "TRACING": "TRACING TRACINGENABLED ENABLETRACING TRACINGON TRACES TRACE",
     "PROJECT": "PROJECT PROJECTNAME PROJECTID DEFAULTPROJECT SESSIONNAME",
@@ -78,8 +78,8 @@ _MOST_NAMES = 8
 class Mention(NamedTuple):
     """A setting that is named where the SDK does not read it.
 
-    ``place``: where. ``name``: the unread name, if there is one. ``broken``: the line
-    sets nothing.
+    ``place``: where. ``name``: the name that is not read, if any. ``broken``: the line sets
+    nothing.
     """
 
     setting: Name
@@ -96,7 +96,7 @@ def meaning_of_line(name: str, value: str | None, text: str) -> Name | None:
 
 
 def meaning(name: str, value: str = "") -> Name | None:
-    """The setting that is meant by a name which the SDK does not read, or None."""
+    """The setting that was meant by a name that the SDK does not read, or None."""
     letters = _letters(name)
     if name in READ_BY_CLIENT or not letters:
         return None
@@ -108,7 +108,7 @@ def meaning(name: str, value: str = "") -> Name | None:
 
 
 def near_miss(name: str) -> str | None:
-    """The variable that is meant by a name which nothing reads, or None."""
+    """The variable that was meant by a name that nothing reads, or None."""
     letters = _letters(name)
     if name in _READ or not letters:
         return None
@@ -137,7 +137,7 @@ def unread(name: str, meant: str, place: str = "") -> str:
 
 
 def _letters(name: str) -> str:
-    """The letters of a name that may be LangSmith's, otherwise nothing.
+    """The letters of a name if it may be one of LangSmith's, otherwise "".
 
     Comparing is slow, and an environment may have a thousand variables.
     """
@@ -146,13 +146,13 @@ def _letters(name: str) -> str:
 
 
 def mentions_in(variables: Mapping[str, str]) -> tuple[Mention, ...]:
-    """The settings that are named by variables which the SDK's client does not read."""
+    """The settings that are named by variables that the SDK's client does not read."""
     found = ((meaning(name, value), name) for name, value in variables.items() if value)
     return tuple(Mention(setting, name, name) for setting, name in found if setting)
 
 
 def meant_by(line: str) -> Name | None:
-    """The setting that is meant by a line which cannot be parsed, or None."""
+    """The setting that was meant by a line that cannot be parsed, or None."""
     text = line.strip()[:_LONGEST]
     for found in itertools.islice(_NAME.finditer(text), _MOST_NAMES):
         name = found.group()

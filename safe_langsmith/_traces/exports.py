@@ -1,7 +1,7 @@
 """Diagnoses and repairs traces that an OpenTelemetry exporter sends to LangSmith.
 
-The exporter gets a session of ours. It works like a plain `requests` session until
-LangSmith refuses an export; then it does what our client does on the tracing path.
+The exporter gets our own session. It works like a plain `requests` session until LangSmith
+refuses an export; then it does what a safe client does for traces.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safe_langsmith._knowledge.hosts import same_origin
 from safe_langsmith._knowledge.operations import EXPORT
 from safe_langsmith._policy import Policy, defaults
 from safe_langsmith._sdk.clients import access_of as own_access
-from safe_langsmith._sdk.clients import tell_of_lost_trace, workspace_of
+from safe_langsmith._sdk.clients import report_lost_trace, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard, PassedOn
 from safe_langsmith._sdk.modules import tracing_client
@@ -31,7 +31,7 @@ from safe_langsmith._settings.construction import (
     has_credential_provider,
 )
 from safe_langsmith._transport.hook import Hook
-from safe_langsmith._transport.messages import access_of, is_of_a_person, resent_headers
+from safe_langsmith._transport.messages import access_of, is_set_by_user, resent_headers
 from safe_langsmith._transport.owner import SENDING, State
 from safe_langsmith._transport.responses import FOUND
 from safe_langsmith.errors import AccessDeniedError, error_for
@@ -40,10 +40,11 @@ from safe_langsmith.errors import AccessDeniedError, error_for
 def new_session(
     chosen: bool, policy: Policy | None = None, client: Any = None
 ) -> requests.Session | None:
-    """The session for a new exporter; None: it gets one from a credential provider.
+    """The session for a new exporter; None if it gets one from a credential provider.
 
-    ``client``: the client that creates it, which is told of refusals; None: the one that
-    traces at that time. ``chosen``: whether the program chose the endpoint.
+    ``client``: the client that creates the exporter, and to which refusals are reported;
+    None for the client that traces at that time. ``chosen``: whether the program chose the
+    endpoint.
     """
     if has_credential_provider():
         return None
@@ -52,7 +53,7 @@ def new_session(
 
 
 class Exporter:
-    """What an exporter sends, in the form of a client of the SDK."""
+    """The settings of an exporter, with the attributes of an SDK client."""
 
     __slots__ = (
         *("__weakref__", "_safe", "api_key", "api_url", "headers"),
@@ -74,9 +75,9 @@ Exporter._safe_plain = Exporter
 
 
 class ExportSession(requests.Session):
-    """The session of one exporter. ``client``: returns the client to tell of refusals.
+    """The session of one exporter. ``client`` returns the client to report refusals to.
 
-    ``chosen``: whether the program chose the endpoint; matters for the default one.
+    ``chosen``: whether the program chose the endpoint, even if it is the default one.
     """
 
     # A copy has none of this, so it is a plain session.
@@ -124,29 +125,29 @@ class ExportSession(requests.Session):
         return response
 
     def _begin(self, url: str, headers: Mapping[str, Any]) -> Access:
-        """What this exporter sends, noted at its first export."""
+        """What this request sends. The first one shows the exporter's settings."""
         endpoint = url.partition("?")[0].removesuffix(EXPORT)
         sent = access_of(endpoint, headers, Access(endpoint))
         if self._sent is None:
             exporter, self._sent = self._exporter, sent
-            exporter.headers = {n: str(v) for n, v in headers.items() if is_of_a_person(n)}
+            exporter.headers = {n: str(v) for n, v in headers.items() if is_set_by_user(n)}
             exporter.api_url, exporter.api_key = endpoint, sent.key
             exporter.workspace_id, state = sent.workspace, exporter._safe
-            born = at_construction_of_export(sent, state.born, self._chosen)
-            state.born = replace(born, workspace=self._passed_workspace())
+            initial = at_construction_of_export(sent, state.initial, self._chosen)
+            state.initial = replace(initial, workspace=self._passed_workspace())
         return sent
 
     def _passed_workspace(self) -> str | None:
         """The workspace that was passed to the client that owns this exporter."""
         client = self._told() if self._told is not tracing_client else None
         state = getattr(client, "_safe", None)
-        passed = state is not None and "workspace_id" in state.born.arguments
+        passed = state is not None and "workspace_id" in state.initial.arguments
         return workspace_of(client) if passed else None
 
     def _repaired(
         self, request: requests.PreparedRequest, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """Apply an earlier repair to a request; returns how to send it."""
+        """Apply an earlier repair to a request. Returns the arguments for `send`."""
         sent = self._begin(request.url or "", request.headers)
         now = own_access(self._exporter)
         if sent != self._sent or sent == now:
@@ -161,7 +162,7 @@ class ExportSession(requests.Session):
     def _looked_at(
         self, response: requests.Response, kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        """Check a redirect too: exporters do not follow it, and treat it as success."""
+        """Check a redirect, which exporters do not follow, and treat as success."""
         if response.is_redirect:
             with Guard("check a redirect"), suppress(PassedOn):
                 with no_fork:
@@ -184,7 +185,7 @@ class ExportSession(requests.Session):
             self._report(found, is_logged=True)
 
     def _report(self, error: AccessDeniedError | None, *, is_logged: bool) -> None:
-        """Tell the client and the log about a refusal; ``error`` is None after a repair."""
+        """Report a refusal to the client and the log; ``error`` is None after a repair."""
         exporter, client = self._exporter, self._told()
         state = getattr(client, "_safe", None)
         if state is not None:
@@ -196,9 +197,9 @@ class ExportSession(requests.Session):
 
         if is_logged:
             lost.quiet_export()
-        lost.note_rejected(exporter, error, ("POST", EXPORT), {})
+        lost.note_refused(exporter, error, ("POST", EXPORT), {})
         if state is not None:
-            tell_of_lost_trace(client, error)
+            report_lost_trace(client, error)
 
 
 def is_export(url: str, headers: Mapping[str, Any]) -> bool:

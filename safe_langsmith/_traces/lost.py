@@ -1,8 +1,8 @@
-"""After a refusal on the tracing path: logs it once, keeps the error, saves the batch.
+"""Handles traces that are lost: logs the cause once, keeps the error, saves the batch.
 
 The SDK sends traces in the background, where an error is easily missed. It logs a line
-for each batch that it loses; those lines are replaced by one line per cause.
-Imported only once a trace was lost.
+for each batch that it loses; we log one line per cause instead. Imported only after the
+first lost trace.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import log
 from safe_langsmith.errors import AccessDeniedError
 
-# In the file of a batch where the client has several destinations.
+# In a batch's file, if the client has several destinations.
 DESTINATION = "X-Safe-LangSmith-Destination"
 _SINGLE = re.compile(r"POST \S*/runs|PATCH \S*/runs/[0-9a-fA-F-]{36}")
-# How the SDK's own lines about a lost batch begin, by logger.
+# The beginnings of the SDK's own lines about a lost batch, by logger.
 _SDK_LINES = {
     "langsmith.client": (
         "Failed to multipart ingest runs",
@@ -52,7 +52,7 @@ _SDK_LINES = {
 _DISTINCT_ERRORS = 20
 
 
-def note_rejected(
+def note_refused(
     owner: Owner,
     error: AccessDeniedError,
     asked: tuple[str, str],
@@ -111,12 +111,12 @@ _here = threading.local()
 
 
 def as_refused() -> AbstractContextManager[None]:
-    """Within it, the SDK saves a batch whose refusal was already logged."""
+    """While in this context, the SDK saves a batch whose refusal was already logged."""
     return _marked("refused")
 
 
 def replaying() -> AbstractContextManager[None]:
-    """Within it, refused batches of this thread are neither logged nor saved."""
+    """While in this context, refused batches of this thread are not logged or saved."""
     return _marked("replaying")
 
 
@@ -141,7 +141,7 @@ def _quiet_the_sdk() -> None:
 
 
 def _is_to_be_seen(record: logging.LogRecord) -> bool:
-    """Whether a line of the SDK says something that was not logged already.
+    """Whether to keep a line of the SDK: its cause was not logged already.
 
     The SDK logs while it handles our error, so the current exception shows the cause.
     """
@@ -157,7 +157,7 @@ def _is_to_be_seen(record: logging.LogRecord) -> bool:
 
 
 def bare(error: Exception) -> list[Exception]:
-    """An error without its traceback: the frames hold whole batches."""
+    """An error without its traceback, whose frames keep whole batches alive."""
     if isinstance(error, LangSmithExceptionGroup):
         return [alone for one in error.exceptions for alone in bare(one)]
     try:

@@ -1,4 +1,4 @@
-"""Decides where a saved batch is sent: only to a place where new traces would go, too."""
+"""Decides where a saved batch is sent: only where new traces would also go."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from safe_langsmith._transport.owner import state_of
 
 
 def place_of(client: langsmith.Client, destination: str) -> tuple[str, dict[str, str]]:
-    """Where a batch goes, and with which key; only where new traces would go.
+    """Where a batch goes, and with which key.
 
-    A file that names no destination is sent only if there is exactly one.
+    A file that names no destination is sent only if the client has exactly one.
     """
     places = _places(client)
     fitting = [p for p in places if destination in ("", shown(p[0]))]
@@ -46,7 +46,7 @@ def _places(client: Any) -> list[tuple[str, dict[str, str]]]:
         replicas, _ = read_destinations(own)
     except sdk.LangSmithUserError as error:
         raise UnsentError(scrub(str(error)), for_all=True) from None
-    if replicas and not state_of(client).born.arguments & {"api_url", "api_urls"}:
+    if replicas and not state_of(client).initial.arguments & {"api_url", "api_urls"}:
         found = []  # with replicas, the SDK skips an endpoint not passed as an argument
     for replica in replicas:
         shows = replica.access

@@ -34,7 +34,7 @@ from safe_langsmith.errors import AccessDeniedError
 _NAME = re.compile(r"trace_.*\.(json|sending)", re.DOTALL)
 _ATTEMPTS = 3
 _LONGEST_PAUSE_S = 30.0
-# A batch that LangSmith has accepted takes a little while to show up.
+# A batch that LangSmith has accepted becomes visible after a while.
 _SHOWN_WITHIN_S = 10.0
 _ASKED_EVERY_S = 2.0
 _ASKED_AT_MOST = 6
@@ -71,7 +71,7 @@ def replay(
             f"there is no folder {str(folder)!r}: no traces were saved there"
         )
     with _alone(folder), _sent_once(client.session), replaying():
-        # Their names begin with the time, so the oldest comes first.
+        # File names begin with the time, so the oldest comes first.
         files = sorted(f for f in folder.iterdir() if _NAME.fullmatch(f.name))
         sent, error = 0, None
         left: dict[str, str] = {}
@@ -91,7 +91,7 @@ def replay(
 def _send_file(client: langsmith.Client, file: Path, hopeless: set[str]) -> None:
     """Send the batch in a file, and remove the file.
 
-    ``hopeless``: destinations that accept nothing at the moment; may be extended.
+    ``hopeless``: destinations that accept nothing now; this call may add one.
     """
     batch = read(file)
     waiting, under_way = file.with_suffix(".json"), file.with_suffix(".sending")
@@ -101,7 +101,7 @@ def _send_file(client: langsmith.Client, file: Path, hopeless: set[str]) -> None
         raise UnsentError("skipped: the previous batch failed")
     if file == waiting or not _was_taken(client, batch, file):
         with _moving():
-            # From now on, LangSmith may have it. Of a symlink, the link itself is marked.
+            # From now on, LangSmith may have it. For a symlink, this marks the link itself.
             os.utime(file, follow_symlinks=os.utime not in os.supports_follow_symlinks)
             file.rename(under_way)
         try:
@@ -145,7 +145,7 @@ def _send(client: langsmith.Client, batch: Batch) -> None:
 
 
 def _was_taken(client: langsmith.Client, batch: Batch, file: Path) -> bool:
-    """Ask LangSmith whether it has a batch. The file's time says when it was sent.
+    """Ask LangSmith whether it has a batch. The file's time tells when it was sent.
 
     A batch is accepted as a whole, so its first record is enough to check.
     """
@@ -209,7 +209,7 @@ def _request(
 
 
 def _reason(error: Exception) -> UnsentError:
-    """Why a batch was not sent, or that it is not known whether it was."""
+    """Why a batch was not sent, or that it is unknown whether it was."""
     if isinstance(error, AccessDeniedError):
         return UnsentError(error.diagnosis.headline, for_all=True, error=error)
     cause = error.__cause__ or error.__context__
@@ -232,7 +232,7 @@ def _unusual(response: requests.Response) -> UnsentError:
     reply = reply_of(status, response.headers, response.content)
     passing = status in (429, 500, 503)
     return UnsentError(
-        f"LangSmith answered {status}: {_short(reply.body)}",
+        f"LangSmith returned {status}: {_short(reply.body)}",
         for_all=status in (429, 503),
         # The server, or a proxy in front of it, gave up: the result is unknown.
         in_doubt=status in (408, 502, 504),
@@ -276,7 +276,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _sent_once(session: requests.Session) -> Iterator[None]:
-    """Within it, the SDK's adapter does not retry requests of this thread.
+    """While in this context, the SDK's adapter does not retry requests of this thread.
 
     It resends a request when a connection breaks, even though the server may have
     processed it.
@@ -294,7 +294,7 @@ def _sent_once(session: requests.Session) -> Iterator[None]:
 
 
 class _Once(BaseAdapter):
-    """Sends without retries on the thread that created it; on others as before."""
+    """Sends without retries on the thread that created it; on others, as before."""
 
     def __init__(self, before: BaseAdapter, once: HTTPAdapter) -> None:
         super().__init__()

@@ -48,8 +48,8 @@ class Batch(NamedTuple):
 class UnsentError(Exception):
     """A batch was not sent, and its file stays.
 
-    ``for_all``: other batches for its destination would fail too. ``in_doubt``: LangSmith
-    may have received it anyway. ``again_in``: a retry after so many seconds may work.
+    ``for_all``: other batches for its destination would also fail. ``in_doubt``: LangSmith
+    may have received it. ``again_in``: a retry after this many seconds may work.
     """
 
     def __init__(

@@ -1,22 +1,22 @@
 """Handles refused requests over HTTP, with requests and with httpx.
 
 `hook` (requests) and `auth` (httpx) check every response. A possible refusal goes to a
-driver, which sends and waits as `settle` and the decision ask it to. Each module uses
-only those above it.
+driver, which sends and waits on behalf of `settle` and the decision. Each module uses only
+those above it.
 
     responses          quick checks of a requests response
     httpx_requests     quick checks of an httpx request
     flights            single-flight: one diagnosis per set of credentials; the cooldown
-    owner              the state that is kept for each client
+    owner              our state of each client
     messages           converts HTTP messages to plain data and back
     settle             handles one refused request from start to end, without I/O
     unreachable        why there was no response, from the errors of both libraries
     verify             SafeClient(verify=...)
     budget             the time limit of a diagnosis: retries, pauses, threads
-    requests_exchange  one refused request of requests, and how to resend it
+    requests_exchange  one refused request of the requests library, and how to resend it
     requests_driver    sends and waits for the sync client
     httpx_exchange     one refused request of httpx, and how to resend it
-    httpx_unsent       requests that could not be sent at all
+    httpx_unsent       requests that could not be sent
     httpx_wire         sends probes and waits, for a sync or an async httpx client
     httpx_driver       the steps for a refused request, shared by both
     auth               checks each response of an httpx client

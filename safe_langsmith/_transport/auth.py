@@ -1,7 +1,7 @@
 """Checks each response of the SDK's httpx clients before the SDK sees it.
 
-The counterpart of `hook`: it only detects possible refusals. It is an `httpx.Auth`,
-a flow that may send a request again.
+The counterpart of `hook`: it only detects possible refusals. An `httpx.Auth` may send a
+request again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
-from safe_langsmith._knowledge.access import lets_in, may_be_refusal
+from safe_langsmith._knowledge.access import may_be_refusal, proves_key
 from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard, step_aside
@@ -23,15 +23,15 @@ from safe_langsmith._transport.httpx_requests import (
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith.errors import AccessDeniedError, error_for, unsent_resource_error
 
-# What the plain client raises too if a request gets no response.
+# The plain client also raises these if there is no response.
 _NO_ANSWER = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
-class RejectionAuth(httpx.Auth):
+class RefusalAuth(httpx.Auth):
     """Repairs or explains refused requests of one httpx client.
 
-    ``generated``: the client serves the generated resources, whose errors hold the
-    response. Refers to its owner weakly. ``home``: only URLs below it are checked.
+    ``generated``: the client belongs to the generated resources, whose errors have the
+    response. ``home``: only URLs below it are checked. Refers to its owner weakly.
     """
 
     def __init__(self, owner: Owner, http: Any, *, generated: bool, home: str = "") -> None:
@@ -123,7 +123,7 @@ class RejectionAuth(httpx.Auth):
         # client's own are known to work.
         if hash((key_of(owner), workspace_of(owner))) in worked:
             return False
-        if lets_in(status, request.url.raw_path.decode("ascii")):
+        if proves_key(status, request.url.raw_path.decode("ascii")):
             headers = request.headers
             worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return False
@@ -137,16 +137,16 @@ class ResourceWatcher:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = weakref.ref(owner)
-        self._auth: RejectionAuth | None = None
+        self._auth: RefusalAuth | None = None
 
-    def auth(self, http: Any) -> RejectionAuth | None:
+    def auth(self, http: Any) -> RefusalAuth | None:
         """The auth object for each request; a new one if the httpx client changes."""
         auth = self._auth
         if http is None:
             return None
         if auth is None or auth.http() is not http:
             owner = self._owner()
-            auth = RejectionAuth(owner, http, generated=True) if owner else None
+            auth = RefusalAuth(owner, http, generated=True) if owner else None
             self._auth = auth
         return auth
 
@@ -171,7 +171,7 @@ class ResourceWatcher:
     def explained(self, error: Any) -> Exception | None:
         """Name the proxy if it refused to connect to LangSmith.
 
-        The typed error has no context: the SDK's way to its error is of no interest.
+        The typed error has no context: how the SDK got to its own error is only noise.
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)

@@ -1,4 +1,4 @@
-"""The time limit of a diagnosis, and how it is used: retries, pauses, threads."""
+"""The time limit of a diagnosis, for its retries, pauses and threads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _passing_wait = wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1)
 class Clock:
     """The time that is left for one diagnosis.
 
-    ``shared``: others use the same time, so waiting for them counts too.
+    ``shared``: several requests share this time, so waiting for others counts too.
     """
 
     def __init__(self, budget: float, *, shared: bool = False) -> None:
@@ -85,7 +85,7 @@ def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
         if not clock.shared:
             clock.start()
         return read_settings(owner)
-    # A task of this same thread may lead it, and continues only after this returns.
+    # If a task on this thread leads it, waiting here would block that task.
     elsewhere = work.flight.thread != threading.get_ident()
     seconds = clock.left if clock.shared else state_of(owner).policy.budget_s
     return elsewhere and work.flight.ended.wait(seconds)
@@ -96,8 +96,8 @@ def ask_all(
 ) -> tuple[Answer, ...]:
     """Send probes at the same time, each on a new thread.
 
-    A single one too: timeouts cover neither slow name resolution nor a response
-    whose headers come byte by byte.
+    Even a single one: timeouts cover neither slow name resolution nor a response whose
+    headers arrive byte by byte.
     """
     futures = [_begun(ask, probe) for probe in probes]
 
@@ -122,7 +122,7 @@ def _begun(ask: Callable[[Probe], Answer], probe: Probe) -> Future[Answer]:
     try:
         threading.Thread(target=run, name="safe_langsmith-probe", daemon=True).start()
     except RuntimeError:
-        # If no thread can be started, as at interpreter shutdown: one after the other.
+        # No thread can be started at interpreter shutdown: send one after the other.
         run()
     return future
 
@@ -140,7 +140,7 @@ def _is_passing(answer: Answer) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """As long as the server asks for, or a little longer each time."""
+    """The time that the server asks for, or a little longer each time."""
     answer = last_answer(state)
     if isinstance(answer, Reply) and answer.retry_after is not None:
         return answer.retry_after

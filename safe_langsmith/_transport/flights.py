@@ -1,7 +1,7 @@
 """Single-flight: one diagnosis at a time per set of credentials, and a cooldown after it.
 
-Shared by all clients of the process. Contains no transport and no decision: only who
-leads a diagnosis, who waits for it, and what is remembered.
+Shared by all clients of the process. Only tracks who leads a diagnosis, who waits for it,
+and what is remembered.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_KEPT = 1_000
 class Found(NamedTuple):
     """A diagnosis of a refusal that could not be repaired.
 
-    ``scope``: the only operation it applies to; empty: every one with this access.
+    ``scope``: the only operation it applies to; empty if it applies to all.
     """
 
     diagnosis: Diagnosis
@@ -59,7 +59,7 @@ class Repaired(NamedTuple):
 class Flight:
     """A diagnosis in progress. Others with the same refusal wait for it.
 
-    ``found`` is set at the end if nothing was repaired. ``thread`` leads it.
+    ``found`` is set at the end if nothing was repaired. ``thread`` runs the diagnosis.
     """
 
     def __init__(self, question: Question) -> None:
@@ -71,7 +71,7 @@ class Flight:
         self._wakers: list[Callable[[], object]] = []
 
     def when_ended(self, wake: Callable[[], object]) -> None:
-        """Call this at the end, on the leading thread; immediately if it has ended."""
+        """Call ``wake`` at the end, on the leading thread; now if it has ended already."""
         self._wakers.append(wake)
         if self.ended.is_set():
             self._wake()
@@ -82,7 +82,7 @@ class Flight:
         self._wake()
 
     def _wake(self) -> None:
-        # Whoever comes first removes the callback, so each is called only once.
+        # The first thread removes a callback, so each is called only once.
         while self._wakers:
             with contextlib.suppress(IndexError):
                 self._wakers.pop()()
@@ -115,10 +115,11 @@ class Flights:
         *,
         is_write: bool = False,
     ) -> Access | Repaired | tuple[Flight, bool]:
-        """What the client uses instead in the meantime, according to ``known``.
+        """Find a known repair, or join the diagnosis of a refused access.
 
-        Otherwise, a repair of the same access by another client. Otherwise, a flight, and
-        whether the caller leads it. All under one lock, so that no repair is missed.
+        Returns what ``known`` returns, if anything: what the client uses by now. Otherwise,
+        a repair of the same access by another client. Otherwise, a flight, and whether the
+        caller leads it. All under one lock, so that no repair is missed.
         """
         with self.lock:
             instead = known()
@@ -168,7 +169,7 @@ class Flights:
     def recall(self, question: Question, operation: str, setup: Setup) -> Found | None:
         """The remembered diagnosis that applies to this operation, or None.
 
-        Valid until its time is over, or key, endpoint or workspace change anywhere.
+        Valid until it expires, or until any key, endpoint or workspace changes.
         """
         with self.lock:
             for scope in ("", operation):
@@ -181,7 +182,7 @@ class Flights:
         return None
 
     def remembers(self, question: Question) -> bool:
-        """Whether anything is remembered for a question; `recall` checks if it is valid."""
+        """Whether anything is remembered for a question, even if it is no longer valid."""
         with self.lock:
             return any(asked == question for asked, _ in self._memories)
 
@@ -206,7 +207,7 @@ with contextlib.suppress(AttributeError):  # on Windows, which has no fork
     os.register_at_fork(after_in_child=FLIGHTS.forget)
 
 
-def retold(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:
-    """The same diagnosis for another refused operation; a missing status stays missing."""
+def for_operation(diagnosis: Diagnosis, operation: str, status_code: int) -> Diagnosis:
+    """The same diagnosis for another refused operation. A status of None stays None."""
     status = None if diagnosis.status_code is None else status_code
     return replace(diagnosis, operation=operation, status_code=status)

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from safe_langsmith._knowledge.access import lets_in
+from safe_langsmith._knowledge.access import proves_key
 from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import PassedOn, step_aside
@@ -30,7 +30,7 @@ class Hook:
         self.owner: Any = (lambda: None) if owner is None else weakref.ref(owner)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickled copy (also with `dill`) checks nothing: it belongs to no client."""
+        """A pickled copy (also by `dill`) belongs to no client, so it checks nothing."""
         return Hook, (None,)
 
     def __call__(
@@ -65,11 +65,11 @@ class Hook:
 
             return answer(owner, response, kwargs) if self._is_ours(request) else None
         worked = owner._safe.worked
-        # Only writes may go to replicas, with keys of their own. Reads need no check once
-        # the client's own key is known to work.
+        # Only writes may go to replicas, with their own keys. Reads need no check once the
+        # client's own key is known to work.
         if request.method == "GET" and hash((key_of(owner), workspace_of(owner))) in worked:
             return None
-        if lets_in(status, response.url):
+        if proves_key(status, response.url):
             headers = request.headers
             worked.add(hash((headers.get("x-api-key"), headers.get("X-Tenant-Id"))))
         return None
@@ -77,8 +77,8 @@ class Hook:
     def _is_ours(self, request: requests.PreparedRequest) -> bool:
         """Whether the SDK makes this request with this client.
 
-        A caller's session may serve other hosts and other clients. A hard delete bypasses
-        the method that sets this; there the key tells.
+        A caller's session may also be used for other hosts and clients. A hard delete
+        bypasses the method that sets SENDING, so its key is compared.
         """
         owner, sending = self.owner(), SENDING.get()
         if sending is not None:
@@ -101,7 +101,7 @@ def attach(owner: Any) -> None:
 
 
 def _hooks_on(session: requests.Session) -> list[Hook]:
-    """Our hooks, of all clients that share a session; others may have added theirs."""
+    """Our hooks on a session, for all clients that share it."""
     hooks: Any = getattr(session, "hooks", None)
     present = hooks.get("response") if isinstance(hooks, dict) else None
     return [h for h in present if isinstance(h, Hook)] if isinstance(present, list) else []

@@ -1,7 +1,7 @@
 """Drives refused requests through httpx: for the async client and the v2 resources.
 
 Imported only after a refusal. The steps are written once, in `_steps`, without any I/O;
-`answer` and `async_answer` carry them out, each in its own way.
+`answer` carries them out on a thread, and `async_answer` on an event loop.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from safe_langsmith._transport.httpx_wire import (
     AsyncWire,
     SyncWire,
     Wire,
-    grown,
+    checked_body,
 )
 from safe_langsmith._transport.messages import TooLargeError, cut
 from safe_langsmith._transport.owner import Owner, state_of
-from safe_langsmith._transport.settle import Work, diagnosed, is_rejected, settle
+from safe_langsmith._transport.settle import Work, diagnosed, is_refused, settle
 
-# The client, its httpx client, and whether that serves the generated resources.
+# The client, its httpx client, and whether that belongs to the generated resources.
 Watched = tuple[Owner, Any, bool]
 _TASK = "find out why a request was refused"
 
@@ -51,19 +51,19 @@ class Load:
     message: httpx.Request | httpx.Response
 
 
-# A request is sent; the result is its response. The work is never a `Resend`.
+# For an httpx.Request, the result is its response. The work is never a `Resend`.
 Step = Sleep | Load | Work | httpx.Request
 
 
 def _steps(
     watched: Watched, wires: type[Wire], request: Any, response: Any
 ) -> Generator[tuple[Wire, Step], Any, None]:
-    """Handle a refused request to its end. Raises nothing: the SDK raises what remains."""
+    """Handle a refused request to the end. Raises nothing: the SDK raises the error."""
     owner, http, generated = watched
     exchange = HttpxExchange(owner, request, response)
     wire = wires(owner, http, exchange.home)
     yield wire, Load(response)
-    if not is_rejected(owner, exchange):
+    if not is_refused(owner, exchange):
         return
     exchange.keep((yield wire, Load(request)))
     works = settle(owner, exchange)
@@ -155,8 +155,8 @@ def _next(steps: Generator[tuple[Wire, Step], Any, None], done: Any) -> Any:
 def _load(message: Any, owner: Owner) -> bytes | None:
     """Read a body; None if it is not available any more.
 
-    If the response surely is a refusal, reading stops at a size and time limit: the
-    plain client would read as long as data comes.
+    For a definite refusal, reading stops at a size and time limit; the plain client would
+    read for as long as data arrives.
     """
     if not _is_sure(message):
         with contextlib.suppress(httpx.StreamError):
@@ -167,7 +167,7 @@ def _load(message: Any, owner: Owner) -> bytes | None:
     try:
         with contextlib.closing(message):
             for piece in message.iter_bytes():
-                body = grown(body + piece, clock)
+                body = checked_body(body + piece, clock)
         message._content = body
     except (TimeoutError, TooLargeError):
         cut(message, body)
@@ -185,7 +185,7 @@ async def _aload(message: Any, owner: Owner) -> bytes | None:
     try:
         async with contextlib.aclosing(message):
             async for piece in message.aiter_bytes():
-                body = grown(body + piece, clock)
+                body = checked_body(body + piece, clock)
         message._content = body
     except (TimeoutError, TooLargeError):
         cut(message, body)

@@ -13,7 +13,7 @@ from safe_langsmith._knowledge.keys import mask, scrub
 from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
 from safe_langsmith._sdk.clients import access_of as own_access
 from safe_langsmith._sdk.modules import httpx
-from safe_langsmith._transport.flights import retold
+from safe_langsmith._transport.flights import for_operation
 from safe_langsmith._transport.httpx_requests import lost_its_method
 from safe_langsmith._transport.messages import (
     access_of,
@@ -51,9 +51,9 @@ class HttpxExchange:
         self.is_trace = is_run_batch(request.method, self.target.path)
 
     def keep(self, body: bytes | None) -> None:
-        """Keep the body if it was read in full.
+        """Keep the body if it was read completely.
 
-        A stream that was consumed gives too little, and one of unknown length may.
+        A stream that was consumed before returns less, and one of unknown length may.
         """
         if body is None:
             return
@@ -92,7 +92,7 @@ class HttpxExchange:
         )
 
     def again(self, access: Access) -> httpx.Request:
-        """The request with another access; its body is in memory already."""
+        """The request with another access and the same body."""
         before = self.request
         self.request = httpx.Request(
             before.method,
@@ -105,19 +105,19 @@ class HttpxExchange:
         return self.request
 
     def take(self, response: httpx.Response) -> bool:
-        """Keep the latest response, and say whether its body must be read."""
+        """Keep the latest response. Returns whether its body must be read."""
         self.response = response
         return self._is_read()
 
     def end(self, diagnosis: Diagnosis | None, *, generated: bool) -> None:
-        """Have the SDK raise the error for a diagnosis when it checks the status."""
+        """Make the SDK raise the error for a diagnosis when it checks the status."""
         if diagnosis is None:
             return
         response = self.response
-        told = retold(diagnosis, self.operation, response.status_code)
+        told = for_operation(diagnosis, self.operation, response.status_code)
         error: AccessDeniedError
         if generated:
-            error = resource_error_for(told, response, self._struck())
+            error = resource_error_for(told, response, self._redacted_body())
         else:
             # A sandbox client has its own error classes.
             kinds: Mapping[int, Any] = getattr(self.owner, "errors", {})
@@ -126,7 +126,7 @@ class HttpxExchange:
         held = [error]
 
         def refuse() -> None:
-            # Raised only once: a stored error would hold itself through its traceback.
+            # Raised only once: a stored error would keep itself alive by its traceback.
             del vars(response)["raise_for_status"]
             raise held.pop()
 
@@ -134,12 +134,12 @@ class HttpxExchange:
         # generated clients would retry twice.
         vars(response)["raise_for_status"] = refuse
 
-    def _struck(self) -> object:
+    def _redacted_body(self) -> object:
         """Remove the key from the request, and return the redacted body."""
-        # `response.text` trusts the encoding that the server names, and fails for some.
+        # Not `response.text`: it fails for some encodings that a server may name.
         requests = {self.first, self.request, self.response.request}
         secrets = [*secrets_in(self.owner, self.first.headers)]
-        secrets += [secret for request in requests for secret in strike(request)]
+        secrets += [secret for request in requests for secret in redact(request)]
         data = self.reply().data()
         if data is None:
             return scrub(self.reply().body, secrets).strip()
@@ -157,7 +157,7 @@ def _without(data: object, secrets: list[str]) -> object:
     return data
 
 
-def strike(request: httpx.Request) -> list[str]:
+def redact(request: httpx.Request) -> list[str]:
     """Remove the secrets from a request's headers, and return them."""
     headers = request.headers
     names = [name for name in ("x-api-key", "Authorization") if name in headers]

@@ -1,4 +1,4 @@
-"""Explains httpx requests that could not be sent: an invalid URL, a refusing proxy.
+"""Explains httpx requests that could not be sent: an invalid URL, or a proxy's refusal.
 
 Each function exists twice: for a thread that may block, and for an event loop.
 """
@@ -13,7 +13,7 @@ from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._sdk.clients import endpoint_of
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._settings.sources import Setup
-from safe_langsmith._transport.httpx_exchange import strike
+from safe_langsmith._transport.httpx_exchange import redact
 from safe_langsmith._transport.messages import target_of
 from safe_langsmith._transport.owner import Owner
 from safe_langsmith._transport.settle import read_settings, record
@@ -82,5 +82,5 @@ def _no_tunnel(
 
 def _path_of(owner: Owner, request: httpx.Request) -> str:
     """The path of a request below its client's endpoint. Removes its secrets."""
-    strike(request)
+    redact(request)
     return target_of(str(request.url), (endpoint_of(owner),)).path

@@ -1,4 +1,4 @@
-"""How an httpx client does the work for a refused request: probe, wait, read settings."""
+"""Does the work for a refused request with httpx: probes, waits, and reads settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def _unredirected(response: httpx.Response) -> None:
-    """Remove the URL by which httpx would follow a redirect of a resent request."""
+    """Remove the Location that httpx would follow for a resent request."""
     if RESENT in response.request.extensions and response.has_redirect_location:
         location = response.headers.pop("Location")
         with contextlib.suppress(ValueError, httpx.InvalidURL):
@@ -50,13 +50,13 @@ def _unredirected(response: httpx.Response) -> None:
         response.extensions[LOCATION] = location
 
 
-async def _aunredirected(response: httpx.Response) -> None:
+async def _unredirected_async(response: httpx.Response) -> None:
     """The same for an async client."""
     _unredirected(response)
 
 
 class Wire:
-    """What both kinds of client share. ``home``: the endpoint of the refused request."""
+    """What sync and async clients share. ``home``: the endpoint of the refused request."""
 
     def __init__(
         self, owner: Owner, http: httpx.Client | httpx.AsyncClient, home: str
@@ -79,7 +79,7 @@ class Wire:
             hooks.append(self.hook)
 
     def withheld(self, step: Probe | Resend) -> Unreachable | None:
-        """Why this is not sent: no time is left, or certificates are not checked."""
+        """Why this must not be sent: no time is left, or certificates are not checked."""
         url = step.access.endpoint if isinstance(step, Resend) else step.url
         if not same_origin(url, self.home):
             # The SDK copies a session's certificate into the context of its httpx clients.
@@ -117,7 +117,7 @@ class SyncWire(Wire):
             with contextlib.closing(response):
                 body = b""
                 for piece in response.iter_bytes():
-                    body = grown(body + piece, self.clock)
+                    body = checked_body(body + piece, self.clock)
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # a custom transport may raise anything
@@ -127,13 +127,13 @@ class SyncWire(Wire):
 class AsyncWire(Wire):
     """Does the work of one refused request of an async client without blocking its loop."""
 
-    hook = staticmethod(_aunredirected)
+    hook = staticmethod(_unredirected_async)
 
     async def do(self, work: Work) -> Any:
         """Do one piece of work; the auth flow itself does a `Resend`."""
         if isinstance(work, Read):
             self.clock.start()
-            read_secrets()  # Colab answers only on the main thread
+            read_secrets()  # Colab returns them only on the main thread
             return await read_settings_async(self.owner)
         if isinstance(work, Wait):
             return await _ended(work.flight, state_of(self.owner).policy.budget_s)
@@ -184,7 +184,7 @@ class AsyncWire(Wire):
                     with contextlib.suppress(TooLargeError):  # its status is known
                         async for piece in response.aiter_bytes():
                             body += piece
-                            grown(body, self.clock)
+                            checked_body(body, self.clock)
             url = probe.url
             return reply_of(response.status_code, response.headers, body, asked=url)
         except Exception as error:  # a custom transport may raise anything
@@ -216,8 +216,8 @@ def probe_request(wire: Wire, probe: Probe) -> httpx.Request:
     return request
 
 
-def grown(body: bytes, clock: Clock) -> bytes:
-    """The body so far, if it is not too large and there is time for more."""
+def checked_body(body: bytes, clock: Clock) -> bytes:
+    """Return the body so far. Raises if it is too large, or if time is over."""
     if len(body) > BODY_LIMIT:
         raise TooLargeError("the response is too large")
     if not clock.left:

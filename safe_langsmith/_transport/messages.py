@@ -27,13 +27,14 @@ _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
 class TooLargeError(ValueError):
-    """An answer that is larger than anybody needs it."""
+    """A response that is larger than `BODY_LIMIT`."""
 
 
 class Target(NamedTuple):
     """Where a request went: the endpoint, and the path below it.
 
-    The generated resources omit an endpoint's ``/api/v1``; ``below_base`` says so.
+    ``below_base``: the path is below the endpoint without its ``/api/v1``, as the
+    generated resources send it.
     """
 
     endpoint: str
@@ -46,7 +47,7 @@ class Target(NamedTuple):
 
 
 def target_of(url: str, endpoints: tuple[str, ...]) -> Target:
-    """Find the endpoint of a request among those that its client knows."""
+    """Find the endpoint of a request among those of its client."""
     for endpoint in endpoints:
         if _is_below(url, endpoint):
             return Target(endpoint, url.removeprefix(endpoint))
@@ -86,8 +87,8 @@ def resent_headers(
 ) -> dict[str, Any]:
     """The headers to resend a refused request with another access.
 
-    Whatever a session, a `.netrc`, cookies or ``headers=`` added belongs to the original
-    host, and goes to no other one.
+    Anything added by a session, a `.netrc`, cookies or ``headers=`` belongs to the original
+    host, and is not sent to another one.
     """
     names = {*_CREDENTIALS} if old.session and access.key else {"x-api-key", "x-tenant-id"}
     kept = {n: v for n, v in headers.items() if n.lower() not in names}
@@ -101,8 +102,8 @@ def _travels(name: str) -> bool:
     return name in _TRAVELLING or name.startswith(("content-", "langsmith-"))
 
 
-def is_of_a_person(name: str) -> bool:
-    """Whether a header of this name was set by a person, not by the SDK or `requests`."""
+def is_set_by_user(name: str) -> bool:
+    """Whether a header of this name was set by the user, not by the SDK or `requests`."""
     low = name.lower()
     return not (_travels(low) or low in _SDKS or low == "connection")
 
@@ -129,7 +130,7 @@ def probe_headers(owner: Owner, probe: Probe, home: str) -> dict[str, str]:
 def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
     """What binds a request to its host: a credential other than the key, or "".
 
-    It is meaningless at another host, and the request may not work without it.
+    It is useless at another host, and the request may not work without it.
     """
     given = {n.lower() for n in given_headers(owner)} - {"x-api-key", "x-tenant-id"}
     if given:
@@ -141,7 +142,7 @@ def tie(owner: Owner, headers: Mapping[str, Any]) -> str:
 
 
 def tied_by(owner: Owner) -> str:
-    """What else binds a client to its host, other than the key; or ""."""
+    """What binds a client to its host, other than the key; or ""."""
     if not is_sync(owner):
         http = http_of(owner)
         if http.params:
@@ -152,19 +153,19 @@ def tied_by(owner: Owner) -> str:
         if getattr(session, name, None):
             return f"the {what} of your session"
     headers = {*getattr(session, "headers", ())} - {*default_headers()}
-    if any(map(is_of_a_person, headers)):
+    if any(map(is_set_by_user, headers)):
         return "a header of your session"
     cookies = getattr(session, "cookies", ())
     return "a cookie of your session" if _has_own_cookie(cookies) else ""
 
 
 def _has_own_cookie(cookies: Any) -> bool:
-    """Whether a cookie was set by hand: one from a host goes to no other host anyway."""
+    """Whether a cookie was set by hand. One from a server is sent only to that server."""
     return any(not c.domain or c.domain_specified for c in cookies)
 
 
 def secrets_in(owner: Owner, headers: Mapping[str, Any]) -> tuple[str, ...]:
-    """Credentials in a request besides its key: a server may repeat them in its text."""
+    """Credentials in a request besides its key: a server may echo them in its response."""
     given = {n.lower() for n in given_headers(owner)} - {"x-tenant-id"}
     names = {*given, "authorization", "cookie", "x-service-key"}
     values = [text_of(v) or "" for n, v in headers.items() if n.lower() in names]
@@ -182,7 +183,7 @@ def reply_of(
 ) -> Reply:
     """A response as plain data. ``asked``: the URL that was requested.
 
-    For a redirect, which is not followed, the address is the one that it names.
+    A redirect is not followed; its target is in ``redirected_to``.
     """
     text = body[:BODY_LIMIT].decode("utf-8", "replace")
     kind = headers.get("Content-Type", "").lower()
@@ -197,7 +198,7 @@ def reply_of(
 
 
 def moved_on(asked: str, answered: str) -> str:
-    """The URL that answered, if it is not the requested one.
+    """The URL that responded, if it is not the requested one.
 
     LangSmith itself redirects from a URL with a trailing slash to one without.
     """
@@ -206,7 +207,7 @@ def moved_on(asked: str, answered: str) -> str:
 
 
 def cut(response: Any, body: bytes) -> None:
-    """Set the body of a response that was not read to its end, and mark it as cut."""
+    """Set the body of a response that was not read completely, and mark it as cut."""
     response._content = body
     vars(response)["is_cut"] = True
 

@@ -1,4 +1,4 @@
-"""The state that is kept for each client, and the interface that transports use."""
+"""Our state of each client, and the interface that transports use."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from safe_langsmith._knowledge.access import Access
     from safe_langsmith._settings.sources import Settings
 
-# Errors of lost traces, kept for `raise_for_tracing_errors`: small, but maybe many.
+# How many errors of lost traces are kept for `raise_for_tracing_errors`.
 _MOST_LOST = 1000
 
 
 # The arguments that say where a setting came from.
-_TOLD_BY = {"api_key", "api_url", "api_urls", "workspace_id"}
+_SOURCE_ARGUMENTS = {"api_key", "api_url", "api_urls", "workspace_id"}
 
 
 @dataclass(eq=False)
 class State:
-    """What is kept for one client.
+    """Our state of one client.
 
     ``session``: the one that the SDK created, or None if the caller passed one. ``worked``:
-    hashes of keys and workspaces that the server has accepted; no `repr` shows a key.
-    ``repaired``: what the last repair set. ``repairs``: what replaced each refused
-    access. ``for_reads``: settings that only requests without side effects may use.
+    hashes of keys and workspaces that the server has accepted; hashes, so that no `repr`
+    shows a key. ``repaired``: what the last repair set. ``repairs``: what replaced each
+    refused access. ``for_reads``: settings that only requests without side effects may use.
     ``of_traces``: the diagnoses of the tracing path, by access and operation.
     """
 
     policy: Policy
-    born: AtConstruction
+    initial: AtConstruction
     session: Any = None
     last_diagnosis: Diagnosis | None = None
     repaired: Settings | None = None
@@ -67,7 +67,7 @@ class State:
         """Count the time that a refusal on the tracing path has taken."""
         self._spent += seconds
 
-    def lent(self, access: Access) -> Settings | None:
+    def read_only_settings(self, access: Access) -> Settings | None:
         """The settings of an access that only reads may use, or None."""
         every = list(self.for_reads.values())
         return next((s for s in every if s.access == access), None)
@@ -89,32 +89,33 @@ SENDING: ContextVar[object] = ContextVar("safe_langsmith_sending", default=None)
 
 
 class Owner(Protocol):
-    """A client of ours as transports see it: a client of the SDK with a `State`."""
+    """A client as transports see it: an SDK client with a `State`."""
 
     _safe: State | None
 
 
 def state_of(owner: Owner) -> State:
-    """The state of a client that is watched, as every client in this package is."""
+    """The state of a client.
+
+    Raises:
+        AttributeError: If it is not watched, because our part of its constructor failed.
+    """
     if owner._safe is None:
         raise AttributeError("this client is not watched")
     return owner._safe
 
 
 def sender(owner: Owner) -> tuple[object, ...]:
-    """What two clients must share so that the same refusal has the same diagnosis.
-
-    Clients with equal senders share diagnoses.
-    """
+    """What makes two clients equal for a diagnosis: equal senders share diagnoses."""
     state = state_of(owner)
     policy = state.policy
     return (
         replace(policy, dotenv=str(policy.dotenv), on_diagnosis=None),
         _Same(policy.on_diagnosis),
-        replace(state.born, arguments=state.born.arguments & _TOLD_BY),
+        replace(state.initial, arguments=state.initial.arguments & _SOURCE_ARGUMENTS),
         state.repaired,
         tuple(sorted(given_headers(owner).items())),
-        *_way_out(owner),
+        *_connection_settings(owner),
     )
 
 
@@ -138,7 +139,7 @@ def _reference(kept: object) -> object:
         return _Same(kept)
 
 
-def _way_out(owner: Owner) -> tuple[object, ...]:
+def _connection_settings(owner: Owner) -> tuple[object, ...]:
     """What in a sync client's session may affect the result of a request."""
     session: Any = getattr(owner, "session", None)
     if session is None:
@@ -154,14 +155,14 @@ def _way_out(owner: Owner) -> tuple[object, ...]:
     return (own, *settings, *((prefix, type(one)) for prefix, one in adapters))
 
 
-def before_asking(owner: Owner) -> Access | None:
-    """What a client returns to when it gets another key, or None.
+def access_for_new_key(owner: Owner) -> Access | None:
+    """What a client goes back to when it gets another key, or None.
 
-    A repair's additions belong to the key that they were found for: a region that was
-    found by probing, and a workspace that was chosen as the only one.
+    What a repair added belongs to the key that it was found for: a region that was found
+    by probing, or a workspace that was the only one.
     """
     state, now = state_of(owner), access_of(owner)
-    repaired, held = state.repaired, state.born.held
+    repaired, held = state.repaired, state.initial.held
     if repaired is None:
         return None
     was_asked = repaired.was_found_by_asking

@@ -44,7 +44,7 @@ from safe_langsmith._transport.budget import (
     too_long,
     unchecked,
 )
-from safe_langsmith._transport.flights import retold
+from safe_langsmith._transport.flights import for_operation
 from safe_langsmith._transport.messages import (
     TooLargeError,
     probe_headers,
@@ -58,7 +58,7 @@ from safe_langsmith._transport.settle import (
     Work,
     Works,
     diagnosed,
-    is_rejected,
+    is_refused,
     read_settings,
     record,
     settle,
@@ -72,14 +72,14 @@ T = TypeVar("T")
 def answer(
     owner: Owner, response: requests.Response, kwargs: Mapping[str, Any]
 ) -> requests.Response | None:
-    """Handle a refused request to its end.
+    """Handle a refused request to the end.
 
     Returns the response to use instead, or None. If nothing was repaired, the diagnosis
-    is stored on the response, under `FOUND`; the SDK raises its own error, which is then
-    replaced with ours.
+    is stored on the response, under `FOUND`; the SDK raises its own error, and we replace
+    it with ours.
     """
     exchange = RequestsExchange(owner, response, kwargs)
-    if not is_rejected(owner, exchange):
+    if not is_refused(owner, exchange):
         return None
     vars(response)[FOUND] = None
     diagnosis = None
@@ -98,7 +98,7 @@ def answer(
         # The SDK handles the new response as any other.
         vars(exchange.response)[FOUND] = None
         return exchange.response
-    found = retold(diagnosis, exchange.operation, exchange.response.status_code)
+    found = for_operation(diagnosis, exchange.operation, exchange.response.status_code)
     exchange.response.close()
     if SENDING.get() is None and is_hard_delete(exchange.target.path):
         # The error of this call is not translated elsewhere.
@@ -112,7 +112,7 @@ def answer(
 def _raise_for(ref: weakref.ref[requests.Response]) -> None:
     """Make the SDK treat a response as an error even if its status is not one.
 
-    A response that refers to itself would keep its socket until garbage collection.
+    Refers to it weakly: a cycle would keep its socket open until garbage collection.
     """
     raise requests.HTTPError("not a response of the LangSmith API", response=ref())
 
@@ -136,10 +136,11 @@ def explain(
     asked: tuple[str, str],
     settings: Mapping[str, Any],
 ) -> AccessDeniedError | requests.Response | None:
-    """The typed error for one of the SDK's, a response after a repair, or None.
+    """The typed error, or the response after a repair; None keeps the SDK's error.
 
-    ``response``: what the error is about. If the hook was lost, as on another session,
-    its work is done here. ``asked``: method and path. ``settings``: those of the request.
+    ``response``: the one that the error is about. If our hook was not called, because the
+    session was replaced, its work is done here. ``asked``: method and path. ``settings``:
+    the arguments of the request.
     """
     if response is None:
         return _never_sent(owner, *asked, error)
@@ -198,7 +199,7 @@ def _never_sent(
     status = tunnel_refusal(cause) if isinstance(cause, ProxyError) else ""
     unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
     own_values = [value for value in (key_of(owner), workspace_of(owner)) if value]
-    # A full URL is that of some destination, which may be a further one.
+    # A full URL may be that of an additional trace destination.
     own = path.startswith((endpoint, "/"))
     if status:
         setup = read_settings(owner)
@@ -232,7 +233,7 @@ class RequestsWire:
         self.exchange = exchange
         self.home = exchange.home if exchange else endpoint_of(owner)
         self.clock = clock
-        # The SDK's adapter retries below us, and sleeps as long as the server says.
+        # Not the SDK's adapter, which retries, and sleeps for as long as the server says.
         self.adapter = HTTPAdapter(max_retries=0)
 
     def __enter__(self) -> RequestsWire:
@@ -303,7 +304,7 @@ class RequestsWire:
             adapter = self._adapter(probe.url)
             response = adapter.send(request, timeout=(connect, read_one), **settings)
             pieces: list[bytes] = []
-            # Of an answer that is too large, the beginning and the status are known.
+            # If a response is too large, its beginning and status are enough.
             with contextlib.closing(response), contextlib.suppress(TooLargeError):
                 pieces.extend(pieces_of(response, self.clock))
             url, body = request.url or "", b"".join(pieces)
@@ -318,9 +319,9 @@ class RequestsWire:
         return dict(settings)
 
     def _is_checked(self, url: str) -> bool:
-        """Whether this session surely checks the certificate of a host.
+        """Whether this session checks the certificate of a host.
 
-        A custom adapter may do anything.
+        With a custom adapter, it is unknown, so False.
         """
         adapter = self.session.get_adapter(url)
         own = type(adapter) is HTTPAdapter or retries_by_itself(adapter)

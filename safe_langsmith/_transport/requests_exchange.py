@@ -73,7 +73,7 @@ class RequestsExchange:
                 _read_refusal(response, Clock(state_of(self.owner).policy.budget_s))
             body = response.content if has_words else b""
         except OSError as error:
-            response.close()  # the SDK drops it, and its socket with it
+            response.close()  # the SDK drops it without closing its socket
             raise PassedOn(error) from error
         reply = refused_reply(response, body)
         if not self.redirected_to:
@@ -148,7 +148,7 @@ class RequestsExchange:
 def _read_refusal(response: requests.Response, clock: Clock) -> None:
     """Read the body of a refusal, up to a size and time limit.
 
-    The plain client would read as long as data comes.
+    The plain client would read for as long as data arrives.
     """
     if response._content is not False:
         return
@@ -166,7 +166,7 @@ def _read_refusal(response: requests.Response, clock: Clock) -> None:
 
 def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
     """The pieces of a body, up to a size and time limit."""
-    # A read may last as long as single bytes come; only closing the socket ends it.
+    # A read can go on forever if single bytes arrive; only closing the socket ends it.
     end = threading.Timer(clock.left, _shut, (weakref.ref(response),))
     end.daemon = True
     with contextlib.suppress(RuntimeError):  # at interpreter shutdown
@@ -183,14 +183,14 @@ def pieces_of(response: requests.Response, clock: Clock) -> Iterator[bytes]:
     except requests.RequestException as broken:
         if clock.left:
             raise
-        # A read that was ended on purpose looks like a broken one.
+        # Our closing of the socket looks like a broken connection.
         raise requests.ReadTimeout from broken
     finally:
         end.cancel()
 
 
 def _shut(ref: weakref.ref[requests.Response]) -> None:
-    """End a read of this body from another thread, if this urllib3 can."""
+    """End a read of this body from another thread, if this urllib3 supports it."""
     with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
         ref().raw.shutdown()  # type: ignore[union-attr]  # it may be freed already
 

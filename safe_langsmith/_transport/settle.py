@@ -46,7 +46,7 @@ TRACE_WAITS = (0.25, 0.5, 0.75, 1.5)
 
 
 # Whether a callback is running.
-_telling: ContextVar[bool] = ContextVar("telling", default=False)
+_in_callback: ContextVar[bool] = ContextVar("safe_langsmith_in_callback", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class Exchange(Protocol):
         """The refused request as plain data."""
 
 
-def is_rejected(owner: Owner, exchange: Exchange) -> bool:
+def is_refused(owner: Owner, exchange: Exchange) -> bool:
     """Whether a response is a refusal, or may hide one.
 
-    On prompt calls, LangSmith answers 404 if it does not know the key. Until the key has
+    On prompt calls, LangSmith returns 404 if it does not know the key. Until the key has
     worked, this is checked once per cooldown.
     """
     reply, sent, state = exchange.reply(), exchange.access, state_of(owner)
@@ -99,10 +99,10 @@ def is_rejected(owner: Owner, exchange: Exchange) -> bool:
 
 
 def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
-    """Repair and resend a refused request, or say why not.
+    """Repair and resend a refused request, or diagnose it.
 
-    None: it succeeded in the end, or was not refused. One caller makes the diagnosis;
-    the others wait for it, and then resend their own requests.
+    Returns None if it succeeded in the end, or was not refused. One caller makes the
+    diagnosis; the others wait for it, and then resend their own requests.
     """
     state, who, sent = state_of(owner), sender(owner), exchange.access
     for _ in range(_MOST_ROUNDS):
@@ -127,21 +127,21 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
         if not leads and not (yield Wait(flight)):
             flight, leads = Flight(question), True
         if leads:
-            return (yield from _fly(owner, exchange, flight))
+            return (yield from _lead(owner, exchange, flight))
         if flight.found is not None and flight.found.answers(exchange.operation):
             state.last_diagnosis = flight.found.diagnosis
             return flight.found.diagnosis
-    return (yield from _fly(owner, exchange, Flight((sent, who))))
+    return (yield from _lead(owner, exchange, Flight((sent, who))))
 
 
-def _fly(owner: Owner, exchange: Exchange, flight: Flight) -> Works[Diagnosis | None]:
-    """Lead a diagnosis; None: the request succeeded in the end."""
+def _lead(owner: Owner, exchange: Exchange, flight: Flight) -> Works[Diagnosis | None]:
+    """Lead a diagnosis. Returns None if the request succeeded in the end."""
     try:
-        flight.found, made = yield from _lead(owner, exchange, flight.question)
+        flight.found, made = yield from _make_diagnosis(owner, exchange, flight.question)
     finally:
         FLIGHTS.leave(flight)
-    # Not earlier: the caller's callback may use this client.
-    _tell(owner, made)
+    # After the flight: the caller's callback may use this client.
+    _notify(owner, made)
     return flight.found and flight.found.diagnosis
 
 
@@ -160,15 +160,15 @@ def _known(owner: Owner, question: Question, is_read: bool) -> Access | None:
 
 
 def _take_over(owner: Owner, sent: Access, access: Access, settings: Settings) -> None:
-    """Apply a repair to the whole client, if the request used the client's settings.
+    """Apply a repair to the client, if the request used the client's settings.
 
-    If the request chose its own, such as a replica's key, the client does not change.
+    If the request used its own, such as a replica's key, the client does not change.
     """
     state = state_of(owner)
     with FLIGHTS.lock:
         if sent == access_of(owner):
             state.repaired = settings
-            use(owner, access, keep_info="info" in state.born.arguments)
+            use(owner, access, keep_info="info" in state.initial.arguments)
         state.repairs[sent] = access
         state.for_reads.pop(sent, None)
 
@@ -180,16 +180,14 @@ def _may_resend(exchange: Exchange, place: Access) -> bool:
     return refusal.may_be_repeated and refusal.replayable and (stays or not refusal.tied_by)
 
 
-def _lead(
+def _make_diagnosis(
     owner: Owner, exchange: Exchange, question: Question
 ) -> Works[tuple[Found | None, Diagnosis | None]]:
     """Make the diagnosis of a refused request.
 
-    Returns the diagnosis, or None if the request succeeded in the end; and the
-    diagnosis again if it is a new one.
-
-    If the settings changed in the meantime, the diagnosis is repeated for the original
-    access (not for that of a repair, which nobody has set).
+    Returns the diagnosis, or None if the request succeeded in the end; and the diagnosis
+    again if it is a new one. If the settings changed in the meantime, the diagnosis is
+    repeated for the access that was sent first.
     """
     (sent, _), state = question, state_of(owner)
     read: Setup = yield Read()
@@ -225,7 +223,7 @@ def _log(owner: Owner, sent: Access, verdict: Verdict) -> None:
     is_kept = verdict.repair is not None and verdict.repair.access != sent
     cooldown = state_of(owner).policy.cooldown_s
     if is_kept or FLIGHTS.is_news((verdict.diagnosis.code, sent), cooldown):
-        words = state_of(owner).born.words
+        words = state_of(owner).initial.words
         log(reworded(verdict.log_line, words), verdict.diagnosis)
 
 
@@ -235,7 +233,7 @@ def log(line: str, diagnosis: Diagnosis) -> None:
     A notebook displays stderr in red. If no handler is configured there, a repair is
     displayed as an output of the cell instead.
     """
-    line = scrub(f"safe_langsmith: {line}")  # it holds names that come from the server
+    line = scrub(f"safe_langsmith: {line}")  # it contains names from the server
     names = {n: getattr(diagnosis, n) for n in ("code", "operation")}
     extra = {**names, "diagnosis": diagnosis}
     if diagnosis.resolved and not logger.hasHandlers():
@@ -249,7 +247,7 @@ def log(line: str, diagnosis: Diagnosis) -> None:
 
 
 def _is_disproven(found: Found, reply: Reply) -> bool:
-    """Whether LangSmith itself answers now, although a proxy was the cause before."""
+    """Whether LangSmith itself responds now, although a proxy was the cause before."""
     return found.diagnosis.code == "blocked-by-proxy" and reply.is_langsmiths
 
 
@@ -272,9 +270,9 @@ def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
 
 def _as_refused(owner: Owner, sent: Access, setup: Setup) -> Setup:
     """The setup of a refused request."""
-    lent = state_of(owner).lent(sent)
-    if lent:
-        return replace(setup, held=lent)
+    read_only_settings = state_of(owner).read_only_settings(sent)
+    if read_only_settings:
+        return replace(setup, held=read_only_settings)
     return as_sent(setup, sent, given_headers(owner))
 
 
@@ -302,15 +300,15 @@ def diagnosed(owner: Owner) -> Works[Diagnosis]:
     return diagnosis
 
 
-def unasked(owner: Owner) -> Diagnosis:
-    """The diagnosis of a client without any request to the server."""
+def diagnosed_offline(owner: Owner) -> Diagnosis:
+    """The diagnosis of a client without a request to the server."""
     return offline(_as_diagnosed(owner, read_settings(owner)))
 
 
 def _as_diagnosed(owner: Owner, setup: Setup) -> Setup:
     """The setup of a request that this client would send."""
     own, headers = access_of(owner), {n.lower(): v for n, v in headers_of(owner).items()}
-    # The headers argument may be all that it sends.
+    # Key and workspace may be only in the headers argument.
     key = own.key or headers.get("x-api-key")
     workspace = own.workspace or headers.get("x-tenant-id")
     sent = replace(own, key=key, workspace=workspace, session=own.session and not key)
@@ -320,25 +318,25 @@ def _as_diagnosed(owner: Owner, setup: Setup) -> Setup:
 def read_settings(owner: Owner) -> Setup:
     """Read the current settings for a client, from the environment and from files."""
     state = state_of(owner)
-    return read(access_of(owner), state.born, state.repaired, state.policy.dotenv)
+    return read(access_of(owner), state.initial, state.repaired, state.policy.dotenv)
 
 
 def record(owner: Owner, diagnosis: Diagnosis) -> None:
     """Store a new diagnosis, and pass it to the caller's callback."""
     state_of(owner).last_diagnosis = diagnosis
-    _tell(owner, diagnosis)
+    _notify(owner, diagnosis)
 
 
-def _tell(owner: Owner, diagnosis: Diagnosis | None) -> None:
+def _notify(owner: Owner, diagnosis: Diagnosis | None) -> None:
     """Pass a new diagnosis to the callback, unless a callback itself caused it."""
-    if diagnosis is None or _telling.get():
+    if diagnosis is None or _in_callback.get():
         return
-    token = _telling.set(True)
+    token = _in_callback.set(True)
     try:
         for callback in callbacks_of(state_of(owner).policy):
             _call(callback, diagnosis)
     finally:
-        _telling.reset(token)
+        _in_callback.reset(token)
 
 
 def _call(callback: Callable[[Diagnosis], object], diagnosis: Diagnosis) -> None:

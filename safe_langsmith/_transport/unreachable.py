@@ -51,13 +51,13 @@ def no_answer(
     before: BaseException | None = None,
     read: tuple[str, ...] = REQUESTS,
 ) -> Unreachable:
-    """Say why a probe or a resent request got no response.
+    """Describe why a probe or a resent request got no response.
 
     ``before``: the exception that the caller was handling already; it is unrelated.
     ``read``: the certificate variables that the HTTP library reads.
     """
     url = probe.url if isinstance(probe, Probe) else probe.access.endpoint
-    there = f"{shown(origin(url))} gave no answer"
+    there = f"no response from {shown(origin(url))}"
     if isinstance(why, str):
         return Unreachable(f"{there}: {why}", trouble="timeout")
     trouble, detail = trouble_in(why, before)
@@ -91,7 +91,7 @@ def trouble_in(
 def tunnel_refusal(error: BaseException, *, every: bool = False) -> str:
     """The 403 or 407 of a proxy to CONNECT, such as "403 Forbidden"; otherwise "".
 
-    ``every``: any other status too. Only the error's text contains it.
+    ``every``: also other statuses. The status is only in the error's text.
     """
     for one in _behind(error):
         if type(one) is OSError or _is_of_a_proxy(one):

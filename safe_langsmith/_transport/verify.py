@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
 
 
-# Key and workspace are good; the role may still have enough permissions.
+# Key and workspace are good, and the role may still be sufficient for the program.
 _GOOD = ("ok", "permission-missing", "feature-unavailable")
 
 

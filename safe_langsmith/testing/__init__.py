@@ -1,7 +1,7 @@
 """A simulated LangSmith for tests: a server on a loopback socket.
 
-It answers like LangSmith's API, and refuses requests with the same status codes and
-the same terse messages. Nothing is patched, so any client can talk to it.
+It responds like LangSmith's API, and refuses requests with the same status codes and the
+same terse messages. Nothing is patched, so any client can talk to it.
 
     from safe_langsmith.testing import SimulatedLangSmith
 
@@ -10,8 +10,8 @@ the same terse messages. Nothing is patched, so any client can talk to it.
         key = server.add_service_key(workspaces=None)
         client = Client(api_url=server.url, api_key=key.secret)
 
-The pytest fixture ``simulated_langsmith`` returns a `ReadyLangSmith`, which the
-environment variables point to.
+The pytest fixture ``simulated_langsmith`` returns a `ReadyLangSmith`, and sets the
+environment variables so that clients use it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Decides on one request, from its headers and the simulated world: who may do what?
+"""Decides whether a request is allowed, from its headers and the simulated world.
 
-A pure function. It checks in the server's order: is there a credential, is it known,
-which workspace, is the feature on, does the role permit it. Statuses and bodies follow
-LangSmith's OpenAPI document and what users have reported; the responses to unknown keys
-say very little, which is why a 403 needs a diagnosis.
+A pure function. It checks in the server's order: the credential, the workspace, the
+feature, the permission. Statuses and bodies follow LangSmith's OpenAPI document and users'
+reports; a refusal says very little, which is why a 403 needs a diagnosis.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
     from safe_langsmith.testing._world import Key, Workspace, World
 
-#: What a route requires, from nothing to a workspace. "prompt" routes also answer
-#: anonymous requests, and treat a rejected key as one.
+#: What a route requires, from nothing to a workspace. "prompt" routes also serve anonymous
+#: requests, and treat a rejected key as anonymous.
 Needs = Literal[
     "nothing", "key", "organization", "personal", "login", "workspace", "prompt"
 ]

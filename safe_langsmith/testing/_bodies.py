@@ -77,7 +77,7 @@ def _part(piece: bytes) -> Part:
 
 
 def parsed(content: bytes) -> Any:
-    """A JSON text's value."""
+    """Parse a JSON text."""
     try:
         return json.loads(content or b"{}")
     except ValueError as broken:
@@ -85,7 +85,7 @@ def parsed(content: bytes) -> Any:
 
 
 def record(content: bytes) -> Record:
-    """A JSON object."""
+    """Parse a JSON object."""
     value = parsed(content)
     if not isinstance(value, dict):
         raise UnreadableError("the body is not a JSON object")

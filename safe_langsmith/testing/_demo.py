@@ -1,7 +1,7 @@
 """``safe-langsmith demo``: each cause with the plain client, and then with SafeClient.
 
-It needs no account. A simulated LangSmith answers on loopback. The settings of this
-machine are set aside while it runs, and restored at the end.
+It needs no account: it runs a simulated LangSmith on loopback. It ignores the settings of
+this machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Names = Mapping[str, str]
 World = Callable[[SimulatedLangSmith], Names]
 
 
-# --- the worlds: what exists, and the names that a row's settings use -----------------
+# --- the worlds: what exists, and the values that a row's settings refer to -----------
 
 
 def _one_workspace(server: SimulatedLangSmith) -> Names:
@@ -84,13 +84,13 @@ def _small_plan(server: SimulatedLangSmith) -> Names:
 
 
 def _nervous_proxy(server: SimulatedLangSmith) -> Names:
-    """A proxy that refuses twice and then lets requests pass."""
+    """A proxy that refuses two requests, and then no more."""
     server.answer("*", status=403, body=_PAGE, times=2)
     return _one_workspace(server)
 
 
 def _legacy(server: SimulatedLangSmith) -> Names:
-    """A key in the format that ended in 2024."""
+    """A key in the format that stopped working in 2024."""
     server.add_workspace("Research", projects=2)
     return {"key": "ls__0123456789abcdef0123456789abcdef"}
 
@@ -109,8 +109,8 @@ class Row:
     """One refusal: what exists, what is set, and the call.
 
     ``key`` and ``workspace`` are set when the client is created, and ``dotenv`` is written
-    after that. They are templates: ``{key}`` and the like come from the world. With
-    ``works_at_first``, the call first succeeds once, and is then refused once.
+    after that. They are templates: ``{key}`` and the like come from the world.
+    ``works_at_first``: the call succeeds once, and is refused once after that.
     """
 
     code: Code
@@ -175,7 +175,7 @@ ROWS: tuple[Row, ...] = (
 def run(rows: Sequence[Row] = ROWS) -> int:
     """Show every row, and return the exit code of the command."""
     print(f"{len(rows)} refusals, each with langsmith.Client and then with SafeClient.")
-    print("A simulated LangSmith answers on 127.0.0.1; nothing leaves this machine.")
+    print("A simulated LangSmith runs on 127.0.0.1; nothing leaves this machine.")
     repaired = 0
     with _clean_machine() as home:
         policy = Policy(dotenv=home / ".env", budget_s=_BUDGET_S)
@@ -276,7 +276,7 @@ def _forget_settings() -> None:
 
 @contextmanager
 def _logged() -> Iterator[list[logging.LogRecord]]:
-    """What safe_langsmith logs in the meantime, instead of its usual handlers."""
+    """Collect what safe_langsmith logs, instead of its usual handlers."""
     logger = logging.getLogger("safe_langsmith")
     propagate, level = logger.propagate, logger.level
     handler = BufferingHandler(capacity=1000)

@@ -50,7 +50,7 @@ class Call:
         return ours[::-1]
 
     def one(self, records: Mapping[Any, Record], what: str) -> Record:
-        """The record that the path names, or a 404, also for another workspace's."""
+        """The record that the path names; 404 if it is missing, or in another workspace."""
         found = records.get(self.params["id"])
         if found is None or found["tenant_id"] != self.here.id:
             raise RequestError(404, f"{what} not found")

@@ -1,4 +1,4 @@
-"""Responses that a test sets in place of the real ones."""
+"""Responses that a test sets instead of the real ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Rule:
-    """A response that was set, for which requests, and how many times."""
+    """A response that a test has set: for which requests, and how many times."""
 
     path: str
     method: str | None
@@ -101,7 +101,7 @@ def has_prefix(path: str) -> bool:
 def routed(path: str) -> str:
     """A path without its prefix and its trailing slash.
 
-    ``/api/v1/platform/…`` and ``/v1/platform/…`` are the same: the latter.
+    ``/api/v1/platform/…`` becomes ``/v1/platform/…``, since both are the same.
     """
     rest = "/" + _PREFIX.sub("", path.partition("?")[0], count=1).strip("/")
     return f"/v1{rest}" if rest.startswith(_ONLY_V1) else rest

@@ -1,4 +1,4 @@
-"""The methods by which a test adds organizations, workspaces, keys and prompts."""
+"""Methods for a test to add organizations, workspaces, keys and prompts."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ class Population:
     ) -> Key:
         """Add a service key for some workspaces, or with None for the organization.
 
-        An organization key has access to all workspaces and must name one each time. A
-        workspace key is refused at ``GET /workspaces`` unless ``lists_workspaces``.
+        An organization key has access to all workspaces, and must name one in each request.
+        A workspace key is refused at ``GET /workspaces`` unless ``lists_workspaces``.
         """
         return self._add_key(
             "service",

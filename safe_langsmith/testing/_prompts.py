@@ -1,7 +1,7 @@
-"""Endpoints of prompts, which also answer anonymous requests.
+"""Endpoints of prompts, which also serve anonymous requests.
 
-They treat a rejected key as anonymous, so a wrong key results in a 400, 404 or
-422, not in a 403, as users of the SDK have reported.
+They treat a rejected key as anonymous, so a wrong key results in a 400, 404 or 422, not in
+a 403, as users of the SDK have reported.
 """
 
 from __future__ import annotations

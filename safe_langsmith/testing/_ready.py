@@ -1,4 +1,4 @@
-"""A simulated LangSmith that the environment points at: the fixture of the plugin."""
+"""The pytest fixture: a simulated LangSmith that the environment points at."""
 
 from __future__ import annotations
 

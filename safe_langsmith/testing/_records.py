@@ -89,7 +89,7 @@ class Records:
             project = self._project_of(workspace, fields)
             self.runs[place] = _empty_run(project, fields["id"], next(self._order))
         run = self.runs[place]
-        # A run stays in the project where it began.
+        # A run stays in the project where it started.
         given = {k: v for k, v in fields.items() if v is not None and k != "session_id"}
         run.update(given, status=_status(run | given))
 
@@ -208,7 +208,7 @@ class Records:
         return commit
 
     def prompt(self, workspace: Workspace | None, owner: str, name: str) -> Record | None:
-        """The prompt at this address; "-" stands for the workspace's own."""
+        """The prompt at this address; the owner "-" means the workspace itself."""
         if owner != "-":
             return self.prompts.get((owner, name))
         return self.prompts.get((workspace.id, name)) if workspace else None

@@ -1,4 +1,4 @@
-"""``pytest --langsmith-require-traces``: fails the run without traces, or if refused."""
+"""``pytest --langsmith-require-traces``: fails if traces are refused or missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RUNS = re.compile(r"/runs(/batch|/multipart)?$")
 
 
 class RequiredTraces:
-    """Traces with a client of its own, and fails the run if there are no traces."""
+    """Traces with its own client, and fails the run if there are no traces."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -67,7 +67,7 @@ class RequiredTraces:
         return ["no traces were recorded. Tracing is off; set LANGSMITH_TRACING=true."]
 
     def _watch(self) -> Installation | None:
-        """Trace everything with a client that is watched."""
+        """Trace with our own client, and count what it sends."""
         try:
             watched = install()
         except Exception as error:  # the SDK's own, for settings that it does not accept

@@ -1,4 +1,4 @@
-"""Routes a request to its endpoint, checks access, and answers."""
+"""Routes a request to its endpoint, checks access, and responds."""
 
 from __future__ import annotations
 

@@ -190,10 +190,10 @@ class SimulatedLangSmith(Population):
             try:
                 answer = self._answer(request, path, body)
             except Exception:
-                # A bug of the simulator: say where, since nothing is logged.
+                # A bug in the simulator: respond with the place, since nothing is logged.
                 text = traceback.format_exc().encode()
                 answer = Answer(500, text, {"content-type": "text/plain"})
-            # Before the response is sent, so that a client that has it finds the exchange.
+            # Added before the response is sent, so the client finds the exchange.
             self._exchanges.append(_exchange.log(request, path, body, answer.status))
         return answer
 

@@ -52,7 +52,7 @@ class Listener:
             ssl_certfile=certificate,
             ssl_keyfile=private_key,
         )
-        # Here, not in the thread, so that the caller gets the error of a bad certificate.
+        # Not in the thread: the caller gets the error if the certificate is invalid.
         config.load()
         self._socket = _bound(address)
         self.port: int = self._socket.getsockname()[1]

@@ -191,8 +191,8 @@ def new_key(
 ) -> Key:
     """Create a key from the arguments of a test."""
     ids = None if workspaces is None else tuple(w.id for w in workspaces)
-    # From a third-party provider's notes: a service key of workspaces is refused where
-    # an organization's data are read.
+    # Source: a third party's notes. A key of single workspaces is refused if it reads the
+    # organization's data.
     lists = kind != "service" or ids is None
     return Key(
         secret=secret or new_secret(kind),

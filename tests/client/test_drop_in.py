@@ -168,8 +168,8 @@ def test_names_that_the_sdk_gains_are_its_own() -> None:
         [sys.executable, "-c", GAINED], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "has a Client.whoami of its own, so ours steps back" in done.stderr
-    assert done.stderr.count("steps back") == 3  # the method and both arguments
+    assert "has its own Client.whoami, so ours is disabled" in done.stderr
+    assert done.stderr.count("ours is disabled") == 3  # the method and both arguments
 
 
 # --- identity -----------------------------------------------------------------------------

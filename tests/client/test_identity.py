@@ -305,7 +305,7 @@ def test_an_answer_that_cannot_be_had_proves_nothing(
     client_for(server, GONE, verify=how, policy=Policy(budget_s=8))
     until_verified()
     (line,) = ours(caplog)
-    assert line.startswith(f"safe_langsmith: {server.url} answered with 500, which says ")
+    assert line.startswith(f"safe_langsmith: {server.url} returned 500, which proves ")
     assert line.endswith(" So the settings were not checked.")
 
 

@@ -592,7 +592,7 @@ def test_a_fix_sends_no_key_over_plain_http(
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     Path(".env").write_text("LANGSMITH_ENDPOINT=http://smith.langchain.com\n")
     main(["doctor", "--fix", "--yes"])
-    assert "LangSmith was not asked: " in capsys.readouterr().out
+    assert "not checked with LangSmith: " in capsys.readouterr().out
     assert not server.exchanges
 
 

@@ -578,7 +578,7 @@ def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
     """As if reading them had a fault: here what was taken down of the client is gone."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     assert client._safe is not None
-    del client._safe.born
+    del client._safe.initial
     with client.session:
         found = report(examined(client))
     assert (found.code, found.message) == ("unknown", "the check failed: AttributeError.")
@@ -681,8 +681,7 @@ def test_a_broken_profile(
         assert main(words) in ((1,) if place == "home" else (2, 3))
         out, err = capsys.readouterr()
         assert (out, len(err.splitlines())) == ("", 1)
-        withheld = ("LangSmith was not asked", "nothing was sent")
-        assert why in err if place == "home" else any(text in err for text in withheld)
+        assert (why if place == "home" else "nothing was sent") in err
 
 
 # Variables with which the SDK makes no client, and what is said all the same.

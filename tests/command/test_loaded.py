@@ -235,7 +235,7 @@ ROWS = [
         "unknown",
         (
             "LANGSMITH_ENDPOINT in .env, line 1 names {url}, but the key is not from",
-            "if that address is yours, put the key into the same file",
+            "if that endpoint is yours, put the key into the same file",
         ),
         environ={"LANGSMITH_API_KEY": "{key}"},
         asks=False,
@@ -244,7 +244,7 @@ ROWS = [
         "an endpoint for the shell's key, which cannot be used in any case",
         AT,
         "key-malformed",
-        ("LangSmith was not asked: LANGSMITH_ENDPOINT in .env",),
+        ("not checked with LangSmith: LANGSMITH_ENDPOINT in .env",),
         environ={"LANGSMITH_API_KEY": f"{GONE}\u00e9"},
         asks=False,
     ),
@@ -302,7 +302,7 @@ def test_in_this_folder(
     who = main(["whoami", *row.options])
     out, err = capsys.readouterr()
     assert (who == 3) == (not row.asks)
-    assert ("LangSmith was not asked" in err) == (not row.asks)
+    assert ("nothing was sent: " in err) == (not row.asks)
     assert bool(server.exchanges) <= row.asks
     assert main(["replay", ".", *row.options]) in (0, 2, 3)
     capsys.readouterr()

@@ -212,7 +212,7 @@ ROWS = (
     Row(
         "a destination that cannot be reached",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries((NOBODY, "{key}"))},
-        (("bad", "destination", f"unreachable: {NOBODY} gave no answer"),),
+        (("bad", "destination", f"unreachable: no response from {NOBODY}"),),
         "bad",
         code="unknown",
         message=f"LangSmith accepts these settings, but traces do not reach {NOBODY}",
@@ -246,7 +246,7 @@ ROWS = (
     Row(
         "a destination whose answer tells nothing",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
-        (("unknown", "destination", "unknown: GET /sessions was answered with 400"),),
+        (("unknown", "destination", "unknown: GET /sessions returned 400"),),
         "unknown",
         prepare=other_broken,
         unseen=(),

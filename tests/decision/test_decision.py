@@ -1042,7 +1042,7 @@ def test_a_web_address_tells_the_region() -> None:
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
     assert diagnosis.code == "key-rejected"
-    assert "the workspace is a web address of region EU, but the endpoint is in US" in [
+    assert "the workspace is set to a web URL of region EU, but the endpoint is in US" in [
         f.text for f in diagnosis.findings
     ]
 
@@ -1421,7 +1421,7 @@ def test_an_examination_that_meets_a_page() -> None:
     answers = {"/sessions?limit=1": PAGE, "/info": INFO}
     diagnosis, _ = examined(client_of(endpoint=OWN), answers)
     assert diagnosis.code == "unknown"
-    assert "answered with 200" in diagnosis.findings[-1].text
+    assert "returned 200" in diagnosis.findings[-1].text
     diagnosis, _ = examined(client_of(), answers)
     assert diagnosis.code == "blocked-by-proxy"
 

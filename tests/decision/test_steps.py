@@ -86,19 +86,19 @@ PUT: list[tuple[Name, str, dict[str, Any], str]] = [
         "WORKSPACE_ID",
         ID,
         {"key": Source("request", RUNS), **TO},
-        f'name it in {RUNS}: {{"api_url": ..., "api_key": ..., "workspace_id": "{ID}"}}',
+        f'set it in {RUNS}: {{"api_url": ..., "api_key": ..., "workspace_id": "{ID}"}}',
     ),
     (
         "WORKSPACE_ID",
         ID,
         {"key": Source("request", "the api_urls argument")},
-        "api_urls= takes no workspaces: use a key that has exactly one there",
+        "api_urls= cannot set a workspace: use a key that has exactly one there",
     ),
     (
         "WORKSPACE_ID",
         ID,
         {"key": Source("request")},
-        f'name it for this destination: auth={{"api_key": ..., "tenant_id": "{ID}"}}',
+        f'set it for this destination: auth={{"api_key": ..., "tenant_id": "{ID}"}}',
     ),
     (
         "WORKSPACE_ID",
@@ -125,11 +125,11 @@ def test_a_value_is_put_where_it_is_used(
 @pytest.mark.parametrize(
     ("setup", "step"),
     [
-        ({}, "set LANGSMITH_API_KEY, or pass api_key=; keys are made at https://smith"),
-        ({"key": Source("request", RUNS)}, f"put a key into {RUNS}; keys are made at "),
+        ({}, "set LANGSMITH_API_KEY, or pass api_key=; create a key at https://smith"),
+        ({"key": Source("request", RUNS)}, f"put a key into {RUNS}; create a key at "),
         (
             {"key": Source("environment", "LANGCHAIN_API_KEY")},
-            "set LANGCHAIN_API_KEY; keys",
+            "set LANGCHAIN_API_KEY; create",
         ),
     ],
 )
@@ -146,7 +146,7 @@ MENTIONS = [
     (
         Mention("ENDPOINT", ".env, line 1", "LANGSMITH_URL"),
         [
-            "if LANGSMITH_URL in .env, line 1 holds the endpoint to use, rename it to "
+            "if LANGSMITH_URL in .env, line 1 contains the endpoint to use, rename it to "
             "LANGSMITH_ENDPOINT"
         ],
     ),

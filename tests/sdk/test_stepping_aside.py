@@ -82,14 +82,14 @@ def test_a_fault_after_a_rejection(
 ) -> None:
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     assert client._safe is not None
-    del client._safe.born
+    del client._safe.initial
     with client.session, pytest.raises(LangSmithError) as caught:
         list(client.list_projects())
     assert not isinstance(caught.value, AccessDeniedError)
     assert "find out why a request was refused" in once()
 
 
-@pytest.mark.parametrize("lost", ["born", "policy"])
+@pytest.mark.parametrize("lost", ["initial", "policy"])
 def test_a_fault_on_the_async_client(
     lost: str, server: SimulatedLangSmith, once: Callable[[], str]
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_fault_on_the_sync_resources(
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     generated = client._get_langsmith_api_sync()
     assert client._safe is not None
-    del client._safe.born
+    del client._safe.initial
     with pytest.raises(langsmith.PermissionDeniedError) as caught:
         generated.get("/sessions", cast_to=object)
     assert not isinstance(caught.value, AccessDeniedError)
@@ -172,7 +172,7 @@ def test_a_watcher_without_what_it_needs(
     broken = langsmith.APIConnectionError(request=request)
     broken.__cause__ = httpx.ProxyError("Tunnel connection failed: 403 Forbidden")
     assert client._safe is not None
-    del client._safe.born
+    del client._safe.initial
     assert watcher.unsent(odd) is None
     assert watcher.explained(broken) is None
     assert anyio.run(watcher.unsent_async, odd) is None
@@ -187,7 +187,7 @@ def test_the_address_of_an_async_client_cannot_be_explained(
 ) -> None:
     client = SafeAsyncClient("http://", api_key=GONE)
     assert client._safe is not None
-    del client._safe.born
+    del client._safe.initial
 
     async def call() -> None:
         with pytest.raises(Exception) as caught:  # noqa: PT011  # httpx's own
@@ -211,7 +211,7 @@ def test_a_name_that_is_gone_is_said(
         for _ in range(2):
             SafeClient("http://127.0.0.1:9", api_key=GONE, auto_batch_tracing=False)
     (line,) = [r.getMessage() for r in caplog.records]
-    assert "has no _get_tenant_id: get_run_url() says" in line
+    assert "has no _get_tenant_id: get_run_url() raises" in line
     assert names.NAMES
 
 
@@ -253,7 +253,7 @@ def test_the_sdk_s_own_names_and_arguments(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING, "safe_langsmith"):
         overrides.step_back(Ours, Plain, ("whoami", "can_i"))
     assert (Ours().whoami(), Ours().can_i()) == ("the SDK's", "ours")
-    assert "has a Plain.whoami of its own, so ours steps back" in caplog.text
+    assert "has its own Plain.whoami, so ours is disabled" in caplog.text
 
     def plain(policy: object = None) -> None: ...
 
@@ -308,7 +308,7 @@ def test_a_fault_while_the_key_is_verified(
     """On a thread, which has nobody to raise to."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     assert client._safe is not None
-    del client._safe.born
+    del client._safe.initial
     with caplog.at_level(logging.WARNING, "safe_langsmith"):
         verify._warn(weakref.ref(client))
     assert "could not check the key: AttributeError" in caplog.text
@@ -374,7 +374,7 @@ def test_an_argument_that_the_sdk_gains_is_said(caplog: pytest.LogCaptureFixture
 
     with caplog.at_level(logging.WARNING, "safe_langsmith"):
         looks_like(ours, plain, policy=Policy)
-    assert "has an argument policy of its own" in caplog.text
+    assert "has its own argument policy" in caplog.text
 
 
 def test_a_session_that_cannot_be_referred_to_weakly() -> None:

@@ -443,7 +443,7 @@ def test_a_proxy_lost_sight_of_it(place: Place, status: int) -> None:
     result = place.replay()
     sending = file.with_suffix(".sending")
     assert (result.sent, list(result.left)) == (1, [sending.name])
-    assert f"LangSmith answered {status}" in str(result)
+    assert f"LangSmith returned {status}" in str(result)
     os.utime(sending, (0, 0))
     assert place.replay() == Replay(1)
     assert place.arrived(run, other) == [1, 1]
@@ -531,7 +531,7 @@ def test_trouble_that_lasts(place: Place, status: int) -> None:
     place.server.answer("/runs/batch", status=status, body="too\n busy", times=3)
     result = place.replay()
     assert list(result.left) == (names[:1] if status == 500 else names)
-    assert result.left[names[0]] == f"LangSmith answered {status}: too busy"
+    assert result.left[names[0]] == f"LangSmith returned {status}: too busy"
     assert place.files == list(result.left)
     assert len(place.posts(status)) == 3
 

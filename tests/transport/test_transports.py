@@ -31,10 +31,10 @@ from safe_langsmith._decision.protocol import Reply, Resend, Unreachable
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.clients import access_of
 from safe_langsmith._sdk.modules import httpx
-from safe_langsmith._transport.auth import RejectionAuth
+from safe_langsmith._transport.auth import RefusalAuth
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.flights import FLIGHTS, Flight, Repaired
-from safe_langsmith._transport.httpx_wire import grown
+from safe_langsmith._transport.httpx_wire import checked_body
 from safe_langsmith._transport.messages import reply_of, target_of
 from safe_langsmith._transport.owner import sender
 from safe_langsmith._transport.requests_driver import RequestsWire
@@ -224,7 +224,7 @@ def test_an_answer_that_outlasts_the_budget(
     with pytest.raises(requests.ReadTimeout):
         list(pieces_of(is_there, Clock(0)))
     with pytest.raises(TimeoutError):
-        grown(b"", Clock(0))
+        checked_body(b"", Clock(0))
 
 
 @pytest.mark.slow
@@ -261,7 +261,7 @@ def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
 def test_an_owner_that_goes_during_its_request(server: SimulatedLangSmith) -> None:
     """The answer stays as it is."""
     client = SafeAsyncClient(server.url, api_key=GONE)
-    auth = RejectionAuth(client, client._client, generated=False)
+    auth = RefusalAuth(client, client._client, generated=False)
     auth.owner = lambda: None  # type: ignore[assignment]
     request = httpx.Request("GET", f"{server.url}/sessions")
     response = httpx.Response(403, request=request, content=b"{}")

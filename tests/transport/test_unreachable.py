@@ -129,7 +129,7 @@ ROWS = (
         "name, official",
         OFFICIAL,
         summary="the host name of https://api.smith.langchain.com was not found.",
-        found="https://api.smith.langchain.com gave no answer: host name not found",
+        found="no response from https://api.smith.langchain.com: host name not found",
         step="check your internet connection, DNS, and VPN; if your network needs a "
         "proxy, set HTTPS_PROXY",
     ),
@@ -143,13 +143,13 @@ ROWS = (
         "refused",
         "http://{closed}",
         summary="http://{closed} refused the connection.",
-        found="http://{closed} gave no answer: connection refused",
+        found="no response from http://{closed}: connection refused",
         step="check LANGSMITH_ENDPOINT, and that the server is running",
     ),
     Row(
         "timeout",
         "http://{silent}",
-        summary="http://{silent} did not answer in time.",
+        summary="http://{silent} did not respond in time.",
         step="check LANGSMITH_ENDPOINT, and VPN or firewall",
     ),
     Row(
@@ -238,7 +238,7 @@ ROWS = (
         "proxy, timeout",
         OWN,
         {"HTTPS_PROXY": "http://{silent}"},
-        summary="https://langsmith.own.example did not answer in time.",
+        summary="https://langsmith.own.example did not respond in time.",
         step="check LANGSMITH_ENDPOINT, and VPN or firewall; requests go through "
         "HTTPS_PROXY",
     ),
@@ -276,7 +276,7 @@ ROWS = (
         OWN,
         {"HTTPS_PROXY": "http://{tunnel-502}", "NO_PROXY": "127.0.0.1"},
         summary="the proxy did not connect.",
-        found="it answered 502 Bad Gateway",
+        found="it returned 502 Bad Gateway",
         step="check HTTPS_PROXY",
     ),
 )
@@ -410,14 +410,14 @@ SESSIONS = (
         "a proxy that needs another library",
         {"HTTPS_PROXY": "socks5://{closed}"},
         {},
-        "LangSmith could not be reached: no answer.",
+        "LangSmith could not be reached: no response.",
         "check the proxy address in HTTPS_PROXY",
     ),
     SessionRow(
         "an adapter of one's own that raises anything",
         {},
         {"adapter": KeyError("no")},
-        "LangSmith could not be reached: no answer.",
+        "LangSmith could not be reached: no response.",
         "check your connection and LANGSMITH_ENDPOINT",
     ),
 )
@@ -496,7 +496,7 @@ def test_what_the_caller_is_handling_is_not_the_reason(
             return await client.diagnose()  # type: ignore[no-any-return]
         raise AssertionError
 
-    assert anyio.run(look).summary == "LangSmith could not be reached: no answer."
+    assert anyio.run(look).summary == "LangSmith could not be reached: no response."
 
 
 # --- pure -------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Runs at the start of each Python below `safe-langsmith run`, whichever Python that is.
+"""Runs at the start of each Python process below `safe-langsmith run`.
 
-It says nothing, and imports nothing that the program would not. Once langsmith has been
-imported, and its client with it, safe_langsmith is imported too, if it is there.
+Prints nothing, and imports nothing that the program would not. Once langsmith and its
+client have been imported, imports safe_langsmith, if it is installed there.
 """
 
 import os
@@ -17,15 +17,15 @@ else:
     _List = list
 
 
-# The modules of the tracing client and of the generated ones.
+# The modules of the tracing client and of the generated clients.
 _CLIENTS = {"langsmith.client", "langsmith._client"}
 
 
 class _Finder:
-    """Finds what the others find, and sees when the outermost import of langsmith is done.
+    """Lets the other finders find langsmith, and notices when its import is complete.
 
-    Not earlier: safe_langsmith needs all of it. If the program imports safe_langsmith, that
-    import comes first, too.
+    Only then can safe_langsmith be imported, which needs all of it. If the program itself
+    imports safe_langsmith, this waits for that import too.
     """
 
     def __init__(self) -> None:
@@ -65,15 +65,15 @@ class _Finder:
             from safe_langsmith._install import start_program
 
             start_program()
-        except Exception:  # noqa: S110  # not installed here, or of another version
+        except Exception:  # noqa: S110  # not installed here, or another version
             pass
 
 
 class _Path(_List):
     """`sys.meta_path` with our finder in front.
 
-    That of pytest puts itself there, and takes over packages that have a plugin for it, as
-    langsmith has.
+    pytest inserts its own finder there, which takes over packages that have a pytest
+    plugin, such as langsmith.
     """
 
     def insert(self, index: "Any", finder: "Any") -> None:

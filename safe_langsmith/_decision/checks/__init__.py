@@ -2,7 +2,7 @@
 
 A check returns a `Cause`, or None if it could not prove its cause. A check that needs the
 server is a generator: it yields a `Probe`. `CHECKS` is the order of decision: the first
-proven cause wins. Nothing here reads, waits or sends.
+proven cause wins. A check does no I/O itself.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ CHECKS: tuple[Check, ...] = (
     key.stripped_key,
     workspace.workspace_required,
     permission.feature_unavailable,
-    key.soiled_key,
-    workspace.soiled_workspace,
+    key.padded_key,
+    workspace.padded_workspace,
     stale_setting,
-    workspace.address_as_workspace,
+    workspace.url_as_workspace,
     region.wrong_region,
-    key.refused_key,
+    key.rejected_key,
     workspace.foreign_workspace,
-    workspace.refused_home,
-    workspace.prompt_of_nobody,
+    workspace.default_workspace_refused,
+    workspace.unowned_prompt,
     permission.personal_only,
     permission.permission_missing,
     permission.transient_refusal,

@@ -31,7 +31,7 @@ STRANGERS_REFUSED = "a request to /info without a key was refused too"
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     """A redirect, a web page instead of JSON, or 405: is this a LangSmith API at all?
 
-    An official host always is one, whatever it responds.
+    An official host always is, whatever its response.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
     if not (reply.is_html or reply.redirected_to):
@@ -104,9 +104,9 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
         step = steps.put(case, "ENDPOINT", shown(below))
         right = replace(held, endpoint=replace(held.endpoint, value=below))
         return Cause("wrong-endpoint", summary, (step,), right=right)
-    summary = f"{shown(endpoint)} does not answer like a LangSmith API."
+    summary = f"{shown(endpoint)} does not respond like a LangSmith API."
     if _SIGN_IN.search(as_configured.body[:_LONGEST]) and as_configured.is_html:
-        summary = f"{shown(endpoint)} answers with a login page, not as a LangSmith API."
+        summary = f"{shown(endpoint)} returns a login page, so it is not a LangSmith API."
     step = steps.correct(case, "ENDPOINT", "it must be the address of a LangSmith API")
     return Cause("wrong-endpoint", summary, (step,))
 
@@ -142,16 +142,16 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
         )
         return replace(_proxy_refused(case, text), repair=None)
     if reply.is_html and (reply.status in (401, 403) or (official and reply.status == 200)):
-        text = "the answer is a web page; LangSmith's API answers in JSON"
+        text = "the response is a web page; LangSmith's API returns JSON"
         return _proxy_refused(case, text)
     if reply.status not in (401, 403):
         # If the endpoint is the API, other web pages are not refusals.
         return NO_REFUSAL if reply.is_html else None
     if reply.is_langsmiths:
         return None
-    text = "the answer does not look like LangSmith's"
+    text = "the response does not look like LangSmith's"
     if reply.is_cut:
-        text = "the answer was too long or too slow to be read completely"
+        text = "the response was too long or too slow to be read completely"
     case.note("proxy", "unknown", text)
     if is_in_the_way((yield from case.ask_info(here))):
         return _proxy_refused(case, STRANGERS_REFUSED)
@@ -164,7 +164,7 @@ def refuses_strangers(info: Answer) -> bool:
 
 
 def is_in_the_way(info: Answer) -> bool:
-    """Whether the form of that refusal proves that it is not LangSmith's."""
+    """Whether that refusal is proven not to be LangSmith's."""
     return refuses_strangers(info) and isinstance(info, Reply) and not info.is_langsmiths
 
 

@@ -1,4 +1,4 @@
-"""Checks whether a key is sent, whether it looks like one, and whether it is accepted."""
+"""Checks whether a key was sent, looks like one, and is accepted."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _UNLOADED = {
 def foreign_credential(case: Case) -> Cause | None:
     """Does another credential, not a LangSmith key, authenticate the request?
 
-    A service key, a token or a cookie belongs to one destination of traces. Probes cannot
-    tell what it may do.
+    A service key, a token or a cookie belongs to one trace destination. Probes cannot find
+    out what it is allowed to do.
     """
     if not case.sent.foreign:
         return None
@@ -35,7 +35,7 @@ def foreign_credential(case: Case) -> Cause | None:
 
 
 def other_login(case: Case) -> Steps[Cause | None]:
-    """The request also has a login that is not the client's. Is it the cause?"""
+    """The request also has a login from elsewhere. Is that the cause?"""
     place = case.refusal.login
     if not place or not case.sent.key:
         return None
@@ -60,8 +60,8 @@ def key_missing(case: Case) -> Steps[Cause | None]:
     if case.destination:
         return Cause("key-missing", summary, (give,))
     if source.is_explicit:
-        summary = "no key was sent: api_key is empty, so no other key was looked for."
-        step = f"pass a key, or leave out api_key; keys are made at {case.keys_page}"
+        summary = "no key was sent: api_key is empty, so no other key is used."
+        step = f"pass a key, or leave out api_key; create a key at {case.keys_page}"
         return Cause("key-missing", summary, (step,))
     if source.kind == "environment":
         summary = f"no key was sent: {source} is set, but empty."
@@ -80,7 +80,7 @@ def key_missing(case: Case) -> Steps[Cause | None]:
 
 
 def legacy_key(case: Case) -> Cause | None:
-    """The server itself says that the key is a legacy one."""
+    """The server says that the key is a legacy key."""
     is_legacy = "legacy api key" in case.refusal.reply.message.lower()
     return _legacy(case) if is_legacy else None
 
@@ -93,22 +93,20 @@ def _legacy(case: Case) -> Cause:
 def stripped_key(case: Case) -> Cause | None:
     """A key was sent, but the response is the one for no key. Was it lost on the way?
 
-    LangSmith answers 403 to a key that it does not know.
+    LangSmith returns 403, not 401, for a key that it does not know.
     """
     if case.refusal.reply.status != 401 or not case.sent.key:
         return None
-    text = (
-        "it answers as if no key had arrived (401): a proxy may strip the header x-api-key"
-    )
+    text = "the 401 means that no key arrived: a proxy may strip the header x-api-key"
     case.note("proxy", "unknown", text)
     if not case.region:
         return None
-    summary = "a key was sent, and LangSmith answers as if none had arrived (401)."
+    summary = "a key was sent, but LangSmith's 401 means that none arrived."
     return Cause("blocked-by-proxy", summary, (steps.KEY_LOST,))
 
 
-def soiled_key(case: Case) -> Steps[Cause | None]:
-    """Does the text have extra characters around the key, and does the key itself work?"""
+def padded_key(case: Case) -> Steps[Cause | None]:
+    """Are there extra characters around the key, and does the key itself work?"""
     key, held = case.sent.key or "", case.held
     alone = clean(key)
     if alone in ("", key):
@@ -122,8 +120,8 @@ def soiled_key(case: Case) -> Steps[Cause | None]:
     return case.repaired(cause, cleaned, "used the key without the characters around it")
 
 
-def refused_key(case: Case) -> Steps[Cause | None]:
-    """Is the key not accepted, or could that not be determined?"""
+def rejected_key(case: Case) -> Steps[Cause | None]:
+    """Was the key rejected, or could that not be determined?"""
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
     if standing.state == "good":
@@ -149,7 +147,7 @@ def refused_key(case: Case) -> Steps[Cause | None]:
 
 
 def _is_of_another_api(info: Answer) -> bool:
-    """Whether an API other than LangSmith answers. A web page may come from a portal."""
+    """Whether the response is from another API. A web page may come from a portal."""
     if not isinstance(info, Reply) or info.is_html or answers.is_langsmith(info):
         return False
     return info.status in (200, 404)
@@ -174,7 +172,7 @@ def _rejected(case: Case) -> Cause:
     )
     todo = (*unused(case), *steps.mentioned(case, "API_KEY"))
     if held.endpoint.source.kind == "profile" and held.key.source.kind != "profile":
-        # The key may be good, but a profile added the endpoint of another key.
+        # The key may be good: the endpoint of the profile belongs to another key.
         where = f"the endpoint comes from {held.endpoint.source}"
         todo += (f"{where}: set LANGSMITH_ENDPOINT to the endpoint of this key",)
     is_broken = any(m.broken and m.setting == "API_KEY" for m in case.setup.mentions)
@@ -191,7 +189,7 @@ def _malformed(case: Case, odd: str) -> Cause:
     todo = (*unused(case), steps.new_key(case))
     how = "remove everything around the key" if "around it" in odd else ""
     if is_code(case.sent.key or ""):
-        # Not the value itself: it is struck out of every text.
+        # Without the value itself, which is masked in every text.
         how = (
             "%env and .env run no code; in a notebook, write "
             "os.environ[...] = userdata.get(...)"

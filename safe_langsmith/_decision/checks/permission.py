@@ -1,4 +1,4 @@
-"""The key works in the right workspace: does it have permission for this call?"""
+"""Checks whether a key that works has permission for this call."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def personal_only(case: Case) -> Steps[Cause | None]:
     if kind_of(case.sent.key) != "service":
         return None
     if operations.needs_personal_key(case.refusal.path):
-        summary = "LangSmith takes only a personal key (lsv2_pt_) for this call."
+        summary = "this call needs a personal key (lsv2_pt_), not a service key."
         step = f"use a personal key for this call; create one at {case.keys_page}"
         return Cause("service-key-scope", summary, (step,))
     if not operations.is_organization_wide(case.refusal.method, case.refusal.path):
@@ -97,7 +97,7 @@ def permission_missing(case: Case) -> Steps[Cause | None]:
 
 
 def _workspace_in_force(case: Case, standing: Standing) -> Steps[Listed | None]:
-    """The workspace that the server used for the refused request, as it lists it."""
+    """The workspace that the server used for the refused request, if it is listed."""
     if case.sent.workspace:
         return standing.lists(case.sent.workspace)
     told = object_of((yield from case.ask_who(case.sent))) or {}

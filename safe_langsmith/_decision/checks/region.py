@@ -1,7 +1,7 @@
 """Checks whether another LangSmith region accepts the key.
 
 `_may_ask` is the rule for which keys may be sent there. Only the key is sent, over
-https, and the transports ensure that certificates are checked.
+https, and the transports make sure that certificates are checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from safe_langsmith._settings.sources import FOUND_BY_ASKING, Setting, Settings
 
 
 def wrong_region(case: Case) -> Steps[Cause | None]:
-    """LangSmith does not accept the key here. Does exactly one other region?"""
+    """The key is rejected here. Does exactly one other region accept it?"""
     key, here = clean(case.sent.key or ""), case.region
     if here is None or not _may_ask(case, key):
         return None
@@ -78,7 +78,7 @@ def _endpoint_is_open(case: Case) -> bool:
 
 
 def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
-    """What each region knows about a key; all are asked at the same time."""
+    """Whether each region accepts a key. They are asked at the same time."""
     there = [Access(region.api, key) for region in regions]
     lists = yield from case.ask_all(probe(access, "/workspaces") for access in there)
     pairs = list(zip(there, lists, strict=True))
@@ -86,7 +86,7 @@ def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Stan
     yield from case.ask_all(probe(access, "/auth/public") for access in unlisted)
     found = {}
     for region, (access, said) in zip(regions, pairs, strict=True):
-        # All answers are known already: this only evaluates them.
+        # All responses have arrived: this only evaluates them.
         found[region] = yield from case.identify(access)
         if found[region].state == "unknown":
             text = f"could not check this key in the {region.name} region"
@@ -126,9 +126,9 @@ def _unwritten(standing: Standing) -> str:
 
 
 def _workspace(case: Case, standing: Standing) -> tuple[Setting, bool]:
-    """The workspace to use there, and whether it was named or is the only one.
+    """The workspace to use there, and whether it is certain: named, or the only one.
 
-    If they cannot be listed, there may be several.
+    If workspaces cannot be listed, there may be several.
     """
     held, only = case.held.workspace, standing.only_workspace
     if held.value:

@@ -1,6 +1,6 @@
 """Checks whether a setting has changed since the client was created.
 
-Defines which values may replace which; `Case.may_move` defines the allowed hosts.
+Defines which values may replace others; `Case.may_move` defines the allowed hosts.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
 
 
 def newer_settings(case: Case) -> list[Settings]:
-    """The newer settings that the rules allow to be used."""
+    """The newer settings that a repair may use."""
     found: list[Settings] = []
     setup, held = case.setup, case.held
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
@@ -98,7 +98,7 @@ def _is_of_this_host(case: Case, newer: Settings, fresh: Settings) -> bool:
 
 
 def unused(case: Case) -> tuple[str, ...]:
-    """The steps for values that a repair may not use but that may be right."""
+    """The steps for values that may be right, but that a repair must not use."""
     setup, todo = case.setup, []
     for place in (setup.environ, setup.colab, setup.profile):
         source, there = place.endpoint.source, shown(place.endpoint.value or "")
@@ -131,7 +131,7 @@ def _cleaned(newer: Settings) -> Settings:
 
 
 def _merge(held: Settings, newer: Settings) -> Settings:
-    """The held settings with the newer values; an explicit choice is never overridden."""
+    """The client's settings with the newer values, except where the code sets one."""
     new = _parts(newer)
     return Settings(
         **{
@@ -142,7 +142,7 @@ def _merge(held: Settings, newer: Settings) -> Settings:
 
 
 def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
-    """The cause of a value that a newer one replaces, with that repair."""
+    """The cause for an outdated value, with the repair that uses the newer one."""
     changed = _changes(case.held, fresh)
     news = ", ".join(f"{name} from {source}" for name, source in changed.items())
     todo = ["create the client after its settings are set (or recreate it)"]

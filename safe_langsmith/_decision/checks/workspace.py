@@ -41,7 +41,7 @@ def _required(case: Case, standing: Standing, summary: str) -> Steps[Cause]:
     for setting in named:
         outcome = yield from case.works(replace(case.sent, workspace=setting.value))
         if outcome != "good":
-            told = "this key cannot use" if outcome == "bad" else "was not tried"
+            told = "this key cannot use" if outcome == "bad" else "could not be tried"
             text = f"{setting.source} names {setting.value}, which {told}"
             case.note("workspace", outcome, text)
             return cause
@@ -63,9 +63,9 @@ def _filled(case: Case, cause: Cause, workspace: Setting, why: str) -> Cause:
 
 
 def named_workspaces(case: Case) -> list[Setting]:
-    """The workspaces that are named anywhere but in this client, each once.
+    """The workspaces that are named anywhere except in this client, each once.
 
-    LANGSMITH_WORKSPACE_ID in the environment is the setting itself, so no other one counts.
+    If LANGSMITH_WORKSPACE_ID is in the environment, only that one counts.
     """
     setup = case.setup
     passed = [s for s in setup.aliases if s.source.kind == "argument"]
@@ -106,7 +106,7 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
     return Cause("workspace-mismatch", summary, (pick,))
 
 
-def soiled_workspace(case: Case) -> Steps[Cause | None]:
+def padded_workspace(case: Case) -> Steps[Cause | None]:
     """Are there extra characters around the id, and does the key have access to it?"""
     workspace = case.sent.workspace or ""
     alone = clean(workspace).partition("#")[0].rstrip()
@@ -115,8 +115,8 @@ def soiled_workspace(case: Case) -> Steps[Cause | None]:
     if (yield from case.works(replace(case.sent, workspace=alone))) != "good":
         return None
     summary = "extra characters around the workspace id, such as quotes or a comment."
-    step = steps.correct(case, "WORKSPACE_ID", f"it must hold only the id, {alone}")
-    # As with a key, extra characters around it are never intended.
+    step = steps.correct(case, "WORKSPACE_ID", f"it must be only the id, {alone}")
+    # As with a key, nobody means the extra characters.
     return _meant(case, alone, summary, step, may_repair=True)
 
 
@@ -127,7 +127,7 @@ def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cau
         access = replace(case.sent, workspace=address.owner)
         if (yield from case.works(access)) != "good":
             return _useless_address(case, address, standing)
-        summary = f"a web address was given as workspace; the id in it is {address.owner}."
+        summary = f"the workspace is set to a web URL; the id in it is {address.owner}."
         may_repair = not case.held.workspace.source.is_explicit
         return _meant(case, address.owner, summary, may_repair=may_repair)
     name = workspace.strip().casefold()
@@ -151,7 +151,7 @@ def _meant(
 
 
 def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cause:
-    """A web URL whose workspace the key has no access to: report what is known of it."""
+    """The cause for a web URL of a workspace that the key has no access to."""
     region, here = address.region, case.region
     step = steps.choose_workspace(case)
     if address.owner == standing.organization:
@@ -163,16 +163,16 @@ def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cau
         )
     else:
         why = f"the key cannot use {address.owner}, the id in it"
-    summary = f"a web address was given as workspace, and {why}."
+    summary = f"the workspace is set to a web URL, and {why}."
     return Cause("workspace-mismatch", summary, (step,))
 
 
-def address_as_workspace(case: Case) -> Cause | None:
-    """Does a web URL that was given as workspace name another region? Only a finding."""
+def url_as_workspace(case: Case) -> Cause | None:
+    """Report a web URL of another region that was set as the workspace; never a cause."""
     address, here = web_address(case.sent.workspace or ""), case.region
     if address and address.region and here and address.region != here:
         text = (
-            f"the workspace is a web address of region {address.region.name}, but the "
+            f"the workspace is set to a web URL of region {address.region.name}, but the "
             f"endpoint is in {here.name}"
         )
         case.note("region", "unknown", text)
@@ -180,7 +180,7 @@ def address_as_workspace(case: Case) -> Cause | None:
 
 
 def _what_is(case: Case, workspace: str, standing: Standing) -> Steps[str]:
-    """What a text that is not the key's workspace is instead, if that is proven."""
+    """What this id or text is, if it is proven not to be a workspace."""
     if not is_uuid(workspace):
         return f"{workspace!r} is not a workspace id, which is a UUID"
     owner = standing.organization
@@ -200,8 +200,8 @@ def _what_is(case: Case, workspace: str, standing: Standing) -> Steps[str]:
     return f"{workspace} is the id of the project {name!r}, not of a workspace"
 
 
-def refused_home(case: Case) -> Steps[Cause | None]:
-    """No workspace was sent. Does the default one reject the key, and another accept it?"""
+def default_workspace_refused(case: Case) -> Steps[Cause | None]:
+    """No workspace was sent. Does the default one refuse the key, and another accept it?"""
     if case.sent.workspace or case.sent.session:
         return None
     standing = yield from case.identify(case.sent)
@@ -219,6 +219,6 @@ def refused_home(case: Case) -> Steps[Cause | None]:
     return (yield from _required(case, standing, summary))
 
 
-def prompt_of_nobody(case: Case) -> Cause | None:
+def unowned_prompt(case: Case) -> Cause | None:
     """A prompt call that failed for a reason other than the key: not a refusal."""
     return None if case.refusal.reply.status in (401, 403) else NO_REFUSAL
