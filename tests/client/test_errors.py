@@ -125,7 +125,7 @@ def test_existing_handlers_keep_working(code: Code) -> None:
 
 
 def test_a_code_without_a_class_is_access_denied() -> None:
-    """If a delayed retry exceeded the budget, the diagnosis has its own code."""
+    """If a delayed retry exceeded the budget, only the diagnosis keeps that code."""
     error = error_for(diagnosis_of("transient-refusal"))
     assert type(error) is AccessDeniedError
     assert error.code == "access-denied"

@@ -44,7 +44,7 @@ PLAIN = (langsmith.Client, langsmith.AsyncClient)
 
 @pytest.fixture(autouse=True)
 def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A workspace with something in it, and an organization key in the environment."""
+    """Create a workspace with data, and set an organization key in the environment."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_service_key(workspaces=None).secret
     manifest = dumpd(PromptTemplate.from_template("Hello"))
@@ -63,7 +63,7 @@ def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     for name in ("REDIS_URI", "DATABASE_URI", "LANGGRAPH_RUNTIME_EDITION"):
-        monkeypatch.setenv(name, "inmem")  # LangGraph's server is imported with these only
+        monkeypatch.setenv(name, "inmem")  # importing LangGraph's server requires these
     clear_caches()
     langsmith.configure(client=None)
     yield own.id

@@ -49,7 +49,7 @@ def in_use() -> langsmith.Client:
 
 
 def names(server: SimulatedLangSmith) -> list[str]:
-    """Return the names of the runs that arrived, once for each time it was posted."""
+    """Return the names of all runs that were posted, including duplicates."""
     runs = itertools.chain.from_iterable(server.runs.values())
     return sorted(run["name"] for run in runs if run["op"] == "post")
 

@@ -385,7 +385,7 @@ def test_a_variable_may_correct_the_path_at_its_host(
 def test_a_notebook_uses_such_files(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It needs no import of python-dotenv. `test_notebook` uses a real kernel."""
+    """A notebook need not import python-dotenv. `test_notebook` uses a real kernel."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -886,7 +886,7 @@ def test_a_proxy_that_removes_the_key(server: SimulatedLangSmith) -> None:
 
 @pytest.mark.parametrize("call", ["GET /orgs/current/info", "POST /workspaces"])
 def test_permissions_of_the_organization(call: str, server: SimulatedLangSmith) -> None:
-    """A workspace's permissions do not include them, so they are unknown."""
+    """A workspace's permissions do not include them, so `can_i` returns None."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own])
     method, path = call.split()
@@ -908,7 +908,7 @@ def test_permissions_of_the_organization(call: str, server: SimulatedLangSmith) 
 
 
 def test_a_listed_permission_is_not_missing(server: SimulatedLangSmith) -> None:
-    """It is not reported as missing, even if the server's message names it."""
+    """Such a permission is not reported as missing, even if the message names it."""
     server.name_permissions = True
     own = server.add_workspace("Research")
     denied = frozenset({"projects:create"})
@@ -936,7 +936,7 @@ def test_a_gateway_that_refuses_whatever_has_a_key(server: SimulatedLangSmith) -
 def test_a_permission_that_is_only_mentioned(
     words: str, server: SimulatedLangSmith
 ) -> None:
-    """It is not reported as missing."""
+    """A permission that the message only mentions is not reported as missing."""
     own = server.add_workspace("Research")
     key = server.add_service_key(workspaces=[own]).secret
     server.answer("/sessions", status=403, body={"error": words})
@@ -957,7 +957,7 @@ def test_only_the_anonymous_question_is_blocked(server: SimulatedLangSmith) -> N
 
 @pytest.mark.slow
 def test_a_page_from_an_official_host(serve_tls: Serve) -> None:
-    """It comes from a web filter; the endpoint is right."""
+    """Such a page comes from a web filter; the endpoint is right."""
     us = serve_tls("api.smith.langchain.com")
     us.answer("*", status=200, body="<html>blocked by policy</html>", headers=PAGE)
     client = SafeClient(api_key=GONE, policy=QUICK, auto_batch_tracing=False)
@@ -1072,7 +1072,7 @@ def test_a_key_of_the_organization_has_no_default_workspace(
 def test_a_redirect_from_an_official_host(
     serve_tls: Serve, other: SimulatedLangSmith
 ) -> None:
-    """It comes from something in between, too: LangSmith's API never redirects."""
+    """Such a redirect comes from something in between: LangSmith's API never redirects."""
     us = serve_tls("api.smith.langchain.com")
     us.answer("*", status=302, headers={"Location": f"{other.url}/portal"})
     other.answer("/portal", status=403, body=HTML_403)
@@ -1225,7 +1225,7 @@ def test_long_settings(
 def test_the_tracing_path_has_one_budget(
     server: SimulatedLangSmith, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """Once it is used up, no probes are sent; the last error is used for the rest."""
+    """Once the budget is used up, no probes are sent, and the last error is used."""
     server.answer("/runs/*", method="POST", status=403, body=FORBIDDEN)
     for path in ("/workspaces", "/auth/public"):
         server.answer(path, status=200, body=[], delay=5.0)
@@ -1244,7 +1244,7 @@ def test_the_tracing_path_has_one_budget(
 
 
 def test_the_tracing_path_tells_of_its_own_refusals(server: SimulatedLangSmith) -> None:
-    """Once its budget is used up, it does not report the cause of other requests."""
+    """Once its budget is used up, it never reports the cause of another request."""
     server.disabled_features.add("projects")
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
@@ -1274,7 +1274,7 @@ except Exception as error:
 
 
 def test_an_ordinary_404_loads_nothing(server: SimulatedLangSmith) -> None:
-    """It is not a refusal, so it costs the same as with the plain client."""
+    """A 404 is not a refusal, so it costs the same as with the plain client."""
     server.answer("/sessions", status=404, body={"detail": "Not found"})
     ended = subprocess.run(
         [sys.executable, "-c", NOT_FOUND],
@@ -1340,7 +1340,7 @@ def test_readings_wait_for_nobody_s_threads(server: SimulatedLangSmith) -> None:
 
 
 def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:
-    """It is sent exactly as the plain client sends it."""
+    """A login is sent exactly as the plain client sends it."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     address = server.url.replace("http://", "http://me:pass%20word@")

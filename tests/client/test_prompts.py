@@ -60,7 +60,7 @@ def test_a_key_that_is_rejected(server: SimulatedLangSmith, connect: Any) -> Non
 def test_else_the_answer_stays(
     server: SimulatedLangSmith, connect: Any, kind: str, stepped_aside: list[str]
 ) -> None:
-    """With a good or unclear key, the SDK's error stays, and the key is checked once."""
+    """Otherwise, the SDK's error is raised, and the key is checked at most once."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     if kind == "unknown":

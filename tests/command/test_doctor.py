@@ -548,7 +548,7 @@ def facts(**changes: Any) -> Facts:
 
 
 def test_a_section_that_breaks_ends_nothing() -> None:
-    """The facts about the machine are missing here."""
+    """Without facts about the machine, only that section fails."""
     found = report(facts(machine=None))
     (line,) = lines_of(found, "environment")
     assert line == Line("unknown", "unknown", "this check failed: AttributeError")
@@ -575,7 +575,7 @@ def test_a_diagnosis_that_breaks_ends_nothing(
 
 
 def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
-    """Reading the settings fails here: what was recorded about the client is missing."""
+    """If the settings cannot be read, the report says that the check failed."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     assert client._safe is not None
     del client._safe.born
