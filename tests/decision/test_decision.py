@@ -672,7 +672,7 @@ def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None
 
 @every_trial
 def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
-    """A request moves to another host only with a key, and if nothing ties it to its own."""
+    """A request moves to another host only with a key, and if nothing else ties it."""
     sent = trial.refusal.access
     home = origin_on_the_wire(sent.endpoint)
     for step in trial.story.resends:
