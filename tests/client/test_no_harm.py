@@ -163,7 +163,7 @@ def test_a_dotenv_that_refers_to_variables(
 def test_a_command_in_a_cloned_repository(
     command: str, server: SimulatedLangSmith, other: SimulatedLangSmith
 ) -> None:
-    """The same for our command, if that file is in the working directory."""
+    """Our command neither sends nor shows one, if the file is in the working directory."""
     lines = LINES[1].format(other=other.url)
     Path(".env").write_text(f"{lines}\nLANGSMITH_WORKSPACE_ID=${{OPENAI_API_KEY}}\n")
     for environ in ({"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}, {}):
@@ -319,7 +319,7 @@ def test_what_belongs_to_a_host_stays_there(
 
 
 def test_the_async_client_s_headers_stay_with_its_host(serve_tls: Serve) -> None:
-    """The same for the async client, in its probes and resent requests."""
+    """The same is true of the async client's probes and resent requests."""
     hosts, key = four_regions(serve_tls)
     os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"]
     client = SafeAsyncClient(
@@ -587,7 +587,7 @@ def test_a_fix_sends_no_key_over_plain_http(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Not even to the web app's host, if a `.env` names it without https."""
+    """No key is sent even to the web app's host, if a `.env` names it without https."""
     hosts["smith.langchain.com"] = server.port
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     Path(".env").write_text("LANGSMITH_ENDPOINT=http://smith.langchain.com\n")

@@ -73,7 +73,7 @@ def test_every_row_comes_out_as_promised(output: str) -> None:
 
 
 def test_every_code_has_a_row(output: str) -> None:
-    """Except one that needs the official hosts, and the one for an unknown cause."""
+    """Only two have none: one needs the official hosts, one means "unknown cause"."""
     shown = {row.code for row in _demo.ROWS}
     assert {e.code for e in EXPLANATIONS} - shown == {"wrong-region", "access-denied"}
 
