@@ -1,4 +1,4 @@
-"""Every row of the table of advice: the error, the log line, the diagnosis."""
+"""Tests for every row of `ADVICE`: the error, the log line, and the diagnosis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = tuple(f"  {name} " for name in ("key", "endpoint", "workspace", "tracing"
 
 @pytest.mark.parametrize("row", ADVICE, ids=str)
 def test_advice(row: Advice, tmp_path: Path, debug_log: pytest.LogCaptureFixture) -> None:
-    """Each text says what it must, and nothing that does not apply."""
+    """Each text contains the required phrases, and none that do not apply."""
     with staged(row.scenario, row.by, tmp_path) as stage:
         diagnosis = outcome(stage)
         assert diagnosis.code == row.scenario.code
@@ -42,7 +42,7 @@ def test_advice(row: Advice, tmp_path: Path, debug_log: pytest.LogCaptureFixture
 
 
 def outcome(stage: Stage) -> Diagnosis:
-    """The diagnosis of the row's call: that of its error, or of its repair."""
+    """Return the diagnosis of the row's call, from its error or its repair."""
     if stage.row.outcome == "answered":
         stage.run()
         assert stage.client.last_diagnosis is not None
@@ -55,7 +55,7 @@ def outcome(stage: Stage) -> Diagnosis:
 
 
 def check(stage: Stage, row: Advice, diagnosis: Diagnosis, in_short: list[str]) -> None:
-    """What must be said is in each text, and what must not be said is in none."""
+    """Each text contains every required phrase and no forbidden one."""
     whole, steps = str(diagnosis), "; ".join(diagnosis.next_steps)
     assert 1 <= len(diagnosis.next_steps) <= 4
     assert len(whole.splitlines()) <= 13
@@ -75,21 +75,21 @@ def check(stage: Stage, row: Advice, diagnosis: Diagnosis, in_short: list[str]) 
 
 
 def check_doctor(stage: Stage, row: Advice, diagnosis: Diagnosis) -> None:
-    """The same for the doctor's text and JSON, and for a notebook."""
+    """Check the same for the doctor's text and JSON, and for a notebook."""
     setup = read_settings(stage.client)
     found = report(Facts(diagnosis, setup, read_machine()))
     lines = rendered(found, Look(10_000)).splitlines()
     told = "\n".join(x for x in lines if not x.startswith(ROWS))
     data = found.as_dict()
     advised = "; ".join(data["next_steps"])
-    # A command is proven, or there are several to choose from.
+    # Either a command is proven, or there are several to choose from.
     is_proven = len(found.commands) == len(diagnosis.fixes)
     assert is_proven or len(found.commands) > 1
     page = html.unescape(diagnosis._repr_html_())
     for phrase in map(stage.fill, row.says):
         assert phrase in page
         assert phrase in f"{diagnosis.headline} {advised}" or phrase in json.dumps(data)
-        # A proven command stands in place of the step.
+        # A proven command replaces the step.
         assert phrase.rstrip(".") in told or found.commands
     told = told.partition(found.heading)[0] if found.commands else told
     for phrase in map(stage.fill, row.never):
@@ -99,6 +99,6 @@ def check_doctor(stage: Stage, row: Advice, diagnosis: Diagnosis) -> None:
 
 
 def without_the_settings(text: str) -> str:
-    """A text without the lines that say what is configured, which no advice is."""
+    """Return a text without the lines that show the settings: they are not advice."""
     heads = ("  key: ", "  endpoint: ", "  workspace: ")
     return "\n".join(line for line in text.splitlines() if not line.startswith(heads))

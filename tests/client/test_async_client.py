@@ -1,4 +1,4 @@
-"""`SafeAsyncClient` and the v2 resources: SDK calls, tasks, threads, and loops."""
+"""Tests for `SafeAsyncClient` and the v2 resources, in tasks, threads, and event loops."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ def paths(server: SimulatedLangSmith) -> list[str]:
 
 
 async def arrival(server: SimulatedLangSmith) -> None:
-    """Wait for the first request of a call: the server runs on a thread of its own."""
+    """Wait for the first request of a call: the server runs on its own thread."""
     while not any(e.path == "/sessions" for e in server.exchanges):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
 @pytest.fixture
 def org_key(server: SimulatedLangSmith) -> str:
-    """An organization-scoped key, whose only workspace has projects and runs."""
+    """An organization-scoped key; its only workspace has projects and runs."""
     server.add_workspace("Research", projects=3, runs=250)
     return server.add_service_key(workspaces=None).secret
 
 
 def project_of(server: SimulatedLangSmith, key: str) -> str:
-    """The id of the project with the runs."""
+    """Return the id of the project that has runs."""
     client = sync_client_for(server, api_key=key)
     found = client.read_project(project_name="Research project 1")
     client.session.close()
@@ -122,7 +122,7 @@ def test_positional_arguments_count_as_arguments(server: SimulatedLangSmith) -> 
 def test_what_is_no_refusal_passes(
     server: SimulatedLangSmith, status: int, way: str
 ) -> None:
-    """Same exception, same text, same number of requests as with the plain client."""
+    """The exception, its text, and the requests are the same as with the plain client."""
     key = server.add_personal_key().secret
     server.answer("/sessions", status=status, body={"detail": "no"})
     seen = []
@@ -136,7 +136,7 @@ def test_what_is_no_refusal_passes(
                 return await client._arequest_with_retries("GET", "/sessions")
             return await generated.get("/sessions", cast_to=object)
 
-        with pytest.raises(Exception) as caught:  # noqa: PT011  # whatever it is
+        with pytest.raises(Exception) as caught:  # noqa: PT011  # any exception
             run(client, call)
         seen.append((type(caught.value), str(caught.value), paths(server)))
     assert seen[0] == seen[1]
@@ -169,7 +169,7 @@ def test_a_connection_error_passes(way: str) -> None:
 def test_list_runs_across_a_repair(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    """The key changes while a listing is read; no run is lost or comes twice."""
+    """The key changes while runs are listed; no run is lost or returned twice."""
     own = server.add_workspace("Research", projects=1, runs=250)
     old = server.add_personal_key(workspaces=[own])
     project = project_of(server, old.secret)
@@ -194,7 +194,7 @@ def test_list_runs_across_a_repair(
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_refusal_is_explained(server: SimulatedLangSmith, backend: str) -> None:
-    """The error is raised bare: no line of the SDK stands between the call and it."""
+    """The call raises a typed error, after one refused request and three probes."""
     client = client_for(server, api_key=GONE)
     with pytest.raises(KeyRejectedError, match="rejected this key") as caught:
         run(client, lambda: client.read_project(project_name="x"), backend=backend)
@@ -243,7 +243,7 @@ def test_a_body_that_cannot_be_read_twice(server: SimulatedLangSmith, org_key: s
 
 
 def test_a_file_that_cannot_be_rewound(server: SimulatedLangSmith, org_key: str) -> None:
-    """A form whose file was read to its end would be sent again without it."""
+    """A form is not resent if its file was already read: the file would be missing."""
 
     class Pipe:
         def __init__(self) -> None:
@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_rewound(server: SimulatedLangSmith, org_key: str)
 def test_a_key_with_a_bom(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    """The plain client cannot even be made."""
+    """The plain client cannot even be created with such a key."""
     own = server.add_workspace("Research", projects=1)
     key = "\ufeff" + server.add_personal_key(workspaces=[own]).secret
     arguments = {"api_key": key} if source == "argument" else {}
@@ -296,7 +296,7 @@ def test_a_key_that_cannot_be_sent(server: SimulatedLangSmith) -> None:
 def test_the_web_app_s_address_is_corrected(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """For the client and for its resources, over TLS."""
+    """It is corrected for the client and for its resources, over TLS."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     web = serve_tls("eu.smith.langchain.com", layout="web")
     api = serve_tls("eu.api.smith.langchain.com")
@@ -354,7 +354,7 @@ def test_a_login_session(
 def test_runs_query_across_a_repair(
     server: SimulatedLangSmith, org_key: str, make: Callable[..., Any], backend: str
 ) -> None:
-    """Every page comes, each run once."""
+    """Every page is read, and each run is returned once."""
     project = project_of(server, org_key)
     client = make(server, api_key=org_key)
 
@@ -370,7 +370,7 @@ def test_runs_query_across_a_repair(
 
 @needs_v2
 def test_a_refusal_on_the_resources(server: SimulatedLangSmith) -> None:
-    """It is the SDK's error too, after one request, and the key is struck out."""
+    """It is also the SDK's error, after one request, and the key is removed from it."""
     client = client_for(server, api_key=GONE)
     with pytest.raises(langsmith.PermissionDeniedError) as caught:
         run(client, lambda: client._langsmith_api.get("/sessions", cast_to=object))
@@ -399,7 +399,7 @@ def test_no_key_on_the_resources(server: SimulatedLangSmith) -> None:
 
 @needs_v2
 def test_a_page_in_place_of_the_resources(server: SimulatedLangSmith) -> None:
-    """A proxy's page stays the body of the error, as text."""
+    """A proxy's page is kept as the body of the error, as text."""
     server.answer("*", status=403, body=HTML_403)
     client = client_for(server, api_key=GONE, policy=Policy(budget_s=0.4))
     with pytest.raises(langsmith.PermissionDeniedError) as caught:
@@ -414,7 +414,7 @@ def test_a_page_in_place_of_the_resources(server: SimulatedLangSmith) -> None:
 def test_raw_streamed_and_changed_ways(
     server: SimulatedLangSmith, org_key: str, make: Callable[..., Any]
 ) -> None:
-    """The variants of the generated client are watched as well."""
+    """The variants of the generated client are watched too."""
     project = project_of(server, org_key)
 
     async def query(runs: Any) -> Any:
@@ -451,7 +451,7 @@ def test_raw_streamed_and_changed_ways(
 def test_a_copy_with_an_http_client_of_its_own(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """Its settings hold for the probes too."""
+    """The settings of the HTTP client apply to the probes too."""
     client = client_for(server, api_key=org_key)
 
     async def call() -> Any:
@@ -466,7 +466,7 @@ def test_a_copy_with_an_http_client_of_its_own(
 
 @needs_v2
 def test_a_copy_with_a_key_of_its_own(server: SimulatedLangSmith, org_key: str) -> None:
-    """Its refusal is its own affair: the client keeps its settings."""
+    """If the copy's key is rejected, the client keeps its own settings."""
     client = client_for(server, api_key=org_key)
 
     async def call() -> None:
@@ -481,7 +481,7 @@ def test_a_copy_with_a_key_of_its_own(server: SimulatedLangSmith, org_key: str) 
 
 @needs_v2
 def test_the_sync_resource(server: SimulatedLangSmith, org_key: str) -> None:
-    """`agents` of the sync client is served by a sync generated client."""
+    """`agents` of the sync client uses a sync generated client."""
     client = sync_client_for(server, api_key=org_key)
     generated = client._get_langsmith_api_sync()
     assert client.agents._client is generated
@@ -498,7 +498,7 @@ def test_the_sync_resource(server: SimulatedLangSmith, org_key: str) -> None:
 @pytest.mark.slow
 @needs_v2
 def test_the_sync_resource_waits_and_gives_up(server: SimulatedLangSmith) -> None:
-    """A refusal that passes, and one for whose pause there is no time."""
+    """A temporary refusal is retried, unless the pause exceeds the budget."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     client = sync_client_for(server, api_key=key)
@@ -623,7 +623,7 @@ def test_many_tasks_get_the_same_error(server: SimulatedLangSmith, backend: str)
 def test_loops_in_threads_and_a_thread_without_one(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """A sync client whose resources are async: all wait for the same diagnosis."""
+    """Sync calls and async resources of one client wait for the same diagnosis."""
     diagnoses: list[Diagnosis] = []
     policy = Policy(on_diagnosis=diagnoses.append)
     client = sync_client_for(server, api_key=org_key, policy=policy)
@@ -655,7 +655,7 @@ def test_loops_in_threads_and_a_thread_without_one(
 def test_a_sync_call_in_the_loop_that_leads(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """A task leads; a blocking call on its thread cannot wait for it, and leads too."""
+    """A blocking call cannot wait for a task on its own thread, so it diagnoses too."""
     client = sync_client_for(server, api_key=org_key)
     server.answer("/workspaces", status=None, delay=0.3)
 
@@ -713,7 +713,7 @@ def test_a_timeout_of_the_caller_ends_promptly(
 def test_a_leader_that_never_ends_is_not_waited_for_forever(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """Its event loop was stopped in the middle: after the budget, another one leads."""
+    """If the leader's event loop was stopped, another call leads after the budget."""
     client = client_for(server, api_key=org_key, policy=Policy(budget_s=0.5))
     place = FLIGHTS.join((access_of(client), sender(client)), lambda: None)
     assert not isinstance(place, (Access, Repaired))
@@ -736,7 +736,7 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
 
 @pytest.mark.slow
 def test_the_event_loop_goes_on_during_a_diagnosis(server: SimulatedLangSmith) -> None:
-    """Reading files, probing and waiting: another task has its turn all the time."""
+    """Other tasks keep running while files are read, and during probes and pauses."""
     server.answer("*", status=403, body=HTML_403)
     Path(".env").write_text("LANGSMITH_PROJECT=x\n" * 20_000)
     client = client_for(server, api_key=GONE)
@@ -757,7 +757,7 @@ def test_the_event_loop_goes_on_during_a_diagnosis(server: SimulatedLangSmith) -
         beat.cancel()
 
     run(client, call)
-    # The refusal takes pauses of 3.5 s together; a blocked loop would beat a few times.
+    # The pauses take 3.5 s in total; in a blocked loop there would be only a few beats.
     assert len(gaps) > 100
 
 
@@ -787,7 +787,7 @@ def test_a_second_refusal_within_the_cooldown_asks_nothing(
 def test_a_session_s_certificates_hold_for_the_resources(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The caller's `verify` is in force for the request, the probes and the resend."""
+    """The caller's `verify` applies to the request, the probes, and the resend."""
     api = serve_tls("langsmith.test")
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     api.add_workspace("Research", projects=2)
@@ -814,7 +814,7 @@ def test_a_session_s_certificates_hold_for_the_resources(
 
 @pytest.fixture
 def proxy(server: SimulatedLangSmith) -> Iterator[tuple[str, list[str]]]:
-    """An HTTP proxy, the only one that knows the way to the server, and what it saw."""
+    """An HTTP proxy, the only way to reach the server, and the requests that it saw."""
     seen: list[str] = []
 
     class Forward(BaseHTTPRequestHandler):
@@ -836,7 +836,7 @@ def proxy(server: SimulatedLangSmith) -> Iterator[tuple[str, list[str]]]:
         do_POST = do_GET  # noqa: N815  # the names of http.server
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as serving:
         thread = threading.Thread(target=serving.serve_forever)
@@ -891,12 +891,12 @@ def test_answers_that_are_too_large_or_odd(server: SimulatedLangSmith) -> None:
 
 @needs_v2
 def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
-    """The generated client may outlive its owner; then it is the SDK's own."""
+    """A generated client that outlives its owner behaves like the SDK's own."""
     client = client_for(server, api_key=GONE)
     generated: Any = client._langsmith_api
     http = client._client
     auth: Any = http.auth
-    generated._safe_watcher._owner = lambda: None  # what a weak reference says then
+    generated._safe_watcher._owner = lambda: None  # like a dead weak reference
     auth.owner = lambda: None
 
     async def call() -> None:
@@ -905,7 +905,7 @@ def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
         assert not isinstance(caught.value, AccessDeniedError)
         response = await http.get("/sessions")
         assert response.status_code == 403
-        response.raise_for_status  # noqa: B018  # the SDK's own
+        response.raise_for_status  # noqa: B018
         with pytest.raises(httpx.HTTPStatusError):
             response.raise_for_status()
 
@@ -913,7 +913,7 @@ def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
 
 
 def test_an_assigned_key(server: SimulatedLangSmith) -> None:
-    """It is used from then on, and counts as chosen."""
+    """It is used from then on, and is never replaced: the user chose it."""
     server.add_workspace("Research")
     client = client_for(server, api_key=GONE)
     client.api_key = server.add_personal_key().secret

@@ -1,4 +1,4 @@
-"""Drop-in, to the last detail: what the plain client does, ours does too."""
+"""Tests that our client behaves like the plain client in every detail."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_warnings_of_the_constructor_name_the_caller_s_line(
 
 @pytest.mark.slow
 def test_python_s_default_filter_shows_them() -> None:
-    """A DeprecationWarning is shown only if it names a line of the program itself."""
+    """Python shows a DeprecationWarning only if it points at the program itself."""
     program = (
         "from {0} import {1}\n{1}(api_url='http://127.0.0.1:9', api_key='k', cache=True)\n"
     )
@@ -115,7 +115,7 @@ for _ in range(3):
     ],
 )
 def test_type_hints_are_the_sdk_s_and_ours(ours: Any, plain: Any, more: set[str]) -> None:
-    known = {"TracerProvider": object}  # of a package that need not be installed
+    known = {"TracerProvider": object}  # from an optional package
     hints = typing.get_type_hints(ours.__init__, localns=known)
     expected = typing.get_type_hints(plain.__init__, localns=known)
     assert {n: hints[n] for n in expected} == expected
@@ -191,7 +191,7 @@ def test_dill_copies_a_client(server: SimulatedLangSmith, good: str) -> None:
 
 
 class Around(SafeClient):
-    """A subclass that goes around our constructor."""
+    """A subclass that bypasses our constructor."""
 
     def __init__(self, url: str, key: str) -> None:
         langsmith.Client.__init__(self, url, api_key=key, auto_batch_tracing=False)
@@ -200,7 +200,7 @@ class Around(SafeClient):
 def test_a_subclass_that_goes_around_our_constructor(
     server: SimulatedLangSmith, good: str
 ) -> None:
-    """It is a plain client, and says so where ours is asked for."""
+    """It works as a plain client; our own methods raise an error that says so."""
     client = Around(server.url, good)
     assert len(list(client.list_projects())) == 1
     client.api_key = GONE
@@ -241,7 +241,7 @@ def test_handle_response_is_called(server: SimulatedLangSmith) -> None:
 
 
 def test_an_odd_body_that_the_sdk_stumbles_over(server: SimulatedLangSmith) -> None:
-    """The plain client raises AttributeError for a list in place of an object."""
+    """The plain client raises AttributeError for a list instead of an object."""
     server.answer("/sessions", status=403, body=["Forbidden"])
     client = safe(server)
     with client.session, pytest.raises(AccessDeniedError):
@@ -275,7 +275,7 @@ def test_a_hard_delete_has_its_response(server: SimulatedLangSmith) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # get_run_url() is deprecated
 def test_no_tenant_id(server: SimulatedLangSmith) -> None:
-    """The SDK swallows the rejection, and raises an error that does not tell."""
+    """The SDK hides the refusal behind an error that does not mention it."""
 
     class Run:
         id = session_id = uuid.uuid4()
@@ -317,7 +317,7 @@ def wrapped_hooks(client: SafeClient) -> dict[str, Any]:
 
 
 def duck(client: SafeClient) -> dict[str, Any]:
-    """As much of a session as the SDK needs."""
+    """Only the parts of a session that the SDK needs."""
 
     class Duck:
         def __init__(self, session: requests.Session) -> None:
@@ -468,7 +468,7 @@ def test_five_clients_share_a_repair_and_its_line(
 def test_other_settings_are_another_question(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client whose key comes from elsewhere, or that may do less, is told of its own."""
+    """A client whose key comes from another source gets its own diagnosis."""
     first = safe(server)
     with pytest.raises(KeyRejectedError) as caught:
         list(first.list_projects())
@@ -483,7 +483,7 @@ def test_other_settings_are_another_question(
 
 
 def test_a_shared_repair_that_does_not_help_is_dropped(server: SimulatedLangSmith) -> None:
-    """The workspace that repaired the first client is gone when the second is rejected."""
+    """The key is revoked after the first client's repair; the second gets an error."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_service_key(workspaces=None)
     first, second = (safe(server, key.secret) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The typed errors and the diagnosis that each holds: classes, texts, copies."""
+"""Tests for the typed errors and their diagnosis: classes, texts, and copies."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_existing_handlers_keep_working(code: Code) -> None:
 
 
 def test_a_code_without_a_class_is_access_denied() -> None:
-    """A delayed retry that did not fit into the budget is told under its own code."""
+    """If a delayed retry exceeded the budget, only the diagnosis keeps that code."""
     error = error_for(diagnosis_of("transient-refusal"))
     assert type(error) is AccessDeniedError
     assert error.code == "access-denied"
@@ -148,7 +148,7 @@ VARIANTS: list[tuple[int | None, bool, set[type]]] = [
 def test_an_error_survives_every_copy(
     code: Code, status: int | None, bare: bool, also: set[type]
 ) -> None:
-    """As in process pools, Ray and Celery; also where it is of further classes."""
+    """Process pools, Ray, and Celery copy errors; some have additional base classes."""
     error = error_for(
         diagnosis_of(code, status), instead_of=requests.HTTPError() if bare else None
     )
@@ -188,7 +188,7 @@ def test_an_error_of_the_resources_leaves_its_response_out_of_copies(
 
 @pytest.mark.parametrize("code", CODES)
 def test_an_error_survives_json(code: Code) -> None:
-    """As in a result of Celery: its arguments, as JSON has them, make the same error."""
+    """Celery rebuilds an error from its arguments as JSON; the result must be equal."""
     who = Identity("personal", permissions=("runs:read",))
     settings = (SettingInfo("key", "none", "nowhere", passed_over=("another",)),)
     fixes = (Fix("LANGSMITH_WORKSPACE_ID", "1"),)
@@ -269,7 +269,7 @@ def test_good_findings_stay_out_of_the_text() -> None:
 
 
 def test_the_text_stays_short_with_many_workspaces_and_findings() -> None:
-    """What is left out is counted, and where it stands is said."""
+    """What is omitted is counted, and the text says where to find it."""
     workspaces = tuple(WorkspaceInfo(str(n), f"name {n}") for n in range(200))
     findings = tuple(Finding("settings", "bad", f"finding {n}") for n in range(50))
     text = texted(workspaces=workspaces)
@@ -309,7 +309,7 @@ def test_a_diagnosis_is_frozen() -> None:
 
 
 class Cells(HTMLParser):
-    """The tags and the texts of a table."""
+    """Collect the tags and the texts of a table."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -324,7 +324,7 @@ class Cells(HTMLParser):
 
 
 def test_the_table_of_a_notebook_is_escaped() -> None:
-    """Every text may come from the server."""
+    """Every text could come from the server."""
     evil = '<script>alert("1")</script>&'
     found = changed(
         summary=evil,
@@ -347,7 +347,7 @@ def test_the_table_of_a_notebook_is_escaped() -> None:
 
 
 def cells_of(shown: Any) -> list[str]:
-    """The texts of what a notebook shows of an object."""
+    """Return the texts that a notebook shows for an object."""
     table = Cells()
     table.feed(shown._repr_html_())
     return table.cells
@@ -365,7 +365,7 @@ def cells_of(shown: Any) -> list[str]:
 def test_the_table_begins_with_the_state_and_the_fix(
     changes: dict[str, Any], state: str, fix: str
 ) -> None:
-    """The state in words, too, and each step on a line of its own."""
+    """The state is also in words, and each step has its own line."""
     found = changed(next_steps=("one", "two"), **changes)
     head = ["result", state, f" {found.headline}", fix, "one\ntwo"]
     assert cells_of(found)[:5] == head
@@ -379,7 +379,7 @@ def test_the_table_says_the_state_of_each_finding() -> None:
 
 
 def test_a_table_is_readable_in_light_and_dark_narrow_and_wide() -> None:
-    """No background of its own, no width; long words are broken; contrast of 3 and more."""
+    """It sets no background and no width, breaks long words, and has enough contrast."""
     page = changed(findings=(Finding("a", "good", "b"), Finding("a", "unknown", "b")))
     text = page._repr_html_()
     assert "background" not in text
@@ -395,7 +395,7 @@ def test_a_table_is_readable_in_light_and_dark_narrow_and_wide() -> None:
 
 
 def luminance(color: str) -> float:
-    """As WCAG 2 defines it."""
+    """Return the relative luminance of a color, as defined in WCAG 2."""
     parts = [int(color[n : n + 2], 16) / 255 for n in (0, 2, 4)]
     red, green, blue = (
         p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts

@@ -1,4 +1,4 @@
-"""What a server, a `.env` or a profile says is text, and never a command to a terminal."""
+"""Tests that text from a server, `.env`, or profile cannot control a terminal."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ EVIL = {
     "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>&lt;",
 }
 ALL = "".join(EVIL.values())
-# Of these our own layout needs the line feed alone.
+# The line feed is not in this list: our own layout needs it.
 ACTS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\U000e0000-\U000e007f]"
 )
 
-# No pause before a resend fits into this.
+# Too short for any pause before a resend.
 QUICK = Policy(budget_s=0.4)
 
 every_evil = pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
@@ -55,19 +55,19 @@ every_evil = pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 def assert_tame(*texts: str) -> None:
     for text in texts:
         assert not ACTS.search(text), ascii(text)
-        # No line of the server's own making looks like one of ours.
+        # A server must not be able to forge one of our lines.
         assert not re.search(r"^\s*fix:\s+paste your key here", text, re.MULTILINE)
 
 
 def assert_shown_tame(diagnosis: Diagnosis) -> None:
-    """Every form of a diagnosis."""
+    """Check every form of a diagnosis."""
     assert_tame(str(diagnosis), diagnosis.report(), diagnosis.headline, repr(diagnosis))
     assert_tame(str(diagnosis.identity), *map(str, diagnosis.workspaces))
     page = diagnosis._repr_html_()
     assert_tame(page)
     assert "<script" not in page
     assert "<img" not in page
-    # Other programs show these.
+    # Other programs may show these texts.
     assert_tame(*_strings(diagnosis.as_dict()))
 
 
@@ -111,12 +111,12 @@ def test_a_refusal(
             )
     assert_shown_tame(caught.value.diagnosis)
     assert_tame(str(caught.value), repr(caught.value), *caplog.messages)
-    # What Python shows, and a notebook, if nobody catches it.
+    # What Python and notebooks show if the error is not caught.
     assert_tame(*caught.value._render_traceback_())
 
 
 def told(server: SimulatedLangSmith, evil: str) -> None:
-    """Let the server say it wherever a diagnosis looks."""
+    """Put the text into every response that a diagnosis reads."""
     workspace = server.add_workspace("Research", projects=1)
     row: dict[str, Any] = {
         "id": workspace.id,
@@ -135,7 +135,7 @@ def told(server: SimulatedLangSmith, evil: str) -> None:
 def test_names(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture, evil: str
 ) -> None:
-    """Of workspaces, roles, organizations and users."""
+    """Check names of workspaces, roles, organizations, and users."""
     told(server, evil)
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(AccessDeniedError) as caught:
@@ -151,7 +151,7 @@ def test_names(
 def test_settings(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture, evil: str
 ) -> None:
-    """A `.env` and a profile may come with a folder that somebody else has made."""
+    """A `.env` or a profile may come from somebody else, for example in a clone."""
     quoted = evil.replace("\r", "").replace("\n", "\\n").replace('"', "")
     Path(".env").write_text(
         f'LANGSMITH_WORKSPACE_ID="{quoted}"\nLANGSMITH_PROJECT="{quoted}"\n'
@@ -202,7 +202,7 @@ def test_a_dotenv_that_the_command_loads(
     evil: str,
     options: tuple[str, ...],
 ) -> None:
-    """Of somebody else's making, with an endpoint that is asked, and one that is not."""
+    """A `.env` from somebody else, with an endpoint that is probed, or one that is not."""
     quoted = evil.replace("\r", "").replace("\n", "\\n").replace('"', "")
     names = ("WORKSPACE_ID", "PROJECT", "TRACING")
     lines = "".join(f'LANGSMITH_{name}="{quoted}"\n' for name in names)
@@ -216,7 +216,7 @@ def test_a_dotenv_that_the_command_loads(
 
 
 def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
-    """The only escapes are its own colours."""
+    """The only escape sequences are its own colors."""
     told(server, ALL)
     server.answer("/sessions", status=403, body={"detail": ALL})
     variables = {"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}
@@ -233,7 +233,7 @@ def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
         while piece := os.read(ours, 65_536):
             shown += piece
     except OSError:
-        pass  # the terminal is gone with the program
+        pass  # the terminal closed when the program ended
     os.close(ours)
     assert program.wait(60) == 1
     text = re.sub(r"\x1b\[\d+m|\r", "", shown.decode())
@@ -243,7 +243,7 @@ def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
 
 @every_evil
 def test_a_replay(server: SimulatedLangSmith, tmp_path: Path, evil: str) -> None:
-    """A server's answer, the name of a file, and what stands in it."""
+    """Check a server's response, a file's name, and a file's content."""
     folder = tmp_path / "failed"
     folder.mkdir()
     place = Place(server, folder)
@@ -260,7 +260,7 @@ def test_a_replay(server: SimulatedLangSmith, tmp_path: Path, evil: str) -> None
 
 
 def test_an_unknown_code(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a person pastes behind a command may come from a server, too."""
+    """An argument that a user pastes may also come from a server."""
     for evil in EVIL.values():
         assert main(["explain", evil]) != 0
         assert_tame(*capsys.readouterr())

@@ -1,4 +1,4 @@
-"""`install(everywhere=True)`: a safe client, whoever creates it."""
+"""Tests for `install(everywhere=True)`: every client is safe, whatever creates it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PLAIN = (langsmith.Client, langsmith.AsyncClient)
 
 @pytest.fixture(autouse=True)
 def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A workspace with something in it, and an organization key in the environment."""
+    """Create a workspace with data, and set an organization key in the environment."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_service_key(workspaces=None).secret
     manifest = dumpd(PromptTemplate.from_template("Hello"))
@@ -52,7 +52,7 @@ def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterat
     filling = SafeClient(server.url, api_key=key, workspace_id=own.id)
     dataset = filling.create_dataset("questions")
     filling.create_example({"number": 1}, dataset_id=dataset.id)
-    # What is not simulated: an agent, which is asked for first, and messages.
+    # Not simulated: an agent, which is requested first, and messages.
     agent = "/v1/platform/hub/repos/*"
     server.answer(agent, status=404, body={"detail": "Not found"})
     server.answer(agent, status=403, body=NEEDS_WORKSPACE, times=1)
@@ -63,7 +63,7 @@ def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     for name in ("REDIS_URI", "DATABASE_URI", "LANGGRAPH_RUNTIME_EDITION"):
-        monkeypatch.setenv(name, "inmem")  # LangGraph's server is imported with these only
+        monkeypatch.setenv(name, "inmem")  # importing LangGraph's server requires these
     clear_caches()
     langsmith.configure(client=None)
     yield own.id
@@ -72,14 +72,14 @@ def world(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def everywhere() -> Iterator[SafeClient]:
-    """Installed; and the SDK creates the client that traces, as under `run`."""
+    """Install everywhere, and let the SDK create the tracing client, as under `run`."""
     with install(everywhere=True, policy=QUICK) as client:
         langsmith.configure(client=None)
         yield client
 
 
 def made() -> dict[str, type]:
-    """What the SDK's classes create now."""
+    """Return the types that the SDK's classes currently create."""
     clients = [plain(api_key="x") for plain in PLAIN]
     return {plain.__name__: type(c) for plain, c in zip(PLAIN, clients, strict=True)}
 
@@ -163,7 +163,7 @@ def test_what_has_a_test_of_its_own(other: Other) -> None:
 
 
 def test_clone_public_dataset(everywhere: SafeClient, server: SimulatedLangSmith) -> None:
-    """It reads with a second client, whose key is made up, and which cannot be repaired."""
+    """It uses a second client with a placeholder key, which cannot be repaired."""
     server.answer("/public/*", status=403, body={"error": "Forbidden"})
     server.clear()
     with pytest.raises(AccessDeniedError, match="GET /public/"):
@@ -172,7 +172,7 @@ def test_clone_public_dataset(everywhere: SafeClient, server: SimulatedLangSmith
     assert {e.headers["x-api-key"] for e in sent} == {"placeholder"}
 
 
-# --- generated clients that stand alone ------------------------------------------------
+# --- standalone generated clients ------------------------------------------------------
 
 needs_generated = pytest.mark.skipif(
     not hasattr(langsmith, "Langsmith"), reason="needs langsmith.Langsmith"
@@ -180,7 +180,7 @@ needs_generated = pytest.mark.skipif(
 
 
 def why(client: Any) -> AccessDeniedError:
-    """The error of a call that is rejected."""
+    """Return the error of a refused call."""
     with pytest.raises(AccessDeniedError) as caught, client:
         client.get("/api/v1/sessions", cast_to=object)
     return caught.value
@@ -190,7 +190,7 @@ def why(client: Any) -> AccessDeniedError:
 def test_advice_is_in_its_own_words(
     everywhere: SafeClient, server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It takes other arguments, and reads other variables."""
+    """A generated client has other arguments, and reads other variables."""
     url, foreign = server.url, str(uuid.UUID(int=7))
     with langsmith.Langsmith(base_url=url) as client:
         client.get("/api/v1/sessions", cast_to=object)
@@ -221,7 +221,7 @@ def test_a_copy_has_what_it_was_given(
 def test_a_key_of_another_region(
     everywhere: SafeClient, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a repair finds is used from then on."""
+    """The region that a repair found is used from then on."""
     monkeypatch.delenv("LANGSMITH_ENDPOINT")
     monkeypatch.setenv("SSL_CERT_FILE", tls.authority_file())
     servers = {
@@ -253,7 +253,7 @@ def test_a_generated_client_that_cannot_be_watched_is_plain(
 
 
 class Theirs(langsmith.Client):
-    """A subclass that somebody else has written."""
+    """A subclass written by somebody else."""
 
     def __init__(self, number: int) -> None:
         super().__init__(api_key=f"x{number}", auto_batch_tracing=False)
@@ -261,7 +261,7 @@ class Theirs(langsmith.Client):
 
 
 class Creator:
-    """A base class that takes part in the creation."""
+    """A base class that defines `__new__`."""
 
     given: Any = None
 
@@ -294,7 +294,7 @@ def test_install_alone_leaves_others_alone() -> None:
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_twice(first: int) -> None:
-    """Until both are undone, in any order; the policy is that of the newest."""
+    """It lasts until both are undone, in any order; the newest policy is used."""
     policies = [Policy(repair=False), Policy(cooldown_s=1)]
     handles = [install(everywhere=True, policy=policy, api_key="x") for policy in policies]
     assert SafeClient(api_key="x").policy is policies[1]
@@ -314,7 +314,7 @@ def test_a_client_that_is_not_watched_has_no_policy_to_share() -> None:
 
 
 def test_a_program_that_was_started_so() -> None:
-    """`install()` and `undo()` in it change nothing of that."""
+    """In a program started with `run`, `install()` and `undo()` do not affect it."""
     _install.start_program()
     try:
         assert made() == SAFE
@@ -328,7 +328,7 @@ def test_a_program_that_was_started_so() -> None:
 
 @pytest.mark.parametrize("during", [True, False])
 def test_subclasses_of_others(during: bool) -> None:
-    """They are created as ever, with a base class that takes part in it, too."""
+    """They are created as before, even if a base class defines `__new__`."""
     handle = install(everywhere=True, api_key="x")
     if not during:
         handle.undo()
@@ -339,7 +339,7 @@ def test_subclasses_of_others(during: bool) -> None:
 
 
 def test_what_is_told_of_the_classes() -> None:
-    """Signatures, names, and what a copy is; also after the end."""
+    """Signatures, names, and types of copies stay the same, also after `undo()`."""
     kinds = (*PLAIN, SafeClient, SafeAsyncClient, Theirs)
     before = [(str(inspect.signature(kind)), kind.__name__, kind.__doc__) for kind in kinds]
     plain = langsmith.Client(api_key="x", auto_batch_tracing=False)

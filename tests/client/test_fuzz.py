@@ -1,7 +1,7 @@
-"""Arbitrary bytes in responses, files, and headers break nothing.
+"""Tests that arbitrary bytes in responses, files, and headers break nothing.
 
-What only reads a file is in `tests/settings/`, and saved traces are in
-`tests/traces/test_replay.py`. Here each example is a whole call over a socket.
+Each example here is a complete call over a socket. Fuzz tests for settings files are in
+`tests/settings/`, and those for saved traces in `tests/traces/test_replay.py`.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from safe_langsmith._sdk.modules import clear_caches, httpx
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = pytest.mark.slow
-# So that probes that fail cost an example little; and a bound against hangs, no measure.
+# A small budget keeps failing probes cheap. HANGS_S only detects hangs.
 BUDGET_S = 0.15
 HANGS_S = 20.0
 QUICK = Policy(budget_s=BUDGET_S, cooldown_s=0)
 whole_calls = hypothesis.settings(
     max_examples=40,
     suppress_health_check=list(hypothesis.HealthCheck),
-    # An example takes some hundredths of a second: there is no time to make it small.
+    # No shrinking: an example takes too long for it.
     phases=(hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate),
 )
 
@@ -61,7 +61,7 @@ def world() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(server=server, key=key, workspace=workspace.id)
 
 
-# --- what a server may answer -------------------------------------------------------------
+# --- what a server can send ---------------------------------------------------------------
 
 WORDS = (
     "detail",
@@ -89,7 +89,7 @@ any_json = st.recursive(
 
 @dataclass(frozen=True)
 class Long:
-    """A body that would be too long to show where an example fails."""
+    """A body that is too long to print when an example fails."""
 
     start: bytes
 
@@ -106,7 +106,7 @@ bodies = (
     | numbers
     | st.sampled_from([b"<html>", b"\xef\xbb\xbf{}", f'{{"detail":"{GONE}"}}'.encode()])
 )
-# A server that sends spaces around these is cut off by its own HTTP library.
+# The server's HTTP library rejects header values with surrounding spaces.
 header_texts = st.text(
     st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20
 ).map(str.strip)
@@ -151,7 +151,7 @@ on_probes = answers | st.fixed_dictionaries(
 
 
 def told(server: SimulatedLangSmith, path: str, answer: dict[str, Any]) -> bytes:
-    """Let a server answer so, and give the body."""
+    """Make the server send this response, and return its body."""
     body = answer["body"]
     whole: bytes = body.start * 20_000 if isinstance(body, Long) else body
     headers = {"content-type": "application/json", **answer["headers"]}
@@ -160,7 +160,7 @@ def told(server: SimulatedLangSmith, path: str, answer: dict[str, Any]) -> bytes
 
 
 def assert_clean(client: Any, found: object, *secrets: str) -> None:
-    """Texts without a key, and without anything that a terminal acts on."""
+    """Check that no text contains a key or control characters."""
     texts = [str(found), repr(found)]
     diagnosis: Diagnosis | None = client.last_diagnosis
     if diagnosis is not None:
@@ -174,7 +174,7 @@ def assert_clean(client: Any, found: object, *secrets: str) -> None:
 
 
 def sync_call(url: str, **arguments: Any) -> tuple[Any, Any]:
-    """A client, and what its call gave or raised."""
+    """Return a client, and what its call returned or raised."""
     client = SafeClient(
         url,
         auto_batch_tracing=False,
@@ -192,7 +192,7 @@ def sync_call(url: str, **arguments: Any) -> tuple[Any, Any]:
 
 
 def async_call(url: str, **arguments: Any) -> tuple[Any, Any]:
-    """The same for the async client."""
+    """Do the same with the async client."""
     client = SafeAsyncClient(
         url, retry_config={"max_retries": 1}, policy=QUICK, timeout_ms=2_000, **arguments
     )
@@ -207,7 +207,7 @@ def async_call(url: str, **arguments: Any) -> tuple[Any, Any]:
 
 
 def resource_call(url: str, **arguments: Any) -> tuple[Any, Any]:
-    """The same for the generated resources of the sync client, `agents` and the like."""
+    """Do the same with the generated resources of the sync client, such as `agents`."""
     client = SafeClient(url, auto_batch_tracing=False, policy=QUICK, **arguments)
     generated: Any = client._get_langsmith_api_sync()
     generated.max_retries = 0
@@ -220,8 +220,8 @@ def resource_call(url: str, **arguments: Any) -> tuple[Any, Any]:
         client.session.close()
 
 
-# requests leaves a response open if its body cannot be decoded, with any client: the plain
-# one leaves more sockets to the garbage collector in this very test.
+# requests does not close a response whose body it cannot decode. The plain client leaves
+# even more open sockets in this test.
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("call", [sync_call, async_call, resource_call])
 @whole_calls
@@ -229,7 +229,7 @@ def resource_call(url: str, **arguments: Any) -> tuple[Any, Any]:
 def test_any_answer(
     world: SimpleNamespace, call: Any, refusal: dict[str, Any], to_probes: dict[str, Any]
 ) -> None:
-    """The typed error, or what the SDK makes of it; in time, and without a key."""
+    """The call gives the typed error or the SDK's result, in time and without a key."""
     server = world.server
     server.clear_answers()
     body = told(server, "*", to_probes)
@@ -237,7 +237,7 @@ def test_any_answer(
     started = time.monotonic()
     client, found = call(server.url, api_key=GONE)
     assert time.monotonic() - started < HANGS_S
-    # What is no refusal is the SDK's own error, which quotes the answer as it is.
+    # If it is not a refusal, the SDK raises its own error, which quotes the response.
     assert_clean(client, found if isinstance(found, AccessDeniedError) else "", GONE)
     encoded = refusal["headers"].get("content-encoding", "none") != "none"
     if refusal["status"] in (401, 403) and not encoded:
@@ -253,7 +253,7 @@ def test_any_answer(
 def test_any_answer_to_a_doctor(
     world: SimpleNamespace, kind: type[Any], answer: dict[str, Any]
 ) -> None:
-    """A diagnosis raises nothing, whatever it is told."""
+    """`diagnose()` never raises, whatever the server sends."""
     world.server.clear_answers()
     told(world.server, "*", answer)
     more: Any = {"auto_batch_tracing": False} if kind is SafeClient else {}
@@ -266,7 +266,7 @@ def test_any_answer_to_a_doctor(
     assert_clean(client, diagnosis, GONE)
 
 
-# --- what the disk may hold ---------------------------------------------------------------
+# --- what files can contain ---------------------------------------------------------------
 
 names = st.sampled_from(
     ["LANGSMITH_API_KEY", "LANGSMITH_WORKSPACE_ID", "LANGSMITH_ENDPOINT", "OTHER"]
@@ -298,7 +298,7 @@ dotenvs = st.binary(max_size=60) | st.lists(lines, max_size=5).flatmap(
 
 
 def filled(content: bytes, world: SimpleNamespace) -> bytes:
-    """With the names of this world in place of their templates."""
+    """Replace the templates with this world's key and workspace."""
     for name in ("key", "workspace"):
         content = content.replace(f"{{{name}}}".encode(), getattr(world, name).encode())
     return content
@@ -307,7 +307,7 @@ def filled(content: bytes, world: SimpleNamespace) -> bytes:
 @whole_calls
 @hypothesis.given(dotenvs)
 def test_any_dotenv(world: SimpleNamespace, content: bytes) -> None:
-    """A refused call is answered with the key in it, or explained; nothing else."""
+    """A refused call either succeeds with the key from `.env`, or is explained."""
     server = world.server
     server.clear_answers()
     Path(".env").write_bytes(filled(content, world))
@@ -354,7 +354,7 @@ configs = st.binary(max_size=60) | (profiles | any_json).map(
 @whole_calls
 @hypothesis.given(configs, st.booleans())
 def test_any_profile(world: SimpleNamespace, content: bytes, later: bool) -> None:
-    """As the plain client takes it when it is made; after that, nothing breaks on it."""
+    """Creation fails only if the plain client's does; later, the file breaks nothing."""
     server = world.server
     server.clear_answers()
     file = Path.home() / ".langsmith" / "config.json"
@@ -380,7 +380,7 @@ def test_any_profile(world: SimpleNamespace, content: bytes, later: bool) -> Non
 
 
 def error_of(work: Any) -> Exception | None:
-    """What it raises."""
+    """Return the exception that `work` raises, or None."""
     try:
         work()
     except Exception as error:
@@ -389,7 +389,7 @@ def error_of(work: Any) -> Exception | None:
 
 
 def test_nothing_is_left_behind() -> None:
-    """After all of these, each thread of ours has come to its end."""
+    """After all these tests, none of our threads is running."""
     until = time.monotonic() + 5
     while any(t.name.startswith("safe_langsmith") for t in threading.enumerate()):
         assert time.monotonic() < until, threading.enumerate()

@@ -1,4 +1,4 @@
-"""Who am I, what may I do, and does LangSmith take this key: from code and the command."""
+"""Tests for `whoami`, `can_i`, and `verify`, in code and in the command."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_service_key_whose_workspaces_are_not_listed(server: SimulatedLangSmit
 
 
 def test_an_organization_s_key_without_a_workspace(server: SimulatedLangSmith) -> None:
-    """It is known, though it may do nothing yet."""
+    """The identity is known, although the key cannot be used without a workspace."""
     own = server.add_workspace("Research")
     other = server.add_workspace("Production")
     who = client_for(server, server.add_service_key(workspaces=None).secret).whoami()
@@ -99,7 +99,7 @@ def test_what_a_role_may(server: SimulatedLangSmith) -> None:
 
 
 def test_a_role_that_lacks_what_is_asked_first(server: SimulatedLangSmith) -> None:
-    """A key that may only trace is known all the same."""
+    """A key that can only create runs is accepted, too."""
     own = server.add_workspace("Research")
     may = frozenset({"runs:create"})
     key = server.add_personal_key(workspaces=[own], permissions=may).secret
@@ -150,7 +150,7 @@ def say(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Say:
-    """Give a command, with a key, and get exit code, output and complaints."""
+    """Run a command with a key; return the exit code, stdout, and stderr."""
 
     def run(key: str, *command: str) -> tuple[int, str, str]:
         monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -181,7 +181,7 @@ def test_the_command_whoami(server: SimulatedLangSmith, say: Say) -> None:
 def test_a_workspace_that_is_set_and_wrong(
     server: SimulatedLangSmith, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not "not set", although LangSmith accepts the key."""
+    """The error names the workspace, although LangSmith accepts the key."""
     key = server.add_personal_key(workspaces=[server.add_workspace("Research")]).secret
     monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", GONE[-10:])
     for command in (("whoami",), ("can-i", "runs:create")):
@@ -280,7 +280,7 @@ def test_warn(server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture) -> N
 def test_warn_does_not_wait(server: SimulatedLangSmith) -> None:
     server.answer("*", status=None, delay=1, times=1)
     client = client_for(server, GONE, verify="warn")
-    assert client.last_diagnosis is None  # the second is not over
+    assert client.last_diagnosis is None  # the response takes a second
     until_verified()
 
 
@@ -310,7 +310,7 @@ def test_an_answer_that_cannot_be_had_proves_nothing(
 
 
 def test_a_client_that_is_gone_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
-    """A thread may start late."""
+    """The check's thread may start after the client is gone."""
     from safe_langsmith._transport import verify as _verify
 
     _verify._warn(lambda: None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`install()`: what `@traceable`, LangChain and `evaluate` use where no client is given."""
+"""Tests for `install()`: the default client of `@traceable`, LangChain, and `evaluate`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 @pytest.fixture(autouse=True)
 def tracing(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Tracing is on, to a server whose organization key needs a workspace."""
+    """Enable tracing, with an organization key that needs a workspace."""
     server.add_workspace("Research")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", server.add_service_key(workspaces=None).secret)
@@ -49,7 +49,7 @@ def in_use() -> langsmith.Client:
 
 
 def names(server: SimulatedLangSmith) -> list[str]:
-    """The names of the runs that have arrived, each as often as it was posted."""
+    """Return the names of all runs that were posted, including duplicates."""
     runs = itertools.chain.from_iterable(server.runs.values())
     return sorted(run["name"] for run in runs if run["op"] == "post")
 
@@ -63,7 +63,7 @@ def step(number: int) -> int:
 
 
 def test_without_arguments(server: SimulatedLangSmith) -> None:
-    """One call at the top: a refusal is repaired, and the traces arrive."""
+    """After one call to `install()`, a refusal is repaired, and the traces arrive."""
     installation = install()
     assert isinstance(installation, Installation)
     assert type(installation.client) is SafeClient
@@ -106,7 +106,7 @@ def test_with_a_client(server: SimulatedLangSmith) -> None:
 def test_wrong_arguments(
     arguments: tuple[Any, ...], named: dict[str, Any], says: str
 ) -> None:
-    """They are named, and nothing has changed."""
+    """The error names them, and nothing changes."""
     before = in_use()
     with pytest.raises(TypeError, match=says):
         install(*arguments, **named)
@@ -134,7 +134,7 @@ def test_the_names_of_the_package() -> None:
 
 @pytest.mark.parametrize("cached", ["cached", "configured"])
 def test_after_a_plain_client_was_made(server: SimulatedLangSmith, cached: str) -> None:
-    """A notebook that has traced already; after the end the plain client is back."""
+    """`install()` works after tracing has started; later the plain client is back."""
     plain = langsmith.Client(api_key=GONE)
     if cached == "cached":
         plain = in_use()
@@ -160,7 +160,7 @@ def test_run_tree(server: SimulatedLangSmith) -> None:
 
 
 def test_langchain(server: SimulatedLangSmith) -> None:
-    """Its tracer, its callback from the environment, and `tracing_v2_enabled`."""
+    """The tracer, the callback from the environment, and `tracing_v2_enabled` use it."""
     chain: Any = RunnableLambda(lambda number: number + 1).with_config(run_name="chain")
     with install(policy=QUICK) as client:
         tracer = LangChainTracer()
@@ -219,7 +219,7 @@ def test_undo_twice() -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_undo_in_any_order(order: tuple[int, ...]) -> None:
-    """In use is always the newest that is not undone, and at the end what was before."""
+    """The newest installed client is used, and in the end the original one."""
     plain = in_use()
     clients = [made() for _ in range(3)]
     handles = [install(client) for client in clients]
@@ -241,7 +241,7 @@ def test_the_same_client_twice(order: tuple[int, ...]) -> None:
 
 
 def test_what_was_configured_since_stays() -> None:
-    """Also when something was installed after that."""
+    """`undo()` keeps a client configured later, even after another `install()`."""
     first = install(made())
     other = made()
     langsmith.configure(client=other)
@@ -257,7 +257,7 @@ def test_what_was_configured_since_stays() -> None:
 
 
 def test_an_exception_inside(server: SimulatedLangSmith) -> None:
-    """It is undone, the traces are sent, and the exception goes on."""
+    """The installation is undone, the traces are sent, and the exception is raised."""
     before = in_use()
 
     @traceable(name="outer")
@@ -304,7 +304,7 @@ def test_other_threads_and_tasks_use_it(server: SimulatedLangSmith) -> None:
 
 
 def test_installed_in_a_task_it_holds_everywhere() -> None:
-    """It is of the process, not of one context."""
+    """It applies to the process, not only to one context."""
 
     async def inside() -> Installation:
         return install(made())
@@ -315,7 +315,7 @@ def test_installed_in_a_task_it_holds_everywhere() -> None:
 
 
 def test_many_threads_install_and_undo() -> None:
-    """However they come in between: at the end it is as it was at the beginning."""
+    """In any order, the original client is back at the end."""
     plain, clients = in_use(), [made(auto_batch_tracing=False) for _ in range(4)]
     barrier = threading.Barrier(8)
 

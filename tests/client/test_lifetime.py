@@ -1,4 +1,4 @@
-"""How long things live: clients, threads, sockets, and the interpreter itself."""
+"""Tests for lifetimes: clients, threads, sockets, and the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from stage import closing
 from safe_langsmith import AccessDeniedError, SafeAsyncClient, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
-# No measure of speed: what takes longer hangs.
+# Not a speed limit: it only detects hangs.
 HANGS_S = 60.0
 
 
 @contextmanager
 def counting_alone() -> Iterator[None]:
-    """Within, an object goes when nothing refers to it, and not a moment later."""
+    """Disable the garbage collector, so that only reference counting frees objects."""
     gc.collect()
     gc.disable()
     try:
@@ -85,7 +85,7 @@ def keys(server: SimulatedLangSmith) -> dict[str, str]:
 def goes(
     kind: Any, server: SimulatedLangSmith, key: str, life: Callable[[Any], object]
 ) -> bool:
-    """Whether a client goes with the last name for it."""
+    """Return whether a client is freed when its last reference is deleted."""
     more = {"policy": QUICK} if kind is SafeClient else {}
     client = kind(server.url, api_key=key, auto_batch_tracing=False, **more)
     life(client)
@@ -99,7 +99,7 @@ def goes(
 def test_a_client_goes_when_the_plain_one_does(
     server: SimulatedLangSmith, life: str
 ) -> None:
-    """No cycle of ours keeps one alive until the garbage is collected."""
+    """We create no reference cycle that keeps a client alive."""
     which, work = LIVES[life]
     key = keys(server)[which]
     with counting_alone():
@@ -126,10 +126,10 @@ def test_an_async_client_goes_when_the_plain_one_does(
     def goes(kind: Any) -> bool:
         client = kind(server.url, api_key=key)
         anyio.run(partial(async_life, client, errs=which == "refused"))
-        # Nobody can refer weakly to the plain one; its httpx client goes with it.
+        # The plain client supports no weak references, so watch its httpx client.
         gone = weakref.ref(client._client)
         del client
-        # The thread that read the files may hold it for a moment.
+        # The thread that read the files may still have a reference briefly.
         until = time.monotonic() + 0.5
         while gone() is not None and time.monotonic() < until:
             time.sleep(0.01)
@@ -140,14 +140,14 @@ def test_an_async_client_goes_when_the_plain_one_does(
 
 
 def sockets() -> int:
-    """How many sockets this process has open."""
+    """Return the number of open sockets of this process."""
     return sum(map(_is_socket, Path("/proc/self/fd").iterdir()))
 
 
 def _is_socket(opened: Path) -> bool:
     try:
         return str(opened.readlink()).startswith("socket:")
-    except OSError:  # the one that lists them is gone by now
+    except OSError:  # the descriptor of the listing itself is closed by now
         return False
 
 
@@ -175,7 +175,7 @@ def refuse_async(url: str) -> None:
 
 
 def trace(client: langsmith.Client) -> None:
-    """Put a run into the queue of what is sent in the background."""
+    """Queue a run, which is sent in the background."""
     run = uuid.uuid4()
     order = f"20260101T000000000000Z{run}"
     client.create_run("run", {}, "chain", id=run, trace_id=run, dotted_order=order)
@@ -223,7 +223,7 @@ more = {{"policy": Policy(budget_s=30)}} if kind is SafeClient else {{}}
 
 
 def started(kind: str, url: str, program: str) -> subprocess.Popen[str]:
-    """A program with a client of a kind."""
+    """Start a program that has a client of this kind."""
     settings = {"LANGSMITH_ENDPOINT": url, "LANGSMITH_API_KEY": GONE}
     return subprocess.Popen(
         [sys.executable, "-c", HEAD.format(kind=kind) + textwrap.dedent(program)],
@@ -243,14 +243,14 @@ KINDS = ("Client", "SafeClient")
 def test_the_interpreter_ends_during_a_diagnosis(
     server: SimulatedLangSmith, kind: str
 ) -> None:
-    """A thread that nobody waits for keeps nobody waiting, whatever it does just now."""
+    """A daemon thread in the middle of a diagnosis does not delay the exit."""
     program = """
         client = kind(auto_batch_tracing=False, **more)
         work = threading.Thread(target=lambda: list(client.list_projects()), daemon=True)
         work.start()
         sys.stdin.readline()
     """
-    # The plain client asks nothing more: it waits for what it has asked.
+    # The plain client sends no probes: it waits for the response to its own request.
     silent_on = "/sessions" if kind == "Client" else "/workspaces"
 
     def choose(line: Proxy, request: proxy.Request) -> proxy.Fault | None:
@@ -271,7 +271,7 @@ def test_the_interpreter_ends_during_a_diagnosis(
 def test_the_interpreter_ends_with_a_refused_batch(
     server: SimulatedLangSmith, kind: str
 ) -> None:
-    """As with the plain client: the batch is sent at the end, refused, and all is over."""
+    """As with the plain client, the batch is sent at exit, and the program ends."""
     program = """
         client, run = kind(**more), uuid.uuid4()
         order = f"20260101T000000000000Z{run}"
@@ -285,7 +285,7 @@ def test_the_interpreter_ends_with_a_refused_batch(
 
 
 def test_an_interrupt_ends_a_diagnosis(server: SimulatedLangSmith) -> None:
-    """Ctrl-C while a probe waits for its answer is a KeyboardInterrupt, at once."""
+    """Ctrl-C during a probe raises KeyboardInterrupt immediately."""
 
     def choose(line: Proxy, request: proxy.Request) -> proxy.Fault | None:
         if "/sessions" in request.path:

@@ -1,4 +1,4 @@
-"""A login session of LangSmith's CLI that could not be refreshed."""
+"""Tests for a login session of LangSmith's CLI that could not be refreshed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def later() -> Any:
 def test_a_refresh_that_failed(
     server: SimulatedLangSmith, call: Any, session: dict[str, str], summary: str
 ) -> None:
-    """The SDK goes on without a word, and is rejected; the error says what happened."""
+    """The SDK continues silently and is refused; the error reports the failed refresh."""
     server.answer("/oauth/token", status=400, body={"error": "invalid_grant"})
     oauth = {**session, "refresh_token": "used-up"}
     profiles = {"work": {"api_url": server.url, "oauth": oauth}}

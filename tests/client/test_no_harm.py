@@ -1,4 +1,4 @@
-"""What the plain client would never do, this one does not do: one test for each class."""
+"""Tests that our client does no harm: it leaks nothing, repeats no write, never hangs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FORBIDDEN = {"error": "Forbidden"}
 
 @pytest.fixture
 def other() -> Iterator[SimulatedLangSmith]:
-    """A host that the program did not choose. It takes every key."""
+    """A host that the program did not choose. It accepts every key."""
     with SimulatedLangSmith() as simulated:
         simulated.answer("*", status=200, body=[])
         yield simulated
@@ -132,7 +132,7 @@ def test_a_dotenv_that_refers_to_variables(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    """1: no variable of the environment is sent anywhere by such a file, or shown."""
+    """Such a file causes no environment variable to be sent anywhere, or shown."""
     if imports:
         request.getfixturevalue("uses_dotenv")
     server.add_workspace("Research")
@@ -163,7 +163,7 @@ def test_a_dotenv_that_refers_to_variables(
 def test_a_command_in_a_cloned_repository(
     command: str, server: SimulatedLangSmith, other: SimulatedLangSmith
 ) -> None:
-    """1: the same for our command, where that file lies in the working directory."""
+    """Our command neither sends nor shows one, if the file is in the working directory."""
     lines = LINES[1].format(other=other.url)
     Path(".env").write_text(f"{lines}\nLANGSMITH_WORKSPACE_ID=${{OPENAI_API_KEY}}\n")
     for environ in ({"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}, {}):
@@ -190,7 +190,7 @@ def test_a_file_with_its_own_host_and_key(
     other: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """2: no request and no trace goes to a host that is not LangSmith's own."""
+    """No request and no trace is sent to a host that is not LangSmith's own."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     client = SafeClient(policy=Policy(dotenv=".env" if named else None, budget_s=8.0))
@@ -228,7 +228,7 @@ def test_a_repaired_request_follows_no_redirect(
     other: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """2: what answers a repaired request with a redirect gets no further request."""
+    """If a repaired request is redirected, the redirect is not followed."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -271,7 +271,7 @@ def session_with(what: str) -> requests.Session:
 
 
 def four_regions(serve_tls: Serve) -> tuple[dict[str, SimulatedLangSmith], str]:
-    """The official hosts; the key is known in the EU alone."""
+    """Serve the official hosts; the key is accepted only in the EU."""
     hosts = {r.name: serve_tls(urllib.parse.urlsplit(r.api).netloc) for r in REGIONS}
     own = hosts["EU"].add_workspace("Research", projects=2)
     return hosts, hosts["EU"].add_personal_key(workspaces=[own]).secret
@@ -285,7 +285,7 @@ TIES = ["netrc", "auth", "headers", "cookies", "scoped", "params", "argument"]
 def test_what_belongs_to_a_host_stays_there(
     what: str, way: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3: logins, cookies and headers go to no other host, and hold the request back."""
+    """Logins, cookies, and headers are sent to no other host, so nothing is resent."""
     hosts, key = four_regions(serve_tls)
     if what == "netrc":
         line = f"machine api.smith.langchain.com login me password {OPENAI}\n"
@@ -302,7 +302,7 @@ def test_what_belongs_to_a_host_stays_there(
             return  # httpx reads none
         with pytest.raises(safe_langsmith.WrongRegionError) as caught:
             anyio.run(closing, client, partial(by_resource, client))
-        # And the client stays where it is.
+        # The client keeps its endpoint.
         assert client.api_url == "https://api.smith.langchain.com"
     else:
         with pytest.raises(safe_langsmith.WrongRegionError) as caught:
@@ -319,7 +319,7 @@ def test_what_belongs_to_a_host_stays_there(
 
 
 def test_the_async_client_s_headers_stay_with_its_host(serve_tls: Serve) -> None:
-    """3: the same for the async client, in its probes and in what it sends again."""
+    """The same is true of the async client's probes and resent requests."""
     hosts, key = four_regions(serve_tls)
     os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"]
     client = SafeAsyncClient(
@@ -335,7 +335,7 @@ def test_the_async_client_s_headers_stay_with_its_host(serve_tls: Serve) -> None
 def test_what_the_async_client_s_own_httpx_client_adds(
     what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3: holds the request back as well."""
+    """Cookies and parameters of the httpx client are sent to no other host either."""
     hosts, key = four_regions(serve_tls)
     monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
     client = SafeAsyncClient(api_key=key, policy=Policy(budget_s=8.0))
@@ -354,7 +354,7 @@ def test_what_the_async_client_s_own_httpx_client_adds(
 def test_a_certificate_of_the_session_is_shown_to_no_other_host(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3: the SDK puts it into the context of its httpx clients, so these ask nobody."""
+    """The SDK adds it to the TLS context of its httpx clients, so they send no probes."""
     hosts, key = four_regions(serve_tls)
     monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
     session = requests.Session()
@@ -370,7 +370,7 @@ def test_a_certificate_of_the_session_is_shown_to_no_other_host(
 def test_a_variable_may_correct_the_path_at_its_host(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2: it is the program's own, unlike what a file says."""
+    """A variable is the program's own setting, unlike a file."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     server.answer("/mine/*", status=403, body=FORBIDDEN)
@@ -385,7 +385,7 @@ def test_a_variable_may_correct_the_path_at_its_host(
 def test_a_notebook_uses_such_files(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1: without an import of python-dotenv. A real kernel is in `test_notebook`."""
+    """A notebook need not import python-dotenv. `test_notebook` uses a real kernel."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -421,7 +421,7 @@ MENTIONS: dict[str, tuple[dict[str, str], str]] = {
 def test_who_names_an_endpoint_has_one(
     name: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """4: wherever it is named, no other region is asked, and the place is told."""
+    """If an endpoint is named anywhere, no other region is probed; the error says where."""
     hosts, key = four_regions(serve_tls)
     environ, line = MENTIONS[name]
     for variable, value in environ.items():
@@ -454,7 +454,7 @@ def test_who_names_an_endpoint_has_one(
 def test_what_comes_with_an_endpoint_that_cannot_be_read(
     line: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """4: is for that endpoint, and goes nowhere else."""
+    """The file's key belongs to the file's endpoint, and is sent nowhere else."""
     own = server.add_workspace("Research")
     theirs = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -471,7 +471,7 @@ def test_what_comes_with_an_endpoint_that_cannot_be_read(
 def test_another_path_or_login_at_the_same_host(
     form: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2: is another endpoint, which a file does not choose."""
+    """Such an address is another endpoint, which a file cannot choose."""
     own = server.add_workspace("Research")
     theirs = server.add_personal_key(workspaces=[own]).secret
     server.answer("/mine/*", status=403, body=FORBIDDEN)
@@ -489,7 +489,7 @@ def test_another_path_or_login_at_the_same_host(
 def test_a_variable_that_a_profile_refers_to(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1: is looked up by the SDK, if it has no other key; a repair looks up nothing."""
+    """The SDK reads the variable if it has no other key; a repair never reads it."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     monkeypatch.setenv("OPENAI_API_KEY", OPENAI)
@@ -529,13 +529,13 @@ except AccessDeniedError as error:
 def test_whether_the_program_itself_imports_python_dotenv(
     imports: str, says: str, server: SimulatedLangSmith, tmp_path: Path
 ) -> None:
-    """1: a package that it uses may do so for reasons of its own."""
+    """An import by an installed package does not count."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     project = tmp_path / "project"
     project.mkdir()
     (project / ".env").write_text(f"LANGSMITH_API_KEY={key}")
-    # Other tests run at the same time, and would remove a file of the same name.
+    # Parallel tests would remove a file with the same name.
     module = Path(sysconfig.get_path("purelib")) / f"of_somebody_{os.getpid()}.py"
     root = str(Path(safe_langsmith.__file__).parent.parent)
     text = PROGRAM.replace("{imports}", imports.replace("of_somebody", module.stem))
@@ -560,7 +560,7 @@ def test_whether_the_program_itself_imports_python_dotenv(
 def test_a_script_below_the_prefix_of_python(
     server: SimulatedLangSmith, tmp_path: Path
 ) -> None:
-    """1: is a program, too: the `.env` of the working directory is not the one it loads."""
+    """It counts as the program, and does not load the working directory's `.env`."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     (tmp_path / ".env").write_text(f"LANGSMITH_API_KEY={key}")
@@ -587,7 +587,7 @@ def test_a_fix_sends_no_key_over_plain_http(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """1: to the web app's name neither, which a `.env` may have without https."""
+    """No key is sent even to the web app's host, if a `.env` names it without https."""
     hosts["smith.langchain.com"] = server.port
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     Path(".env").write_text("LANGSMITH_ENDPOINT=http://smith.langchain.com\n")
@@ -597,7 +597,7 @@ def test_a_fix_sends_no_key_over_plain_http(
 
 
 def test_a_password_in_an_address_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1: is not shown; and no address of LangSmith's cloud is offered in its place."""
+    """The password is not shown, and no LangSmith cloud address is suggested."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", "me:PASSWORD@langsmith.corp.example")
     client = SafeClient(api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(WrongEndpointError) as caught:
@@ -609,7 +609,7 @@ def test_a_password_in_an_address_without_a_scheme(monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("uses_dotenv")
 @pytest.mark.parametrize("key", [GONE, None])
 def test_a_server_of_one_s_own_in_a_dotenv(key: str | None, serve_tls: Serve) -> None:
-    """4: whose program went to the cloud is told of that line, and not of the cloud."""
+    """If the program used the cloud instead, the advice is about that line only."""
     us = serve_tls("api.smith.langchain.com")
     Path(".env").write_text("LANGSMITH_ENDPOINT=https://langsmith.corp.example/api/v1")
     client = SafeClient(api_key=key, policy=QUICK, auto_batch_tracing=False)
@@ -626,7 +626,7 @@ def test_a_server_of_one_s_own_in_a_dotenv(key: str | None, serve_tls: Serve) ->
 def test_a_key_is_cleaned_before_another_one_is_looked_for(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, uses_dotenv: None
 ) -> None:
-    """5: and so is a workspace."""
+    """A workspace is cleaned first, too."""
     own = server.add_workspace("Research", projects=1)
     another = server.add_workspace("Production", projects=2)
     key = server.add_personal_key(workspaces=[own]).secret
@@ -649,7 +649,7 @@ def test_a_key_is_cleaned_before_another_one_is_looked_for(
 
 @pytest.mark.skipif(os.name != "posix", reason="owners and modes are those of POSIX")
 def test_a_link_put_in_place_of_a_written_file(tmp_path: Path) -> None:
-    """6: owner and mode of the file that it leads to stay as they are."""
+    """Owner, mode, and content of the link's target do not change."""
     victim, path = tmp_path / "victim", tmp_path / "shared" / ".env"
     victim.write_text("secret")
     victim.chmod(0o600)
@@ -675,7 +675,7 @@ def test_a_link_put_in_place_of_a_written_file(tmp_path: Path) -> None:
             path.chmod(0o646)
             try:
                 write(path, b"A=1", b"A=%d" % number)
-            except Exception:  # whatever the swapping leads to, but no harm
+            except Exception:  # it may fail, but must do no harm
                 continue
     finally:
         over.set()
@@ -685,7 +685,7 @@ def test_a_link_put_in_place_of_a_written_file(tmp_path: Path) -> None:
 
 
 def parts_of(thing: object, seen: set[int]) -> Iterator[object]:
-    """A thing of this package, and those that it holds."""
+    """Yield an object of this package, and all objects of it inside."""
     if id(thing) in seen:
         return
     seen.add(id(thing))
@@ -705,7 +705,7 @@ def parts_of(thing: object, seen: set[int]) -> Iterator[object]:
 
 
 def test_what_a_server_says_back_is_not_shown(server: SimulatedLangSmith) -> None:
-    """7: neither a header of the client, nor a key that is spelled with escapes."""
+    """It shows neither the client's headers, nor a key written with escapes."""
     headers = {"X-Gateway": OPENAI, "Authorization": f"Basic {OPENAI[::-1]}"}
     client = SafeClient(
         server.url, api_key=GONE, headers=headers, policy=QUICK, auto_batch_tracing=False
@@ -734,7 +734,7 @@ def in_a_loop(client: Any) -> Any:
 def test_no_repr_shows_a_key(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, uses_dotenv: None
 ) -> None:
-    """7: of nothing that this package puts on a client, before or after a refusal."""
+    """No object that this package adds to a client shows one, even after a refusal."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -790,9 +790,9 @@ def test_a_filter_of_responses(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """8: behind it the write was carried out; it is never sent again.
+    """LangSmith has already carried out the write, so it is never resent.
 
-    Not even where a newer key was set meanwhile, which would work.
+    Not even if a newer key, which would work, was set in the meantime.
     """
     own = server.add_workspace("Research")
     keys = [server.add_personal_key(workspaces=[own]).secret for _ in range(2)]
@@ -824,7 +824,7 @@ def test_a_filter_of_responses(
 def test_a_repair_for_others_repeats_no_write_either(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """8: a request that still has the old key, where the repair is known by now."""
+    """A write with the old key is not resent either, although the repair is known."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
@@ -843,7 +843,7 @@ def test_a_repair_for_others_repeats_no_write_either(
 def test_what_keeps_the_web_app_s_address_from_being_corrected(
     what: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3: a certificate of the client is for one host; and who does not check, stays."""
+    """A client certificate, a login, or `verify=False` prevents the correction."""
     serve_tls("smith.langchain.com", layout="web")
     api = serve_tls("api.smith.langchain.com")
     key = api.add_personal_key(workspaces=[api.add_workspace("Research")]).secret
@@ -871,11 +871,11 @@ def test_what_keeps_the_web_app_s_address_from_being_corrected(
     assert not api.exchanges
 
 
-# --- a cause is named only if it was shown ------------------------------------------------
+# --- a cause is named only if it is proven ------------------------------------------------
 
 
 def test_a_proxy_that_removes_the_key(server: SimulatedLangSmith) -> None:
-    """9: then LangSmith answers 401, and the key is not called bad."""
+    """LangSmith then responds with 401, and the key is not reported as rejected."""
     server.answer("*", status=401, body={"detail": "Invalid token"})
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(AccessDeniedError, match="may strip the header x-api-key") as caught:
@@ -886,7 +886,7 @@ def test_a_proxy_that_removes_the_key(server: SimulatedLangSmith) -> None:
 
 @pytest.mark.parametrize("call", ["GET /orgs/current/info", "POST /workspaces"])
 def test_permissions_of_the_organization(call: str, server: SimulatedLangSmith) -> None:
-    """10: what a workspace lists does not tell of them."""
+    """A workspace's permissions do not include them, so `can_i` returns None."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own])
     method, path = call.split()
@@ -908,7 +908,7 @@ def test_permissions_of_the_organization(call: str, server: SimulatedLangSmith) 
 
 
 def test_a_listed_permission_is_not_missing(server: SimulatedLangSmith) -> None:
-    """11: not even if the server's words name it."""
+    """Such a permission is not reported as missing, even if the message names it."""
     server.name_permissions = True
     own = server.add_workspace("Research")
     denied = frozenset({"projects:create"})
@@ -920,7 +920,7 @@ def test_a_listed_permission_is_not_missing(server: SimulatedLangSmith) -> None:
 
 
 def test_a_gateway_that_refuses_whatever_has_a_key(server: SimulatedLangSmith) -> None:
-    """9: in words that are not LangSmith's: they say nothing about the key."""
+    """Its message is not LangSmith's, so it proves nothing about the key."""
     for path in ("/sessions", "/workspaces", "/auth/public"):
         server.answer(path, status=403, body={"error": "API access disallowed"})
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
@@ -936,7 +936,7 @@ def test_a_gateway_that_refuses_whatever_has_a_key(server: SimulatedLangSmith) -
 def test_a_permission_that_is_only_mentioned(
     words: str, server: SimulatedLangSmith
 ) -> None:
-    """11: is not one that is missing."""
+    """A permission that the message only mentions is not reported as missing."""
     own = server.add_workspace("Research")
     key = server.add_service_key(workspaces=[own]).secret
     server.answer("/sessions", status=403, body={"error": words})
@@ -947,7 +947,7 @@ def test_a_permission_that_is_only_mentioned(
 
 
 def test_only_the_anonymous_question_is_blocked(server: SimulatedLangSmith) -> None:
-    """12: LangSmith's own refusal of the key stands."""
+    """LangSmith's own refusal of the key is still the cause."""
     server.add_workspace("Research")
     server.answer("/info", status=403, body=HTML_403)
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
@@ -957,7 +957,7 @@ def test_only_the_anonymous_question_is_blocked(server: SimulatedLangSmith) -> N
 
 @pytest.mark.slow
 def test_a_page_from_an_official_host(serve_tls: Serve) -> None:
-    """13: comes from a filter of the web; the endpoint is right."""
+    """Such a page comes from a web filter; the endpoint is right."""
     us = serve_tls("api.smith.langchain.com")
     us.answer("*", status=200, body="<html>blocked by policy</html>", headers=PAGE)
     client = SafeClient(api_key=GONE, policy=QUICK, auto_batch_tracing=False)
@@ -981,7 +981,7 @@ REDIRECTS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_a_redirect_is_named(
     what: str, way: str, server: SimulatedLangSmith, other: SimulatedLangSmith
 ) -> None:
-    """14: with both addresses. It is no further destination, and nothing is repaired."""
+    """The error names both addresses, and nothing is repaired."""
     call, answer = REDIRECTS[what]
     there = f"{other.url}/signin"
     server.answer("*", status=302, headers={"Location": there})
@@ -1012,7 +1012,7 @@ def test_a_redirect_is_named(
 
 @pytest.mark.parametrize("way", ["sync client", RESOURCES])
 def test_a_redirect_of_the_api_itself(way: str, server: SimulatedLangSmith) -> None:
-    """14: at the same host a GET in place of a POST may be meant; it is as with plain."""
+    """A POST redirected to a GET at the same host works as with the plain client."""
     server.answer("/sessions", method="POST", status=303, headers={"Location": "/made"})
     server.answer("/made", method="GET", status=200, body={"name": "made"})
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
@@ -1031,7 +1031,7 @@ def test_a_redirect_of_the_api_itself(way: str, server: SimulatedLangSmith) -> N
 
 
 def test_http_in_place_of_https(server: SimulatedLangSmith) -> None:
-    """14: the address to use is the one that was redirected to."""
+    """The advice is to use the https address that the server redirects to."""
     secure = server.url.replace("http://", "https://")
     server.answer("*", status=301, headers={"Location": f"{secure}/sessions"})
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
@@ -1041,7 +1041,7 @@ def test_http_in_place_of_https(server: SimulatedLangSmith) -> None:
 
 
 def test_a_proxy_that_removes_the_workspace(server: SimulatedLangSmith) -> None:
-    """15: the server says why, and so do we."""
+    """The error contains the server's reason, and the header that was sent."""
     own = server.add_workspace("Research")
     key = server.add_service_key(workspaces=None).secret
     reason = {"error": "org_scoped_key_requires_workspace"}
@@ -1058,7 +1058,7 @@ def test_a_proxy_that_removes_the_workspace(server: SimulatedLangSmith) -> None:
 def test_a_key_of_the_organization_has_no_default_workspace(
     server: SimulatedLangSmith,
 ) -> None:
-    """15: it is not told about one, although the refusal did not say what it needs."""
+    """The error mentions none, although the server gave no reason."""
     for name in ("Research", "Production"):
         server.add_workspace(name)
     key = server.add_service_key(workspaces=None).secret
@@ -1072,7 +1072,7 @@ def test_a_key_of_the_organization_has_no_default_workspace(
 def test_a_redirect_from_an_official_host(
     serve_tls: Serve, other: SimulatedLangSmith
 ) -> None:
-    """13: comes from something in between as well: LangSmith's API redirects nowhere."""
+    """Such a redirect comes from something in between: LangSmith's API never redirects."""
     us = serve_tls("api.smith.langchain.com")
     us.answer("*", status=302, headers={"Location": f"{other.url}/portal"})
     other.answer("/portal", status=403, body=HTML_403)
@@ -1084,7 +1084,7 @@ def test_a_redirect_from_an_official_host(
 
 @pytest.fixture
 def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A proxy that answers CONNECT with the first of these lines."""
+    """A proxy that responds to CONNECT with the first item of this list."""
     answers = ["403 Forbidden"]
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -1109,7 +1109,7 @@ def tunnel(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     thread.join(10)
 
 
-# What the resources raise, as they do without us.
+# What the resources raise, with and without this package.
 NO_CONNECTION = connection_errors()
 
 
@@ -1151,7 +1151,7 @@ async def by_sync_client(client: Any) -> Any:
 def test_a_proxy_that_does_not_connect(
     answer: str, says: str, kind: Any, way: Any, plain: Any, tunnel: list[str]
 ) -> None:
-    """A 403 or 407 to CONNECT is named; another trouble with a proxy is left as it is."""
+    """A 403 or 407 to CONNECT is explained; any other proxy error is unchanged."""
     tunnel[0] = answer
     more = {"auto_batch_tracing": False} if kind is SafeClient else {}
     client = kind(api_key=GONE, policy=QUICK, **more)
@@ -1164,7 +1164,7 @@ def test_a_proxy_that_does_not_connect(
     assert_no_secret(f"{caught.value}{caught.value!r}", [GONE])
 
 
-# --- the program goes on ------------------------------------------------------------------
+# --- the program keeps running ------------------------------------------------------------
 
 LONG = 1_000_000
 TEXTS = {
@@ -1178,7 +1178,7 @@ TEXTS = {
     "slashes": "/o/" * (LONG // 3),
     "signs": " #" * (LONG // 2),
 }
-# What took quadratic time beside the patterns.
+# Lines whose parsing once took quadratic time, apart from regular expressions.
 MANY = ("A=${\n", "A='${B}'\n", "A=1\n", "nothing here\n")
 READERS: dict[str, Callable[[str], object]] = {
     "clean": clean,
@@ -1197,7 +1197,7 @@ READERS: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("reader", READERS)
 def test_long_texts_are_read_in_linear_time(reader: str, text: str) -> None:
-    """18: what takes quadratic time does not come back before the test is stopped."""
+    """Code that takes quadratic time would reach the test's time limit."""
     READERS[reader](TEXTS[text])
 
 
@@ -1208,7 +1208,7 @@ def test_long_settings(
     monkeypatch: pytest.MonkeyPatch,
     uses_dotenv: None,
 ) -> None:
-    """18: in a profile, a `.env`, and in what the server says."""
+    """Long texts in a profile, a `.env`, or a response do not block the call."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     path = Path.home() / ".langsmith" / "config.json"
     path.parent.mkdir()
@@ -1225,7 +1225,7 @@ def test_long_settings(
 def test_the_tracing_path_has_one_budget(
     server: SimulatedLangSmith, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """17: what it has spent is not spent again; the newest error answers the rest."""
+    """Once the budget is used up, no probes are sent, and the last error is used."""
     server.answer("/runs/*", method="POST", status=403, body=FORBIDDEN)
     for path in ("/workspaces", "/auth/public"):
         server.answer(path, status=200, body=[], delay=5.0)
@@ -1244,7 +1244,7 @@ def test_the_tracing_path_has_one_budget(
 
 
 def test_the_tracing_path_tells_of_its_own_refusals(server: SimulatedLangSmith) -> None:
-    """17: once its budget is spent, nothing that was found of other requests."""
+    """Once its budget is used up, it never reports the cause of another request."""
     server.disabled_features.add("projects")
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
@@ -1274,7 +1274,7 @@ except Exception as error:
 
 
 def test_an_ordinary_404_loads_nothing(server: SimulatedLangSmith) -> None:
-    """It is no refusal, so it costs what it costs with the plain client."""
+    """A 404 is not a refusal, so it costs the same as with the plain client."""
     server.answer("/sessions", status=404, body={"detail": "Not found"})
     ended = subprocess.run(
         [sys.executable, "-c", NOT_FOUND],
@@ -1290,7 +1290,7 @@ def test_an_ordinary_404_loads_nothing(server: SimulatedLangSmith) -> None:
 def test_the_tracing_path_pauses_once(
     server: SimulatedLangSmith, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """17: and the pause ends as soon as a batch is let in."""
+    """The pause ends as soon as a batch is accepted."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     client = SafeClient(server.url, api_key=key, policy=Policy(budget_s=8.0))
@@ -1309,14 +1309,14 @@ def test_the_tracing_path_pauses_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("line", MANY)
 def test_a_file_of_many_lines(line: str) -> None:
-    """18: each line is looked at once."""
+    """Each line is read once."""
     Path(".env").write_text(line * (99_000 // len(line)))
     for _ in range(5):
         read_file(Path(".env"))
 
 
 def test_readings_wait_for_nobody_s_threads(server: SimulatedLangSmith) -> None:
-    """17: the pool that a program fills with its own work is not ours."""
+    """Files are read even if the program's own work fills the thread pool."""
     client = SafeAsyncClient(server.url, GONE, policy=QUICK)
     over, caught = threading.Event(), list[Exception]()
 
@@ -1331,7 +1331,7 @@ def test_readings_wait_for_nobody_s_threads(server: SimulatedLangSmith) -> None:
             try:
                 with anyio.fail_after(60):
                     await client._arequest_with_retries("GET", "/sessions")
-            except Exception as error:  # looked at below
+            except Exception as error:  # checked below
                 caught.append(error)
             over.set()
 
@@ -1340,7 +1340,7 @@ def test_readings_wait_for_nobody_s_threads(server: SimulatedLangSmith) -> None:
 
 
 def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:
-    """19: is sent as the plain clients send it, where nothing is refused, too."""
+    """A login is sent exactly as the plain client sends it."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     address = server.url.replace("http://", "http://me:pass%20word@")
@@ -1363,7 +1363,7 @@ def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:
 
 
 class Odd(BaseAdapter):
-    """An adapter as a mocking library has it: it knows one address."""
+    """An adapter like that of a mocking library: it knows only one address."""
 
     def __init__(self, answers: requests.adapters.HTTPAdapter) -> None:
         super().__init__()
@@ -1380,7 +1380,7 @@ class Odd(BaseAdapter):
 
 @pytest.mark.slow
 def test_a_probe_that_raises_something_unusual(server: SimulatedLangSmith) -> None:
-    """20: the refusal is told all the same; and a diagnosis raises nothing."""
+    """The refusal is still reported, and `diagnose()` does not raise."""
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     client.session.mount("http://", Odd(requests.adapters.HTTPAdapter()))
     with pytest.raises(AccessDeniedError, match="could not be determined"):

@@ -1,4 +1,4 @@
-"""A prompt that LangSmith says it does not have: is it the key, or the prompt?"""
+"""Tests for a prompt that is not found: the key is checked once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def asked(server: SimulatedLangSmith) -> list[str]:
 
 @both
 def test_a_key_that_is_rejected(server: SimulatedLangSmith, connect: Any) -> None:
-    """The typed error is the SDK's own as well, and is remembered."""
+    """The typed error is also the SDK's own class, and is remembered."""
     call = connect(server, GONE)
     for _ in range(2):
         assert isinstance(why(call), KeyRejectedError)
@@ -60,13 +60,13 @@ def test_a_key_that_is_rejected(server: SimulatedLangSmith, connect: Any) -> Non
 def test_else_the_answer_stays(
     server: SimulatedLangSmith, connect: Any, kind: str, stepped_aside: list[str]
 ) -> None:
-    """A good key costs one question, and so does one of which nothing is known."""
+    """Otherwise, the SDK's error is raised, and the key is checked at most once."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     if kind == "unknown":
         server.answer("/workspaces", status=429)
         server.answer("/auth/public", status=429)
-    if kind == "unclear":  # the key is rejected, but so is everybody
+    if kind == "unclear":  # the key is rejected, but a request without a key is refused too
         key = GONE
         server.answer("/info", status=403, body={"error": "Forbidden"})
     call = connect(server, "" if kind == "missing" else key)
@@ -79,7 +79,7 @@ def test_else_the_answer_stays(
         "missing": [],
     }
     assert list(dict.fromkeys(asked(server))) == expected[kind]
-    assert len(asked(server)) <= 6  # what is answered 429 is asked three times
+    assert len(asked(server)) <= 6  # a probe with a 429 response is sent three times
 
 
 def test_a_key_that_has_worked_is_asked_nothing(server: SimulatedLangSmith) -> None:

@@ -1,4 +1,4 @@
-"""The clients of `langsmith.sandbox`, after `install(everywhere=True)`."""
+"""Tests for the clients of `langsmith.sandbox` after `install(everywhere=True)`."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ calls = pytest.mark.parametrize("call", [sync, later])
 
 @pytest.fixture(params=["cloud", "self-hosted"])
 def server(request: pytest.FixtureRequest) -> Iterator[SimulatedLangSmith]:
-    """Two layouts; no sandboxes are simulated, so an answer stands for them."""
+    """A server of each layout. Sandboxes are not simulated: tests set the responses."""
     with SimulatedLangSmith(request.param) as server:
         yield server
 
 
 @pytest.fixture
 def everywhere() -> Iterator[Installation]:
-    """Every client is a safe one."""
+    """Make every client a safe one."""
     installation = install(everywhere=True, policy=QUICK)
     langsmith.configure(client=None)
     yield installation
@@ -65,7 +65,7 @@ def everywhere() -> Iterator[Installation]:
 def own(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, everywhere: Installation
 ) -> str:
-    """One workspace, and an organization key in the environment."""
+    """Set an organization key in the environment; return the id of its only workspace."""
     suffix = "/api/v1" if server.url.endswith("/api/v1") else ""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url.removesuffix(suffix) + suffix)
     key = server.add_service_key(workspaces=None).secret

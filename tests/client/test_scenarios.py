@@ -1,4 +1,4 @@
-"""Every row of the table of scenarios, over a socket, through each transport."""
+"""Tests for every row of `SCENARIOS`, over a socket, with each transport."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from safe_langsmith.errors import ERRORS
 def test_scenario(
     row: Scenario, tmp_path: Path, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """Code, outcome, requests and texts are the row's; the transports agree on findings."""
+    """Code, outcome, requests, and texts match the row; all transports agree."""
     found = {}
     for transport in TRANSPORTS:
         debug_log.clear()
@@ -38,7 +38,7 @@ def test_scenario(
 
 
 def answered(stage: Stage, log: pytest.LogCaptureFixture) -> list[str]:
-    """The call gives its answer, and one line is logged."""
+    """Check that the call succeeds and that one line is logged."""
     stage.run()
     lines = [r for r in log.records if r.name == "safe_langsmith"]
     assert [line.levelno for line in lines] == [logging.WARNING]
@@ -51,7 +51,7 @@ def answered(stage: Stage, log: pytest.LogCaptureFixture) -> list[str]:
 
 
 def raised(stage: Stage) -> list[str]:
-    """The call raises the row's error, which survives being copied and sent."""
+    """Check that the call raises the row's error, and that it can be copied and pickled."""
     with pytest.raises(AccessDeniedError) as caught:
         stage.run()
     error = caught.value
@@ -70,7 +70,7 @@ def raised(stage: Stage) -> list[str]:
 
 
 def check(stage: Stage, texts: list[str]) -> None:
-    """Code and requests are the row's, its words are said, and no key is shown."""
+    """Check the row's code, requests, and words, and that no key is shown."""
     row, diagnosis = stage.row, stage.client.last_diagnosis
     assert diagnosis is not None
     assert diagnosis.code == row.code
@@ -91,7 +91,7 @@ def check(stage: Stage, texts: list[str]) -> None:
 @pytest.mark.parametrize("transport", ["sync client", "async client"])
 @pytest.mark.parametrize("row", [s for s in SCENARIOS if s.call is list_projects], ids=str)
 def test_diagnose_agrees(row: Scenario, transport: str, tmp_path: Path) -> None:
-    """`client.diagnose()` names the same code, and repairs nothing."""
+    """`client.diagnose()` finds the same code, and repairs nothing."""
     with staged(row, transport, tmp_path) as stage:
         before = access_of(stage.client), dict(stage.client._headers)
         diagnosis = stage.diagnose()

@@ -1,4 +1,4 @@
-"""What clients share, and what they must not: sessions, repairs, memory, callbacks."""
+"""Tests for what clients share and what they must not: sessions, repairs, callbacks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def org_key(server: SimulatedLangSmith) -> str:
 def test_a_new_key_drops_the_workspace_that_a_repair_filled_in(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """It was the old key's only one: with another key it is one that nobody named."""
+    """It was chosen as the old key's only workspace, so it is wrong for another key."""
     client = safe(server, org_key)
     list(client.list_projects())
     assert client.workspace_id is not None
@@ -200,7 +200,7 @@ def test_a_callback_that_uses_its_client(
 
 
 def test_each_callback_is_called(server: SimulatedLangSmith) -> None:
-    """Also that of a client that is made after another one is gone."""
+    """A new client's callback is called, even if an earlier client is gone."""
     calls = []
     for number in range(5):
         policy = Policy(on_diagnosis=lambda _, number=number: calls.append(number))  # type: ignore[misc]
@@ -213,7 +213,7 @@ def test_each_callback_is_called(server: SimulatedLangSmith) -> None:
 def test_a_shared_repair_asks_again_before_a_write(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """The workspace may not be the only one anymore."""
+    """The workspace may no longer be the only one."""
     first, second = safe(server, org_key), safe(server, org_key)
     with first.session, second.session:
         list(first.list_projects())
@@ -223,7 +223,7 @@ def test_a_shared_repair_asks_again_before_a_write(
 
 
 def test_another_way_out_is_another_question(server: SimulatedLangSmith) -> None:
-    """What one client's own adapter does says nothing of another client."""
+    """Clients with different adapters do not share a diagnosis."""
     first, second = safe(server), safe(server)
     first.session.mount("http://", requests.adapters.HTTPAdapter())
     for client in (first, second):

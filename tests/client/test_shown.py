@@ -1,4 +1,4 @@
-"""Where a refusal is shown: log records, callbacks, tracebacks, the SDK's own lines."""
+"""Tests for where a refusal is shown: log records, callbacks, notebooks, tracebacks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GONE = "lsv2_pt_00000000000000000000000000000000_1234567890"
 
 
 def org_key(server: SimulatedLangSmith) -> str:
-    """A key of an organization with one workspace: a call with it alone is repaired."""
+    """Return an organization key with one workspace: a call without one is repaired."""
     server.add_workspace("Research", projects=1)
     return server.add_service_key(workspaces=None).secret
 
@@ -55,7 +55,7 @@ def records(caplog: pytest.LogCaptureFixture) -> list[Any]:
 def test_a_record_keeps_the_names_of_the_program(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A program may give its records a `code`: then ours leaves the attributes out."""
+    """If the program's records already have a `code`, we add no attributes."""
     plain = logging.getLogRecordFactory()
 
     def with_a_code(*args: Any, **kwargs: Any) -> logging.LogRecord:
@@ -92,7 +92,7 @@ def test_a_lost_batch_and_a_checked_key(
 def test_the_sdk_s_own_line_is_short(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It logs the `repr` of the error."""
+    """The SDK logs the `repr` of the error, which is short."""
     server.answer("/info", status=403, body={"error": "Forbidden"})
     assert client_for(server, GONE).info.version == ""
     (line,) = [r.getMessage() for r in caplog.records if r.name == "langsmith.client"]
@@ -107,7 +107,7 @@ def test_the_sdk_s_own_line_is_short(
 
 @pytest.fixture
 def for_all() -> Iterator[list[Diagnosis]]:
-    """What the callback for the whole process is told."""
+    """Collect what the callback for the whole process receives."""
     told: list[Diagnosis] = []
     set_on_diagnosis(told.append)
     yield told
@@ -170,7 +170,7 @@ def test_a_diagnosis_inside_a_callback_calls_none(
 
 
 def test_what_stops_a_program_goes_on(server: SimulatedLangSmith) -> None:
-    """Ctrl+C in a callback; after it the client works, and nobody waits."""
+    """Ctrl+C in a callback is raised; the next call works and does not hang."""
 
     def stops(_: Diagnosis) -> None:
         raise KeyboardInterrupt
@@ -184,7 +184,7 @@ def test_what_stops_a_program_goes_on(server: SimulatedLangSmith) -> None:
 
 def test_an_async_callback_is_refused() -> None:
     async def waits(_: Diagnosis) -> None:
-        """Nobody would await it."""
+        """Do nothing: it is never awaited."""
 
     with pytest.raises(ValueError, match="must be a plain function"):
         Policy(on_diagnosis=waits)  # type: ignore[arg-type]
@@ -197,7 +197,7 @@ def test_an_async_callback_is_refused() -> None:
 
 @contextmanager
 def unheard(level: int = logging.WARNING) -> Iterator[None]:
-    """Our logger in a program that has set up no logging; pytest sets up some."""
+    """Reset our logger as in a program without logging: pytest sets up handlers."""
     logger = logging.getLogger("safe_langsmith")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logger, "handlers", [])
@@ -209,7 +209,7 @@ def unheard(level: int = logging.WARNING) -> Iterator[None]:
 
 
 class Shell:
-    """A kernel's shell, as much of it as is used."""
+    """The parts of a kernel's shell that we use."""
 
     kernel: object = object()
 
@@ -219,7 +219,7 @@ class Shell:
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
-    IPython = pytest.importorskip("IPython")  # noqa: N806  # its name; not in the quick check
+    IPython = pytest.importorskip("IPython")  # noqa: N806  # its name; an optional package
     made = Shell(IPython.core.displaypub.CapturingDisplayPublisher())
     monkeypatch.setattr(IPython, "get_ipython", lambda: made)
     return made
@@ -255,7 +255,7 @@ def test_any_other_repair_is_logged(
     capsys: pytest.CaptureFixture[str],
     stepped_aside: list[str],
 ) -> None:
-    """Where a handler was set up, or in IPython on a terminal; or if showing fails."""
+    """With a handler, in terminal IPython, or if the display fails, the log is used."""
     if trouble == "no kernel":
         shell.kernel = None
     elif trouble == "broken":
@@ -320,7 +320,7 @@ WAYS = [
 def test_a_traceback_is_no_longer_than_the_plain_one(
     kinds: tuple[Any, Any], way: Any, server: SimulatedLangSmith
 ) -> None:
-    """In frames, and in lines but for the text of the error itself."""
+    """It has no more frames, and no more lines except the error's own text."""
     lengths = []
     for kind in kinds:
         client = kind(server.url, api_key=GONE)
@@ -343,7 +343,7 @@ SCRIPT = "from {} import Client\nlist(Client(auto_batch_tracing=False).list_proj
 def test_a_script_ends_with_a_traceback_no_longer_than_the_plain_one(
     server: SimulatedLangSmith,
 ) -> None:
-    """The text of the error counted in."""
+    """The error's own text is included in the count."""
     places = os.pathsep.join([str(Path(safe_langsmith.__file__).parent.parent), *sys.path])
     environ = {**os.environ, "LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}
     lengths = []

@@ -1,4 +1,4 @@
-"""`SafeClient` through each kind of SDK call: lists, uploads, threads, sessions."""
+"""Tests for `SafeClient` with each kind of SDK call: lists, uploads, threads, sessions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def client_for(server: SimulatedLangSmith, **arguments: Any) -> SafeClient:
 def rotated(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], SafeClient]:
-    """Make a client from the environment; then its key is revoked and a new one set."""
+    """Return a function that makes a client; `client.rotate()` replaces its key."""
     own = server.add_workspace("Research", projects=250, runs=120)
     old = server.add_personal_key(workspaces=[own])
     new = server.add_personal_key(workspaces=[own])
@@ -101,7 +101,7 @@ def test_signature_shows_every_argument_and_policy() -> None:
 
 
 def test_written_signature_is_the_sdk_s() -> None:
-    """The signature for type checkers names what the newest SDK takes."""
+    """The signature for type checkers has every argument of the newest SDK."""
     import ast
 
     tree = ast.parse(Path(safe_langsmith._client.__file__).read_text())
@@ -132,7 +132,7 @@ def test_positional_endpoint_counts_as_an_argument(server: SimulatedLangSmith) -
 def test_what_is_no_refusal_passes(
     server: SimulatedLangSmith, status: int, error: type[Exception]
 ) -> None:
-    """Same exception, same text, same number of requests as with the plain client."""
+    """The exception, its text, and the requests are the same as with the plain client."""
     key = server.add_personal_key().secret
     server.answer(
         "/sessions", status=status, body={"detail": "no"}, headers={"Retry-After": "0"}
@@ -187,7 +187,7 @@ def test_a_connection_error_passes() -> None:
 def test_a_run_without_a_refusal_costs_nothing(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same requests, no thread, and no file opened that the plain client does not."""
+    """It sends the same requests, and adds no threads and no opened files."""
     own = server.add_workspace("Research", projects=3)
     key = server.add_personal_key(workspaces=[own]).secret
     Path(".env").write_text("LANGSMITH_WORKSPACE_ID=x\n")
@@ -200,7 +200,7 @@ def test_a_run_without_a_refusal_costs_nothing(
 
     monkeypatch.setattr(io, "open", noted)
     seen = []
-    # The first round fills the caches of the SDK, which asks git who it is.
+    # The first round fills the SDK's caches, which includes calls of git.
     for make in (langsmith.Client, langsmith.Client, SafeClient):
         server.clear()
         opened.clear()
@@ -233,7 +233,7 @@ def test_nothing_of_the_decision_is_imported_without_a_refusal() -> None:
 def test_page_three_of_a_lazy_listing(
     rotated: Callable[[], SafeClient], server: SimulatedLangSmith
 ) -> None:
-    """The key changes while a listing is read; no item is lost or comes twice."""
+    """The key changes while items are listed; none is lost or returned twice."""
     client = rotated()
     expected = [p.name for p in client.list_projects()]
     listing = client.list_projects()
@@ -258,7 +258,7 @@ def test_list_runs_across_a_repair(rotated: Callable[[], SafeClient]) -> None:
 
 
 def test_a_call_with_a_snapshot_of_the_headers(rotated: Callable[[], SafeClient]) -> None:
-    """Some calls pass the headers as they were; the request itself is repaired."""
+    """Some calls pass a copy of the old headers; the request itself is repaired."""
     client = rotated()
     client.rotate()  # type: ignore[attr-defined]
     dataset = client.create_dataset("made with a snapshot")
@@ -275,7 +275,7 @@ def test_a_direct_call(rotated: Callable[[], SafeClient]) -> None:
 
 
 def test_hard_delete(rotated: Callable[[], SafeClient], server: SimulatedLangSmith) -> None:
-    """This one call goes around `request_with_retries`."""
+    """Only this call bypasses `request_with_retries`."""
     client = rotated()
     dataset = client.create_dataset("examples")
     example = client.create_example(inputs={"a": 1}, dataset_id=dataset.id)
@@ -339,7 +339,7 @@ def test_a_body_that_cannot_be_rewound_is_not_sent_twice(
 def test_traces_reach_the_server_once(
     rotated: Callable[[], SafeClient], server: SimulatedLangSmith, size: int
 ) -> None:
-    """A repair reaches the tracing path: what was refused arrives whole, and once."""
+    """A repair works for tracing too: refused runs arrive complete, and once."""
     rotate = rotated().rotate  # type: ignore[attr-defined]
     client = SafeClient(policy=QUICK)
     rotate()
@@ -412,7 +412,7 @@ def test_the_sdk_s_caches_are_cleared(
 def test_a_workspace_out_of_the_sdk_s_cache(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deleted variable lives on in the SDK's cache; it is found and put right."""
+    """A deleted variable is still in the SDK's cache; this is detected and repaired."""
     own = server.add_workspace("Research", projects=1)
     monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", str(uuid.uuid4()))
     monkeypatch.setenv(
@@ -427,7 +427,7 @@ def test_a_workspace_out_of_the_sdk_s_cache(
     assert "os.environ no longer has it" in str(client.last_diagnosis)
 
 
-# --- repairs that stay what they are --------------------------------------------------
+# --- what a repair does not change ----------------------------------------------------
 
 
 def test_an_assigned_key_is_a_choice(
@@ -454,7 +454,7 @@ def test_the_old_key_assigned_again_is_a_choice(rotated: Callable[[], SafeClient
 def test_a_key_of_one_request_is_its_own_affair(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request with a key of its own is diagnosed with that key; the client stays."""
+    """A request with its own key is diagnosed with that key; the client keeps its key."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     client = client_for(server, api_key=key)
@@ -466,7 +466,7 @@ def test_a_key_of_one_request_is_its_own_affair(
 
 
 def test_a_request_with_an_organization_key_of_its_own(server: SimulatedLangSmith) -> None:
-    """Its workspace is filled in for it, and the client keeps its own settings."""
+    """The workspace is filled in for this request only; the client keeps its settings."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     other = server.add_service_key(workspaces=None).secret
@@ -570,7 +570,7 @@ def test_a_certificate_that_is_not_trusted(
 
 
 def together(call: Callable[[], Any], threads: int = 64) -> list[Any]:
-    """Run a call on many threads at once; an exception is an answer too."""
+    """Run a call on many threads at once; return the results or exceptions."""
     barrier = threading.Barrier(threads)
 
     def one(_: int) -> Any:
@@ -681,7 +681,7 @@ def test_a_credential_that_worked_is_tried_once_more(server: SimulatedLangSmith)
 
 
 def test_a_passing_refusal_without_repair(server: SimulatedLangSmith) -> None:
-    """Where nothing may be sent again, it is one without a cause that was shown."""
+    """Without a resend, nothing proves that it is temporary: the cause is unknown."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     client = client_for(server, api_key=key, policy=Policy(repair=False))
@@ -751,7 +751,7 @@ def test_a_probe_that_times_out_proves_nothing(server: SimulatedLangSmith) -> No
     server.clear_answers()
 
 
-# --- sessions of the caller's own -----------------------------------------------------
+# --- the caller's own sessions --------------------------------------------------------
 
 
 def test_other_hosts_on_a_shared_session_are_left_alone(server: SimulatedLangSmith) -> None:
@@ -760,7 +760,7 @@ def test_other_hosts_on_a_shared_session_are_left_alone(server: SimulatedLangSmi
     with SimulatedLangSmith() as elsewhere:
         elsewhere.answer("*", status=403, body={"error": "Forbidden"})
         assert session.get(f"{elsewhere.url}/sessions").status_code == 403
-        # Nor the caller's own request to the same host.
+        # The caller's own request to the same host is left alone too.
         assert session.get(f"{server.url}/sessions").status_code == 401
         assert len(elsewhere.exchanges) == len(server.exchanges) == 1
     assert client.last_diagnosis is None
@@ -849,7 +849,7 @@ def test_invisible_characters_are_taken_off(
 
 
 def test_a_key_that_cannot_be_sent_is_named(server: SimulatedLangSmith) -> None:
-    """The plain client puts the whole key into the text of its error."""
+    """The error does not contain the key; the plain client's does."""
     client = client_for(server, api_key="ключ-" + "0123456789abcdef")
     with pytest.raises(KeyMalformedError, match="cannot be sent") as caught:
         list(client.list_projects())
@@ -889,7 +889,7 @@ def test_handlers_of_today_keep_working(server: SimulatedLangSmith) -> None:
 
 @pytest.mark.parametrize("body", ['"Forbidden"', "[]", "null", '["a", {"msg": "b"}]', "42"])
 def test_a_refusal_whose_json_is_no_object(server: SimulatedLangSmith, body: str) -> None:
-    """With the plain client these end in an AttributeError."""
+    """The plain client raises AttributeError for these."""
     server.answer("/sessions", status=403, body=body.encode())
     client = client_for(server, api_key=GONE, policy=Policy(budget_s=1))
     with pytest.raises(AccessDeniedError):
@@ -952,7 +952,7 @@ def test_a_policy_that_is_none(server: SimulatedLangSmith) -> None:
 def test_a_login_session(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An OAuth session is no key: it is refreshed by logging in again."""
+    """A login session has no key: the fix is to log in again."""
     import json
 
     own = server.add_workspace("Research", projects=1)
@@ -996,7 +996,7 @@ def test_the_log_line_of_a_repair(
 def test_the_key_changes_once_more_during_a_diagnosis(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was found of settings that hold no more is no answer."""
+    """A diagnosis of outdated settings is not used."""
     own = server.add_workspace("Research", projects=1)
     keys = [server.add_personal_key(workspaces=[own]) for _ in range(3)]
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -1021,7 +1021,7 @@ def test_the_key_changes_once_more_during_a_diagnosis(
 
 @needs_v2
 def test_no_time_for_a_question(server: SimulatedLangSmith) -> None:
-    """On each way nothing is asked, and the error says so."""
+    """With no time left, no probe is sent, and the error says so."""
     hurried = Policy(budget_s=1e-6)
     with pytest.raises(AccessDeniedError) as by_method:
         list(client_for(server, api_key=GONE, policy=hurried).list_projects())

@@ -1,4 +1,4 @@
-"""What Windows lacks is taken away, and everything else still works."""
+"""Tests that everything works without the modules and functions Windows lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 HIDE = """
 import os, signal, sys
-# These use what they find when they are imported.
+# Import these first: they check at import time what exists.
 import asyncio, logging, multiprocessing, random, subprocess, threading
 
 for module in ("fcntl", "grp", "pwd", "resource", "termios"):

@@ -1,4 +1,4 @@
-"""The command, called as people call it: in a process of its own, and through main()."""
+"""Tests for the command, as a separate process and through main()."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 
 def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, in this folder."""
+    """Run the command as a separate process, in this folder."""
     return subprocess.run(
         [sys.executable, "-m", "safe_langsmith", *arguments],
         env={**os.environ, **environ},
@@ -37,7 +37,7 @@ def command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
 
 
 def healthy(server: SimulatedLangSmith) -> dict[str, str]:
-    """Settings that work."""
+    """Return settings that work."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     return {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
@@ -45,7 +45,7 @@ def healthy(server: SimulatedLangSmith) -> dict[str, str]:
 
 @pytest.fixture
 def settings(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Settings that work, in the environment."""
+    """Set working settings in the environment."""
     found = healthy(server)
     for name, value in found.items():
         monkeypatch.setenv(name, value)
@@ -79,7 +79,7 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
 
 
 def settings_workspace(server: SimulatedLangSmith) -> str:
-    """The id of the only workspace."""
+    """Return the id of the only workspace."""
     (workspace,) = server._world.workspaces.values()
     return workspace.id
 
@@ -147,7 +147,7 @@ def test_version_and_help() -> None:
 def test_wrong_use(
     arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2, and one line that says what is wrong."""
+    """The exit code is 2, and one line explains the usage error."""
     try:
         code: int | str | None = main(arguments)
     except SystemExit as end:
@@ -160,7 +160,7 @@ def test_wrong_use(
 
 
 def test_nothing_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help; but nothing was done, which a script with an empty variable should see."""
+    """It shows the help with exit code 2, so that a script notices an empty variable."""
     assert main([]) == 2
     shown = capsys.readouterr()
     assert shown.out.startswith("usage: safe-langsmith ")
@@ -263,7 +263,7 @@ def test_doctor_reads_the_dotenv(
     capsys: pytest.CaptureFixture[str],
     named: bool,
 ) -> None:
-    """The nearest one from this folder upwards, or the one that is named."""
+    """It reads the nearest one from this folder upwards, or the one that is named."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -326,7 +326,7 @@ def test_output_into_something_that_is_no_terminal() -> None:
 
 
 def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in `safe-langsmith explain | head -1`: no traceback, no complaint."""
+    """As in `safe-langsmith explain | head -1`: there is no traceback and no error."""
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
@@ -337,10 +337,10 @@ def test_a_reader_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_an_interrupt(server: SimulatedLangSmith) -> None:
-    """In a process of its own, which waits for LangSmith.
+    """Interrupt a separate process that waits for LangSmith.
 
-    Python sees a signal that comes just before a system call only after the call, and may
-    then lose it in a finalizer; so this one comes when the call has begun.
+    If a signal arrives just before a system call, Python handles it only after the call,
+    and may lose it in a finalizer. So wait until the call has begun.
     """
     server.answer("/sessions", status=None, delay=60)
     doctor = [sys.executable, "-m", "safe_langsmith", "doctor"]
@@ -371,7 +371,7 @@ def test_an_interrupt(server: SimulatedLangSmith) -> None:
     ],
 )
 def test_an_output_that_takes_nothing(output: str, code: int, says: str) -> None:
-    """It is closed, or the disk is full."""
+    """The output is closed, or the disk is full."""
     for words, usual in (("explain", 0), ("doctor --offline --json", 3)):
         line = f'"$0" -m safe_langsmith {words} {output}'
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Completion: the packaged scripts are current, and a real bash completes with them."""
+"""Tests that the completion scripts are current, and that a real bash completes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from safe_langsmith._command.cli import main
 from safe_langsmith._command.explanations import EXPLANATIONS
 
 CODES = [e.code for e in EXPLANATIONS]
-# What bash does when Tab is pressed: it calls the function that is registered.
+# What bash does when Tab is pressed: call the registered function.
 PRESS_TAB = """
 eval "$(cat)"
 COMP_WORDS=("$@")
@@ -26,7 +26,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def completed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
-    """What bash offers for the last word."""
+    """Return what bash offers for the last word."""
     assert main(["completion", "bash"]) == 0
     bash = shutil.which("bash")
     assert bash is not None
@@ -72,7 +72,7 @@ def test_bash_completes(
     Path("traces").mkdir()
     found = completed(capsys, *words)
     assert {*offered} <= {*found}
-    # Options and commands that come to be stand beside those that are named here.
+    # Options and commands that are not listed here may be offered too.
     assert len(found) == len(set(found))
     if words[-1]:
         assert all(word.startswith(words[-1]) for word in found)
@@ -81,7 +81,7 @@ def test_bash_completes(
 def test_zsh_s_script_is_one_for_its_folder_of_functions(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Zsh is seldom there; so that it would be found: the first line, and the codes."""
+    """Zsh is rarely installed, so check only the first line and the codes."""
     assert main(["completion", "zsh"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("#compdef safe-langsmith\n")

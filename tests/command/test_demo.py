@@ -1,4 +1,4 @@
-"""The demo: every cause is shown as promised, and nothing of this machine is touched."""
+"""Tests that the demo shows every cause, and changes nothing on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPAIRED = (
 
 @pytest.fixture(scope="module")
 def output() -> str:
-    """What `safe-langsmith demo` prints, on a machine full of other settings."""
+    """Return the output of `safe-langsmith demo`, despite many other settings."""
     with pytest.MonkeyPatch.context() as patch:
         return _printed(patch)
 
@@ -73,7 +73,7 @@ def test_every_row_comes_out_as_promised(output: str) -> None:
 
 
 def test_every_code_has_a_row(output: str) -> None:
-    """Except one that only the official hosts can show, and one that nothing shows."""
+    """Only two have none: one needs the official hosts, one means "unknown cause"."""
     shown = {row.code for row in _demo.ROWS}
     assert {e.code for e in EXPLANATIONS} - shown == {"wrong-region", "access-denied"}
 
@@ -90,7 +90,7 @@ def test_it_fits_on_a_terminal(output: str) -> None:
 
 
 def test_no_key_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """No piece of any key that the rows' worlds make."""
+    """No part of any key that the rows use is printed."""
     secrets: list[str] = []
 
     def watched(world: _demo.World) -> _demo.World:
@@ -111,7 +111,7 @@ def test_no_key_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Environment, home, folder, loggers; also when it ends in an error."""
+    """Environment, files, and loggers are as before, even after an error."""
     monkeypatch.setenv("LANGSMITH_API_KEY", "mine")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

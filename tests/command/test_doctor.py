@@ -1,4 +1,4 @@
-"""The doctor over every scenario, in each form, and in terminals of several kinds."""
+"""Tests for the doctor: every scenario, each output format, several kinds of terminals."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ COLOUR = re.compile(r"\x1b\[\d+m")
 
 
 def doctor_of(stage: Stage) -> Report:
-    """The doctor's report on the client of a scenario."""
+    """Return the doctor's report on the client of a scenario."""
     assert isinstance(stage.client, SafeClient)
     return report(examined(stage.client))
 
 
 def every_form(found: Report) -> str:
-    """The report in each of its forms, all of them valid."""
+    """Return the report in every output format; check that each is valid."""
     data = found.as_dict()
     jsonschema.validate(data, SCHEMA)
     forms = [json.dumps(data), repr(data)]
@@ -72,7 +72,7 @@ def every_form(found: Report) -> str:
 
 
 def too_wide(text: str, found: Report, width: int) -> list[str]:
-    """The lines that are wider than the terminal; commands are never broken."""
+    """Return the lines wider than the terminal, except commands: they are never broken."""
     plain = COLOUR.sub("", text).splitlines()
     commands = tuple(f"  {command.text}" for command in found.commands)
     wide = [line for line in plain if columns(line) > width]
@@ -80,7 +80,7 @@ def too_wide(text: str, found: Report, width: int) -> list[str]:
 
 
 def rows_of(text: str, width: int = 80) -> int:
-    """The rows of a terminal that a text takes."""
+    """Return the number of terminal rows that a text needs."""
     lines = COLOUR.sub("", text).splitlines()
     return sum(max(1, -(-columns(line) // width)) for line in lines)
 
@@ -112,7 +112,7 @@ def test_the_verdict_is_that_of_the_error(row: Scenario, tmp_path: Path) -> None
     "row", [s for s in SCENARIOS if s.call is not list_projects], ids=str
 )
 def test_other_calls(row: Scenario, tmp_path: Path) -> None:
-    """What was refused to the row's call may be allowed to the doctor's, and is told."""
+    """The doctor's own call may succeed; a missing permission is reported anyway."""
     with staged(row, "sync client", tmp_path) as stage:
         found = doctor_of(stage)
         assert found.code in ("ok", row.code) or row.name.endswith("in a row")
@@ -150,7 +150,7 @@ def with_a_broken_switch(server: SimulatedLangSmith) -> dict[str, str]:
 
 
 def in_a_dotenv(server: SimulatedLangSmith) -> dict[str, str]:
-    """An organization's key, in a file alone; and a line that nobody can read."""
+    """Write an organization key only to a `.env`, with one line that cannot be parsed."""
     settings = without_a_workspace(server)
     lines = [f"{name}={value}\n" for name, value in settings.items()]
     Path(".env").write_text(
@@ -187,7 +187,7 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def masked(text: str) -> str:
-    """A text without what differs from run to run; ids keep their identity."""
+    """Mask what differs between runs; equal ids get the same mask."""
     ids = dict.fromkeys(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text))
     for number, known in enumerate(ids, 1):
         text = text.replace(known, f"<id {number}>")
@@ -207,7 +207,7 @@ def test_golden(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Write them anew: RENEW_GOLDEN=1 pytest tests/command/test_doctor.py -k golden."""
+    """To rewrite them: RENEW_GOLDEN=1 pytest tests/command/test_doctor.py -k golden."""
     make, code, options = WORLDS[world]
     settings = make(server)
     for name, value in settings.items():
@@ -235,7 +235,7 @@ def test_golden(
 
 
 def test_the_page_shows_what_the_doctor_says() -> None:
-    """But for what it leaves out."""
+    """The page shows the doctor's real output, except omitted parts."""
     page = (DOCS / "doctor.md").read_text(encoding="utf-8")
     short, full = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     golden = (GOLDEN / "workspace-required.txt").read_text(encoding="utf-8")
@@ -272,7 +272,7 @@ def test_the_schema_is_a_schema_and_holds_something() -> None:
 
 @contextmanager
 def terminal(width: int) -> Iterator[tuple[int, int]]:
-    """A pseudo-terminal: the end of the person, and that of the program."""
+    """A pseudo-terminal: the user's end and the program's end."""
     person, program = pty.openpty()
     fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     try:
@@ -282,7 +282,7 @@ def terminal(width: int) -> Iterator[tuple[int, int]]:
 
 
 def on_a_terminal(width: int, *arguments: str, **environ: str) -> tuple[str, str, int]:
-    """Run the doctor with a terminal of its own for the answer, and one for the rest."""
+    """Run the doctor with one terminal for stdout and another for stderr."""
     with terminal(width) as (person, out), terminal(width) as (other, err):
         process = subprocess.Popen(
             [sys.executable, "-m", "safe_langsmith", "doctor", *arguments],
@@ -301,7 +301,7 @@ def read_to_the_end(person: int) -> str:
     while True:
         try:
             piece = os.read(person, 65536)
-        except OSError:  # how Linux says that the program has closed its end
+        except OSError:  # Linux: the program has closed its end
             piece = b""
         if not piece:
             return b"".join(pieces).decode().replace("\r\n", "\n")
@@ -314,7 +314,7 @@ def read_to_the_end(person: int) -> str:
 def test_on_a_terminal(
     server: SimulatedLangSmith, width: int, options: tuple[str, ...]
 ) -> None:
-    """As wide as that, in colour, and the progress is gone at the end."""
+    """The output fits its width and has colors; the progress line is erased at the end."""
     settings = without_a_workspace(server)
     server.answer("/workspaces", status=None, delay=0.3)
     shown, beside, code = on_a_terminal(width, *options, **settings)
@@ -355,7 +355,7 @@ def test_json_on_a_terminal_is_json(server: SimulatedLangSmith) -> None:
 
 
 def test_piped(server: SimulatedLangSmith) -> None:
-    """No colour and no progress, whatever the variables say of a terminal."""
+    """There are no colors and no progress, although TERM is set."""
     done = subprocess.run(
         [sys.executable, "-m", "safe_langsmith", "doctor"],
         env={**os.environ, **in_a_healthy_world(server), "TERM": "xterm-256color"},
@@ -408,7 +408,7 @@ def test_progress_shows_the_time_and_goes_away() -> None:
         stream = os.fdopen(program, "w", encoding="ascii")
         with stream, Progress("asking … " + "x" * 90, stream):
             seen = os.read(person, 1000).decode()
-            assert os.read(person, 1000)  # it goes on
+            assert os.read(person, 1000)  # it is updated
         assert seen == "\r" + ("asking ... " + "x" * 90)[:49]
         assert read_to_the_end(person).endswith(f"\r{' ' * 49}\r")
 
@@ -496,7 +496,7 @@ def test_a_time_limit(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What gave no answer in time is a `?`, and all else is told."""
+    """What was not checked in time is marked `?`; everything else is reported."""
     for name, value in in_a_healthy_world(server).items():
         monkeypatch.setenv(name, value)
     server.answer("/sessions", status=None, delay=60)
@@ -541,14 +541,14 @@ def test_offline_says_what_needs_no_answer(
 
 
 def facts(**changes: Any) -> Facts:
-    """What is known of settings that work."""
+    """Return the facts about settings that work."""
     diagnosis = Diagnosis("ok", resolved=True, summary="LangSmith accepts these settings.")
     known = Facts(diagnosis, Setup(held=Settings()), LINUX)
     return replace(known, **changes)
 
 
 def test_a_section_that_breaks_ends_nothing() -> None:
-    """Here the machine is not what it should be."""
+    """Without facts about the machine, only that section fails."""
     found = report(facts(machine=None))
     (line,) = lines_of(found, "environment")
     assert line == Line("unknown", "unknown", "this check failed: AttributeError")
@@ -575,7 +575,7 @@ def test_a_diagnosis_that_breaks_ends_nothing(
 
 
 def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
-    """As if reading them had a fault: here what was taken down of the client is gone."""
+    """If the settings cannot be read, the report says that the check failed."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     assert client._safe is not None
     del client._safe.initial
@@ -587,7 +587,7 @@ def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
 
 
 def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their addresses, and never a key or a password."""
+    """Their addresses are shown, but never a key or a password."""
     there = [{"api_url": "https://me:secret@other.example", "api_key": GONE}]
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps(there))
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
@@ -617,7 +617,7 @@ def test_destinations_that_cannot_be_read(
     text: str,
     why: str,
 ) -> None:
-    """The SDK looks for a quarrel under one name of the variable, and reads both."""
+    """The SDK reads both names of the variable, but checks only one for a conflict."""
     monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", text.replace("KEY", GONE))
     monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
@@ -630,7 +630,7 @@ def test_destinations_that_cannot_be_read(
     assert_no_secret(json.dumps(data), [GONE])
 
 
-# What a profile holds, and why the SDK makes no client of it, in its own words or ours.
+# What a profile contains, and the message that explains why there is no client.
 BROKEN_PROFILES = {
     "a key that is a list": ({"api_key": ["x"]}, "the SDK cannot read this profile"),
     "an endpoint that is a number": (
@@ -658,7 +658,7 @@ def test_a_broken_profile(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The SDK's own client fails with a traceback; each command says it in a line."""
+    """The plain client fails with a traceback; each command explains it in one line."""
     text = profile
     if not isinstance(profile, str):
         text = json.dumps({"profiles": {"default": profile}})
@@ -684,7 +684,7 @@ def test_a_broken_profile(
         assert (why if place == "home" else "nothing was sent") in err
 
 
-# Variables with which the SDK makes no client, and what is said all the same.
+# Variables with which the SDK cannot create a client.
 REFUSED = {
     "sampling": {"LANGSMITH_TRACING_SAMPLING_RATE": "7"},
     "destinations": {"LANGSMITH_RUNS_ENDPOINTS": '{"https://other.example": "x"}'},
@@ -723,7 +723,7 @@ def test_two_settings_that_exclude_each_other_in_two_places(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """There is no client, so that nothing was asked is not the cause."""
+    """The cause is that no client can be created, not that nothing was sent."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     Path(".env").write_text('LANGSMITH_RUNS_ENDPOINTS={"https://evil.example": "x"}\n')
@@ -740,7 +740,7 @@ def test_sampling_and_saving(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A viewer whose traces are never sent loses none."""
+    """A sampling rate of 0 loses no traces, although the role cannot create runs."""
     for name, value in with_traces_refused(server).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "0")
@@ -759,7 +759,7 @@ def test_caches_that_differ(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As in a notebook, where the process goes on."""
+    """The caches are outdated if a process keeps running, as in a notebook."""
     settings = in_a_healthy_world(server)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -808,7 +808,7 @@ def test_many_workspaces(server: SimulatedLangSmith) -> None:
     ],
 )
 def test_commands_are_those_of_the_place(machine: Machine, line: str) -> None:
-    """What an address holds is quoted for the shell."""
+    """Special characters in an address are quoted for the shell."""
     diagnosis = Diagnosis(
         "wrong-region",
         resolved=False,

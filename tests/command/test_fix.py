@@ -1,4 +1,4 @@
-"""`doctor --fix`, as people call it: real files, a real server, a real terminal."""
+"""Tests for `doctor --fix` with real files, a simulated server, and a real terminal."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ posix = pytest.mark.skipif(os.name != "posix", reason="the terminal and signals 
 
 
 def key_and_workspace(server: SimulatedLangSmith) -> tuple[str, str]:
-    """An organization-scoped key, which needs a workspace, and the only one."""
+    """Return an organization-scoped key and the id of its only workspace."""
     own = server.add_workspace("Research", projects=1)
     return server.add_service_key(workspaces=None).secret, own.id
 
 
 def names() -> list[str]:
-    """All files in this folder."""
+    """Return the names of all files in this folder."""
     return sorted(path.name for path in Path().iterdir())
 
 
 def set_in_environment(lines: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set what these lines of a .env give, as a shell would."""
+    """Set the variables of these `.env` lines, as a shell would."""
     for name, value in dotenv.dotenv_values(stream=io.StringIO(lines)).items():
         monkeypatch.setenv(name, str(value))
 
 
 @pytest.fixture
 def lines(server: SimulatedLangSmith) -> str:
-    """The text of a `.env` that lacks the workspace."""
+    """Return the text of a `.env` without a workspace."""
     key, _ = key_and_workspace(server)
     return f"# mine\nLANGSMITH_API_KEY={key}\n\nLANGSMITH_ENDPOINT={server.url} # here\n"
 
@@ -66,7 +66,7 @@ def lines(server: SimulatedLangSmith) -> str:
 
 @pytest.mark.slow
 def test_a_missing_workspace(server: SimulatedLangSmith, lines: str) -> None:
-    """The first diagnosis, the change, what was done, and the verdict after it."""
+    """The output has the diagnosis, the change, the backup, and the new diagnosis."""
     FILE.write_text(lines)
     done = command(*DOCTOR)
     own = settings_workspace(server)
@@ -86,7 +86,7 @@ def test_a_missing_workspace(server: SimulatedLangSmith, lines: str) -> None:
     accepts = "\u2713 LangSmith accepts these settings"
     assert verdict == f"{accepts}, with .env as load_dotenv() loads it"
     assert_no_secret(done.stdout, re.findall("lsv2_.*", lines))
-    # A program that loads the file gets through.
+    # A program that loads the file works now.
     program = "import dotenv, langsmith; dotenv.load_dotenv('.env'); "
     program += "print([p.name for p in langsmith.Client().list_projects()])"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
@@ -95,7 +95,7 @@ def test_a_missing_workspace(server: SimulatedLangSmith, lines: str) -> None:
 
 @pytest.fixture
 def web_app(server: SimulatedLangSmith) -> str:
-    """A `.env` with the address of a web app of one's own, whose API is below it."""
+    """Return a `.env` with a self-hosted web app's address; the API is at a subpath."""
     key, _ = key_and_workspace(server)
     return f"LANGSMITH_API_KEY={key}\nLANGCHAIN_ENDPOINT='{server.url}' # the web app\n"
 
@@ -104,7 +104,7 @@ def web_app(server: SimulatedLangSmith) -> str:
 def test_a_wrong_endpoint_and_then_the_workspace(
     server: SimulatedLangSmith, web_app: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The variable that counts is put right, and what comes to light then, too."""
+    """The endpoint is corrected, and then the missing workspace is added."""
     FILE.write_text(web_app)
     assert main(DOCTOR) == 0
     own, api = settings_workspace(server), f"{server.url}/api/v1"
@@ -122,14 +122,14 @@ def test_a_wrong_endpoint_and_then_the_workspace(
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> object:
-    """A simulated LangSmith, of the layout that the test names."""
+    """A simulated LangSmith with the layout that the test selects."""
     with SimulatedLangSmith(getattr(request, "param", "cloud")) as simulated:
         yield simulated
 
 
 @pytest.mark.slow
 def test_a_name_in_place_of_the_id(server: SimulatedLangSmith, lines: str) -> None:
-    """The line is changed where it stands; its comment is kept, and not shown."""
+    """The line is changed in place; its comment is kept, and not shown."""
     secret = "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"
     text = f'export {NAME} = "Research" # {secret}\n{lines}'
     FILE.write_text(text)
@@ -185,7 +185,7 @@ def test_a_file_in_a_folder_above(lines: str, monkeypatch: pytest.MonkeyPatch) -
 def test_a_file_that_is_named(
     server: SimulatedLangSmith, lines: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is changed also where it holds nothing of LangSmith yet."""
+    """A named file is changed even if it has no LangSmith settings yet."""
     set_in_environment(lines, monkeypatch)
     Path("mine").write_text("OTHER=1")
     assert main([*DOCTOR, "--env-file", "mine"]) == 0
@@ -194,7 +194,7 @@ def test_a_file_that_is_named(
 
 @pytest.mark.slow
 def test_json(lines: str) -> None:
-    """The talk goes where it does not disturb; the diagnosis is that after the change."""
+    """Messages go to stderr; the JSON has the diagnosis after the change."""
     FILE.write_text(lines)
     done = command(*DOCTOR, "--json")
     data = json.loads(done.stdout)
@@ -215,7 +215,7 @@ def test_the_environment_is_as_before(lines: str) -> None:
 
 
 def unchanged(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
-    """Run it, see that no file is changed or added, and give what it says."""
+    """Run it, check that no file is changed or added, and return the output."""
     everything = {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()}
     assert main([*DOCTOR, *arguments]) == code
     assert {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()} == everything
@@ -234,7 +234,7 @@ def test_healthy_settings(
 def test_two_workspaces(
     server: SimulatedLangSmith, lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody picks one for you, with --yes neither."""
+    """It picks neither of them, not even with --yes."""
     server.add_workspace("Production")
     FILE.write_text(lines)
     assert "Nothing was written: --fix only adds a missing" in unchanged(capsys)
@@ -254,7 +254,7 @@ def test_a_variable_that_wins(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """load_dotenv() leaves alone what is set, be it blank."""
+    """load_dotenv() does not override a variable that is set, even if it is empty."""
     monkeypatch.setenv(NAME, value)
     FILE.write_text(lines)
     shown = unchanged(capsys)
@@ -268,7 +268,7 @@ def test_no_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """None is made: the program that has its settings from elsewhere would not load it."""
+    """No file is created: the program would not load it."""
     set_in_environment(lines, monkeypatch)
     shown = unchanged(capsys)
     assert "no .env file in this folder or its parents. Set" in shown
@@ -333,7 +333,7 @@ def test_a_file_cannot_redirect_a_key(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A key of the shell is not sent to the address in a file of this folder."""
+    """A key from the shell is not sent to an address from a file in this folder."""
     (key,) = re.findall("lsv2_.*", lines)
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
     FILE.write_text(f"LANGSMITH_ENDPOINT={server.url}\n")
@@ -363,7 +363,7 @@ def test_without_a_terminal(lines: str) -> None:
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -384,9 +384,9 @@ def test_the_question_in_this_process(
 
 
 def typed(answer: str) -> tuple[str, int]:
-    """Run `doctor --fix` in a terminal, answer its question, and give what it shows.
+    """Run `doctor --fix` in a terminal, answer its question, and return the output.
 
-    No answer: interrupt it there.
+    If `answer` is empty, interrupt it at the question.
     """
     ours, theirs = pty.openpty()
     doctor = [sys.executable, "-m", "safe_langsmith", "doctor", "--fix"]
@@ -398,7 +398,7 @@ def typed(answer: str) -> tuple[str, int]:
                 continue
             try:
                 shown += os.read(ours, 10_000).decode()
-            except OSError:  # Linux says so when the other side is closed
+            except OSError:  # Linux: the other side is closed
                 break
             if shown.endswith("[y/N] ") and not answered:
                 if answer:
@@ -430,7 +430,7 @@ def test_the_answer_yes(server: SimulatedLangSmith, lines: str, answer: str) -> 
 @posix
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yess\n", "\x04"])
 def test_any_other_answer(lines: str, answer: str) -> None:
-    """No, nothing, a slip, and the end of the input."""
+    """Any other answer writes nothing: no, an empty line, a typo, or the end of input."""
     FILE.write_text(lines)
     shown, code = typed(answer)
     assert code == 1
@@ -477,7 +477,7 @@ def child(left):
     def strike(event, arguments):
         nonlocal left
         left -= event in STEPS
-        if left < 0 and event in STEPS:  # to kill is an event, too
+        if left < 0 and event in STEPS:  # os.kill is an audit event, too
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(strike)
@@ -508,7 +508,7 @@ except UnwrittenError as error:
 
 
 def ran(program: str, *arguments: str) -> str:
-    """What a program prints, in a process of its own, in this folder."""
+    """Run a program as a separate process in this folder, and return its output."""
     whole = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
@@ -518,7 +518,7 @@ def ran(program: str, *arguments: str) -> str:
 @pytest.mark.slow
 @posix
 def test_a_crash_leaves_the_old_file_or_the_new_one() -> None:
-    """Killed before each step on the disk in turn: file and backup are never half."""
+    """It is killed before each disk operation in turn; no file is ever incomplete."""
     FILE.write_bytes(b"A=1\n" * 5000)
     *killed, done = ran(STRUCK_DOWN).splitlines()
     assert done == "0 new"
@@ -531,7 +531,7 @@ def test_a_crash_leaves_the_old_file_or_the_new_one() -> None:
 @posix
 @pytest.mark.parametrize("limit", [0, 1000, 19_999, 25_000])
 def test_a_full_disk(limit: int) -> None:
-    """Full for the new file, or for the backup: the old file stays, and nothing else."""
+    """If the disk is full for the new file or the backup, only the old file remains."""
     before = b"A=1\n" * 10_000
     FILE.write_bytes(before)
     assert ": .env could not be written: File too large" in ran(FULL, str(limit))
@@ -603,7 +603,7 @@ VALUE = "0d3c41aa-2f0e-4c55-8a0b-5d0f1f3b9e77"
     ],
 )
 def test_what_is_changed(before: str, after: str) -> None:
-    """All but the value stays byte for byte, and python-dotenv reads the new one."""
+    """Only the value changes, and python-dotenv reads the new one."""
     fix = Fix("N", "new")
     assert changed(before.encode(), (fix,)).decode() == after
     assert dotenv.dotenv_values(stream=io.StringIO(after, newline=""))["N"] == "new"
@@ -620,7 +620,7 @@ TEXTS = st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=8
 @example(f"{NAME}=\x0b# x")
 @example(f"{NAME}\u2028=\u2028old")
 def test_any_text(text: str) -> None:
-    """The lines before and after stay, and so do the values of all other variables."""
+    """The lines before and after, and all other variables, do not change."""
     old, new = text.encode("utf-8", "replace"), Fix(NAME, VALUE)
     after = changed(old, (new,)).decode()
     before = old.decode()
@@ -648,7 +648,7 @@ def test_any_text(text: str) -> None:
 def test_fixes_of_each_scenario(
     row: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endpoint or a workspace alone; and with it, what was refused is so no more."""
+    """A fix sets only an endpoint or a workspace, and removes the cause."""
     with staged(row, "sync client", tmp_path) as stage:
         found = stage.diagnose()
         assert {f.variable.partition("_")[2] for f in found.fixes} <= {

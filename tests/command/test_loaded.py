@@ -1,4 +1,4 @@
-"""Commands read the settings that load_dotenv() would give a program."""
+"""Tests that commands read the settings that load_dotenv() would give a program."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def two_workspaces(server: SimulatedLangSmith) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Row:
-    """A `.env`, and what the doctor says in this folder. ``{}`` are names of the world."""
+    """A `.env`, and what the doctor shows in its folder. ``{}`` are names of the world."""
 
     name: str
     file: str
@@ -297,7 +297,7 @@ def test_in_this_folder(
     data, again = run_json(capsys, *row.options)
     assert (again, data["code"]) == (code, row.code)
     assert (data["problems"] > 0) == (code == 1)
-    # The others look at the same settings.
+    # The other commands use the same settings.
     server.clear()
     who = main(["whoami", *row.options])
     out, err = capsys.readouterr()
@@ -328,7 +328,7 @@ def test_a_login_in_netrc(
     sent: bool,
     variable: bool,
 ) -> None:
-    """That for any host is not for one that a file in some folder chooses."""
+    """A `default` login is not sent to a host that is named only in a found file."""
     Path(".env").write_text(
         f"LANGSMITH_API_KEY={healthy(server)['key']}\n{AT}".format(url=server.url)
     )
@@ -349,7 +349,7 @@ def test_a_login_in_netrc(
 def test_a_key_of_another_region(
     serve_tls: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file names no endpoint, so the others are asked."""
+    """The file names no endpoint, so the other regions are probed."""
     for region in REGIONS:
         serve_tls(region.api.removeprefix("https://"))
     there = serve_tls("eu.api.smith.langchain.com")
@@ -378,7 +378,7 @@ def test_a_script_in_another_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It loads its own; what has no settings of LangSmith is not named."""
+    """A script loads the `.env` in its folder; those without our settings are ignored."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     for name, line in (("a", "OTHER=1"), (".hidden", "LANGSMITH_API_KEY=1"), ("b b", "")):
         Path(name).mkdir()
@@ -433,7 +433,7 @@ def test_no_traces_are_sent_with_a_file_that_was_found(
     shell: dict[str, str],
     folder: tuple[str, ...],
 ) -> None:
-    """Nor those of another folder; the user's own `replay` may be run in any folder."""
+    """`replay` may run in any folder, so it uses only a `.env` that the user names."""
     names = {"url": server.url, "own": healthy(server)["key"]}
     names["theirs"] = healthy(server)["key"]
     for name, value in shell.items():
@@ -461,7 +461,7 @@ def test_strict(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Tracing is off, which is a warning."""
+    """With --strict, a warning (tracing is off) fails the check."""
     monkeypatch.setenv("LANGSMITH_API_KEY", healthy(server)["key"])
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     data, ended = run_json(capsys, *strict)
@@ -479,7 +479,7 @@ def test_strict(
 
 @pytest.fixture
 def summary(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a job's summary, which an earlier step has begun."""
+    """The file of a job's summary, which already has text from an earlier step."""
     path = Path("summary.md")
     path.write_text("before\n")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -540,7 +540,7 @@ def test_no_line_is_a_command_but_ours(
     said: str,
     options: tuple[str, ...],
 ) -> None:
-    """GitHub Actions carries out a line that begins with ``::``, also behind blanks."""
+    """GitHub Actions runs a line that starts with ``::``, even after spaces."""
     own = server.add_workspace(said)
     key = server.add_personal_key(
         workspaces=[own, server.add_workspace(f"y {said}")]
@@ -576,7 +576,7 @@ def test_an_annotation_is_one_line(
     capsys: pytest.CaptureFixture[str],
     summary: Path,
 ) -> None:
-    """And nothing ends the block of the summary."""
+    """Nothing in it can end the code block of the summary."""
     diagnosis = replace(facts().diagnosis, **changes)
     on = Setup(held=Settings(), tracing=Setting("on"))
     found = replace(report(facts(diagnosis=diagnosis, setup=on)), warnings=())
@@ -605,7 +605,7 @@ def test_a_warning_in_github_actions(
 
 
 def choice(*names: str, **changes: Any) -> Diagnosis:
-    """A key that can use workspaces of these names."""
+    """Return the diagnosis of a key that can use workspaces with these names."""
     found = [WorkspaceInfo(f"id-{n}", name) for n, name in enumerate(names)]
     return Diagnosis(
         "workspace-required", False, "choose.", workspaces=tuple(found), **changes
@@ -613,7 +613,7 @@ def choice(*names: str, **changes: Any) -> Diagnosis:
 
 
 def test_a_name_is_no_command() -> None:
-    """In zsh, what stands behind a # is read as a command, unless that is switched off."""
+    """By default, interactive zsh runs the text after a # as part of the command."""
     diagnosis = choice("$(touch stolen)", "`touch stolen`; touch stolen #")
     shown = rendered(report(facts(diagnosis=diagnosis)), Look())
     lines = shown.partition("Run one of these:\n")[2].splitlines()[:2]
@@ -627,7 +627,7 @@ def test_a_name_is_no_command() -> None:
 
 
 def test_a_workspace_that_is_no_id() -> None:
-    """It is not offered: no place that it is pasted into takes it for what it is."""
+    """Such a workspace is not offered: it could not be pasted safely."""
     odd = (WorkspaceInfo("a b", "Odd"), WorkspaceInfo("a", "Plain"))
     diagnosis = replace(choice(), workspaces=odd)
     found = report(facts(diagnosis=diagnosis))
@@ -636,7 +636,7 @@ def test_a_workspace_that_is_no_id() -> None:
 
 
 def test_a_notebook_takes_no_comment() -> None:
-    """%env takes the whole line for the value."""
+    """%env uses the rest of the line as the value."""
     machine = Machine("3.12.1", "0.15.1", "Linux", "Jupyter")
     shown = rendered(report(facts(diagnosis=choice("Research"), machine=machine)), Look())
     assert "\n  # Research\n  %env LANGSMITH_WORKSPACE_ID=id-0\n" in shown
@@ -653,7 +653,7 @@ def test_an_argument_is_put_right_where_it_stands() -> None:
 
 
 def test_two_lines_of_a_file() -> None:
-    """Endpoint and workspace: both are to be set."""
+    """Both the endpoint and the workspace have to be set."""
     held = Settings(endpoint=Setting("x", Source("environment", "LANGSMITH_ENDPOINT")))
     fixes = (Fix("LANGSMITH_ENDPOINT", "https://a"), Fix("LANGSMITH_WORKSPACE_ID", "b"))
     key = Setting("k", Source("environment", "LANGSMITH_API_KEY"))
@@ -673,7 +673,7 @@ LONG = "word " * 300
 
 
 def test_what_is_too_long_for_a_screen() -> None:
-    """Each part is cut, and says so; the counts are there, and all is with -v."""
+    """Each part is cut, with a mark; the counts are shown, and -v shows everything."""
     steps = tuple(f"{n} {LONG}" for n in range(9))
     diagnosis = Diagnosis(
         "access-denied", False, LONG, next_steps=steps, server_message=LONG
@@ -690,7 +690,7 @@ def test_what_is_too_long_for_a_screen() -> None:
 
 
 def test_a_section_with_trouble_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracing may be broken where a call is not."""
+    """Tracing may be broken although calls work."""
     from safe_langsmith._command import sections
 
     def broken(_: object) -> list[Line]:
@@ -707,7 +707,7 @@ def test_a_section_with_trouble_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_empty_variable_is_named() -> None:
-    """Such as a secret that a fork's run in CI does not have."""
+    """For example, a CI secret is empty in a run from a fork."""
     key = Setting(None, Source("environment", "LANGSMITH_API_KEY"))
     diagnosis = Diagnosis("key-missing", False, "no key.", key_kind="missing")
     found = report(facts(diagnosis=diagnosis, setup=Setup(held=Settings(key))))

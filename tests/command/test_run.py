@@ -1,4 +1,4 @@
-"""`safe-langsmith run`: the program's own, but for the clients that it creates."""
+"""Tests that `safe-langsmith run` changes only the clients that a program creates."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ THEIRS = "import sitecustomize; print(sitecustomize.__file__ == __file__)"
 
 
 def run(*program: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a program by the command."""
+    """Run a program with the command."""
     return subprocess.run(
         [sys.executable, "-m", "safe_langsmith", "run", *program],
         env={**os.environ, **settings},
@@ -56,7 +56,7 @@ def run(*program: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def python(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python in the environment that the command gives to programs."""
+    """Run Python with the environment that the command sets for programs."""
     folders = [str(SITE), *([str(path)] if path else ()), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
         [sys.executable, *arguments],
@@ -72,7 +72,7 @@ def python(*arguments: str, path: Path | None = None) -> subprocess.CompletedPro
 
 
 def test_a_rejection_is_repaired(server: SimulatedLangSmith) -> None:
-    """What the program gets and gives is its own: arguments, input, output, exit code."""
+    """The program's arguments, input, output, and exit code are passed through."""
     server.add_workspace("Research", projects=1)
     key = server.add_service_key(workspaces=None).secret
     settings = {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
@@ -88,7 +88,7 @@ def test_a_rejection_is_repaired(server: SimulatedLangSmith) -> None:
     ("script", "code"), [("exit 5", 5), ("kill -PIPE $$", -signal.SIGPIPE)]
 )
 def test_exit_codes_and_signals(script: str, code: int) -> None:
-    """The program takes the place of the command. Python itself ignores SIGPIPE."""
+    """The program replaces the command's process. SIGPIPE, ignored by Python, is reset."""
     done = run("sh", "-c", script)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
@@ -145,14 +145,14 @@ def test_a_program_that_cannot_be_run(
     ],
 )
 def test_clients(arguments: list[str], printed: str) -> None:
-    """Whatever is imported first; in child processes; and nothing before langsmith is."""
+    """It works in any import order and in child processes, and imports nothing early."""
     Path("program.py").write_text(CHILDREN, encoding="utf-8")
     done = python(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
 
 
 def test_below_pytest() -> None:
-    """Which imports langsmith in a way of its own, for its plugin."""
+    """Pytest imports langsmith in its own way, for the plugin."""
     lines = [
         f"    {line}"
         for line in f"{KINDS}assert type(client).__name__[:4] == 'Safe'".split("\n")
@@ -171,7 +171,7 @@ def test_below_pytest() -> None:
     ],
 )
 def test_what_else_is_installed(file: str, text: str, printed: str) -> None:
-    """safe_langsmith may be missing or another one, and a `sitecustomize` runs as ever."""
+    """safe_langsmith may be missing or a different one; a `sitecustomize` still runs."""
     Path(file).write_text(text, encoding="utf-8")
     done = python("-c", KINDS, path=Path.cwd())
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
@@ -181,7 +181,7 @@ def test_what_else_is_installed(file: str, text: str, printed: str) -> None:
     "change", ["sys.path.insert(0, '/theirs')", "sys.path = ['/theirs', *sys.path]"]
 )
 def test_a_sitecustomize_that_changes_the_path(change: str) -> None:
-    """What it adds stays, and our folder is not seen by the program."""
+    """Its additions are kept, and our folder is not on the program's path."""
     Path("sitecustomize.py").write_text(f"import sys; {change}", encoding="utf-8")
     shows = f"import sys; print(sys.path.count('/theirs'), {str(SITE)!r} in sys.path)"
     done = python("-c", shows, path=Path.cwd())
@@ -196,7 +196,7 @@ def test_without_langsmith() -> None:
 
 @pytest.mark.parametrize("text", ["import no_such_module", "raise ValueError"])
 def test_a_sitecustomize_that_fails(text: str) -> None:
-    """Python says so as ever, and goes on."""
+    """Python reports it as usual, and continues."""
     Path("sitecustomize.py").write_text(text, encoding="utf-8")
     done = python("-c", NOTHING, path=Path.cwd())
     assert (done.returncode, done.stdout) == (0, "[]\n")

@@ -1,4 +1,4 @@
-"""A check mark only for what was checked: where traces go, how, and what is set for it."""
+"""Tests for the doctor's tracing checks: only what was checked gets a check mark."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Prepare = Callable[[SimulatedLangSmith, SimulatedLangSmith], object]
 
 
 def with_opentelemetry(patch: pytest.MonkeyPatch) -> None:
-    """Put in place of OpenTelemetry what the SDK needs to believe that it is there."""
+    """Install a fake OpenTelemetry that the SDK accepts as the real one."""
 
     class Provider:
         def __init__(self, *_: object, **__: object) -> None:
@@ -108,10 +108,10 @@ def no_projects(server: SimulatedLangSmith, _: object) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """What is set, and what the tracing section says of it.
+    """Settings, and what the tracing section shows for them.
 
-    ``says``: state, name and a part of the text of lines. ``places``: the states of all
-    destinations, in order. A name in braces is that of the world.
+    ``says``: state, name, and part of the text of lines. ``places``: the states of all
+    destinations, in order. Names in braces are those of the world.
     """
 
     name: str
@@ -484,7 +484,7 @@ ROWS = (
         {**ON, "LANGSMITH_PROJECT": 'the "new" one'},
         (("info", "project", 'the "new" one (LANGSMITH_PROJECT)'),),
     ),
-    # 5. The switch, and names that nobody reads.
+    # 5. The switch, and names that nothing reads.
     Row(
         "tracing is off",
         {},
@@ -582,7 +582,7 @@ def test_what_is_said_of_tracing(
         assert row.places is None or places == row.places.split()
         keys = [v for n, v in names.items() if v.startswith("lsv2")]
         assert_no_secret(json.dumps(data), [*keys, GONE])
-        # The key of a destination is shown to that destination alone.
+        # The key of a destination is sent only to that destination.
         assert not any(server.saw(names[name]) for name in row.unseen)
         elsewhere = re.sub(r"\W", "", json.dumps(dict(row.environ)))
         assert "there" in elsewhere or not there.exchanges
@@ -590,7 +590,7 @@ def test_what_is_said_of_tracing(
 
 
 def world(server: SimulatedLangSmith, there: SimulatedLangSmith) -> dict[str, str]:
-    """Keys of two servers, of several kinds."""
+    """Create several kinds of keys on two servers."""
     own, other = server.add_workspace("Research"), there.add_workspace("Elsewhere")
     server.add_workspace("Production")
     there.add_workspace("Nowhere")
@@ -607,11 +607,11 @@ def world(server: SimulatedLangSmith, there: SimulatedLangSmith) -> dict[str, st
     }
 
 
-# --- what no variable says ------------------------------------------------------------
+# --- settings in the code -------------------------------------------------------------
 
 
 def test_destinations_in_the_code(server: SimulatedLangSmith) -> None:
-    """The argument ``api_urls``: the first is the client's own."""
+    """The first URL in the argument ``api_urls`` is the client's own endpoint."""
     with SimulatedLangSmith() as there:
         names = world(server, there)
         urls = {server.url: names["key"], there.url: names["key"]}
@@ -632,7 +632,7 @@ def test_the_mode_in_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_workspace_that_a_destination_gets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of the client, on its own host and with its own key."""
+    """It is the client's workspace, on the client's host or with the client's key."""
     own = Access("http://127.0.0.1:9", GONE, scenarios.STRANGE)
     rows = (("http://127.0.0.1:9", "a"), ("http://other.example", GONE), ("http://b", "b"))
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", entries(*rows))
@@ -648,7 +648,7 @@ def test_a_destination_and_no_endpoint(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """LangSmith's cloud, which cannot be reached here, is none of its business."""
+    """The result does not depend on LangSmith's cloud, which is unreachable here."""
     names = world(server, server)
     monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
     rows = entries((server.url, names["key"]))
@@ -665,7 +665,7 @@ def test_what_is_not_known_of_traces_is_shown_in_short(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """And counts as no warning: most service keys have no listed permissions."""
+    """It is not a warning: for most service keys, no permissions are listed."""
     own = server.add_workspace("Research")
     key = server.add_service_key(workspaces=[own], role="Viewer").secret
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
@@ -677,11 +677,11 @@ def test_what_is_not_known_of_traces_is_shown_in_short(
     assert "does not list this key's permissions; traces need runs:create" in shown
 
 
-# --- names that nobody reads ----------------------------------------------------------
+# --- names that nothing reads ---------------------------------------------------------
 
 
 def test_no_name_that_langsmith_reads_is_a_near_miss() -> None:
-    """As the installed release and its CLI write them, also in their comments."""
+    """Check every name in the source of the installed langsmith, including comments."""
     folder = Path(langsmith.__file__).parent
     names: set[str] = set()
     for path in folder.rglob("*.py"):
@@ -690,7 +690,7 @@ def test_no_name_that_langsmith_reads_is_a_near_miss() -> None:
         asked = re.findall(r"get_env_var\(\s*\"([A-Z0-9_]+)\"", text)
         names |= {f"{space}_{n}" for n in asked for space in ("LANGSMITH", "LANGCHAIN")}
     assert len(names) > 50
-    # Constants of the code, and no variables.
+    # Constants in the code, not variables.
     constants = {"LANGSMITH_NAME", "LANGSMITH_SESSION_NAME"}
     assert {name: near for name in names - constants if (near := near_miss(name))} == {}
 

@@ -1,4 +1,4 @@
-"""The decision alone: a generator without I/O, driven with any answers to any setup."""
+"""Tests for the decision: a generator without I/O, run with any setup and answers."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ from safe_langsmith._settings.unread import Mention
 
 T = TypeVar("T")
 
-# The most steps that any answers can lead to; see `it_ends`.
+# The maximum number of steps; see `it_ends`.
 MOST_STEPS = 40
 
 # --- what is configured ---------------------------------------------------------------
 
-# The text that is configured, and the secret in it.
+# Configured texts, and the secret in each.
 KEYS: dict[str, str] = {
     f"{before}{core}{after}": core
     for before, core, after in (
@@ -102,7 +102,7 @@ ENDPOINTS = (
 )
 IDS = tuple(str(uuid.UUID(int=n * 0x1234567890ABCDEF1234567890ABCDEF)) for n in (1, 2, 3))
 ORG = str(uuid.UUID(int=99))
-# What stands for a workspace's id, and whether it may be used in place of an argument.
+# Texts around a workspace id. SOILED ones are cleaned even if passed as an argument.
 SOILED = {f'{IDS[0]}"  # mine': IDS[0], f"LANGSMITH_WORKSPACE_ID={IDS[1]}": IDS[1]}
 PASTED = {f"https://langsmith.own.example/o/{IDS[0]}/projects/p/{IDS[2]}": IDS[0]}
 WORKSPACES = (
@@ -135,7 +135,7 @@ def held(name: str, values: st.SearchStrategy[str | None]) -> st.SearchStrategy[
     return st.builds(Setting, values, sources)
 
 
-# What one reading gives: any of the three, or nothing.
+# One reading has any of the three settings, or none.
 readings = {
     kind: st.builds(
         Settings,
@@ -147,7 +147,7 @@ readings = {
 }
 ALIAS = Source("environment", "LANGSMITH_TENANT_ID")
 NOTE = Finding("settings", "bad", "\x1b[31mline 1")
-# A `.env` that counts, or one that is only told; and endpoints that nobody reads.
+# Endpoints in variables that nothing reads.
 mentions = st.sampled_from(
     [(), (), (), (Mention("ENDPOINT", "LANGSMITH_BASE_URL", "LANGSMITH_BASE_URL"),)]
 )
@@ -186,7 +186,7 @@ policies = st.builds(
     probe_regions=st.sampled_from([None, True, False]),
 )
 
-# --- what the server may say ----------------------------------------------------------
+# --- what the server can send ---------------------------------------------------------
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -196,7 +196,7 @@ any_json = st.recursive(
     ),
     max_leaves=6,
 )
-# Whatever is said may hold a key, in whole, and what a terminal would act on.
+# Any message may contain a complete key, and control characters.
 echoes = st.sampled_from([*KEYS, *KEYS.values()]).flatmap(
     lambda key: st.sampled_from(
         [key, f"no {key} here\x1b[2J\r\nfix: none", "x" * 480 + key, f"{key}\ud800{key}"]
@@ -320,7 +320,7 @@ by_question = {
 
 
 def answers_to(step: Probe | Resend) -> st.SearchStrategy[Answer]:
-    """Any answer, though rather one that fits the question."""
+    """Return a strategy for answers, mostly ones that fit the request."""
     if isinstance(step, Resend):
         return sent_again
     fitting = (a for path, a in by_question.items() if step.url.endswith(path))
@@ -350,13 +350,13 @@ sometimes = st.booleans()
 
 @dataclass
 class Story:
-    """What a decision asked, and what it was told."""
+    """The requests of a decision, and their answers."""
 
     told: list[tuple[Probe | Resend, Answer]] = field(default_factory=list)
 
     @property
     def steps(self) -> list[Probe | Resend]:
-        """Every request; what was asked at the same time, one after the other."""
+        """Every request; parallel ones in order."""
         return [step for step, _ in self.told]
 
     @property
@@ -423,7 +423,7 @@ def examinations(draw: st.DrawFn) -> tuple[Setup, Story, Diagnosis]:
 def given(
     strategy: st.SearchStrategy[Any], examples: int | None = None
 ) -> Callable[[Callable[..., None]], Any]:
-    """As hypothesis has it; a busy machine, on which drawing takes long, is no failure."""
+    """Like `hypothesis.given`, but slow drawing on a busy machine is not a failure."""
     slow = [hypothesis.HealthCheck.too_slow]
     patient = hypothesis.settings(suppress_health_check=slow)
     if examples:
@@ -431,7 +431,7 @@ def given(
     return lambda test: patient(hypothesis.given(trial=strategy)(test))
 
 
-# What must hold of each trial. Drawing one costs far more than looking at it.
+# All are checked for each trial: drawing one costs far more than checking it.
 PROPERTIES: list[Callable[[Trial], None]] = []
 
 
@@ -440,11 +440,11 @@ def every_trial(holds: Callable[[Trial], None]) -> Callable[[Trial], None]:
     return holds
 
 
-# --- what shows a cause ---------------------------------------------------------------
+# --- what proves a cause --------------------------------------------------------------
 
 
 def answers_of(trial: Trial, *ends: str) -> list[tuple[Probe, Reply]]:
-    """What was asked at these addresses, and answered."""
+    """Return the probes whose URL has one of these ends, with their responses."""
     return [
         (step, answer)
         for step, answer in trial.story.told
@@ -454,7 +454,7 @@ def answers_of(trial: Trial, *ends: str) -> list[tuple[Probe, Reply]]:
 
 
 def said(trial: Trial) -> list[Reply]:
-    """The refusal, and what the request was answered with when it was sent again."""
+    """Return the refusal, and the responses to resent requests."""
     again = [a for s, a in trial.story.told if isinstance(s, Resend)]
     return [trial.refusal.reply, *(a for a in again if isinstance(a, Reply))]
 
@@ -464,7 +464,7 @@ def wants_workspace(reply: Reply) -> bool:
 
 
 def let_in(trial: Trial, *, elsewhere: bool = False) -> bool:
-    """Whether a question with a key (at another host) was answered as to one it knows."""
+    """Whether a probe (`elsewhere`: at another host) shows that the key is accepted."""
     home = origin_on_the_wire(trial.refusal.access.endpoint)
     return any(
         (reply.status == 200 and reply.data() is not None)
@@ -484,7 +484,7 @@ def refused_by(trial: Trial, *ends: str, workspace: bool = False) -> bool:
 
 
 def unknown_key(trial: Trial) -> bool:
-    """The server refused it twice: to list its workspaces, and to say whose it is."""
+    """Whether both probes of the key, /workspaces and /auth/public, were refused."""
     return refused_by(trial, "/workspaces") and refused_by(trial, "/auth/public")
 
 
@@ -556,13 +556,13 @@ SHOWN: dict[str, Callable[[Trial], bool]] = {
 
 @every_trial
 def it_ends(trial: Trial) -> None:
-    """Within so many steps and without an error, whatever the server says."""
+    """It ends within MOST_STEPS and without an error, whatever the server sends."""
     assert trial.verdict is None or isinstance(trial.verdict.diagnosis, Diagnosis)
 
 
 @every_trial
 def no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
-    """Only an answer that looked like a refusal (a page, a prompt of nobody) is none."""
+    """Without a verdict, the response only looked like a refusal; nothing is resent."""
     if trial.verdict is None:
         assert not trial.story.resends
         assert trial.refusal.reply.status not in (401, 403)
@@ -588,13 +588,13 @@ def an_explicit_choice_is_never_replaced(trial: Trial) -> None:
 
 
 def origin_on_the_wire(url: str) -> str | None:
-    """Where urllib3 would send a request to this address, or None if nowhere.
+    """Return where urllib3 would send a request to this URL, or None.
 
-    A name with a dot at its end leads to the same host as without.
+    A dot at the end of a host name makes no difference.
     """
     try:
         parts = parse_url(url)
-        (parts.host or "").encode("idna")  # so does urllib3, which refuses `a..b`
+        (parts.host or "").encode("idna")  # urllib3 does this too, and refuses `a..b`
     except (urllib3.exceptions.LocationParseError, UnicodeError):
         return None
     if parts.scheme not in ("http", "https") or not parts.host:
@@ -607,7 +607,7 @@ OFFICIAL = {origin_on_the_wire(region.api) for region in REGIONS}
 
 
 def corrected(endpoint: str | None) -> set[str | None]:
-    """The host of an endpoint, and where it is an official one, those it may stand for."""
+    """Return an endpoint's host, and if it is LangSmith's, all official hosts."""
     here = origin_on_the_wire(endpoint or "")
     found = {here}
     for region in REGIONS:
@@ -620,10 +620,10 @@ def corrected(endpoint: str | None) -> set[str | None]:
 
 
 def allowed_hosts(setup: Setup, key: str | None) -> set[str | None]:
-    """The hosts that a key may be shown to. None for a login session, which never moves.
+    """Return the hosts that a key may be sent to. None is a login session: it never moves.
 
-    The host that the program chose; from LangSmith's own to each official one. A key that
-    comes with an endpoint is for that host alone.
+    They are the program's own host and, if that is official, every official host. A key
+    that is configured with an endpoint is only for that host.
     """
     home = corrected(setup.held.endpoint.value)
     if key is None:
@@ -654,7 +654,7 @@ def a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None
 
 @every_trial
 def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None:
-    """Behind any other it may have been carried out. A web app carries out nothing."""
+    """After any other refusal, the write may have been done; a web app never does it."""
     refusal, webs = trial.refusal, [origin_on_the_wire(r.web) for r in REGIONS]
     webs += [origin_on_the_wire(r.web.replace("https:", "http:")) for r in REGIONS]
     reads = refusal.method == "GET" or refusal.path == "/runs/query"
@@ -672,7 +672,7 @@ def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None
 
 @every_trial
 def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
-    """Nor does a request to /info without a key go anywhere else, before it has got one."""
+    """A request moves to another host only with a key, and if nothing else ties it."""
     sent = trial.refusal.access
     home = origin_on_the_wire(sent.endpoint)
     for step in trial.story.resends:
@@ -682,7 +682,7 @@ def what_has_more_than_a_key_stays_at_its_host(trial: Trial) -> None:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text in plain data."""
+    """Yield every text in plain data."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -717,7 +717,7 @@ def texts_hold_no_key_and_nothing_that_a_terminal_acts_on(trial: Trial) -> None:
 
 
 def listed_alone(story: Story, key: str | None) -> set[str]:
-    """The workspaces that the server listed for this key as its only one."""
+    """Return the ids that the server listed as this key's only workspace."""
     found = set()
     for step, answer in story.told:
         if not isinstance(step, Probe) or not step.url.endswith("/workspaces"):
@@ -737,7 +737,7 @@ def listed_alone(story: Story, key: str | None) -> set[str]:
 
 @every_trial
 def a_workspace_is_never_guessed(trial: Trial) -> None:
-    """What is filled in is named somewhere in the setup, or the only one listed."""
+    """A workspace that is filled in is configured somewhere, or the only one listed."""
     setup = trial.setup
     places = (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile)
     named = {p.workspace.value for p in places} | {a.value for a in setup.aliases}
@@ -758,7 +758,7 @@ def without_repair_nothing_is_sent_again(trial: Trial) -> None:
 
 @every_trial
 def a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
-    """At most three repairs, each with a new access; the same access only after a pause."""
+    """At most three repairs, each with new settings; the same ones only after a pause."""
     before = [trial.refusal.access]
     changed = 0
     for step in trial.story.resends:
@@ -788,14 +788,14 @@ def resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
 
 @every_trial
 def a_cause_is_named_only_if_an_answer_shows_it(trial: Trial) -> None:
-    """Said anew, from what was sent and told alone."""
+    """Check it independently, only from the requests and responses."""
     if trial.diagnosis is None:
         return
     code = trial.diagnosis.code
     assert SHOWN[code](trial), (code, trial.story.told)
 
 
-# So that the workers of a parallel run share them.
+# The trials are split between the workers of a parallel run.
 PARTS = 4
 
 
@@ -810,7 +810,7 @@ def test_every_decision(part: int, trial: Trial) -> None:
 
 @pytest.mark.parametrize("code", [code for code in SHOWN if code != "access-denied"])
 def test_a_cause_that_nothing_shows_is_seen(code: str) -> None:
-    """The property fails for it: after a bare refusal, with a host that says nothing."""
+    """The property fails without evidence: a bare refusal, and a host that is silent."""
     setup = client_of()
     refusal = Refusal("GET", "/sessions", BAD, setup.access)
     silence = [(Probe(f"{US.api}/api/v1/workspaces", FIRST), Unreachable("no answer"))]
@@ -821,7 +821,7 @@ def test_a_cause_that_nothing_shows_is_seen(code: str) -> None:
 @pytest.mark.usefixtures("untraced")
 @given(trials(lambda step: failures))
 def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
-    """A cause is then what the refusal's own body shows, or not known."""
+    """The cause is then unknown, or proven by the refusal itself."""
     if trial.diagnosis is None:
         return
     refusal, code = trial.refusal, trial.diagnosis.code
@@ -846,7 +846,7 @@ def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
 
 @given(examinations())
 def test_an_examination_repairs_nothing(trial: tuple[Setup, Story, Diagnosis]) -> None:
-    """And is as careful with keys as a repair is."""
+    """It resends nothing, and protects keys as a repair does."""
     setup, story, diagnosis = trial
     assert not story.resends
     assert not diagnosis.resolved or diagnosis.code == "ok"
@@ -859,7 +859,7 @@ def test_an_examination_repairs_nothing(trial: tuple[Setup, Story, Diagnosis]) -
         assert isinstance(first.data(), list)
 
 
-# --- one by one -----------------------------------------------------------------------
+# --- single cases ---------------------------------------------------------------------
 
 FIRST, SECOND, THIRD = (key for key in KEYS if key.startswith("lsv2_") or "ls__" in key)
 BAD = Reply(403, '{"error":"Forbidden"}\n')
@@ -902,7 +902,7 @@ def client_of(
     workspace: str | None = None,
     **more: Any,
 ) -> Setup:
-    """A client that was made from the environment."""
+    """Return the setup of a client that was created from the environment."""
     return Setup(from_environment(key, endpoint, workspace), **more)
 
 
@@ -916,7 +916,7 @@ def played(
     policy: Policy | None = None,
     **more: Any,
 ) -> tuple[Diagnosis | None, Story]:
-    """Drive a decision. Answers are for the end of a probe's address, or "again"."""
+    """Run a decision. The keys of `answers` are ends of probe URLs, or "again"."""
     left = {end: list(a) if isinstance(a, list) else a for end, a in answers.items()}
 
     def answer(step: Probe | Resend) -> Answer:
@@ -933,7 +933,7 @@ def played(
 
 
 def hosts_of(story: Story, key: str) -> set[str | None]:
-    """The hosts that saw a key."""
+    """Return the hosts that received a key."""
     found = set()
     for step in story.steps:
         url, shown = (
@@ -947,7 +947,7 @@ def hosts_of(story: Story, key: str) -> set[str | None]:
 
 
 def test_a_host_that_a_dotenv_named_gets_nothing() -> None:
-    """Neither the key of the environment nor the one that comes with it."""
+    """It receives neither the environment's key nor the file's own key."""
     in_file = reading("dotenv", SECOND, ELSEWHERE)
     setup = client_of(environ=from_environment(FIRST), dotenv=in_file, in_file=in_file)
     diagnosis, story = played(
@@ -962,7 +962,7 @@ def test_a_host_that_a_dotenv_named_gets_nothing() -> None:
 
 
 def test_a_newer_key_is_for_the_endpoint_that_comes_with_it() -> None:
-    """So it is not tried at another one, although both are LangSmith's own."""
+    """It is not tried at another endpoint, even if both are official."""
     chosen = Setting(US.api, Source("argument", "api_url"))
     setup = client_of(environ=from_environment(SECOND, EU.api))
     setup = replace(setup, held=replace(setup.held, endpoint=chosen))
@@ -975,7 +975,7 @@ def test_a_newer_key_is_for_the_endpoint_that_comes_with_it() -> None:
 
 
 def test_a_further_destination_that_redirects_to_https() -> None:
-    """The advice is for that destination, and not for the client's endpoint."""
+    """The advice is about that destination, not about the client's endpoint."""
     of_it = Source("request", "the settings of this destination")
     setup = client_of(endpoint="http://langsmith.own.example")
     held = replace(setup.held, endpoint=replace(setup.held.endpoint, source=of_it))
@@ -990,7 +990,7 @@ def test_a_further_destination_that_redirects_to_https() -> None:
 
 
 def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
-    """For `urlsplit` this is LangSmith's host, and urllib3 sends it elsewhere."""
+    """`urlsplit` reads LangSmith's host from it, but urllib3 would send it elsewhere."""
     double = f"{ELSEWHERE}\\@api.smith.langchain.com"
     setup = client_of(dotenv=reading("dotenv", None, double))
     diagnosis, story = played(
@@ -1002,7 +1002,7 @@ def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
 
 
 def test_a_web_address_and_a_newer_key() -> None:
-    """The address is corrected; then the newer key, too, is for its API."""
+    """The address is corrected; then the newer key is used at its API."""
     setup = client_of(endpoint=US.web, environ=from_environment(SECOND))
     diagnosis, story = played(
         setup,
@@ -1037,7 +1037,7 @@ PASTED_IN_EU = f"{EU.web}/o/{IDS[1]}/projects/p/{IDS[2]}?peek={IDS[0]}"
 
 
 def test_a_web_address_tells_the_region() -> None:
-    """The key is unknown here; whether it is good there was not asked."""
+    """The key is rejected here; it was not checked in the other region."""
     setup = client_of(FIRST, workspace=PASTED_IN_EU)
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
@@ -1083,7 +1083,7 @@ def test_what_a_web_address_names(text: str, owner: str | None, region: str | No
 
 
 def test_a_further_destination_is_named_with_its_own_words() -> None:
-    """A workspace by its name, in the settings of a replica."""
+    """A replica's settings have a workspace name instead of an id."""
     setup = Setup(reading("request", FIRST, US.api, "research"))
     rows = [{"id": IDS[0], "display_name": "Research"}]
     diagnosis, _ = played(setup, {"/workspaces": Reply(200, json.dumps(rows))})
@@ -1100,7 +1100,7 @@ def test_a_workspace_s_name_that_two_have_is_no_name() -> None:
 
 
 def test_a_fresh_key_that_cannot_be_sent_is_not_tried() -> None:
-    """Nothing that could be sent is left of it."""
+    """It cannot be sent even after cleaning."""
     setup = client_of(FIRST, environ=from_environment(key="\u201cschl\xfcssel\u201d"))
     answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
     diagnosis, story = played(setup, answers)
@@ -1141,7 +1141,7 @@ def test_upper_case_is_the_same_workspace() -> None:
 
 
 def test_what_is_no_uuid_is_no_workspace() -> None:
-    """It would go into a header."""
+    """An id is sent in a header, so only UUIDs are used."""
     answers = {"/workspaces": listing("a\r\nX-Evil: b", ""), "again": Reply(200)}
     diagnosis, story = played(client_of(), answers, reply=NEEDS_WORKSPACE)
     assert diagnosis is not None
@@ -1165,7 +1165,7 @@ def test_a_prompt_call_that_fails_with_a_good_key_is_no_refusal() -> None:
 
 @pytest.mark.parametrize("again", [BAD, Unreachable("a pause did not fit")])
 def test_a_pause_that_did_not_help(again: Answer) -> None:
-    """What the wait could not show is said, and the cause is open."""
+    """The failed retry is reported, and the cause is unknown."""
     answers = {"/workspaces": listing(IDS[0]), "/auth/public": GOOD, "again": again}
     diagnosis, story = played(client_of(), answers, worked=True)
     assert diagnosis is not None
@@ -1215,7 +1215,7 @@ def test_a_page_after_a_repair_is_no_success() -> None:
 
 
 def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
-    """Also where a failing server's body looks like one. `{}` is another API's answer."""
+    """Neither is a 500 with a JSON list. `{}` is the response of another API."""
     for reply, code, endpoint in (
         (Reply(500, "[]"), "unknown", OWN),
         (Reply(200, "{}"), "wrong-endpoint", OWN),
@@ -1229,7 +1229,7 @@ def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
 
 
 def test_a_role_is_read_from_the_listing() -> None:
-    """Where the workspace was sent, no further question is needed."""
+    """If the workspace was sent, no other probe is needed."""
     answers = {
         "/workspaces": listing(IDS[0], role_name="Reader", permissions=["runs:read", 5])
     }
@@ -1255,7 +1255,7 @@ def test_the_longest_texts_are_cut_after_the_keys_are_struck_out() -> None:
 
 
 def test_what_was_seen_twice_is_said_once() -> None:
-    """Here that LangSmith accepts the key: before the repair, and after it."""
+    """LangSmith accepts the key before and after the repair."""
     home_refuses: dict[str, Answer | list[Answer]] = {
         "/workspaces": Reply(200, json.dumps({"workspaces": [{"id": IDS[0]}]})),
         "/auth/public": [BAD, GOOD],
@@ -1286,7 +1286,7 @@ def test_a_web_address_that_was_chosen_in_code_is_kept(kind: SourceKind, step: s
 
 
 def test_a_newer_reading_that_does_not_help_a_client_without_a_key() -> None:
-    """One without a key, and one whose key is refused."""
+    """One source has no key, and the other's key is rejected."""
     setup = client_of(
         None, environ=from_environment(workspace=IDS[0]), dotenv=reading("dotenv", SECOND)
     )
@@ -1324,7 +1324,7 @@ def test_a_legacy_key_that_is_refused_in_general_words() -> None:
 
 
 def test_a_workspace_that_lets_the_key_in_is_not_foreign() -> None:
-    """Also where the workspaces cannot be listed."""
+    """This holds even if the workspaces cannot be listed."""
     answers = {"/workspaces": BAD, "/auth/public": GOOD}
     diagnosis, _ = played(client_of(workspace=IDS[1]), answers)
     assert diagnosis is not None
@@ -1332,7 +1332,7 @@ def test_a_workspace_that_lets_the_key_in_is_not_foreign() -> None:
 
 
 def test_a_foreign_workspace_of_a_key_that_lists_nothing() -> None:
-    """The server tells neither an organization nor a workspace of it."""
+    """The server reports neither the key's organization nor its workspace."""
     answers: dict[str, Answer | list[Answer]] = {
         "/workspaces": BAD,
         "/auth/public": [Reply(200, "{}"), BAD],
@@ -1355,7 +1355,7 @@ def test_a_call_that_no_permission_is_known_for() -> None:
 
 
 def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
-    """The client is repaired all the same, for the next call."""
+    """The client is still repaired, for the next call."""
     setup = client_of(environ=from_environment(SECOND))
     answers = {"/auth/public": BAD, "/workspaces": listing(IDS[0])}
     story = Story()
@@ -1472,7 +1472,7 @@ def test_the_origin_of_an_address(url: str, found: str) -> None:
     )
 )
 def test_an_origin_is_where_a_request_would_go(url: str) -> None:
-    """As urllib3 reads the address; else a key could go to a host that looks official."""
+    """If it differed from urllib3's, a key could be sent to a host that looks official."""
     sent_to, seen = origin_on_the_wire(f"{url}/info"), origin(url)
     if seen and sent_to is not None:
         assert sent_to == origin_on_the_wire(seen)
@@ -1512,7 +1512,7 @@ def test_an_address_is_shown_without_its_secrets() -> None:
     ],
 )
 def test_no_password_is_shown(address: str) -> None:
-    """However an address is misspelled; also that of a proxy."""
+    """No malformed URL shows its password, and no proxy's URL does."""
     value = address.format("s3cret")
     for url in ("https://own.example", "http://own.example"):
         proxy = Network({"ALL_PROXY": value}).proxy(url)
@@ -1555,7 +1555,7 @@ def test_a_call_is_named_without_ids_and_query() -> None:
 
 @pytest.mark.parametrize("info", [Reply(500, "oops"), Reply(404, "{}")])
 def test_an_info_that_gives_no_answer_shows_no_wrong_endpoint(info: Reply) -> None:
-    """Nor does one of two."""
+    """A 404 from only one of the two /info URLs does not prove it either."""
     broken = Reply(500, "oops")
     answers = {"/workspaces": broken, "/auth/public": broken}
     diagnosis, _ = played(client_of(), {**answers, "/api/v1/info": info, "/info": broken})

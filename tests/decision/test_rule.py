@@ -1,6 +1,6 @@
-"""The rule of repair as a property: any sources, any values, any answers.
+"""Tests that the rule of repair holds for any sources, values, and answers.
 
-The real decision is driven here; what it may do is said anew, in this file's own words.
+The real decision runs here. This file states the rule again, independently of the code.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from safe_langsmith._settings.sources import Setting, Settings, Setup, Source, S
 US = REGIONS[0].api
 OFFICIAL = {str(origin_on_the_wire(region.api)): region for region in REGIONS}
 OWN = "https://langsmith.own.example/api/v1"
-# The refused request counts too. Two for each other region, and the rest at home.
+# With the refused request, and two for each other region; the rest go to the home host.
 MOST_REQUESTS = 40
 
 KEYS = (
@@ -88,7 +88,7 @@ setups = st.builds(
     cached=empty | readings["cache"],
     mentions=mentions,
 )
-# A good key at the default host is rare among these, and what matters most.
+# The most important case, a good key at the default host, is rare in `setups`.
 plain_setups = st.builds(
     Setup,
     held=st.builds(
@@ -121,38 +121,38 @@ calls = st.sampled_from(
 
 
 def knows(*workspaces: str) -> Callable[[str], Answer]:
-    """A host that knows every key, with these workspaces."""
+    """Return a host that accepts every key, and lists these workspaces."""
     return lambda path: listing(*workspaces) if path == "/workspaces" else GOOD
 
 
 def unlisted(path: str) -> Answer:
-    """A host that knows every key, and lists no workspace."""
+    """A host that accepts every key, but does not list workspaces."""
     return BAD if path == "/workspaces" else GOOD
 
 
 def organization_wide(path: str) -> Answer:
-    """A host that knows every key, and wants a workspace."""
+    """A host that accepts every key, but requires a workspace."""
     return listing(*IDS[:2]) if path == "/workspaces" else NEEDS_WORKSPACE
 
 
 def stranger(_: str) -> Answer:
-    """A host that knows no key."""
+    """A host that rejects every key."""
     return BAD
 
 
-# What a filter of responses answers, behind which the request was carried out; and a
-# host that sends the request on to another one.
+# The response of a filter, although the request was carried out; and a redirect to
+# another host.
 FILTERED = Reply(403, "<html>no</html>", "text/html")
 REDIRECTED = Reply(307, redirected_to="https://elsewhere.example/")
 
 
 def redirecting(_: str) -> Answer:
-    """A host that sends each question on to another one."""
+    """A host that redirects every request to another host."""
     return REDIRECTED
 
 
 def silent(_: str) -> Answer:
-    """A host that gives no answer."""
+    """A host that does not respond."""
     return Unreachable("silent")
 
 
@@ -171,7 +171,7 @@ def trials(draw: st.DrawFn) -> Trial:
     hosts: dict[str | None, Callable[[str], Answer] | None] = {}
     home = origin_on_the_wire(setup.access.endpoint)
     if plain:
-        # And so is one region that knows the key, where the others do not.
+        # Only one other region accepts the key: this is rare in `setups`, too.
         hosts = dict.fromkeys(OFFICIAL, stranger)
         there = draw(st.sampled_from([host for host in OFFICIAL if host != home]))
         hosts[there] = draw(st.sampled_from(HOSTS))
@@ -180,7 +180,7 @@ def trials(draw: st.DrawFn) -> Trial:
         url = step.access.endpoint if isinstance(step, Resend) else step.url
         host, path = origin_on_the_wire(url), url.rpartition("/api/v1")[2]
         if host not in hosts:
-            # Mostly the host at home knows no key: that is where the rule is at work.
+            # The home host mostly rejects the key: that is when the rule matters.
             some = [stranger] * (8 if host == home else 3)
             hosts[host] = draw(st.sampled_from([*some, *ODD_HOSTS, None]))
         behaves = hosts[host]
@@ -200,11 +200,11 @@ def trials(draw: st.DrawFn) -> Trial:
     return Trial(setup, policy, refusal, story, verdict)
 
 
-# --- the rule, said anew --------------------------------------------------------------
+# --- the rule, stated independently ---------------------------------------------------
 
 
 def regions_may_be_asked(trial: Trial, key: str) -> bool:
-    """By section 3: never, always from an official host, or if nothing is configured."""
+    """Whether other regions may be probed; see "Regions" in docs/repair.md."""
     setup, asking = trial.setup, trial.policy.probe_regions
     if not (key.startswith(("lsv2_pt_", "lsv2_sk_")) and len(key) == 51):
         return False
@@ -213,12 +213,12 @@ def regions_may_be_asked(trial: Trial, key: str) -> bool:
         places = (setup.environ, setup.in_file, setup.colab, setup.profile)
         named = any(p.endpoint.value for p in places) or bool(setup.mentions)
         return home.source.kind == "default" and not named
-    # What was corrected to an official host is one.
+    # A web app's address that is corrected counts as official.
     return asking and bool(set(at_home(home.value)) & set(OFFICIAL))
 
 
 def at_home(endpoint: str | None) -> list[str | None]:
-    """The host of an endpoint, and the API that it stands for, if it is a web app's."""
+    """Return an endpoint's host, and for a web app also the host of its API."""
     here = origin_on_the_wire(endpoint or "")
     webs = {origin_on_the_wire(region.web): region.api for region in REGIONS}
     webs |= {
@@ -229,7 +229,7 @@ def at_home(endpoint: str | None) -> list[str | None]:
 
 
 def hosts_of(trial: Trial) -> set[str | None]:
-    """The hosts that any request may go to: the program's own, and by the three cases."""
+    """Return the hosts that requests may go to, apart from probes of other regions."""
     setup, home = trial.setup, trial.setup.held.endpoint
     found: set[str | None] = set(at_home(home.value))
     if found & set(OFFICIAL) and not home.source.is_explicit:
@@ -240,13 +240,13 @@ def hosts_of(trial: Trial) -> set[str | None]:
 
 
 def allowed(trial: Trial, key: str) -> set[str | None]:
-    """The hosts that may see a key: those above, or of them that of its own endpoint."""
+    """Return the hosts that may receive a key: all above, or only its own endpoint's."""
     setup, found = trial.setup, set[str | None]()
     for place in (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile):
         if not place.key.value or key not in (place.key.value, clean(place.key.value)):
             continue
         own = place is not setup.held and place.endpoint.value
-        # An endpoint that is newer than the client's takes the client's key along.
+        # The client's own key may be sent to a newer endpoint.
         found |= hosts_of(trial) & set(at_home(own)) if own else hosts_of(trial)
     if regions_may_be_asked(trial, clean(key)):
         found |= set(OFFICIAL)
@@ -276,7 +276,7 @@ def a_key_reaches_no_host_outside_its_allowed_set(trial: Trial) -> None:
 
 @rule
 def no_request_goes_to_a_host_that_is_not_named(trial: Trial) -> None:
-    """Not even one without a key."""
+    """This includes requests without a key."""
     every = hosts_of(trial)
     every |= set(OFFICIAL) if regions_may_be_asked(trial, clean(home_key(trial))) else set()
     for step in trial.story.steps:
@@ -298,7 +298,7 @@ def what_is_tied_to_its_host_stays_there(trial: Trial) -> None:
 
 @rule
 def a_file_that_does_not_count_changes_nothing(trial: Trial) -> None:
-    """The same decision without it: the same requests, but that it may name an endpoint."""
+    """The key of a file that is not used is sent only if another source has it, too."""
     setup = trial.setup
     if setup.dotenv != setup.in_file:
         for step in trial.story.steps:
@@ -373,7 +373,7 @@ def test_every_repair_keeps_the_rule(part: int, trial: Trial) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 def test_the_trials_come_to_the_cases_that_matter() -> None:
-    """Without these the properties above would say little."""
+    """Without these cases, the properties above would prove little."""
     seen = set()
 
     @hypothesis.settings(
@@ -395,7 +395,7 @@ def test_the_trials_come_to_the_cases_that_matter() -> None:
 
 
 def test_a_decision_that_breaks_the_rule_is_seen() -> None:
-    """The property fails for a probe of another region that nobody allowed."""
+    """The property fails for a probe of another region that is not allowed."""
     key = KEYS[0]
     environment = Settings(
         Setting(key, Source("environment", "LANGSMITH_API_KEY")),

@@ -1,4 +1,4 @@
-"""Each kind of step, for each place that a setting may come from."""
+"""Tests for each kind of step in a fix, for each source of a setting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ API = "https://eu.api.smith.langchain.com"
 
 
 def case_of(**more: Any) -> Case:
-    """A case with these sources, by the names of `Settings`, and more of a `Setup`."""
+    """Return a case with these sources; all other arguments are fields of `Setup`."""
     sources = {name: more.pop(name, Source("none")) for name in ("key", "endpoint")}
     values = {"key": "a key", "endpoint": REGIONS[0].api}
     held = Settings(
@@ -163,7 +163,7 @@ MENTIONS = [
 
 @pytest.mark.parametrize(("mention", "found"), MENTIONS)
 def test_a_setting_that_nobody_reads(mention: Mention, found: list[str]) -> None:
-    """Said once, also where it is named twice."""
+    """There is only one step, even if the setting is mentioned twice."""
     case = case_of(mentions=(mention, mention))
     assert steps.mentioned(case, "ENDPOINT") == found
 

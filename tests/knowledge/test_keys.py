@@ -1,4 +1,4 @@
-"""What the text of a key tells, and how texts are kept free of keys."""
+"""Tests for what the text of a key shows, and for removing keys from texts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ keys = st.builds(
     hexadecimal,
     hexadecimal.map(lambda digits: digits[:10]),
 )
-# A gateway of one's own may take any text for a key.
+# A custom gateway may accept any text as a key.
 opaque = st.text("ABCDEFGHJKMNPQRSTUVWXYZ23456789-~+/", min_size=8, max_size=60)
 
 
@@ -124,7 +124,7 @@ def test_cleaning_leaves_the_key_as_it_is(soiled: str, key: str) -> None:
 
 @hypothesis.given(keys)
 def test_cleaning_takes_off_a_comment_without_a_space(key: str) -> None:
-    """`KEY=v#c`: python-dotenv keeps the comment. No LangSmith key holds a number sign."""
+    """`KEY=v#c`: python-dotenv keeps the comment. LangSmith keys contain no `#`."""
     assert clean(f"{key}#mine") == key
 
 
@@ -135,7 +135,7 @@ def test_a_number_sign_inside_an_unknown_key_stays(key: str) -> None:
 
 @hypothesis.given(st.text())
 def test_cleaning_only_takes_off(text: str) -> None:
-    """What is left stood in the text, but for invisible characters, in this order."""
+    """The characters that are left were in the text, in the same order."""
     left = iter(text)
     assert all(character in left for character in clean(text))
 
@@ -221,7 +221,7 @@ def test_a_key_never_survives_wherever_it_stands(before: str, key: str, after: s
 def test_the_secret_part_of_an_unheard_key_does_not_survive(
     before: str, key: str, after: str
 ) -> None:
-    """What looks like a key is struck out, also where nobody holds it."""
+    """Text that looks like a key is removed, even if it is not a known key."""
     hypothesis.assume(key[8:20] not in before + after)
     assert key[8:40] not in scrub(f"{before}{key}{after}")
     assert key[8:20] not in scrub(f"{before}{key[:20]}{after}")
@@ -229,7 +229,7 @@ def test_the_secret_part_of_an_unheard_key_does_not_survive(
 
 @hypothesis.given(st.sampled_from(SOILED), opaque)
 def test_the_key_inside_a_soiled_one_does_not_survive(soiled: str, key: str) -> None:
-    """Only the whole text is held, and a server may see and tell what was cleaned."""
+    """The setting is the uncleaned text, but a server may echo the cleaned key."""
     assert key not in scrub(f"no such key: {key}!", [soiled.format(key)])
 
 
@@ -239,7 +239,7 @@ def test_the_key_inside_a_soiled_one_does_not_survive(soiled: str, key: str) -> 
 )
 @pytest.mark.parametrize("said", ["no key {}!", "no key x{}", "{}x {}", "id-{}-1"])
 def test_no_part_of_a_key_survives(key: str, part: slice, said: str) -> None:
-    """A server may say a key back without its prefix, or cut."""
+    """A server may echo a key without its prefix, or truncated."""
     for shown in (key[part], key[part].upper()):
         struck = scrub(said.format(shown, shown), [f'"{key}"']).lower()
         assert not any(key[n : n + 8] in struck for n in range(8, len(key) - 8))
@@ -255,7 +255,7 @@ def test_the_longer_of_two_keys_goes_first() -> None:
 
 
 def test_a_short_text_is_not_struck_out() -> None:
-    """A key such as "key" would else take letters out of every text."""
+    """Otherwise, a key like "key" would be removed from ordinary words."""
     assert scrub("the key is refused", ["key", ""]) == "the key is refused"
 
 

@@ -1,4 +1,4 @@
-"""In a real IPython kernel: what `%env`, `%dotenv` and Colab leave behind, and a repair."""
+"""Tests in a real IPython kernel: `%env`, `%dotenv`, Colab secrets, and tracebacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 pytestmark = pytest.mark.slow
 # Where the package under test is: the wheel, or the source.
 ROOT = Path(safe_langsmith.__file__).parent.parent
-# Colab's module, which no other machine has: as much of it as is asked.
+# A fake of the parts of Colab's module that we use.
 USERDATA = """
 import threading
 
@@ -45,7 +45,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Notebook:
-    """A kernel in a process of its own, and what its cells show."""
+    """A kernel in a separate process, and the output of its cells."""
 
     def __init__(self, folder: Path) -> None:
         path = os.pathsep.join([str(ROOT), str(folder / "modules")])
@@ -57,7 +57,7 @@ class Notebook:
         self.client.wait_for_ready(timeout=60)
 
     def run(self, *lines: str) -> str:
-        """Run a cell, and give all that it shows, or what it raises."""
+        """Run a cell, and return everything that it shows or raises."""
         shown: list[str] = []
 
         def show(message: dict[str, Any]) -> None:
@@ -73,7 +73,7 @@ class Notebook:
         return "\n".join(shown)
 
     def outputs(self, *lines: str) -> dict[str, list[str]]:
-        """Run a cell, and give what it shows by kind: what is on stderr is on red."""
+        """Run a cell, and return its output by kind. Notebooks show stderr on red."""
         shown: dict[str, list[str]] = {"stderr": [], "text/plain": [], "text/html": []}
 
         def show(message: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class Notebook:
         return shown
 
     def traceback(self, *lines: str) -> str:
-        """Run a cell, and give what a person sees of the error that ended it."""
+        """Run a cell, and return the traceback that the user sees."""
         shown: list[str] = []
 
         def show(message: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
 
 
 def keys_of(server: SimulatedLangSmith) -> tuple[str, str]:
-    """A key that was revoked, and one that works."""
+    """Return a revoked key, and one that works."""
     own = server.add_workspace("Research", projects=2)
     old, new = (server.add_personal_key(workspaces=[own]) for _ in range(2))
     server.revoke(old)
@@ -147,7 +147,7 @@ def test_env_with_quotes_and_a_comment(
 
 
 def test_a_repair_is_not_on_red(notebook: Notebook, server: SimulatedLangSmith) -> None:
-    """Where the program has set up no logging: else it goes where the program wants it."""
+    """It is shown as an output, unless the program has set up logging."""
     server.add_workspace("Research", projects=1)
     keys = [server.add_service_key(workspaces=None).secret for _ in range(2)]
     notebook.run(
@@ -193,7 +193,7 @@ def test_the_dotenv_is_edited_and_the_kernel_runs_on(
     assert "KeyRejectedError" in shown
     assert "folder/.env, line 2" in shown
     dotenv.write_text(f"LANGSMITH_ENDPOINT={server.url}\n# new\nLANGSMITH_API_KEY={key}\n")
-    # `%dotenv` leaves alone what is set; the remembered refusal ends with the edit.
+    # `%dotenv` overrides nothing; the edit ends the cooldown.
     shown += notebook.run("%dotenv", CALL)
     assert NAMES in shown
     assert "folder/.env, line 3" in shown
@@ -203,12 +203,12 @@ def test_the_dotenv_is_edited_and_the_kernel_runs_on(
 
 
 def test_secrets_of_colab(notebook: Notebook, server: SimulatedLangSmith) -> None:
-    """From a cell, and from a cell with await: both run on the main thread."""
+    """They work in a cell, and in a cell with await: both run on the main thread."""
     _, key = keys_of(server)
     notebook.run(f"%env LANGSMITH_ENDPOINT={server.url}")
     shown = notebook.run(*CLIENT, CALL)
     assert "KeyMissingError" in shown
-    # As a Colab kernel does when it starts.
+    # A Colab kernel imports this when it starts.
     notebook.run(
         "import google.colab",
         "from google.colab import userdata",
@@ -232,7 +232,7 @@ def test_secrets_of_colab(notebook: Notebook, server: SimulatedLangSmith) -> Non
 def test_a_thread_asks_colab_nothing(
     notebook: Notebook, server: SimulatedLangSmith
 ) -> None:
-    """The stand-in would fail, as Colab may hang."""
+    """Colab may hang if a thread reads a secret; the fake module would fail."""
     _, key = keys_of(server)
     notebook.run(
         f"%env LANGSMITH_ENDPOINT={server.url}",
@@ -257,7 +257,7 @@ def test_a_thread_asks_colab_nothing(
 
 
 def test_a_name_in_a_notebook_is_the_interpreter_s(notebook: Notebook) -> None:
-    """The kernel runs what is tested here."""
+    """The kernel uses the same Python and the same package as these tests."""
     import safe_langsmith
 
     shown = notebook.run("import sys, safe_langsmith as s", "sys.executable, s.__file__")
@@ -265,14 +265,14 @@ def test_a_name_in_a_notebook_is_the_interpreter_s(notebook: Notebook) -> None:
     assert str(safe_langsmith.__file__) in shown
 
 
-# --- an error that nobody catches ----------------------------------------------------
+# --- an uncaught error ---------------------------------------------------------------
 
 INSIDE_THE_SDK = "langsmith/client.py"
 
 
 @pytest.fixture
 def refused(notebook: Notebook, server: SimulatedLangSmith) -> Notebook:
-    """A notebook whose client has a key that was revoked."""
+    """A notebook whose client has a revoked key."""
     old, _ = keys_of(server)
     notebook.run(f"%env LANGSMITH_ENDPOINT={server.url}", f"%env LANGSMITH_API_KEY={old}")
     notebook.run(*CLIENT)
@@ -304,7 +304,7 @@ def test_the_traceback_is_there_for_those_who_ask(refused: Notebook, asks: str) 
     shown = refused.traceback(asks)
     assert INSIDE_THE_SDK in shown
     assert "KeyRejectedError: GET /sessions was refused (403)" in shown
-    # It was for that once.
+    # `%tb` does not change how later errors are shown.
     assert INSIDE_THE_SDK not in refused.traceback(CALL)
 
 
@@ -327,7 +327,7 @@ def test_the_line_in_a_file_of_yours(refused: Notebook, tmp_path: Path) -> None:
 
 
 def test_a_short_form_inside_a_longer_chain(refused: Notebook) -> None:
-    """An error of yours, raised from ours, is shown as IPython shows it."""
+    """The user's own error, raised from ours, is shown in IPython's usual form."""
     shown = refused.traceback(
         "try:",
         f"    {CALL}",
@@ -338,11 +338,11 @@ def test_a_short_form_inside_a_longer_chain(refused: Notebook) -> None:
     assert "KeyRejectedError: GET /sessions was refused (403)" in shown
 
 
-# --- the same in this process, where the coverage is measured -------------------------
+# --- the same in this process, which measures coverage --------------------------------
 
 
 class Shell:
-    """IPython in this process, and what it shows."""
+    """IPython in this process, and its output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         config = Config()
@@ -384,14 +384,14 @@ def test_the_forms_in_ipython(shell: Shell) -> None:
 
 
 def test_a_script_that_is_run_in_ipython(shell: Shell) -> None:
-    """Its name is given as it is; nor have cells another one in an older IPython."""
+    """Its path is shown unchanged, as for cells in older releases of IPython."""
     path = Path("script.py").resolve()
     path.write_text(RAISE)
     assert f"  called:    {path}, line 1: {RAISE}\n" in shell.run("%run script.py")
 
 
 def test_an_error_that_was_raised_nowhere_of_yours(shell: Shell) -> None:
-    """Its traceback begins inside an installed package, as in a callback of a widget."""
+    """Its traceback starts inside an installed package, as in a widget's callback."""
     inside = compile("raise error", str(Path(os.__file__).with_name("x.py")), "exec")
     error = rejected()
     try:
@@ -432,7 +432,7 @@ def test_python_shows_the_traceback_as_ever() -> None:
 
 
 def outputs(notebook: Any) -> list[str]:
-    """What each cell shows, with its source in front."""
+    """Return the source and the output of each cell."""
     shown = []
     for cell in notebook.cells:
         parts = [cell.source]

@@ -1,4 +1,4 @@
-"""The page on speed matches the stored results, and the benchmarks still run."""
+"""Tests that the page on speed matches the stored results, and that benchmarks run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_page_and_the_picture_are_of_the_results() -> None:
 
 
 def test_it_runs() -> None:
-    """A few calls, of which no time is judged."""
+    """A quick run works; its times are not checked."""
     script = (
         "import json; from benchmarks import starting; "
         "from benchmarks.__main__ import results; "

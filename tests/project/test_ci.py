@@ -1,4 +1,4 @@
-"""What the workflows call is there, and an audit says no more than it knows."""
+"""Tests for the CI workflows, the noxfile, and the audit of dependencies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 
 
 def loaded(name: str) -> Any:
-    """A script of `.ci/`, as a module."""
+    """Load a script of `.ci/` as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -39,7 +39,7 @@ def steps(name: str) -> list[dict[str, Any]]:
 
 
 def sessions() -> dict[str, ast.FunctionDef]:
-    """The sessions of the noxfile, by name."""
+    """Return the sessions of the noxfile, by name."""
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     return {
         node.name: node
@@ -56,7 +56,7 @@ def default_sessions() -> set[str]:
 
 
 def full_sessions() -> set[str]:
-    """Those of `nox -t full`."""
+    """Return the sessions of `nox -t full`."""
     return {
         name
         for name, node in sessions().items()
@@ -65,7 +65,7 @@ def full_sessions() -> set[str]:
 
 
 def nightly_sessions() -> set[str]:
-    """Those of the matrix, and those that are named in a command."""
+    """Return the sessions in the nightly matrix and in commands."""
     jobs = workflow("nightly.yml")["jobs"]
     named = set(jobs["session"]["strategy"]["matrix"]["session"])
     for step in steps("nightly.yml"):
@@ -97,7 +97,7 @@ def test_each_session_exists_and_runs_somewhere() -> None:
     assert default_sessions() == {"check"}
     assert {"types", "dist", "tests", "forks", "middleboxes", "upstream"} <= full_sessions()
     assert nightly_sessions() <= set(sessions())
-    # `build` and `lint` are part of others; `dev` and `benchmarks` are for who writes.
+    # Others include `build` and `lint`; `dev` and `benchmarks` are for developers.
     by_hand = {"build", "dev", "benchmarks", "lint"}
     assert "nox -s portable" in [step.get("run") for step in steps("ci.yml")]
     by_hand.add("portable")
@@ -121,7 +121,7 @@ def test_the_paths_that_the_noxfile_names_are_there() -> None:
 
 
 def fast_tests(folder: Path) -> list[str]:
-    """The tests of a folder that are not marked as slow."""
+    """Return the tests in a folder that are not marked as slow."""
     texts = (path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
     heads = re.compile(r"^((?:@.+\n)*)(?:async )?def (test_\w+)", re.MULTILINE)
     return [
@@ -144,7 +144,7 @@ ACTION = re.compile(r"uses: ((?:actions|pypa)/[\w-]+)@([0-9a-f]{40}) # (v\d+\.\d
 
 @pytest.mark.parametrize("name", ["ci.yml", "nightly.yml", "release.yml"])
 def test_a_workflow_may_only_read(name: str) -> None:
-    """Only one job of a release may publish, and has a token for that alone."""
+    """Only three jobs of a release have more permissions, each only what it needs."""
     assert workflow(name)["permissions"] == {"contents": "read"}
     more = {n: job.get("permissions") for n, job in workflow(name)["jobs"].items()}
     may = {n: permissions for n, permissions in more.items() if permissions}
@@ -158,7 +158,7 @@ def test_a_workflow_may_only_read(name: str) -> None:
 
 
 def test_actions_are_pinned() -> None:
-    """Each to one commit; its version is beside it, which dependabot keeps."""
+    """Each is pinned to a commit, with its version in a comment for dependabot."""
     texts = [path.read_text(encoding="utf-8") for path in WORKFLOWS.glob("*.yml")]
     pins = [pin for text in texts for pin in ACTION.findall(text)]
     assert len(pins) == sum(text.count("uses:") for text in texts)
@@ -174,7 +174,7 @@ PROJECT = '[project]\nversion = "1.2.3"\n'
 
 
 def test_the_notes_of_a_release() -> None:
-    """What CHANGELOG.md says; not for a tag that is no version."""
+    """They come from CHANGELOG.md; a tag must match the version and have notes."""
     changelog = "# Changes\n\n## 1.2.3 (2026-01-02)\n\n- New.\n\n## 1.2.2\n\n- Old.\n"
     notes = loaded("notes").notes
     assert notes("v1.2.3", changelog, PROJECT) == "- New."
@@ -250,7 +250,7 @@ def test_what_an_audit_proves(
 def test_an_audit_that_cannot_be_made_says_why(
     dist: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here pip-audit itself is missing, or its service is out of reach."""
+    """Python or pip-audit is missing here, or its service is unreachable."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     python = tmp_path / "none"
     with pytest.raises((FileNotFoundError, PermissionError)):

@@ -1,4 +1,4 @@
-"""The pictures show what the doctor says now, and hold no key and no address."""
+"""Tests that pictures show the doctor's current output, and contain no key or URL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PICTURES = script("make_pictures")
 
 
 def words(svg: str) -> list[str]:
-    """What a picture says, word by word; versions are those of the day it was drawn."""
+    """Return the words in a picture, with version numbers masked."""
     parts = re.findall(r"<text [^>]*>([^<]*)</text>", svg)
     said = html.unescape(" ".join(parts)).split()
     return ["1.2.3" if re.fullmatch(r"\d+\.\d+\.\d+\S*", word) else word for word in said]

@@ -1,4 +1,4 @@
-"""What README and docs show is run here, against a simulated api.smith.langchain.com."""
+"""Tests that run the examples in README and docs on a simulated LangSmith."""
 
 from __future__ import annotations
 
@@ -86,19 +86,19 @@ RUN = [
 
 
 class Console:
-    """Runs a block like a person at a prompt, and takes down all that is shown."""
+    """Runs a block as if typed at a prompt, and records everything shown."""
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {"__name__": "readme"}
         self.shown = io.StringIO()
 
     def run(self, code: str, mode: str) -> str:
-        """Run the code, and give what was printed, logged and raised."""
+        """Run the code, and return what was printed, logged, and raised."""
         handler = logging.StreamHandler(self.shown)
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         logger = logging.getLogger("safe_langsmith")
-        # Of an earlier block's client a thread may still be at work. The threads of the
-        # SDK's pool are no client's: what they do is this block's.
+        # Ignore threads of an earlier block's client, which may still run. All clients
+        # share the threads of the SDK's pool: those count as this block's.
         earlier = {
             thread
             for thread in threading.enumerate()
@@ -108,7 +108,7 @@ class Console:
         handler.addFilter(lambda _: threading.current_thread() not in earlier)
         before = logger.handlers[:]
         logger.addHandler(handler)
-        # A block that sets up logging shows what it has set up.
+        # If a block sets up logging, show only the output of its own handlers.
         handler.addFilter(lambda _: logger.handlers == [*before, handler])
         try:
             with contextlib.redirect_stdout(self.shown):
@@ -129,8 +129,8 @@ class Console:
 def enter(world: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Serve a world and set its settings: ``NAME [host=] [layout=] [.env:]VARIABLE=value``.
 
-    The world is on the default host, or on the one that is named; an official one that is
-    named has the others beside it, which know no key.
+    The world is on the default host, or on `host`. If `host` is official, the other
+    official hosts are served too, and reject every key.
     """
     name, *settings = shlex.split(world)
     given = dict(setting.split("=", 1) for setting in settings)
@@ -151,7 +151,7 @@ def enter(world: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("block", RUN, ids=str)
 def test_block(block: Block, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each block runs, and shows what the page says that it shows."""
+    """Each block runs, and its output is the same as on the page."""
     if block.world:
         enter(block.world, serve_tls, monkeypatch)
     if block.kind == "python":
@@ -165,7 +165,7 @@ def test_block(block: Block, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_blocks_that_need_another_package_are_python() -> None:
-    """Those that are not run here: with structlog, Sentry, OpenTelemetry."""
+    """Blocks with structlog, Sentry, and OpenTelemetry are only parsed, not run."""
     alone = [block for block in BLOCKS if block.kind == "py"]
     assert {block.page for block in alone} == {"logging.md"}
     assert all(ast.parse(block.code) for block in alone)
@@ -222,7 +222,7 @@ def test_every_code_has_a_page() -> None:
 
 @pytest.mark.parametrize("explanation", EXPLANATIONS, ids=lambda e: e.code)
 def test_error_pages_tell_all_that_is_sent(explanation: Explanation) -> None:
-    """Every question that a scenario with this code asks; and whether a region is asked."""
+    """The page lists every probe of scenarios with this code, and probes of regions."""
     for row in SCENARIOS:
         if row.code != explanation.code:
             continue
@@ -258,7 +258,7 @@ def run_url(client: langsmith.Client) -> None:
 
 
 def body(error: BaseException | None) -> str:
-    """What the server said, of which an error of the SDK may have kept but a part."""
+    """Return the response's body; the SDK's error may contain only part of it."""
     while error is not None:
         if (response := getattr(error, "response", None)) is not None:
             return str(response.text)
@@ -267,7 +267,7 @@ def body(error: BaseException | None) -> str:
 
 
 def met_by(kind: type[langsmith.Client], call: Callable[[Any], Any]) -> Exception:
-    """What a call raises, or what its traces meet."""
+    """Return the error that a call raises, or the one that its traces get."""
     met: list[Exception] = []
     try:
         call(kind(tracing_error_callback=met.append))
@@ -320,7 +320,7 @@ def test_a_symptom(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The plain client says what the page says that people see; ours names the cause."""
+    """The plain client's error has the words on the page; ours names the cause."""
     assert words in PAGES["fix/index.md"]
     enter(world, serve_tls, monkeypatch)
     plain, why = met_by(langsmith.Client, call), met_by(SafeClient, call)
@@ -336,7 +336,7 @@ def test_a_symptom(
 
 
 def test_the_roles_table() -> None:
-    """docs/fix/permission.md says what each role may do."""
+    """docs/fix/permission.md shows what each role can do."""
     rows = re.findall(r"^\| [^|]+ \| (`.+) \|$", PAGES["fix/permission.md"], re.MULTILINE)
     assert len(rows) > 5
     for row in rows:
@@ -348,7 +348,7 @@ def test_the_roles_table() -> None:
 
 @pytest.mark.parametrize("module", [safe_langsmith, safe_langsmith.testing])
 def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
-    """Under its own heading; the aliases of the clients are named in the text."""
+    """Each has its own entry; the aliases of the clients are named in the text."""
     page = PAGES["reference.md"]
     shown = set(re.findall(rf"^::: {module.__name__}\.(\w+)$", page, re.MULTILINE))
     others = {"Client", "AsyncClient", "__version__"} & set(module.__all__)
@@ -368,7 +368,7 @@ def test_every_method_that_is_added_is_in_the_reference(client: type) -> None:
 
 
 def test_the_numbers_of_requests() -> None:
-    """docs/how-it-works.md says how many requests each cause takes."""
+    """docs/how-it-works.md shows how many requests each cause needs."""
     counted: dict[tuple[str, str], set[int]] = defaultdict(set)
     for row in SCENARIOS:
         counted[row.code, row.outcome].add(len(row.requests))
@@ -384,7 +384,7 @@ def test_the_numbers_of_requests() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", *sorted(PAGES)])
 def test_links_lead_somewhere(name: str) -> None:
-    """To a part of a file of this project, or to a known page of LangSmith."""
+    """Each leads to a file or heading in this project, or to a known LangSmith page."""
     path = ROOT / name if name == "README.md" else DOCS / name
     page = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert set(re.findall(r"<(https?:[^>]+)>", page)) <= set(KNOWN_PAGES)
@@ -401,7 +401,7 @@ def test_links_lead_somewhere(name: str) -> None:
 
 
 def test_every_page_is_in_the_menu_of_the_site() -> None:
-    """And nothing else; `mkdocs build --strict` says the same of the links."""
+    """It lists nothing else. `mkdocs build --strict` also checks the links."""
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed, left = set(), [site["nav"]]
     while left:

@@ -1,4 +1,4 @@
-"""The threat model in SECURITY.md: each line names the tests that show it."""
+"""Tests that each line of the threat model in SECURITY.md names its tests."""
 
 from __future__ import annotations
 

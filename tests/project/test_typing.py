@@ -1,4 +1,4 @@
-"""The code that the type checkers read is code that runs."""
+"""Tests that run `typed_use`, the code for the type checkers."""
 
 from __future__ import annotations
 

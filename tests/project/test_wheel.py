@@ -1,4 +1,4 @@
-"""What is tested is what is published."""
+"""Tests that the tests use the installed wheel."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A short program, run with the plain clients and with ours: how each step ended.
+"""A short program that runs the same steps with the plain clients or with ours.
 
     python short_program.py plain|safe URL KEY PROJECT RUN
 
-Prints JSON: for each step its value or the classes of its error, and under "said" what
-the logger of safe_langsmith has said.
+Prints JSON: the value of each step or the classes of its error, and under "said" the
+log lines of safe_langsmith.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Said(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not hasattr(record, "diagnosis"):  # of itself, not of a key
+        if not hasattr(record, "diagnosis"):  # about itself, not about a refusal
             self.lines.append(record.getMessage())
 
 
@@ -98,7 +98,7 @@ async def _runs(client: Any, project: str) -> int:
 
 
 class _Run:
-    """As much of a run as a link needs."""
+    """The parts of a run that a link needs."""
 
     def __init__(self, project: str) -> None:
         self.id = self.session_id = project

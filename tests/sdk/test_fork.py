@@ -1,12 +1,12 @@
-"""Imports and forks that wait for each other never wait forever."""
+"""Tests that imports and forks do not deadlock."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-# A thread imports, which needs the lock of `logging`, while the main thread forks. That
-# module is imported after ours, as a program may do.
+# A thread gets loggers, which needs the lock of `logging`, while the main thread forks.
+# The program imports `logging` after our module.
 PROGRAM = """
 import safe_langsmith._sdk.fork as ours
 import logging, os, threading

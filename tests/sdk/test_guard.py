@@ -1,4 +1,4 @@
-"""With a fault in any of our modules, callers get what the plain client gives."""
+"""Tests that with a fault in any of our modules, clients work like the plain one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import safe_langsmith
 
 pytestmark = pytest.mark.slow
 PACKAGE = Path(safe_langsmith.__file__).parent
-# These stand outside of any guard: they are the guard, or look at what the caller passed.
+# These are not guarded: they are the guard, or check the caller's arguments.
 OUTSIDE = {"__init__", "__main__", "_policy", "_sdk.guard", "_sdk.fork", "_sdk.warn"}
-# Of these, only what runs within one. What is public is asked for, and may fail.
+# In these, only guarded functions get a fault. Public methods are allowed to fail.
 PARTLY = {"_client", "_async_client", "_translate", "_sdk.overrides"}
 NOT_OF_CLIENTS = ("testing", "_command", "_install", "_diagnose")
 
@@ -32,7 +32,7 @@ def names() -> list[str]:
 
 
 class Faulty(ast.NodeTransformer):
-    """Lets each function raise as soon as it is called."""
+    """Makes each function raise when it is called."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -50,7 +50,7 @@ class Faulty(ast.NodeTransformer):
 
 
 def copy_with_a_fault(module: str, folder: Path, *, at_import: bool) -> bool:
-    """A copy of the package with a fault in one module; False if there is nothing in it."""
+    """Copy the package with a fault in one module; return whether the module changed."""
     shutil.copytree(PACKAGE, folder / "safe_langsmith")
     file = folder.joinpath("safe_langsmith", *module.split("."))
     file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
@@ -77,7 +77,7 @@ def test_a_fault_when_called(module: str, plain: dict[str, object], tmp_path: Pa
         assert_no_worse(plain, tmp_path)
 
 
-# Imported after a rejection: one of each package.
+# Modules that are imported after a refusal, at least one of each package.
 LATE = (
     "_decision.resolve",
     "_diagnosis",
@@ -104,4 +104,4 @@ def assert_no_worse(plain: dict[str, object], package: Path) -> None:
     assert not worse
     assert arrived
     assert all("stepped aside" in line and "injected" not in line for line in said)
-    assert len(said) == len(set(said)) <= 6  # one for each place
+    assert len(said) == len(set(said)) <= 6  # one line for each place

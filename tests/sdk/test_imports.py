@@ -1,4 +1,4 @@
-"""What happens once an optional module has been imported."""
+"""Tests for `when_imported`, which calls a function once a module is imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safe_langsmith._sdk.imports import when_imported
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Two modules, which no test has imported."""
+    """Create two modules that no test has imported."""
     names = [f"{name}_{tmp_path.name}" for name in ("wanted", "other")]
     for name in names:
         (tmp_path / f"{name}.py").write_text("NUMBER = 1\n")
@@ -44,16 +44,16 @@ def test_it_is_seen_once_it_is_whole(modules: list[str]) -> None:
 
 
 class Shared:
-    """One finder and loader of many modules, as pytest's, which rewrites asserts."""
+    """A finder and loader of many modules, like the one of pytest that rewrites asserts."""
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name.startswith("shared_") else None  # type: ignore[arg-type]
 
     def create_module(self, _: ModuleSpec) -> None:
-        """As usual."""
+        """Create the module as usual."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Import another one within."""
+        """Import another module during the import."""
         if module.__name__ == "shared_wanted":
             importlib.import_module("shared_within")
 

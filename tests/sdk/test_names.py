@@ -1,4 +1,4 @@
-"""If a private name of langsmith is missing, the safe client acts like the plain one."""
+"""Tests that without a private name of langsmith, our client acts like the plain one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPECTED = [name for name in NAMES if name.is_expected]
 
 
 def identifier(name: Name) -> str:
-    """What to rename: the name; for a public one its private module."""
+    """Return what to rename: the name, or the private module of a public one."""
     last = name.name.rpartition(".")[2]
     # Renaming this everywhere would rename a public class, too.
     is_public = last in ("AsyncClient", "SyncClient")
@@ -37,9 +37,9 @@ IDENTIFIERS = sorted({identifier(name) for name in EXPECTED})
 
 
 def without(gone: str, folder: Path) -> Path:
-    """A copy of the SDK in which a name is another one, everywhere."""
+    """Copy the SDK, and rename a name everywhere in the copy."""
     word = re.compile(rf"\b{re.escape(gone)}\b")
-    # With what is compiled: it still fits each file that stays as it is.
+    # Compiled files are copied too: they are still valid for unchanged files.
     shutil.copytree(SDK, folder / "langsmith")
     for file in (folder / "langsmith").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def without(gone: str, folder: Path) -> Path:
 
 
 def outcome(kind: str, sdk: Path | None) -> tuple[dict[str, Any], bool]:
-    """How the short program ends with a copy of the SDK; and whether its run arrived."""
+    """Run the short program; return its results, and whether its run arrived."""
     run = str(uuid.uuid4())
     with SimulatedLangSmith() as server:
         own = server.add_workspace("Research", projects=2)
@@ -74,10 +74,10 @@ def outcome(kind: str, sdk: Path | None) -> tuple[dict[str, Any], bool]:
 
 
 def no_worse(plain: Any, safe: Any) -> bool:
-    """The same value, or an error that every handler of the plain one catches.
+    """Whether the value is the same, or each handler of the plain error catches ours.
 
-    Without a key the v2 resources raise a TypeError before anything is sent; ours ask, and
-    explain. See docs/seams.md.
+    Without a key, the v2 resources raise a TypeError before sending anything; ours send
+    the request, and explain the refusal. See docs/seams.md.
     """
     if isinstance(plain, dict):
         asked = {"KeyMissingError", "AuthenticationError"} & {*safe["raised"]}
@@ -90,7 +90,7 @@ def no_worse(plain: Any, safe: Any) -> bool:
 def worse(
     plain: tuple[dict[str, Any], bool], safe: tuple[dict[str, Any], bool]
 ) -> dict[str, Any]:
-    """Which steps ended worse with ours, each with both ends."""
+    """Return the steps that ended worse with our clients, with both results."""
     before, now = ({**steps, "arrived": arrived} for steps, arrived in (plain, safe))
     assert (before.pop("said"), now.keys() - before.keys()) == ([], {"said"})
     ends = {step: (before[step], now[step]) for step in before}
@@ -99,12 +99,12 @@ def worse(
 
 @pytest.fixture(scope="module")
 def plain() -> tuple[dict[str, Any], bool]:
-    """With the SDK as it is: a name that is another one everywhere changes nothing."""
+    """Run with the original SDK: renaming a name everywhere would change nothing."""
     return outcome("plain", None)
 
 
 def test_every_name_is_there(plain: tuple[dict[str, Any], bool]) -> None:
-    """With the installed release; with ours nothing is worse than with the plain one."""
+    """The installed release has every name, and no step ends worse with our clients."""
     safe = outcome("safe", None)
     assert safe[0]["said"] == []
     assert worse(plain, safe) == {}

@@ -1,6 +1,6 @@
-"""Assumptions about the SDK beyond its documentation: private names, and shapes.
+"""Tests for our assumptions about the SDK that its documentation does not promise.
 
-What happens when a name is gone is in `test_names`.
+`test_names` tests what happens if a private name is missing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ GENERATED: tuple[type[Any], ...] = (_openapi_auth.AsyncClient, _openapi_auth.Syn
 
 
 def plain(**arguments: Any) -> Any:
-    """The SDK's client, whose private names are looked at."""
+    """Return a plain client, whose private names are checked."""
     given = {"api_url": NOWHERE, "api_key": "made-up", "auto_batch_tracing": False}
     return langsmith.Client(**{**given, **arguments})
 
@@ -121,7 +121,7 @@ def profiles() -> None:
     assert {name: getattr(found, name) for name in profile} == profile
     assert found.oauth_access_token is found.oauth_expires_at is None
     assert found.profile_state.profile_name == "p"
-    if "profile" in parameters(langsmith.Client):  # not yet in the oldest
+    if "profile" in parameters(langsmith.Client):  # not in the oldest releases
         taken = parameters(_profiles.load_profile_client_config)
         assert taken == ["profile", "config_path"]
     moment = _profiles._parse_profile_expires_at("2026-01-02T03:04:05Z")
@@ -283,7 +283,7 @@ def getters() -> None:
 def custom_auth() -> None:
     for kind in GENERATED:
         assert isinstance(inspect.getattr_static(kind, "custom_auth"), property)
-        # The class is changed afterwards, so neither may have slots.
+        # We change the class of existing clients, so neither may have slots.
         assert "__dict__" in dir(kind)
         assert "self.custom_auth" in inspect.getsource(kind.request)
 
@@ -300,14 +300,14 @@ def validated_headers() -> None:
         assert parameters(kind._validate_headers) == ["self", "headers", "custom_headers"]
 
 
-# --- what is known by its shape ---------------------------------------------------------
+# --- other assumptions ------------------------------------------------------------------
 
 
 def thread_pool() -> None:
     pool = _background_thread.LANGSMITH_CLIENT_THREAD_POOL
     assert isinstance(pool, ThreadPoolExecutor)
     assert pool._max_workers > 0
-    # Read anew for each batch.
+    # The pool is looked up again for each batch.
     source = inspect.getsource(_background_thread) + inspect.getsource(client_module)
     assert "LANGSMITH_CLIENT_THREAD_POOL.submit(" in source
 
@@ -318,7 +318,7 @@ def log_lines() -> None:
     from safe_langsmith._traces.lost import _SDK_LINES
 
     ours = {name: lines for name, lines in _SDK_LINES.items() if name != EXPORTER}
-    assert set(ours) == set(modules)  # test_exports.py is about that of the exporter
+    assert set(ours) == set(modules)  # test_exports.py checks the exporter's lines
     for logger, lines in ours.items():
         source = inspect.getsource(modules[logger])
         found = re.sub(r'"\s*f?"', "", source)
@@ -421,7 +421,7 @@ def test_the_sdk_is_as_we_take_it_to_be(check: Callable[[], None]) -> None:
 
 
 def test_the_page_is_made_from_the_table() -> None:
-    """Run docs/make_seams.py again after a change of `_sdk/names.py`."""
+    """Run docs/make_seams.py again after changing `_sdk/names.py`."""
     page = (DOCS / "seams.md").read_text(encoding="utf-8")
     for name in NAMES:
         (row,) = [r for r in page.splitlines() if r.startswith(f"| `{name.shown}` |")]

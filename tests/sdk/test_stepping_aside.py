@@ -1,6 +1,6 @@
-"""The guard at work in this process: what is missing makes us step aside, once.
+"""Tests for the guard in this process: after a fault, we step aside and log it once.
 
-`test_guard` lets every function fail, in programs of their own.
+`test_guard` makes every function fail, in separate processes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 
 @pytest.fixture
 def once(stepped_aside: list[str]) -> Iterator[Callable[[], str]]:
-    """The one line that was logged meanwhile."""
+    """Return a function that returns the only line logged so far."""
 
     def line() -> str:
         (only,) = stepped_aside
@@ -123,7 +123,7 @@ def test_a_fault_on_the_sync_resources(
 
 
 def faulty_body() -> Any:
-    """A rejection whose body fails in a way of its own."""
+    """Return a transport that sends a 403 whose body raises an unusual error."""
 
     class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
@@ -144,7 +144,7 @@ def test_a_transport_that_fails_in_its_own_way(
     watcher: Any = ResourceWatcher(client)
     with httpx.Client(transport=faulty_body()) as http:
         http.auth = watcher.auth(http)
-        with pytest.raises(Exception):  # noqa: B017, PT011  # the transport's affair
+        with pytest.raises(Exception):  # noqa: B017, PT011  # the transport's own error
             http.get(server.url)
 
     async def call() -> None:
@@ -164,7 +164,7 @@ def test_a_transport_that_fails_in_its_own_way(
 def test_a_watcher_without_what_it_needs(
     server: SimulatedLangSmith, stepped_aside: list[str]
 ) -> None:
-    """Each answers None: the SDK goes on."""
+    """Each method returns None, and the SDK continues."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     watcher: Any = ResourceWatcher(client)
     odd = SimpleNamespace(request=object())
@@ -282,7 +282,7 @@ def test_old_repairs_are_dropped() -> None:
 
 
 def test_a_hard_delete_on_another_session(server: SimulatedLangSmith) -> None:
-    """Only the hook can see it: without one it is the SDK's own error."""
+    """Only the hook sees this call: without it, the SDK's own error is raised."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     client.session.hooks["response"] = []
     with client.session:
@@ -305,7 +305,7 @@ def test_a_user_error_stays_one(server: SimulatedLangSmith) -> None:
 def test_a_fault_while_the_key_is_verified(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a thread, which has nobody to raise to."""
+    """The fault is logged: the check runs on a thread, where nothing could catch it."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     assert client._safe is not None
     del client._safe.initial
@@ -349,7 +349,7 @@ def test_a_generated_client_without_its_watcher(
 
 
 def test_what_a_client_does_that_is_not_watched(server: SimulatedLangSmith) -> None:
-    """Each override has nothing to do then."""
+    """The overrides do nothing then."""
     owner.FAILURE.set(None)
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     client._safe = None
@@ -388,7 +388,7 @@ def test_a_session_that_cannot_be_referred_to_weakly() -> None:
 
 
 def test_a_buffer_that_is_emptied_meanwhile() -> None:
-    """By a thread that sends it, just before a repair may change it."""
+    """A thread sends the buffer just before a repair would change it."""
 
     class Emptied:
         destinations: frozenset[Any] | None = frozenset({"somewhere"})
