@@ -27,7 +27,7 @@ Place = Literal["own", "official", "http by proxy", "https by proxy", "official 
 
 @dataclass(frozen=True)
 class Case:
-    """What a middlebox does, and what the client should make of it.
+    """What a middlebox does, and what the client should conclude.
 
     ``ends``: the code of the error. ``passes``: reads and batches succeed after a retry.
     ``arrives``: how many times a write is executed. ``seen``: how many times the middlebox

@@ -105,9 +105,9 @@ def test_stripped_workspace_header(call: Call) -> None:
 
 @calls
 def test_login_page_on_another_host(call: Call) -> None:
-    """It gets no request that the plain client would not send.
+    """The safe client sends that host no request that the plain client would not send.
 
-    The plain sync client follows the redirect and takes the key along.
+    The plain sync client follows the redirect and sends the key there.
     """
     elsewhere = "login.own.example"
     away = nginx(f"return 302 http://{elsewhere}/signin;")
