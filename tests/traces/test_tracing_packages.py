@@ -102,7 +102,7 @@ def langgraph(client: langsmith.Client, _: str) -> None:
 
 
 def wrapped_openai(client: langsmith.Client, url: str) -> None:
-    from langsmith.wrappers import wrap_openai  # the SDK warns of its own import
+    from langsmith.wrappers import wrap_openai  # importing it can cause a warning
 
     with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as plain:
         wrapped = wrap_openai(plain, tracing_extra={"client": client})
