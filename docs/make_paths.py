@@ -17,15 +17,15 @@ _HEAD = """\
 
 <!-- Written by make_paths.py. Change tests/ways.py, and run it again. -->
 
-Find how your program sends traces. If the last column says "a safe client", change the
-import or call `install()`. If it says "everywhere", start the program with
-`safe-langsmith run`, or call `install(everywhere=True)`.
+Find the row for your program. If the last column says "a safe client", change the import
+or call `install()`. If it says `everywhere=True`, call `install(everywhere=True)`, or start
+the program with `safe-langsmith run`.
 
 If a request is refused on one of these paths and the [rules](repair.md) allow a fix, it
 is applied and the request is sent again; otherwise you get the typed error. The tests run
 each row against a server that refuses the request, once with one workspace and once with
-two. They also compare what is sent without a refusal with what the plain client sends.
-The last rows have tests of their own.
+two. They also check that without a refusal, the same requests are sent as with the plain
+client. The rows from "batches" on have separate tests.
 
 | path | after a refusal | needs |
 |---|---|---|

@@ -54,7 +54,7 @@ ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """In the quick check, do not import files that are marked slow as a whole.
+    """In the quick check, do not import files in which all tests are marked slow.
 
     The packages that they import are not installed there.
     """

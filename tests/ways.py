@@ -306,7 +306,7 @@ class Other:
     test: str
 
 
-_EVERYWHERE = "everywhere"
+_EVERYWHERE = "`everywhere=True`"
 _OWN = "a safe client"
 OTHERS = (
     Other(
@@ -317,14 +317,14 @@ OTHERS = (
     ),
     Other(
         "additional destinations: `api_urls=`, `LANGSMITH_RUNS_ENDPOINTS`",
-        "each with its own host and key",
+        "diagnosed separately, each with its own host and key",
         _OWN,
         "traces/test_tracing_destinations.py",
     ),
     Other(
         "`safe-langsmith run -- python app.py`",
-        "all of the above",
-        "everywhere",
+        "covers all paths above",
+        "—",
         "command/test_run.py",
     ),
     Other(
@@ -337,19 +337,19 @@ OTHERS = (
         "`langsmith_pyo3` (`LANGSMITH_USE_PYO3_CLIENT`)",
         "not covered; one log line reports it when the client is created, and so does "
         "the doctor",
-        "not covered",
+        "—",
         "traces/test_tracing_refused.py::test_a_client_that_sends_without_python_says_so",
     ),
     Other(
         "OpenTelemetry to another collector",
-        "not changed",
-        "not covered",
+        "not covered; its exports are not changed",
+        "—",
         "traces/test_exports.py::test_another_collector",
     ),
     Other(
         "OpenTelemetry with your own session or credential provider",
-        "not changed",
-        "not covered",
+        "not covered; its exports are not changed",
+        "—",
         "traces/test_exports.py::test_a_session_of_somebody_else",
     ),
 )

@@ -724,7 +724,7 @@ def test_settings_that_exclude_each_other(
 def test_the_command_when_the_only_destination_was_down(
     place: Place, other: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is sent to LangSmith's default endpoint, which nobody has chosen."""
+    """Nothing is sent to LangSmith's default endpoint, which was not configured."""
     key = other.add_personal_key(workspaces=[other.add_workspace("Theirs")]).secret
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps({other.url: key}))
     clear_caches()

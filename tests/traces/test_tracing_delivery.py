@@ -217,7 +217,7 @@ def in_a_fork(work: Callable[..., None], *arguments: Any) -> Any:
     child = FORK.Process(target=work, args=(*arguments, theirs))
     child.start()
     try:
-        assert ours.poll(60), "the forked process does not come to its end"
+        assert ours.poll(60), "the forked process does not end"
         runs = ours.recv()
     finally:
         child.join(10)
