@@ -139,7 +139,7 @@ def portable(session: nox.Session) -> None:
 
 @nox.session(tags=["full"])
 def types(session: nox.Session) -> None:
-    """Type-check the tests; validate the GitHub files."""
+    """Type-check tests and benchmarks; validate GitHub's files."""
     session.install("-e", ".[testing]", *groups("slow", "types"))
     session.run("mypy")
     session.run("pyright")
@@ -166,7 +166,7 @@ def dist(session: nox.Session) -> None:
 @nox.session(requires=["build"], tags=["full"])
 @nox.parametrize("versions", ["newest", "lowest"])
 def tests(session: nox.Session, versions: str) -> None:
-    """Test the wheel with the newest and the lowest langsmith."""
+    """Test the wheel: slow tests (newest langsmith), most tests (lowest)."""
     if versions == "newest":  # `check` has run the quick tests with it.
         install_wheel(session, "langsmith", *groups("slow"))
         run_tests(session, "-m", "slow")

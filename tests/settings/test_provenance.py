@@ -241,7 +241,7 @@ def test_the_switch_of_tracing(
     says: str | None,
     set_variable: SetVariable,
 ) -> None:
-    """It agrees with the SDK."""
+    """It is the same as in the SDK."""
     for name, text in variables.items():
         set_variable(name, text)
     setup = made(api_key=KEY)

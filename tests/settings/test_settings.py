@@ -60,7 +60,7 @@ def from_environ() -> Access:
 
 
 def told(setup: Setup) -> list[str]:
-    """The notes of a reading."""
+    """The texts of the notes."""
     return [note.text for note in setup.notes]
 
 
@@ -279,7 +279,7 @@ def test_a_key_that_no_header_can_carry_is_cleaned(
 
 @pytest.mark.parametrize("key", ["", KEY, f"Bearer {KEY}", "sch\u00fcssel"])
 def test_any_other_key_is_left_alone(key: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It can be sent unchanged, or cleaning it leaves nothing to send."""
+    """It can be sent unchanged, or cannot be cleaned."""
     assert sendable_key({"api_key": key}) is None
     assert not caplog.records
 
@@ -495,7 +495,7 @@ def test_a_profile_without_a_key_names_no_endpoint() -> None:
 
 def test_a_profile_may_name_the_variable_of_its_key(set_variable: setenv) -> None:
     if "api_key_env" not in _profiles.ProfileClientConfig._fields:
-        pytest.skip("this langsmith knows no api_key_env")
+        pytest.skip("this langsmith has no api_key_env")
     set_variable("MY_KEY", KEY)
     write_profile({"api_key_env": "MY_KEY"})
     assert now(Access(DEFAULT_ENDPOINT)).profile.key.value == KEY

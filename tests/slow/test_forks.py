@@ -20,7 +20,7 @@ EXPECTED = {
 }
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
     pytest.mark.timeout(5 * HANGS_S),
 ]
 
@@ -71,7 +71,7 @@ def test_a_client_that_traces_goes_on_in_each_child(cause: str, program: int | s
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 def test_the_plain_client_forks_as_well(kind: str) -> None:
-    """So a failure of the tests above is caused by the safe client."""
+    """So if a test above fails, the safe client is the cause."""
     report = forks.run(kind, "refused", forks.SWEEPS[0], HANGS_S)
     assert report.children == [("LangSmithError", "answered")] * 10, report.errors
     report = forks.run(kind, "refused", forks.AT_IMPORTS, HANGS_S)

@@ -386,7 +386,7 @@ def test_two_replays_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -
 def test_where_folders_cannot_be_locked(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows."""
+    """As on Windows, which has no fcntl."""
     _, run = place.write()
     monkeypatch.setitem(sys.modules, "fcntl", None)
     assert place.replay() == Replay(1)

@@ -120,7 +120,7 @@ def test_sixteen_threads_and_a_key_that_is_rotated_twice(
     own = server.add_workspace("Research")
     keys = [server.add_personal_key(workspaces=[own]) for _ in range(3)]
     options = tracing.WAYS[way](server)
-    # The SDK starts its own sixteen threads at once.
+    # This makes the SDK start all its sixteen threads immediately.
     server.info["batch_ingest_config"] |= {"scale_up_qsize_trigger": 0, "size_limit": 5}
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", keys[0].secret)
@@ -180,7 +180,7 @@ def test_user_threads_do_not_wait_for_a_repair(
 # --- processes --------------------------------------------------------------------------
 
 FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
-forks = pytest.mark.skipif(FORK is None, reason="nothing forks here")
+forks = pytest.mark.skipif(FORK is None, reason="this system cannot fork")
 # Newer versions of Python warn about forks with threads, which these tests need.
 fork_warns = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 

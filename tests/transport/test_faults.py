@@ -174,7 +174,7 @@ def assert_nothing_is_left(secrets: list[str], told: object) -> None:
 def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fault) -> None:
     """If no refusal arrived, the error has the same class as the plain client's."""
     if fault in HEADS:
-        pytest.skip("the plain client waits as well, and nobody has been refused yet")
+        pytest.skip("the plain client waits too, and nothing was refused yet")
     with Proxy(world.server.port, at("first", fault, "GET")) as line:
         found = outcome(transport, line.url, world.key, list_projects, fault)
     refuses = fault in (*ENDLESS, proxy.huge)
@@ -241,7 +241,7 @@ def test_a_probe_that_fails_once_is_asked_again(
 def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> None:
     """The error is the plain client's for this fault, and the write is executed once."""
     if fault in HEADS:
-        pytest.skip("the plain client waits as well: it is the caller's own request")
+        pytest.skip("the plain client waits too: it is the caller's own request")
     before = created(world)
     with Proxy(world.server.port, at("resend", fault, "POST")) as line:
         found = outcome(transport, line.url, world.key, create_project, fault)

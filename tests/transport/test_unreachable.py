@@ -153,7 +153,7 @@ ROWS = (
         step="check LANGSMITH_ENDPOINT, and VPN or firewall",
     ),
     Row(
-        "http where https is meant",
+        "https to a port that serves http",
         "https://{plain}",
         summary="no TLS connection to https://{plain}.",
         found="TLS handshake failed (WRONG_VERSION_NUMBER)",
@@ -365,14 +365,14 @@ class SessionRow:
 
 SESSIONS = (
     SessionRow(
-        "no file with certificates",
+        "the CA file does not exist",
         {"REQUESTS_CA_BUNDLE": "/nowhere.pem"},
         {},
         "the file with CA certificates was not found.",
         "correct the path in REQUESTS_CA_BUNDLE",
     ),
     SessionRow(
-        "the address of the proxy",
+        "the proxy address is invalid",
         {"HTTPS_PROXY": "htp://proxy.invalid"},
         {},
         "the address of the proxy is not valid.",
@@ -386,21 +386,21 @@ SESSIONS = (
         "check the address in the proxy settings of your session, and that the proxy is",
     ),
     SessionRow(
-        "a session that does not look at the environment",
+        "a session that ignores the environment",
         {"HTTPS_PROXY": "http://{closed}"},
         {"trust_env": False},
         "the host name of https://langsmith.own.example was not found.",
         "check LANGSMITH_ENDPOINT, DNS, and VPN",
     ),
     SessionRow(
-        "a proxy of the session that says no",
+        "a proxy of the session that refuses",
         {},
         {"proxies": {"https": "http://{tunnel-403}"}},
         "the proxy refused to connect to https://langsmith.own.example (403 Forbidden).",
         "ask the admin of your proxy to allow https://langsmith.own.example",
     ),
     SessionRow(
-        "a proxy of the session that wants a login",
+        "a proxy of the session that requires a login",
         {},
         {"proxies": {"https": "http://{tunnel-407}"}},
         "(407 Proxy Authentication Required).",
@@ -414,7 +414,7 @@ SESSIONS = (
         "check the proxy address in HTTPS_PROXY",
     ),
     SessionRow(
-        "an adapter of one's own that raises anything",
+        "a custom adapter that raises an unexpected error",
         {},
         {"adapter": KeyError("no")},
         "LangSmith could not be reached: no answer.",
@@ -534,7 +534,7 @@ class Group(Exception):  # noqa: N818
     ],
 )
 def test_troubles(error: BaseException, trouble: tuple[str, str]) -> None:
-    error.__cause__ = error.__cause__ or error  # a loop ends, too
+    error.__cause__ = error.__cause__ or error  # a loop must also end
     assert trouble_in(error) == trouble
 
 
