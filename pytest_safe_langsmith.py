@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch the traces of this run if the option is used."""
-    # Without the option: a plugin loaded from a test module cannot add one.
+    # The default is needed if a test module loads the plugin: it cannot add options then.
     wanted = config.getoption("langsmith_require_traces", default=False)
     if wanted and not config.option.collectonly:
         try:

@@ -92,7 +92,7 @@ def measure(*, quick: bool) -> dict[str, dict[str, Ratio]]:
 
 
 def _ratio(name: str, other: type[langsmith.Client], *, quick: bool) -> Ratio:
-    """Use many pairs of clients: two identical ones can differ by 1 % for good."""
+    """Use many pairs of clients: two identical ones can differ by 1 %."""
     pairs, rounds = (1, 2) if quick else (_PAIRS[other], _ROUNDS[name])
     ratios = [ratio for _ in range(pairs) for ratio in _ratios(name, other, rounds)]
     return summary(ratios, together=rounds)

@@ -199,7 +199,7 @@ result is "not decided".
 
 `SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith answers in a
 separate process. Wall times are from 40 pairs of new clients (10 pairs in the last column),
-because even two identical clients can differ by 1 %, and keep doing so.
+because even two identical clients can differ by 1 % for their whole lifetime.
 
 {requests}
 

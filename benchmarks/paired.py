@@ -26,7 +26,7 @@ def in_turn(
     rounds: int,
     tidy: Callable[[], object] | None = None,
 ) -> list[float]:
-    """Return the ratio of each round. The first one alternates.
+    """Return the ratio of each round. Which one goes first alternates.
 
     Garbage is collected only between rounds, every 50 of them, and ``tidy`` is called
     then, so that leftovers do not slow down later rounds.

@@ -102,7 +102,7 @@ def celery() -> Iterator[Do]:
 
 @contextmanager
 def served(*command: str, option: str) -> Iterator[Do]:
-    """Serve over HTTP. The requests of a turn wait until each worker has one."""
+    """Serve over HTTP. `outcomes` delays requests so that each worker gets one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, number = listener.getsockname()[1], listener.fileno()
         bind = (option, f"fd://{number}" if option == "--bind" else f"{number}")

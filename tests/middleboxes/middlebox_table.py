@@ -69,7 +69,7 @@ SIGN_IN = (
     r"location = /signin { default_type text/html; return 200 '<html>Sign in</html>'; }"
 )
 BOTH_ADDRESSES = (r"{url}(?!/signin)", "{url}/signin")
-# Scripts for squid, which asks them with one line for each decision.
+# Scripts for squid, which sends them a line for each decision.
 REJECT_ONCE = "n=0; while read line; do [ $n = 0 ] && echo ERR || echo OK; n=1; done"
 REJECT_ALL = "while read line; do echo ERR; done"
 

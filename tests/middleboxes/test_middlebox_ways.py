@@ -134,9 +134,9 @@ def to_https(status: int) -> boxes.Config:
 def test_redirect_to_https(
     call: Call, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the async client's own calls do not follow. After a 301, a POST becomes a GET.
+    """All but the async client's own calls follow it. A 301 turns a POST into a GET.
 
-    If LangSmith answers that GET itself, the outcome may be that of the plain client.
+    If LangSmith itself responds to that GET, the outcome can be the plain client's.
     """
     follows = call.client == SYNC or "/v2/" in call.request
     with staged(to_https(status), "own") as stage:

@@ -69,7 +69,7 @@ def test_flush_takes_one_budget_longer_at_most(
     says_each_thing_once(safe)
     assert safe.unsent == safe.batches_doubled == 0
     if "2nd" in pattern:
-        # The bound is what the plain client loses.
+        # The plain client loses exactly as many as the limit in `loses_no_more`.
         assert plain.batches_lost == flapping.rejected_of(plain.batches)
         loses_no_more(safe, flapping)
 

@@ -343,7 +343,7 @@ def test_the_simulated_ask_for_what_the_document_says() -> None:
 
 
 def test_roles_know_each_permission() -> None:
-    """Nobody would have any other permission."""
+    """No simulated role would have any other permission."""
     assert {route.permission for route in routes()} <= {None, *ROLES["Admin"]}
 
 
