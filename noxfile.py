@@ -1,4 +1,4 @@
-"""``nox`` checks in two minutes what matters most; ``nox -t full`` checks all the rest."""
+"""``nox`` runs the quick checks in two minutes; ``nox -t full`` runs the others."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ nox.options.stop_on_first_error = True
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 
-# Hundreds of tests start programs, and each would compile the package again.
+# Hundreds of tests start programs; each would have to compile the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# What these test is the same with every langsmith, or takes long and depends little on it.
-# In CI they run once, with the newest; each night with all.
+# These hardly depend on the version of langsmith. In CI they run once, with the newest
+# release; each night they run with all releases.
 OURS_ALONE = (
     "tests/client/test_advice.py",
     "tests/client/test_errors.py",
@@ -51,7 +51,7 @@ OURS_ALONE = (
     "tests/transport/test_on_the_wire.py",
     "tests/transport/test_unreachable.py",
 )
-# These take minutes, or need more than Python. They have sessions of their own.
+# These take minutes, or need more than Python. They have their own sessions.
 APART = ("tests/slow", "tests/middleboxes", "tests/fleets")
 # These use no fork, no terminal, and no signal.
 PORTABLE = (
@@ -71,17 +71,17 @@ OF_GITHUB = {
 }
 PROJECT = nox.project.load_toml("pyproject.toml")
 FLOOR = "0.10.0"
-# The lowest versions that are allowed, of langsmith (FLOOR) and of the other two.
+# The lowest allowed versions of langsmith (FLOOR) and of the other two dependencies.
 LOWEST = [one.replace(">=", "==") for one in PROJECT["project"]["dependencies"]]
-# The first in which the v2 resources are watched, so that all tests run.
+# The first release where the v2 resources can be watched, so all tests run.
 WHOLE = "0.14.12"
-# The floor, the newest of each minor release, and the first of the last one; the newest of
-# all is with `tests`. Those before WHOLE run all tests but the slow ones.
+# The floor, the newest patch of each minor release, and the first of the last minor; the
+# latest release runs in `tests`. Releases before WHOLE skip the slow tests.
 OLDER = (FLOOR, "0.10.18", "0.11.2", "0.12.6", "0.13.0")
 EACH_MINOR = (*OLDER, WHOLE, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
-# A package whose plugin loads by itself is read in a slow way, such as langsmith, and
-# before coverage is measured, such as ours.
+# No autoloaded plugins: they slow down the import (langsmith), or import the package
+# before coverage starts (safe_langsmith).
 _USED = ("xdist", "timeout", "hypothesispytest")
 PLUGINS = ["--disable-plugin-autoload", *(part for name in _USED for part in ("-p", name))]
 
@@ -92,9 +92,9 @@ def groups(*names: str) -> list[str]:
 
 
 def install_wheel(session: nox.Session, *packages: str) -> None:
-    """Install the wheel that `build` made, with other packages.
+    """Install the wheel from `build`, with other packages.
 
-    Once more without them, for pip takes a wheel of the same version for the same.
+    The second install forces it: pip skips a wheel with the same version.
     """
     (wheel,) = DIST.glob("*.whl")
     session.install(f"{wheel}[testing]", *packages, "--upgrade")
@@ -102,13 +102,13 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 
 def run_tests(session: nox.Session, *options: str) -> None:
-    """Run the tests against the installed wheel; one of them says if it is not that."""
+    """Run the tests against the installed wheel; one test fails if another is used."""
     always = ["-n", "4", "-q", *PLUGINS, *(f"--ignore={path}" for path in APART)]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
 
 
 def run_lint(session: nox.Session) -> None:
-    """What `check` and `lint` have in common."""
+    """Run the steps that `check` and `lint` share."""
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "safe_langsmith")
@@ -116,7 +116,7 @@ def run_lint(session: nox.Session) -> None:
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Lint and all tests but the slow ones: two minutes."""
+    """Lint, and all tests except the slow ones (two minutes)."""
     session.install("-e", ".[testing]", *groups("tests", "lint"))
     run_lint(session)
     fast = ["-q", "-n", "4", "-m", "not slow", *PLUGINS]
@@ -125,21 +125,21 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lint, and the package's types: before a commit, also by pre-commit."""
+    """Check formatting, lint, and the package's types (pre-commit hook)."""
     session.install("-e", ".[testing]", *groups("tests", "lint"))
     run_lint(session)
 
 
 @nox.session
 def portable(session: nox.Session) -> None:
-    """The tests that need no POSIX: for Windows and macOS."""
+    """Tests that also run on Windows and macOS."""
     session.install("-e", ".[testing]", *groups("tests"))
     session.run("pytest", "-q", "-n", "4", "-m", "not slow", *PLUGINS, *PORTABLE)
 
 
 @nox.session(tags=["full"])
 def types(session: nox.Session) -> None:
-    """Types of tests and of user code; GitHub's files against their schemas."""
+    """Type-check tests and benchmarks; validate GitHub's files."""
     session.install("-e", ".[testing]", *groups("slow", "types"))
     session.run("mypy")
     session.run("pyright")
@@ -150,7 +150,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """The sdist, and of that the wheel, in `build/dist`."""
+    """Build the sdist, and the wheel from it, in `build/dist`."""
     session.install(*groups("build"))
     shutil.rmtree(DIST, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(DIST), silent=True)
@@ -158,7 +158,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(requires=["build"], tags=["full"])
 def dist(session: nox.Session) -> None:
-    """What is published: whole, with three dependencies; SBOM and audit of them."""
+    """Check the built packages; write the SBOM; audit dependencies."""
     session.install(*groups("dist"))
     session.run("python", ".ci/dist.py", *session.posargs)
 
@@ -166,8 +166,8 @@ def dist(session: nox.Session) -> None:
 @nox.session(requires=["build"], tags=["full"])
 @nox.parametrize("versions", ["newest", "lowest"])
 def tests(session: nox.Session, versions: str) -> None:
-    """The wheel: slow tests with the newest langsmith; all tests with the lowest."""
-    if versions == "newest":  # The quick tests have run with it in `check`.
+    """Test the wheel: slow tests (newest langsmith), most tests (lowest)."""
+    if versions == "newest":  # `check` has run the quick tests with it.
         install_wheel(session, "langsmith", *groups("slow"))
         run_tests(session, "-m", "slow")
     else:
@@ -177,21 +177,21 @@ def tests(session: nox.Session, versions: str) -> None:
 
 @nox.session(requires=["build"])
 def coverage(session: nox.Session) -> None:
-    """All tests on the wheel, with branch coverage: nightly."""
+    """All tests on the wheel, with branch coverage (nightly)."""
     install_wheel(session, "langsmith", *groups("slow"))
     run_tests(session, "-p", "pytest_cov", "--cov", "--cov-report=term")
 
 
 @nox.session(requires=["build"], tags=["full"])
 def forks(session: nox.Session) -> None:
-    """tests/slow: forks at swept moments, gunicorn --preload, and a flapping server."""
+    """tests/slow: forks, gunicorn --preload, and a flapping server."""
     install_wheel(session, *groups("slow"))
     session.run("pytest", "-n", "4", "-q", "tests/slow", env={"TESTS_OF": "wheel"})
 
 
 @nox.session(requires=["build"], tags=["full"])
 def middleboxes(session: nox.Session) -> None:
-    """Real nginx, haproxy and squid (squid-openssl); skipped where they are missing."""
+    """Tests behind real nginx, haproxy, and squid, if installed."""
     install_wheel(session, *groups("slow"))
     session.run(
         "pytest", "-n", "4", "-q", "-rs", "tests/middleboxes", env={"TESTS_OF": "wheel"}
@@ -200,14 +200,14 @@ def middleboxes(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def fleets(session: nox.Session) -> None:
-    """Real workers of gunicorn, Celery, Ray and others: nightly. `docs/fleets.md`."""
+    """Tests in workers of gunicorn, Celery, and Ray (nightly)."""
     install_wheel(session, *groups("fleets"))
     session.run("pytest", "-q", "-rs", "tests/fleets", env={"TESTS_OF": "wheel"})
 
 
 @nox.session
 def dev(session: nox.Session) -> None:
-    """The tests that are named, on the source as it stands."""
+    """Run the given tests on the source (editable install)."""
     session.install("-e", ".[testing]", *groups("slow"))
     session.run("pytest", *session.posargs)
 
@@ -215,7 +215,7 @@ def dev(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 @nox.parametrize("langsmith", EACH_MINOR)
 def matrix(session: nox.Session, langsmith: str) -> None:
-    """The tests with each minor release of langsmith, from the floor on: nightly."""
+    """Tests with each minor release of langsmith (nightly)."""
     older = langsmith in OLDER
     needed = groups("tests" if older else "slow")
     install_wheel(session, f"langsmith=={langsmith}", *needed)
@@ -224,7 +224,7 @@ def matrix(session: nox.Session, langsmith: str) -> None:
 
 @nox.session(requires=["build"])
 def prereleases(session: nox.Session) -> None:
-    """What langsmith will be, if there is a release before the release: nightly."""
+    """Tests with the latest langsmith, including prereleases (nightly)."""
     install_wheel(session, *groups("slow"))
     session.install("langsmith", "--pre", "--upgrade")
     run_tests(session)
@@ -232,28 +232,28 @@ def prereleases(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as a site, in `build/site`; a broken link is an error."""
+    """Build the site in `build/site`; broken links are errors."""
     session.install("-e", ".[testing]", *groups("docs"))
     session.run("mkdocs", "build", "--strict", "--quiet")
 
 
 @nox.session(requires=["build"], tags=["full"])
 def upstream(session: nox.Session) -> None:
-    """The fast part of the SDK's own tests, with the plain and the safe clients."""
+    """Fast part of the SDK's own tests, with both clients."""
     install_wheel(session, *groups("upstream"))
-    # 2: these tests cannot be had here, which it says. That fails the nightly run alone.
+    # 2: the tests could not be downloaded (reported). Only the nightly run fails then.
     session.run("python", "-m", "tests.upstream.compare", success_codes=[0, 2])
 
 
 @nox.session(requires=["build"])
 def upstream_all(session: nox.Session) -> None:
-    """All of the SDK's own unit tests, with the plain and the safe clients: nightly."""
+    """All of the SDK's own unit tests, with both clients (nightly)."""
     install_wheel(session, *groups("upstream-all"))
     session.run("python", "-m", "tests.upstream.compare", "--all")
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Speed as ratios, some 50 minutes: `docs/benchmarks.md`. Counts with valgrind."""
+    """Measure speed, write docs/benchmarks.md (about 50 minutes)."""
     session.install("-e", ".[testing]")
     session.run("python", "-m", "benchmarks", *session.posargs)

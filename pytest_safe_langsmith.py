@@ -1,6 +1,6 @@
 """The pytest plugin: `simulated_langsmith` and ``--langsmith-require-traces``.
 
-pytest imports it at each start. So it is outside the package, which imports langsmith, and
+pytest imports it at every start. It is outside the package, which imports langsmith, and
 does nothing until the fixture or the option is used.
 """
 
@@ -27,19 +27,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch the traces of this run if the option is used."""
-    # A plugin that is loaded by a test module cannot add options.
+    # The default is needed if a test module loads the plugin: it cannot add options then.
     wanted = config.getoption("langsmith_require_traces", default=False)
     if wanted and not config.option.collectonly:
         try:
             from safe_langsmith.testing._required import RequiredTraces
-        except ImportError as missing:  # it says what to install
+        except ImportError as missing:  # the message says what to install
             raise pytest.UsageError(str(missing)) from missing
         config.pluginmanager.register(RequiredTraces(config), "langsmith_require_traces")
 
 
 @pytest.fixture
 def simulated_langsmith(monkeypatch: pytest.MonkeyPatch) -> Iterator[ReadyLangSmith]:
-    """A simulated LangSmith with a workspace and a key; the environment points at it."""
+    """A simulated LangSmith with a workspace and a key; the environment points to it."""
     from safe_langsmith.testing import ReadyLangSmith
 
     with ReadyLangSmith(monkeypatch) as server:

@@ -1,16 +1,16 @@
-"""Speed, as ratios in one run: ``python -m benchmarks`` writes the results and the page.
+"""Measure speed: ``python -m benchmarks`` writes the results and the page.
 
-Everything is measured against something else in the same run, in turn, so that a busy or
-slow machine changes both sides alike.
+Figures are ratios. Both sides take turns in the same run, so a slow or busy machine
+affects both in the same way.
 
-    paired        two things in turn, and the ratio of their times
-    served        a simulated LangSmith in a process of its own
-    good_calls    a request without a refusal: wall time
-    counted       the same in instructions of the processor, by callgrind
-    starting      import and construction; what is imported before a refusal
+    paired        run two functions in turn; the ratio of their times
+    served        a simulated LangSmith in a separate process
+    good_calls    a request that is not refused: wall time
+    counted       the same in CPU instructions, counted by callgrind
+    starting      import and construction; modules imported before a refusal
     slow_network  a delay for each request
-    by_hand/      what a user would write in place of SafeClient
-    repairs       the requests and round trips of each cause, next to these
+    by_hand/      code that a user could write instead of using SafeClient
+    repairs       requests and round trips for each cause, compared with by_hand/
     storms        many refused calls at once
-    page          the page and the picture, from the results
+    page          writes the page and the picture from the results
 """

@@ -1,4 +1,4 @@
-"""Measure everything, and write the results, the page and the picture."""
+"""Measure everything, and write the results, the page, and the picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MEASURES: Mapping[str, Callable[[bool], Any]] = {
 
 
 def versions() -> dict[str, str]:
-    """What the results are made with."""
+    """Return the versions that are measured."""
     return {
         "Python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 
 
 def results(names: Iterable[str] = MEASURES, *, quick: bool = False) -> page.Results:
-    """The results of these. ``quick``: a few calls, for whether it runs, not how fast."""
+    """Measure these. ``quick``: only a few calls, to check that it runs."""
     today = datetime.now(timezone.utc).date().isoformat()
     return {
         "versions": versions(),
@@ -54,18 +54,18 @@ def results(names: Iterable[str] = MEASURES, *, quick: bool = False) -> page.Res
 
 
 def main() -> None:
-    """Measure what the command line asks for; what it leaves out is kept as it was."""
+    """Measure what the command line names; keep the other results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--only",
         action="append",
         choices=MEASURES,
-        help="measure this, and keep the other results; may be given more than once",
+        help="measure only this, and keep the other results; can be repeated",
     )
     only = parser.parse_args().only
-    # The page names one set of versions for all of its figures.
+    # The page names one set of versions for all figures.
     if only and page.read()["versions"] != versions():
-        parser.error("the kept results are of other versions: measure all, without --only")
+        parser.error("the saved results are from other versions: run without --only")
     for name in list(os.environ):
         if name.startswith(("LANGSMITH_", "LANGCHAIN_")):
             del os.environ[name]

@@ -1,8 +1,8 @@
-"""A request without a refusal in instructions of the processor, counted by callgrind.
+"""Count the CPU instructions of a request that is not refused, with callgrind.
 
-One process below callgrind makes the calls of both clients in turn. callgrind counts only
-from the first dump to the last, and each stretch is made with two numbers of calls: their
-difference leaves out what is there once. Run as a script, this is that process.
+One process under callgrind makes the calls of both clients in turn. callgrind counts only
+from the first dump to the last. Each stretch is run with few and with many calls; the
+difference excludes one-time costs. Run as a script, this module is that process.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _KINDS: dict[str, type[langsmith.Client]] = {"plain": langsmith.Client, "safe": 
 def measure(
     rounds: int, few: int = 10, many: int = 60
 ) -> dict[str, dict[str, Ratio | int]]:
-    """The ratio of each call, and how many instructions the plain client takes for one."""
+    """Return the ratio for each call, and the instructions of one plain call."""
     if shutil.which("valgrind") is None:
         return {}
-    # A run that is queued is little work, so more of them are needed for a steady count.
+    # Queuing a run is little work, so a stable count needs more of them.
     times = {"create_run": 8}
     return {
         name: _measured(name, rounds, few * times.get(name, 1), many * times.get(name, 1))
@@ -62,7 +62,7 @@ def _measured(name: str, rounds: int, few: int, many: int) -> dict[str, Ratio | 
 
 
 def below_callgrind(out: Path, arguments: list[str], *options: str) -> None:
-    """Run Python below callgrind, which writes to a file."""
+    """Run Python under callgrind, which writes to a file."""
     subprocess.run(
         [
             *("valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out}"),
@@ -76,10 +76,10 @@ def below_callgrind(out: Path, arguments: list[str], *options: str) -> None:
 
 
 def total_of(dump: Path) -> int:
-    """The instructions that a file of callgrind tells."""
+    """Return the number of instructions in a callgrind file."""
     found = re.search(r"^(?:totals|summary): (\d+)", dump.read_text("utf-8"), re.MULTILINE)
     if found is None:
-        raise ValueError(f"{dump} holds no total")
+        raise ValueError(f"{dump} contains no total")
     return int(found[1])
 
 
@@ -89,7 +89,7 @@ def _control(option: str, *more: str) -> None:
 
 
 def main(name: str, url: str, key: str, numbers: list[int]) -> None:
-    """Make the calls, and have callgrind write a file after each stretch."""
+    """Make the calls; callgrind writes a file after each stretch."""
     rounds, few, many = numbers
     facts = {"url": url, "key": key}
     acts: list[Calls] = [
@@ -98,7 +98,7 @@ def main(name: str, url: str, key: str, numbers: list[int]) -> None:
     for act in acts:
         act(few)
     _control("--instr=on")
-    gc.disable()  # it would fall into some stretches and not into others
+    gc.disable()  # it would run in only some of the stretches
     for _ in range(rounds):
         for act in acts:
             for number in (few, many):

@@ -1,4 +1,4 @@
-"""A request without a refusal: SafeClient against Client, by wall time."""
+"""Measure the wall time of requests that are not refused: SafeClient against Client."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from safe_langsmith import SafeClient
 Calls = Callable[[int], object]
 _LOOP = asyncio.new_event_loop()
 _CALLS_IN_A_ROUND = {"list_projects": 4, "create_run": 100, "runs.query": 4}
-# With each pair of clients. The more, the narrower the spread of the ratio; on a busy
-# machine these may not decide.
+# For each pair of clients. More rounds narrow the range of the ratio; on a busy machine,
+# these may be too few for a decision.
 _ROUNDS = {"list_projects": 250, "create_run": 250, "runs.query": 200}
 _PAIRS = {SafeClient: 40, langsmith.Client: 10}
 NAMES = tuple(_CALLS_IN_A_ROUND)
@@ -29,7 +29,7 @@ NAMES = tuple(_CALLS_IN_A_ROUND)
 def calls(
     name: str, make: type[langsmith.Client], facts: Mapping[str, str], *, own_threads: bool
 ) -> Calls:
-    """So many calls of a new client, which has been warmed up."""
+    """Return a function that makes n calls with a new client, already warmed up."""
     client = make(
         api_url=facts["url"],
         api_key=facts["key"],
@@ -49,7 +49,7 @@ def calls(
 def _create_runs(client: langsmith.Client, times: int) -> None:
     for _ in range(times):
         number = uuid.uuid4()
-        # As a traced function is sent; a run without these two is sent at once, alone.
+        # As for a traced function; without these two, each run is sent immediately.
         place: dict[str, Any] = {
             "trace_id": number,
             "dotted_order": f"20260101T000000000000Z{number}",
@@ -65,10 +65,10 @@ async def _query(client: langsmith.Client, times: int) -> None:
 
 
 def _ready_to_trace(client: langsmith.Client, *, own_threads: bool) -> None:
-    """Wait for the SDK's tracing threads; or set up their buffer without them.
+    """Wait for the SDK's tracing threads, or set up their buffer without them.
 
-    These threads wake up by the clock, so the number of their instructions differs from
-    run to run. Without them the same buffer is filled, and `flush` sends it.
+    These threads wake up on a timer, so their number of instructions varies between runs.
+    Without them, the calls fill the same buffer, and `flush` sends it.
     """
     if not own_threads:
         client.compressed_traces = CompressedTraces()
@@ -76,12 +76,12 @@ def _ready_to_trace(client: langsmith.Client, *, own_threads: bool) -> None:
     deadline = time.monotonic() + 30
     while client.compressed_traces is None:
         if time.monotonic() > deadline:
-            raise TimeoutError("the SDK's tracing threads did not come up")
+            raise TimeoutError("the SDK's tracing threads did not start")
         time.sleep(0.01)
 
 
 def measure(*, quick: bool) -> dict[str, dict[str, Ratio]]:
-    """The ratio of each call, and that of the plain client against itself: the noise."""
+    """Return the ratio for each call, and for the plain client against itself (noise)."""
     return {
         name: {
             "safe": _ratio(name, SafeClient, quick=quick),
@@ -92,7 +92,7 @@ def measure(*, quick: bool) -> dict[str, dict[str, Ratio]]:
 
 
 def _ratio(name: str, other: type[langsmith.Client], *, quick: bool) -> Ratio:
-    """Of many pairs of clients: of two alike, one can be faster by 1 % all its life."""
+    """Use many pairs of clients: two identical ones can differ by 1 %."""
     pairs, rounds = (1, 2) if quick else (_PAIRS[other], _ROUNDS[name])
     ratios = [ratio for _ in range(pairs) for ratio in _ratios(name, other, rounds)]
     return summary(ratios, together=rounds)
@@ -101,7 +101,7 @@ def _ratio(name: str, other: type[langsmith.Client], *, quick: bool) -> Ratio:
 def _ratios(name: str, other: type[langsmith.Client], rounds: int) -> list[float]:
     with served() as server:
         plain = _of(name, langsmith.Client, server.facts)
-        # It keeps each request until it is asked for them, and would become slower.
+        # Without this the server keeps all requests, and becomes slower.
         tidy = server.requests
         return in_turn(plain, _of(name, other, server.facts), rounds, tidy)
 

@@ -1,4 +1,4 @@
-"""The page and the picture, from the results alone."""
+"""Write the page and the picture from the results."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Results = dict[str, Any]
 
 
 def read() -> Results:
-    """The results that are kept."""
+    """Return the saved results."""
     results: Results = json.loads(RESULTS.read_text("utf-8"))
     return results
 
 
 def write(results: Results) -> None:
-    """Keep the results, and write the page and the picture."""
+    """Save the results, and write the page and the picture."""
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     PAGE.write_text(page(results), "utf-8")
     PICTURE.parent.mkdir(exist_ok=True)
@@ -30,7 +30,7 @@ def write(results: Results) -> None:
 
 
 def page(results: Results) -> str:
-    """The page, as Markdown."""
+    """Return the page as Markdown."""
     return _PAGE.format(
         versions=", ".join(f"{n} {v}" for n, v in results["versions"].items()),
         requests=_requests(results),
@@ -50,7 +50,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _spread(ratio: dict[str, float], limit: float | None = None) -> str:
-    """A ratio, with where it lies; and how it stands to its limit."""
+    """Return a ratio with its range; with a limit, also whether it is exceeded."""
     text = f"{ratio['ratio']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})"
     if limit is None or ratio["high"] <= limit:
         return text
@@ -136,7 +136,7 @@ _FROM, _TO = 0.95, 1.15
 
 
 def picture(results: Results) -> str:
-    """The ratios with their spread, as SVG on a ground of its own, for dark pages too."""
+    """Return the ratios as SVG. It has its own background, for dark pages."""
     bars = []
     for name, wall in results["wall"].items():
         counted = results["instructions"].get(name)
@@ -171,7 +171,7 @@ def picture(results: Results) -> str:
 
 
 def _x(ratio: float) -> float:
-    """Where a ratio stands; what is off the scale stands at its end."""
+    """Return the x position of a ratio, clamped to the scale."""
     share = (min(max(ratio, _FROM), _TO) - _FROM) / (_TO - _FROM)
     return round(_LEFT + share * (_WIDTH - 70 - _LEFT), 1)
 
@@ -189,9 +189,9 @@ Measured on {days} with {versions}; later changes of safe_langsmith are not incl
 
 All figures are ratios of two sides that took turns in one run, so that a slow or busy
 machine affects both in the same way. Wall times and instructions may come from different
-runs. The range in brackets holds the median with 95 % certainty (for the few rounds of
-instructions, it is the lowest and the highest value). If a limit lies within the range, the
-run does not decide it.
+runs. The range in brackets contains the median with 95 % certainty (for the few rounds of
+instructions, it is the lowest and the highest value). If a limit is within the range, the
+result is "not decided".
 
 ![SafeClient against Client](speed.svg)
 
@@ -199,22 +199,21 @@ run does not decide it.
 
 `SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith answers in a
 separate process. Wall times are from 40 pairs of new clients (10 pairs in the last column),
-because even two identical clients can differ by 1 % as long as they live.
+because even two identical clients can differ by 1 % for their whole lifetime.
 
 {requests}
 
 Instructions are counted by callgrind on a warm client, without garbage collection. For
-`create_run`, the SDK's two tracing threads are left out, because they wake up by the clock:
+`create_run`, the SDK's two tracing threads are left out, because they wake up on a timer:
 the calls fill the same buffer, and `flush` sends it. The last column shows how much of the
-wall time's ratio is noise.
+wall time ratio is noise.
 
 ## Import and construction
 
-The limit is 1.05. Each import runs in a new process; Python's own start is not included.
-Construction is that of a client that sends no traces. It takes a fraction of a millisecond,
-so small additions are a large share. The largest is reading six environment variables,
-which later shows what has changed. Modules that only a refusal needs are imported after
-one.
+The limit is 1.05. Each import runs in a new process; Python's own startup is not included.
+The constructed client sends no traces. That takes a fraction of a millisecond, so small
+additions are a large share. The largest is reading six environment variables, to detect
+later changes. Modules needed only for a refusal are imported after one.
 
 {start}
 

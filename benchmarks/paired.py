@@ -1,4 +1,4 @@
-"""Two things in turn, and the ratio of their times."""
+"""Run two functions in turn, and calculate the ratio of their times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESAMPLES = 2000
 
 
 def timed(act: Callable[[], object]) -> float:
-    """The seconds that something takes."""
+    """Return how many seconds a call takes."""
     begin = time.perf_counter()
     act()
     return time.perf_counter() - begin
@@ -26,10 +26,10 @@ def in_turn(
     rounds: int,
     tidy: Callable[[], object] | None = None,
 ) -> list[float]:
-    """The ratio of each round. Who begins alternates; no garbage is collected within.
+    """Return the ratio of each round. Which one goes first alternates.
 
-    It is collected now and then between two rounds, where ``tidy`` is called, too: so what
-    they leave behind does not slow down the later ones.
+    Garbage is collected only between rounds, every 50 of them, and ``tidy`` is called
+    then, so that leftovers do not slow down later rounds.
     """
     ratios = []
     gc.collect()
@@ -51,9 +51,9 @@ def in_turn(
 
 
 def summary(ratios: Sequence[float], together: int = 1) -> Ratio:
-    """The median, and where it lies with 95 % certainty if the rounds are drawn anew.
+    """Return the median and its 95 % range, by resampling the rounds (bootstrap).
 
-    So many rounds are drawn ``together``: those that are alike for more than by chance.
+    ``together``: the size of the groups that are drawn; rounds of one group are correlated.
     """
     draw = random.Random(0)
     groups = [ratios[at : at + together] for at in range(0, len(ratios), together)]

@@ -1,6 +1,6 @@
-"""What each cause of the demo takes: requests, and time in round trips.
+"""Measure the requests and round trips for each cause in the demo.
 
-Each row is called with `SafeClient` and with what is written by hand.
+Each row runs with the plain client, `SafeClient`, and the code in by_hand/.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from safe_langsmith import AccessDeniedError, Policy, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith, _demo
 
 ROWS = _demo.ROWS
-# The refused request, one question, the request once more; or without the last.
+# The refused request, one probe, and, if answered, the resent request.
 LEAST = {"answered": 3, "explained": 2}
 Act = Callable[[langsmith.Client], object]
 Way = Callable[[Act, langsmith.Client, Path], object]
@@ -35,13 +35,13 @@ WAYS: dict[str, tuple[type[langsmith.Client], Way]] = {
 
 
 def measure(delay: float, rows: tuple[_demo.Row, ...] = ROWS) -> list[dict[str, Any]]:
-    """Each row in each way."""
+    """Measure each row in each way."""
     logger = logging.getLogger("safe_langsmith")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     found = []
     with _demo._clean_machine() as home, slow_network(delay):
-        _measured("SafeClient", rows[0], home, delay)  # what is imported only now
+        _measured("SafeClient", rows[0], home, delay)  # warm-up: late imports
         for row in rows:
             ways = {name: _measured(name, row, home, delay) for name in WAYS}
             found.append({"code": row.code, "title": row.title, "ways": ways})
@@ -69,7 +69,7 @@ def _measured(name: str, row: _demo.Row, home: Path, delay: float) -> dict[str, 
 
 
 def _end(call: Callable[[], object], row: _demo.Row) -> str:
-    """Whether a call was answered, or its cause named, or a wrong one, or none."""
+    """Return how a call ended: answered, explained, with a wrong cause, or with none."""
     try:
         call()
     except AccessDeniedError as error:
@@ -82,7 +82,7 @@ def _end(call: Callable[[], object], row: _demo.Row) -> str:
 
 
 def lines_of_code(way: str) -> int:
-    """The lines of a way that are neither blank nor a comment nor a docstring."""
+    """Count the lines that are not blank, a comment, or a docstring."""
     if way not in BY_HAND:
         return 1  # the import
     code = 0

@@ -1,6 +1,6 @@
-"""A simulated LangSmith in a process of its own: its work is not counted as the client's.
+"""A simulated LangSmith in a separate process, so that its work is not measured.
 
-It is asked over its standard input, a line for each question, and answers in JSON.
+The parent sends a line for each question to its standard input; it answers in JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 
 class Served:
-    """The process, as seen from the one that measures."""
+    """The parent's handle for the process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -27,7 +27,7 @@ class Served:
         return json.loads(self._process.stdout.readline())
 
     def requests(self) -> dict[str, int]:
-        """How many requests of each kind arrived since the last time."""
+        """Count the requests of each kind since the last call."""
         assert self._process.stdin is not None
         self._process.stdin.write("requests\n")
         self._process.stdin.flush()
@@ -37,7 +37,7 @@ class Served:
 
 @contextmanager
 def served(delay: float = 0.0) -> Iterator[Served]:
-    """Serve while this is entered; each answer comes after ``delay`` seconds."""
+    """Run the server; each response is delayed by ``delay`` seconds."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.served", str(delay)],
         stdin=subprocess.PIPE,
@@ -46,11 +46,11 @@ def served(delay: float = 0.0) -> Iterator[Served]:
     ) as process:
         yield Served(process)
         assert process.stdin is not None
-        process.stdin.close()  # it ends when nobody can ask any more
+        process.stdin.close()  # this makes the process exit
 
 
 def main(delay: float) -> None:
-    """Serve one workspace, its key, and a key of the whole organization."""
+    """Serve a workspace, a key for it, and an organization key."""
     with SimulatedLangSmith() as server:
         own = server.add_workspace("Research", projects=2, runs=20)
         facts = {

@@ -1,4 +1,4 @@
-"""A network on which each request takes a while, for every client of `requests`."""
+"""Simulate a slow network, for everything that uses `requests`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests
 
 @contextmanager
 def slow_network(delay: float) -> Iterator[None]:
-    """Have each request wait so many seconds before it goes out."""
+    """Delay each request by this many seconds."""
     send = requests.adapters.HTTPAdapter.send
 
     def slow(self: Any, *args: Any, **kwargs: Any) -> requests.Response:

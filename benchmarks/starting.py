@@ -1,4 +1,4 @@
-"""Import and construction against the plain client, and what is imported when."""
+"""Measure import and construction against the plain client; list imported modules."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ print(json.dumps([n for n in sys.modules if n.startswith("safe_langsmith.")]))
 
 
 def measure(rounds: int) -> dict[str, Ratio]:
-    """The ratios; each import in a new process, without the start of Python."""
+    """Return the ratios. Each import runs in a new process; Python's start is excluded."""
     return {
         "import": summary([_fresh("") for _ in range(rounds)]),
         "import and construction": summary([_fresh(_MADE) for _ in range(rounds)]),
@@ -48,7 +48,7 @@ def measure(rounds: int) -> dict[str, Ratio]:
 
 
 def counted(rounds: int) -> dict[str, Ratio]:
-    """The same ratios in instructions; Python's own start is counted and taken off."""
+    """Return the same ratios in instructions; Python's own start is subtracted."""
     if shutil.which("valgrind") is None:
         return {}
     bare = _instructions("pass")
@@ -77,7 +77,7 @@ def _make(make: type[langsmith.Client]) -> None:
 
 
 def _fresh(then: str) -> float:
-    """The ratio of two imports on each side, in the order A, B, B, A."""
+    """Return the ratio of two imports on each side, in the order A, B, B, A."""
     order = ("langsmith", "safe_langsmith", "safe_langsmith", "langsmith")
     times = [float(_printed(_TIMED.format(package=p, then=then))) for p in order]
     return (times[1] + times[2]) / (times[0] + times[3])
@@ -90,7 +90,7 @@ def _printed(script: str) -> str:
 
 
 def modules() -> dict[str, list[str]]:
-    """The modules of safe_langsmith after a good call, and those that a refusal adds."""
+    """Return the modules imported after a successful call, and those a refusal adds."""
     with served() as server:
         url = server.facts["url"]
         good, refused = (

@@ -1,4 +1,4 @@
-"""Many calls that are refused at once: on 64 threads, and as so many tasks."""
+"""Measure many calls that are refused at once, on 64 threads and as asyncio tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safe_langsmith._transport.flights import FLIGHTS
 THREADS = 64
 _DELAY = 0.05
 _GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
-# What the storm comes to, and the name of its key.
+# How the calls end, and the name of the key.
 KEYS = {"repaired": "organization_key", "explained": ""}
 
 
@@ -67,14 +67,14 @@ WAYS = {"64 threads": _on_threads, "tasks": _as_tasks}
 
 
 def measure(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Probes, time against a single refused call, and the peak of memory."""
+    """Return the probes, the time relative to a single refused call, and peak memory."""
     logging.getLogger("safe_langsmith").setLevel(logging.ERROR)
     found = []
     with served(_DELAY) as server:
         for way, make in WAYS.items():
             for end, name in KEYS.items():
                 key = server.facts[name] if name else _GONE
-                make(server, key, 1)()  # what is imported only now
+                make(server, key, 1)()  # warm-up: late imports
                 alone = min(timed(make(server, key, 1)) for _ in range(3))
                 for calls in sizes:
                     server.requests()
@@ -96,7 +96,7 @@ def measure(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
 
 
 def _peak(act: Callable[[], object]) -> int:
-    """The most bytes of Python's that were held at once, without what was there before."""
+    """Return the peak of the memory that Python allocates during a call, in bytes."""
     tracemalloc.start()
     try:
         act()

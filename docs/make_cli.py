@@ -1,4 +1,4 @@
-"""Write `cli.md`, the page of all commands, out of the parser of ``safe-langsmith``."""
+"""Write `cli.md`, the page of all commands, from the parser of ``safe-langsmith``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEAD = """\
 
 <!-- Written by make_cli.py. Change safe_langsmith/_command/, and run it again. -->
 
-`safe-langsmith` is also there as `python -m safe_langsmith`.
+`python -m safe_langsmith` is the same as `safe-langsmith`.
 
 | command | what it does |
 |---|---|
@@ -21,7 +21,7 @@ _FIRST = {"doctor": "What its report means: [The doctor](doctor.md)."}
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     (commands,) = (
         a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction)
     )

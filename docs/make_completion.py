@@ -1,4 +1,4 @@
-"""Write the scripts of `safe-langsmith completion`: what a shell needs to complete it."""
+"""Write the shell scripts that `safe-langsmith completion` prints."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FOLDER = Path(__file__).parent.parent / "safe_langsmith" / "_command" / "complet
 
 
 def scripts() -> dict[str, str]:
-    """The script of each shell by its name."""
+    """Return the script for each shell."""
     parser = _parser()
     _tell_more(parser)
     return {shell: _tidy(shtab.complete(parser, shell=shell)) for shell in SHELLS}
 
 
 def _tell_more(parser: argparse.ArgumentParser) -> None:
-    """Say of each argument what the parser alone does not tell: files, folders, codes."""
+    """Mark the arguments that are files, folders, or error codes."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():

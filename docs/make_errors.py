@@ -10,7 +10,7 @@ from safe_langsmith.errors import ERRORS, AccessDeniedError
 
 FOLDER = Path(__file__).parent
 
-# Where a person meets it: parts of pages, by the codes that they end in.
+# For each code, the sections of the docs where it is the cause.
 SITUATIONS: dict[str, tuple[str, ...]] = {
     "workspace-required": (
         "fix/workspace.md#organization-key-without-a-workspace",
@@ -63,7 +63,7 @@ settings) and `unknown` (LangSmith could not be asked).
 
 
 def pages() -> dict[str, str]:
-    """Every page by its path below `docs/`."""
+    """Return all pages, by path below `docs/`."""
     rows = (f"| [{e.code}](errors/{e.code}.md) | {e.in_short} |\n" for e in EXPLANATIONS)
     single = {f"errors/{e.code}.md": _page(e) for e in EXPLANATIONS}
     return {"errors.md": _HEAD + "".join(rows), **single}
@@ -109,14 +109,14 @@ def _class_of(explanation: Explanation) -> str:
 
 
 def _met(explanation: Explanation) -> str:
-    """Links to the situations in which it is met."""
+    """Return links to the sections where this is the cause."""
     targets = SITUATIONS.get(explanation.code, ())
     links = [f"[{_title(target)}](../{target})" for target in targets]
     return f"\nExamples: {'; '.join(links)}.\n" if links else ""
 
 
 def _title(target: str) -> str:
-    """The heading that a link leads to; without an anchor, that of the page."""
+    """Return the heading that a link leads to; without an anchor, the page's title."""
     name, _, anchor = target.partition("#")
     page = (FOLDER / name).read_text(encoding="utf-8")
     heads = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
@@ -124,7 +124,7 @@ def _title(target: str) -> str:
 
 
 def slug(head: str) -> str:
-    """The name of a heading in a link."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-")
 
 

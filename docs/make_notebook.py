@@ -1,4 +1,4 @@
-"""Run `notebook.ipynb` again, and save the output of its cells."""
+"""Run `notebook.ipynb` again, and save its outputs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
 
 
 def kept() -> Any:
-    """The saved notebook."""
+    """Return the notebook as it is saved."""
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def executed() -> Any:
-    """The notebook after a run in a new folder, without LangSmith settings."""
+    """Run the notebook in an empty folder without LangSmith settings, and return it."""
     notebook = kept()
     foreign = ("LANGSMITH_", "LANGCHAIN_")
     environ = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}

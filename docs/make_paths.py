@@ -1,6 +1,6 @@
-"""Write the page of the paths to LangSmith: `python docs/make_paths.py`.
+"""Write `paths.md`, the page of the paths to LangSmith: `python docs/make_paths.py`.
 
-The rows are those of tests/ways.py, which tests/client/test_everywhere.py runs.
+The rows come from tests/ways.py; tests/client/test_everywhere.py tests each.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ _HEAD = """\
 
 <!-- Written by make_paths.py. Change tests/ways.py, and run it again. -->
 
-Find how your program sends traces. If the last column says "a safe client", change the
-import or call `install()`. If it says "everywhere", start the program with
-`safe-langsmith run`, or call `install(everywhere=True)`.
+Find the row for your program. If the last column says "a safe client", change the import
+or call `install()`. If it says `everywhere=True`, call `install(everywhere=True)`, or start
+the program with `safe-langsmith run`.
 
 If a request is refused on one of these paths and the [rules](repair.md) allow a fix, it
 is applied and the request is sent again; otherwise you get the typed error. The tests run
 each row against a server that refuses the request, once with one workspace and once with
-two. They also compare what is sent without a refusal with what the plain client sends.
-The last rows have tests of their own.
+two. They also check that without a refusal, the same requests are sent as with the plain
+client. The rows from "batches" on have separate tests.
 
 | path | after a refusal | needs |
 |---|---|---|
@@ -39,26 +39,25 @@ _TAIL = """
   `OTEL_EXPORTER_OTLP_TRACES_HEADERS=X-Tenant-Id=...`. Older exporters (such as 1.30) ignore
   that variable if the SDK creates them; `OTEL_EXPORTER_OTLP_HEADERS` then needs both,
   `x-api-key=...,X-Tenant-Id=...`.
-- A refused export is logged once, in place of the exporter's line for each batch. The
-  typed error is kept for `raise_for_tracing_errors()` and goes to
-  `tracing_error_callback`: of the client that created the exporter, or otherwise of the
+- A refused export is logged once, instead of the exporter's line for each batch. The
+  typed error is kept for `raise_for_tracing_errors()` and passed to the
+  `tracing_error_callback` of the client that created the exporter, or otherwise of the
   client that traces.
-- Only exports to an address that ends in `/otel/v1/traces`, with an `x-api-key`, are
-  watched.
-- It works through the exporter's own `session` argument. An exporter that was created
-  before `install(everywhere=True)` stays as it is. So does a provider that the program has
-  set up before a client with `tracing_mode="otel"` is created: the SDK uses that one.
+- Only exports to a URL that ends in `/otel/v1/traces`, with an `x-api-key`, are watched.
+- It uses the exporter's own `session` argument. An exporter that was created before
+  `install(everywhere=True)` is not changed. Neither is a provider that the program set up
+  before it created a client with `tracing_mode="otel"`: the SDK uses that provider.
 
 ## Not covered
 
-- The websockets and tunnels of `langsmith.sandbox`, and what is sent to a sandbox itself:
-  these go to the sandbox's own host, where no workspace and no permission can be asked for.
+- The websockets and tunnels of `langsmith.sandbox`, and requests to a sandbox itself:
+  they go to the sandbox's own host, which cannot report workspaces or permissions.
 - OpenTelemetry over gRPC, and exporters in another process, such as a collector.
 """
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     return _HEAD + table() + _TAIL
 
 

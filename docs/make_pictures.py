@@ -1,6 +1,6 @@
-"""Draw `pictures/`: the doctor on a terminal, from real runs against a simulated LangSmith.
+"""Draw `pictures/`: the doctor's output, from real runs against a simulated LangSmith.
 
-What differs from run to run (ids, ports, the ends of keys) is replaced by made-up values.
+Values that differ between runs (ids, ports, the ends of keys) are replaced.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PICTURES: dict[str, Callable[[SimulatedLangSmith], str]] = {
 
 
 def shown(name: str) -> str:
-    """What a terminal is sent when the doctor runs in the world of a picture."""
+    """Return the doctor's terminal output in the world of a picture."""
     with SimulatedLangSmith() as server, tempfile.TemporaryDirectory() as home:
         environ = {
             "LANGSMITH_API_KEY": PICTURES[name](server),
@@ -70,7 +70,7 @@ def shown(name: str) -> str:
 
 
 def _on_a_terminal(environ: dict[str, str], folder: str) -> str:
-    """Run the doctor with a terminal for its output, and give what it wrote there."""
+    """Run the doctor in a terminal, and return its output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 50, WIDTH, 0, 0))
     doctor = subprocess.Popen(
@@ -93,7 +93,7 @@ def _on_a_terminal(environ: dict[str, str], folder: str) -> str:
 
 
 def _read(terminal: int) -> bytes:
-    """The next part, or nothing at the end, where Linux gives an error."""
+    """Return the next part, or nothing at the end, where Linux raises an error."""
     try:
         return os.read(terminal, 4096)
     except OSError:
@@ -108,7 +108,7 @@ def _made_up(text: str) -> str:
 
 
 def picture(name: str) -> str:
-    """The picture, as SVG: its text can be read, searched and copied."""
+    """Return the picture as SVG, whose text can be searched and copied."""
     console = Console(
         record=True,
         width=WIDTH,
@@ -119,9 +119,9 @@ def picture(name: str) -> str:
     console.print(Text(f"$ {' '.join(COMMAND)}", style="bold"))
     console.print(Text.from_ansi(shown(name)))
     svg = console.export_svg(title=" ".join(COMMAND), unique_id=name)
-    # No font is fetched from elsewhere by who looks at it.
+    # Remove the fonts: the viewer would download them from another site.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
-    # Text of a common size where there is space; narrow screens scale the picture down.
+    # Normal text size if there is space; narrow screens scale the picture down.
     svg = svg.replace("<svg ", f'<svg width="{WIDTH * 10}" ', 1)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 

@@ -1,4 +1,4 @@
-"""Write the page of the SDK's private names: `python docs/make_seams.py`."""
+"""Write `seams.md`, the page of the SDK's private names: `python docs/make_seams.py`."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ If the SDK adds a method or an argument with a name that safe_langsmith uses, su
 
 - A v2 resource without any key: the plain client raises a `TypeError` and sends nothing.
   The safe client sends the request, and raises `KeyMissingError`.
-- If a replica on another host has a service key, a token or a cookie of its own, the plain
-  SDK adds the client's key and workspace. The safe client does not.
-- `SafeClient.__dict__` does not hold the SDK's methods: it is a subclass.
-- After `install(everywhere=True)` the SDK's classes have a `__new__`. After `undo()` it
-  creates what they created before. The clients of `langsmith.sandbox` and OpenTelemetry's
-  `OTLPSpanExporter` have an `__init__` of ours, which then does what it did before.
-- An exporter of OpenTelemetry that is watched sends with a session of ours, a
-  `requests.Session`.
+- If a replica on another host has its own service key, token, or cookie, the plain SDK
+  adds the client's key and workspace. The safe client does not.
+- `SafeClient.__dict__` does not contain the SDK's methods: it is a subclass.
+- After `install(everywhere=True)` the SDK's classes have a `__new__`, and the clients of
+  `langsmith.sandbox` and OpenTelemetry's `OTLPSpanExporter` have our `__init__`. After
+  `undo()` both are still there, but do what the originals did.
+- A watched OpenTelemetry exporter sends with our own `requests.Session`.
 
 For everything else, the SDK's own tests are run against both clients, and the results are
 compared: `nox -s upstream`.
@@ -51,19 +50,19 @@ compared: `nox -s upstream`.
 - The SDK's log lines about lost traces, such as "Failed to multipart ingest runs". After a
   refusal, a filter on the loggers `langsmith.client` and `langsmith.run_helpers` drops
   those that repeat safe_langsmith's own line.
-- The line of OpenTelemetry's exporter that begins with "Failed to export". It is dropped
-  once for each refused export, in the same way.
-- OpenTelemetry's `OTLPSpanExporter` takes a `session`, which is public. Its `__init__` is
-  wrapped once the program, or the SDK, has imported it. Without that argument, exporters
-  stay plain.
+- The log line of OpenTelemetry's exporter that begins with "Failed to export". It is
+  dropped once for each refused export, in the same way.
+- OpenTelemetry's `OTLPSpanExporter` accepts a `session`, which is public. Its `__init__`
+  is wrapped once the program, or the SDK, has imported it. Without that argument,
+  exporters stay plain.
 - `_http`, `_base_url`, `_api_key`, and `_default_headers` of the clients of
   `langsmith.sandbox`. Without one of them, these clients stay plain, and one WARNING says
   so.
 - The files of `LANGSMITH_FAILED_TRACES_DIR`: version 1, `endpoint`, `headers`,
   `body_base64`.
 - `delete_examples(hard_delete=True)` does not use `request_with_retries`. Its URL ends in
-  `/platform/datasets/examples/delete`; its typed error is also a `requests.HTTPError` that
-  holds the response.
+  `/platform/datasets/examples/delete`; its typed error is also a `requests.HTTPError` with
+  the response.
 - `LANGSMITH_*` is read before `LANGCHAIN_*`; the SDK strips white space and one layer of
   quotes.
 - On the httpx clients, a refused response gets a `raise_for_status` that raises the typed
@@ -72,7 +71,7 @@ compared: `nox -s upstream`.
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     rows = (f"| `{n.shown}` | {n.since} | {n.use} | {n.without} |\n" for n in NAMES)
     return _HEAD + "".join(rows) + _TAIL
 

@@ -1,4 +1,4 @@
-"""The site, as mkdocs builds it: version, links to the source, the page of the notebook."""
+"""Hooks for mkdocs: the version, links to the source, and the notebook's page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOTEBOOK = Path(__file__).with_name("notebook.ipynb")
 
 
 def on_config(config: Any) -> None:
-    """Show the version, and in a GitHub workflow links to the source of each page."""
+    """Show the version and, in a GitHub workflow, links to the source of each page."""
     config.copyright = f"safe_langsmith {safe_langsmith.__version__}"
     repository = os.environ.get("GITHUB_REPOSITORY")
     if repository:
@@ -30,12 +30,12 @@ def on_files(files: Any, config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Let links to the notebook lead to its page."""
+    """Point links to the notebook at its page."""
     return markdown.replace("notebook.ipynb)", "notebook.md)")
 
 
 def notebook(content: Any) -> str:
-    """A notebook as Markdown, with what its cells show."""
+    """Return a notebook as Markdown, with its outputs."""
     return "\n\n".join(part for cell in content["cells"] for part in _parts(cell)) + "\n"
 
 
@@ -47,7 +47,7 @@ def _parts(cell: Any) -> list[str]:
 
 
 def _shown(output: Any) -> str:
-    """An output: as HTML where there is some, otherwise as text."""
+    """Return an output as HTML if it has any, otherwise as text."""
     data = output.get("data", {})
     if "text/html" in data:
         return f'<div class="output">{"".join(data["text/html"])}</div>'

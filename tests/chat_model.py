@@ -1,4 +1,4 @@
-"""A server of chat completions on this machine, for the packages that call a model."""
+"""A local chat completions server, for packages that call a model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Model(BaseHTTPRequestHandler):
 
 @contextmanager
 def chat_model() -> Iterator[str]:
-    """Serve it, and give its address."""
+    """Run the server, and yield its URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as served:
         thread = threading.Thread(target=served.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""A clean machine for each test: no settings, an empty home, and no network."""
+"""Fixtures: each test gets no LangSmith settings, an empty home, and no network."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
-# Trials of the decision, each held against every property of it.
+# The number of random cases for the properties of the decision.
 DECISIONS = 3_000 if os.environ.get("CI") else 400
 
-# For benchmarks/. Last, so that the package is the installed one.
+# For benchmarks/. Appended, so that the installed package is used.
 sys.path.append(str(Path(__file__).parent.parent))
 
 _OF_THIS_MACHINE = ("LANGSMITH_", "LANGCHAIN_", "REQUESTS_CA", "CURL_CA", "SSL_CERT_")
 QUICK = Policy(budget_s=8.0)
 
 
-# A run in the background inherits a SIGINT that is ignored, and so would its programs.
+# A background run inherits an ignored SIGINT, and would pass it on to its programs.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -54,9 +54,9 @@ ALL_SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow\b", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """For the quick check, import no file that is slow as a whole.
+    """In the quick check, do not import files in which all tests are marked slow.
 
-    What such a file imports is not installed there.
+    The packages that they import are not installed there.
     """
     if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
         return None
@@ -65,7 +65,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_finish() -> None:
-    """Let the collections after each test look only at what tests have made."""
+    """Freeze all objects, so that the collection after each test only visits new ones."""
     gc.collect()
     gc.freeze()
 
@@ -75,7 +75,7 @@ _ENDED = itertools.count(1)
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """The same now and then, for what tests have imported and kept."""
+    """Freeze again every 50 tests, for modules that tests have imported."""
     if next(_ENDED) % 50 == 0:
         gc.unfreeze()
         gc.collect()
@@ -84,19 +84,19 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.fixture(autouse=True)
 def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No LangSmith variable, an empty home and folder, fresh caches in the SDK."""
+    """No LangSmith variables, an empty home and working directory, empty SDK caches."""
     for name in list(os.environ):
         if name.startswith(_OF_THIS_MACHINE) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home, folder = tmp_path / "home", tmp_path / "folder"
     home.mkdir()
     folder.mkdir()
-    # The machine's own authorities, some 150, take 30 ms for each client that reads them.
+    # The machine's 150 or so authorities take 30 ms for each client that reads them.
     monkeypatch.setenv("SSL_CERT_FILE", tls.nobody_s_file())
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.chdir(folder)
-    # As in a program that does not use python-dotenv, whatever the tests have imported.
+    # As in a program that does not import python-dotenv.
     for name in [n for n in sys.modules if n.partition(".")[0] == "dotenv"]:
         monkeypatch.delitem(sys.modules, name)
     clear_caches()
@@ -110,7 +110,7 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 
 class _SteppedAside(logging.Handler):
-    """What the guard has reported during a test: a bug of ours, or of the test."""
+    """Collects the guard's reports during a test: each is a bug in our code or the test."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -123,7 +123,7 @@ class _SteppedAside(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def stepped_aside() -> Iterator[list[str]]:
-    """What the guard reports; a test that expects something takes it out of the list."""
+    """The guard's reports; a test that expects one removes it from the list."""
     guard._said.clear()
     handler = _SteppedAside()
     guard.logger.addHandler(handler)
@@ -138,14 +138,14 @@ _resolve, _connect = socket.getaddrinfo, BaseSelectorEventLoop.sock_connect
 
 
 def _only_here(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-    """Resolve the names of this machine, and those that the test serves; no other.
+    """Resolve only local names, and names that the test serves.
 
     Sync code connects to the port that the name resolves to. An event loop keeps the
-    port it was asked for, so there each name gets an address that tells the port.
+    requested port, so there each name gets its own address, which `_to_port` maps back.
     """
     name = host.decode() if isinstance(host, bytes) else host
     if name in PORTS:
-        # An event loop resolves on a thread of its own.
+        # An event loop resolves names in a separate thread.
         in_loop = threading.current_thread().name.startswith("asyncio")
         own = f"127.77.0.{list(PORTS).index(name) + 1}" if in_loop else "127.0.0.1"
         return _resolve(own, PORTS[name], *args, **kwargs)
@@ -161,7 +161,7 @@ async def _to_port(loop: Any, sock: Any, address: Any) -> None:
     await _connect(loop, sock, address)
 
 
-# For good, since the SDK's threads may outlive the test that made them.
+# Permanently, because the SDK's threads can outlive the test that started them.
 socket.getaddrinfo = _only_here
 BaseSelectorEventLoop.sock_connect = _to_port  # type: ignore[assignment, method-assign]
 
@@ -182,9 +182,9 @@ def uses_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """For many trials of what a few have covered: coverage would take half of their time.
+    """Turn off coverage for tests with many repetitions; it would double their time.
 
-    On a worker of xdist the `no_cover` of pytest-cov stops nothing.
+    In a worker of xdist, the `no_cover` of pytest-cov has no effect.
     """
     trace = sys.gettrace()
     sys.settrace(None)
@@ -206,7 +206,7 @@ Serve = Callable[..., SimulatedLangSmith]
 def serve_tls(
     hosts: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Serve]:
-    """Serve a host name over real TLS, under a certificate authority of this test."""
+    """Serve a host name over real TLS, with a certificate from the tests' authority."""
     bundle = tmp_path / "authority.pem"
     bundle.write_bytes(Path(tls.authority_file()).read_bytes())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
@@ -228,13 +228,13 @@ def serve_tls(
 
 @pytest.fixture
 def model() -> Iterator[str]:
-    """The address of a server of chat completions."""
+    """The URL of a chat completions server."""
     with chat_model() as url:
         yield url
 
 
 @pytest.fixture
 def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Everything that any library logs, at DEBUG."""
+    """The log records of all libraries, at DEBUG."""
     caplog.set_level(logging.DEBUG)
     return caplog

@@ -1,4 +1,4 @@
-"""Clients and processors that send traces with OpenTelemetry's own exporter."""
+"""Clients and processors that send traces with OpenTelemetry's exporter."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def step(number: int) -> int:
 
 
 class Way:
-    """One way to export: a client that is told, and a function that exports one trace."""
+    """One way to export: the client that gets the errors, and a function that exports."""
 
     def __init__(self, client: Any, export: Callable[[], object]) -> None:
         self.client, self.export = client, export
@@ -53,7 +53,7 @@ class Way:
 
 @contextmanager
 def by_client(mode: str, make: Any = SafeClient, **arguments: Any) -> Iterator[Way]:
-    """Through the provider that the SDK makes for a client."""
+    """Export with the provider that the SDK creates for a client."""
     with fresh_provider():
         client = make(tracing_mode=mode, **arguments)
 
@@ -73,7 +73,7 @@ def by_client(mode: str, make: Any = SafeClient, **arguments: Any) -> Iterator[W
 
 @contextmanager
 def by_processor(make: Any = SafeClient, **arguments: Any) -> Iterator[Way]:
-    """Through a processor that the program adds to a provider of its own."""
+    """Export with a processor that the program adds to its own provider."""
     policy = arguments.pop("policy", None)
     places = {"api_key": "api_key", "api_url": "url"}
     given = {places[n]: value for n, value in arguments.items() if n in places}
@@ -87,7 +87,7 @@ def by_processor(make: Any = SafeClient, **arguments: Any) -> Iterator[Way]:
 
 @contextmanager
 def by_exporter(make: Any = SafeClient, **arguments: Any) -> Iterator[Way]:
-    """Through OpenTelemetry's own exporter, set up as LangSmith's documentation says."""
+    """Export with OpenTelemetry's exporter, set up as in LangSmith's documentation."""
     with by_provider(
         lambda: SimpleSpanProcessor(OTLPSpanExporter(**arguments)), make
     ) as way:
@@ -98,9 +98,9 @@ def by_exporter(make: Any = SafeClient, **arguments: Any) -> Iterator[Way]:
 def by_provider(
     processor: Callable[[], Any], make: Any, policy: Policy | None = None
 ) -> Iterator[Way]:
-    """Through this processor, which is created once all clients are safe ones, or none."""
+    """Export with this processor; with a safe client, after `install(everywhere=True)`."""
     given: dict[str, Any] = {"policy": policy} if make is SafeClient else {}
-    client = make(auto_batch_tracing=False, **given)  # it asks for nothing by itself
+    client = make(auto_batch_tracing=False, **given)  # it sends nothing by itself
     installation = install(client, everywhere=True) if make is SafeClient else None
     provider = TracerProvider()
     try:
@@ -125,7 +125,7 @@ WAYS: dict[str, Callable[..., Any]] = {
 
 
 def spans(server: SimulatedLangSmith) -> Counter[bytes]:
-    """How often each span has arrived."""
+    """How many times each span arrived."""
     found: Counter[bytes] = Counter()
     for exchange in server.exchanges:
         if exchange.path.endswith("/otel/v1/traces") and exchange.status == 200:

@@ -1,4 +1,4 @@
-"""The pages of this project, their scripts, and how two texts of them are compared."""
+"""Helpers for tests of the docs: their scripts, and texts that can be compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOCS = ROOT / "docs"
 
 
 def script(name: str) -> Any:
-    """A script of `docs/`, as a module."""
+    """Import a script of `docs/` as a module."""
     spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -22,7 +22,7 @@ def script(name: str) -> Any:
 
 
 def masked(text: str) -> str:
-    """A text with ids, ports, folders and the ends of keys struck out, in one line."""
+    """Mask the ids, ports, folders, and ends of keys in a text; return it as one line."""
     text = re.sub(r" /\S+/\.env", " <folder>/.env", text)
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>", text)
     text = re.sub(r"(lsv2_.._…|127\.0\.0\.1:)\w{4,5}", r"\1<some>", text)

@@ -1,6 +1,6 @@
-"""A TCP proxy before a server, which breaks the answers that a test names.
+"""A TCP proxy in front of a server, which breaks the responses that a test chooses.
 
-Real sockets: what a client meets here is what it meets on a bad line.
+It uses real sockets, so a client sees the same errors as on a bad network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEADER_LIMIT = 1_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in, and its whole head and body."""
+    """A request, with its complete head and body as bytes."""
 
     method: str
     path: str
@@ -32,18 +32,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Line:
-    """The line to a client: what a fault works with."""
+    """The connection to a client, as a fault uses it."""
 
     socket: socket.socket
     proxy: Proxy
     request: Request
 
     def answer(self) -> bytes:
-        """Let the server behind have the request, and give its answer."""
+        """Forward the request to the server, and return its response."""
         return self.proxy.forward(self.request)
 
     def send(self, data: bytes) -> None:
-        """Send to the client, as far as it listens."""
+        """Send to the client."""
         self.socket.sendall(data)
 
     def reset(self) -> None:
@@ -53,7 +53,7 @@ class Line:
 
     @property
     def over(self) -> threading.Event:
-        """Set when the test is over: no fault outlasts it."""
+        """Set when the test is over, to end all faults."""
         return self.proxy.over
 
 
@@ -61,10 +61,10 @@ Fault = Callable[[Line], None]
 
 
 class Proxy:
-    """Hands requests on to a server; ``choose`` names the fault of a request, or None.
+    """Forwards requests to a server; ``choose`` returns the fault of a request, or None.
 
-    A faulty answer is the last one of its connection. ``seen`` are the requests that
-    came in, and ``passed`` those that reached the server.
+    A connection ends after a fault. ``seen`` are the requests that arrived, and
+    ``passed`` those that were forwarded to the server.
     """
 
     def __init__(self, port: int, choose: Callable[[Proxy, Request], Fault | None]) -> None:
@@ -86,7 +86,7 @@ class Proxy:
         thread.start()
 
     def refuse(self) -> None:
-        """Listen no more: who connects from now on is refused."""
+        """Stop listening: new connections are refused."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -119,7 +119,7 @@ class Proxy:
         self._open.discard(client)
 
     def forward(self, request: Request) -> bytes:
-        """Have the server answer, and give the answer with its length."""
+        """Forward a request, and return the response with a Content-Length."""
         self.passed.append(request)
         with socket.create_connection(("127.0.0.1", self._port)) as server:
             server.sendall(request.raw)
@@ -155,7 +155,7 @@ _OF_A_HOP = ("content-length", "transfer-encoding", "connection", "keep-alive")
 
 
 def _read(incoming: BinaryIO) -> Request | None:
-    """The next request of a connection; None at its end."""
+    """Return the next request of a connection, or None at its end."""
     first = incoming.readline(HEADER_LIMIT)
     head, row = first, first
     while row.strip():
@@ -173,55 +173,55 @@ def _read(incoming: BinaryIO) -> Request | None:
 
 
 def reset_before(line: Line) -> None:
-    """The connection breaks, and the request goes nowhere."""
+    """The connection breaks before the request is forwarded."""
     line.reset()
 
 
 def reset_within(line: Line) -> None:
-    """The connection breaks in the middle of the answer."""
+    """The connection breaks in the middle of the response."""
     answer = line.answer()
     line.send(answer[: len(answer) - 1])
     line.reset()
 
 
 def lost(line: Line) -> None:
-    """The server has carried it out, and its answer is lost."""
+    """The server executes the request, and its response is lost."""
     line.answer()
     line.reset()
 
 
 def truncated(line: Line) -> None:
-    """The answer ends in its middle, without an error."""
+    """The response ends early, without a connection error."""
     answer = line.answer()
     line.send(answer[: len(answer) - 1])
 
 
 def silent(line: Line) -> None:
-    """Nothing ever comes."""
+    """No response is ever sent."""
     line.over.wait()
 
 
 def dripping_body(line: Line) -> None:
-    """A refusal that never ends: its next byte comes before any timeout does."""
+    """A refusal that never ends: each byte arrives before any timeout."""
     line.send(_head(403, "Content-Length: 900000"))
     _drip(line, b"x")
 
 
 def dripping_headers(line: Line) -> None:
-    """Not even the head comes to its end."""
+    """A response whose headers never end, one byte at a time."""
     line.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     _drip(line, b"x")
 
 
 def endless_body(line: Line) -> None:
-    """A refusal without an end, as fast as it can be read."""
+    """A refusal that never ends, sent as fast as possible."""
     line.send(_head(403, "Transfer-Encoding: chunked"))
     while not line.over.is_set():
         line.send(b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
 
 
 def endless_headers(line: Line) -> None:
-    """One header after the other, for ever."""
+    """An endless number of headers."""
     line.send(b"HTTP/1.1 200 OK\r\n")
     while not line.over.is_set():
         line.send(b"X-More: and more\r\n" * 100)
@@ -234,7 +234,7 @@ def huge(line: Line) -> None:
 
 
 def too_long(line: Line) -> None:
-    """The answer says that it is longer than it is."""
+    """The Content-Length of the response is too large."""
     head, _, body = line.answer().partition(b"\r\n\r\n")
     said = f"Content-Length: {len(body)}".encode()
     more = f"Content-Length: {len(body) + 10}".encode()
@@ -242,23 +242,23 @@ def too_long(line: Line) -> None:
 
 
 def too_short(line: Line) -> None:
-    """The answer says that it is shorter than it is; the rest looks like another one."""
+    """The Content-Length is too small; the rest looks like another response."""
     line.send(_head(200, "Content-Length: 1") + b"[]HTTP/1.1 200 OK\r\n\r\n")
 
 
 def garbage(line: Line) -> None:
-    """What answers does not speak HTTP."""
+    """The response is not HTTP."""
     line.send(b"\x00\x16\x03\x01 lsv2\xff\r\n\r\n")
 
 
 def not_gzip(line: Line) -> None:
-    """The answer is not in the encoding that it names."""
+    """The response is not in the encoding that its header names."""
     body = b"this is no gzip"
     line.send(_head(403, f"Content-Encoding: gzip\r\nContent-Length: {len(body)}") + body)
 
 
 def no_connection(line: Line) -> None:
-    """Nothing listens there any more."""
+    """The server no longer listens."""
     line.proxy.refuse()
     line.reset()
 
@@ -274,7 +274,7 @@ def _drip(line: Line, byte: bytes) -> None:
 
 
 def redirecting(where: str) -> Fault:
-    """Sends the client to another host."""
+    """Return a fault that redirects to another host."""
 
     def redirect(line: Line) -> None:
         line.send(_head(307, f"Location: {where}{line.request.path}\r\nContent-Length: 0"))

@@ -1,4 +1,4 @@
-"""A folder of saved traces, and the server they were meant for."""
+"""A folder of saved traces, and the server that they are for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = "20260101T000000000000Z"
 
 
 class Place:
-    """A server, a key that it knows, and the folder that the SDK saves in."""
+    """A server, a valid key, and the folder where the SDK saves batches."""
 
     def __init__(self, server: SimulatedLangSmith, folder: Path) -> None:
         self.server = server
@@ -37,7 +37,7 @@ class Place:
         return self.client(**arguments).replay_failed_traces(self.folder)
 
     def save(self, way: str, batches: int = 1, *, extras: bool = False) -> list[str]:
-        """Let the SDK trace with a key that is refused, and save each batch."""
+        """Make the SDK trace with a rejected key, so that it saves each batch."""
         info = self.server.info
         info["instance_flags"]["zstd_compression_enabled"] = way == "zstd"
         info["batch_ingest_config"]["use_multipart_endpoint"] = way != "batch"
@@ -63,12 +63,12 @@ class Place:
             client.flush()
             runs.append(str(run))
         client.cleanup()
-        # A slow machine may send a run and its feedback apart.
+        # On a slow machine, a run and its feedback can be separate batches.
         assert len(self.files) >= before + batches
         return runs
 
     def write(self, **changes: Any) -> tuple[Path, str]:
-        """Save a batch as the SDK does, with some things in the file changed."""
+        """Save a batch as the SDK does, with changed fields in the file."""
         run = str(uuid.uuid4())
         fields = {"id": run, "trace_id": run, "dotted_order": START + run}
         body = json.dumps({"post": [{**fields, "name": "run", "run_type": "chain"}]})
@@ -89,10 +89,10 @@ class Place:
         return sorted(path.name for path in self.folder.iterdir())
 
     def posts(self, *statuses: int) -> list[Exchange]:
-        """The batches that arrived, with one of these answers."""
+        """The batches that arrived, optionally only those with one of these statuses."""
         found = [e for e in self.server.exchanges if e.path in INGEST]
         return [e for e in found if not statuses or e.status in statuses]
 
     def arrived(self, *runs: str) -> list[int]:
-        """How often each run has arrived."""
+        """How many times each run arrived."""
         return [len(self.server.runs.get(run, [])) for run in runs]

@@ -1,8 +1,8 @@
 """The table of scenarios: one row for each thing that can be wrong.
 
-A row names the world, the settings with their sources, the call, and what must come of
-it: the code, answered or raised, the requests that the server saw (the refused one, the
-probes, the request once more), and which hosts saw which key.
+A row has the world, the settings with their sources, the call, and the expected result:
+the code, answered or raised, the requests to the server (the refused one, the probes, the
+resent one), and the keys that each host saw.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def pull_named_prompt(client: Client) -> Any:
 
 
 def personal(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key of one workspace."""
+    """A personal key for one workspace."""
     own = server.add_workspace("Research", projects=2)
     key = server.add_personal_key(workspaces=[own])
     return {"key": key.secret, "own": own.id, "org": own.organization_id}
 
 
 def personal_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key of two workspaces, and a workspace of somebody else."""
+    """A personal key for two workspaces, and a workspace of somebody else."""
     own = server.add_workspace("Research", projects=2)
     other = server.add_workspace("Production", projects=1)
     foreign = server.add_workspace(
@@ -86,14 +86,14 @@ def personal_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """An organization-scoped key, and one workspace."""
+    """An organization key, and one workspace."""
     own = server.add_workspace("Research", projects=2)
     key = server.add_service_key(workspaces=None)
     return {"key": key.secret, "own": own.id}
 
 
 def organization_key_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """An organization-scoped key, and two workspaces."""
+    """An organization key, and two workspaces."""
     names = dict(organization_key(server))
     foreign = server.add_workspace(
         "Foreign", organization=server.add_organization("Foreign")
@@ -106,14 +106,14 @@ def organization_key_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def locked_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """An organization-scoped key that may not list the workspaces."""
+    """An organization key that cannot list the workspaces."""
     own = server.add_workspace("Research", projects=2)
     key = server.add_service_key(workspaces=None, lists_workspaces=False)
     return {"key": key.secret, "own": own.id}
 
 
 def removed_from_default(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key whose default workspace refuses it, and which lists another one."""
+    """A personal key that its default workspace refuses; it can use another one."""
     default = server.add_workspace("Old")
     own = server.add_workspace("Research", projects=2)
     key = server.add_personal_key(workspaces=[own], default=default)
@@ -121,7 +121,7 @@ def removed_from_default(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def removed_from_default_of_three(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """The same, with two workspaces to choose from."""
+    """The same, with two other workspaces."""
     default = server.add_workspace("Old")
     own = server.add_workspace("Research", projects=2)
     other = server.add_workspace("Production", projects=1)
@@ -130,7 +130,7 @@ def removed_from_default_of_three(server: SimulatedLangSmith) -> Mapping[str, st
 
 
 def rotated(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """An old key that was revoked, and a new one."""
+    """A revoked old key, and a new one."""
     names = personal(server)
     old = server.add_personal_key()
     server.revoke(old)
@@ -138,7 +138,7 @@ def rotated(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def rotated_to_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """An old key that was revoked; the new one is organization-scoped."""
+    """A revoked old key; the new one is an organization key."""
     names = organization_key(server)
     old = server.add_personal_key()
     server.revoke(old)
@@ -146,7 +146,7 @@ def rotated_to_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]
 
 
 def workspace_key(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A service key of one workspace, beside another workspace."""
+    """A service key for one of two workspaces."""
     own = server.add_workspace("Research", projects=2)
     other = server.add_workspace("Production")
     key = server.add_service_key(workspaces=[own])
@@ -154,7 +154,7 @@ def workspace_key(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def with_project(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key of one workspace, and the id of its project."""
+    """A personal key for one workspace, and the id of a project in it."""
     names = personal(server)
     with Projects(server.url, names["key"]) as client:
         project = next(iter(client.list_projects()))
@@ -163,7 +163,7 @@ def with_project(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 class Projects(Client):
-    """A plain client without a thread, to look around in a world."""
+    """A plain client without threads, to read from a world."""
 
     def __init__(self, url: str, key: str) -> None:
         super().__init__(api_url=url, api_key=key, auto_batch_tracing=False)
@@ -176,7 +176,7 @@ class Projects(Client):
 
 
 def viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key whose role may only read, and an admin's key beside it."""
+    """A personal key with a read-only role, and an admin's key."""
     own = server.add_workspace("Research", projects=2)
     key = server.add_personal_key(workspaces=[own], role="Viewer")
     admin = server.add_personal_key(workspaces=[own])
@@ -184,7 +184,7 @@ def viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def viewer_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A reading key of two workspaces, with one of them as default."""
+    """A read-only key for two workspaces, one of which is the default."""
     own = server.add_workspace("Research", projects=2)
     other = server.add_workspace("Production")
     key = server.add_personal_key(workspaces=[own, other], role="Viewer")
@@ -192,7 +192,7 @@ def viewer_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def outspoken_viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A reading service key, on a server that names the missing permission."""
+    """A read-only service key, on a server that names the missing permission."""
     server.name_permissions = True
     own = server.add_workspace("Research", projects=2)
     key = server.add_service_key(workspaces=[own], role="Viewer")
@@ -200,7 +200,7 @@ def outspoken_viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def quiet_viewer(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A reading service key, on a server that names nothing."""
+    """A read-only service key, on a server that does not name the missing permission."""
     own = server.add_workspace("Research", projects=2)
     key = server.add_service_key(workspaces=[own], role="Viewer")
     return {"key": key.secret, "own": own.id}
@@ -215,7 +215,7 @@ def policy_denies(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def without_feature(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """An organization without projects."""
+    """An organization without the projects feature."""
     server.disabled_features.add("projects")
     return personal(server)
 
@@ -233,33 +233,33 @@ def with_prompt(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def passing_proxy(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A proxy that refuses once and then lets through."""
-    # Not of "*": a client's own thread asks for /info meanwhile.
+    """A proxy that refuses the first request only."""
+    # Not "*": a thread of the client requests /info at the same time.
     server.answer("/sessions", status=403, body=HTML_403, times=1)
     return personal(server)
 
 
 def proxy(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A proxy that refuses with a page."""
+    """A proxy that refuses every request with a web page."""
     server.answer("*", status=403, body=HTML_403)
     return personal(server)
 
 
 def proxy_in_json(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A proxy that refuses in JSON, like LangSmith, but everything."""
+    """A proxy that refuses every request, in JSON like LangSmith."""
     server.answer("*", status=403, body={"error": "Forbidden"})
     return personal(server)
 
 
 def broken_probes(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A server that refuses the call, and cannot answer any question about the key."""
+    """A server that refuses the call, and returns 500 for probes of the key."""
     for path in ("/workspaces", "/auth/public"):
         server.answer(path, status=500, body="oops")
     return {"key": GONE}
 
 
 def elsewhere(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """Something that is no LangSmith."""
+    """A server that is not LangSmith."""
     server.answer("*", status=404, body="<html>nothing here</html>")
     server.answer("/sessions", status=200, body="<html>hi</html>", headers=PAGE)
     return {"key": GONE}
@@ -270,7 +270,7 @@ PAGE = {"content-type": "text/html; charset=utf-8"}
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row. Texts are templates: ``{key}`` and the like come from the world."""
+    """One row. Texts are templates: names such as ``{key}`` come from the world."""
 
     name: str
     world: World
@@ -284,24 +284,24 @@ class Scenario:
     dotenv: str | None = None
     # Whether the program has imported python-dotenv.
     uses_dotenv: bool = True
-    # What changes once the client is made.
+    # Changes after the client is created.
     later: Mapping[str, str | None] = field(default_factory=dict)
     later_dotenv: str | None = None
     later_profile: Mapping[str, str] | None = None
     says: tuple[str, ...] = ()
     layout: Literal["cloud", "self-hosted"] = "cloud"
-    # The encoding of the .env; and what stands in place before the client is created: the
-    # profile (or the whole text of its file), and the secrets of a Colab notebook.
+    # The encoding of the .env; then, before the client is created, the profile (or the
+    # full text of its file), and the secrets of a Colab notebook.
     encoding: str = "utf-8"
     profile: Mapping[str, Any] | str | None = None
     colab: Mapping[str, str] | None = None
-    # The names of keys that no host may see.
+    # The names of keys that no host may receive.
     unseen: tuple[str, ...] = ()
-    # Official hosts, over TLS, by the names of regions; ``world`` is that of the first,
-    # the client's own. None: it cannot be reached. Those not named know no key. A request
-    # to another region begins with its name.
+    # Official hosts, over TLS, by region; ``world`` is for the first, the client's own.
+    # None: it cannot be reached. Regions that are not named accept no key of the row. In
+    # ``requests``, a request to another region begins with its name.
     regions: Mapping[str, World | None] = field(default_factory=dict)
-    # The keys that each other region saw.
+    # The keys that each other region receives.
     saw: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     policy: Mapping[str, Any] = field(default_factory=dict)
 
@@ -319,7 +319,7 @@ INFO: str = "GET /info"
 ROWS: tuple[Scenario, ...] = (
     # workspace-required
     Scenario(
-        "an organization key without a workspace, and there is one",
+        "an organization key without a workspace, and only one exists",
         organization_key,
         "workspace-required",
         "answered",
@@ -328,7 +328,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{own}", "LANGSMITH_WORKSPACE_ID"),
     ),
     Scenario(
-        "the other wording of the server",
+        "an organization key without a workspace, on the service with the other wording",
         organization_key,
         "workspace-required",
         "answered",
@@ -337,7 +337,7 @@ ROWS: tuple[Scenario, ...] = (
         environ=KEY,
     ),
     Scenario(
-        "the key as an argument, the workspace absent",
+        "an organization key as an argument, without a workspace",
         organization_key,
         "workspace-required",
         "answered",
@@ -345,7 +345,7 @@ ROWS: tuple[Scenario, ...] = (
         arguments={"api_key": "{key}"},
     ),
     Scenario(
-        "two workspaces, and none is guessed",
+        "two workspaces: neither is guessed",
         organization_key_of_two,
         "workspace-required",
         "raised",
@@ -387,7 +387,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{other}", "profile 'default'"),
     ),
     Scenario(
-        "two workspaces, each named somewhere",
+        "two workspaces, and two settings that name one each",
         organization_key_of_two,
         "workspace-required",
         "raised",
@@ -396,7 +396,7 @@ ROWS: tuple[Scenario, ...] = (
         dotenv="LANGSMITH_WORKSPACE_ID={own}",
     ),
     Scenario(
-        "a workspace set in the environment too late",
+        "a workspace that was set after the client was created",
         organization_key_of_two,
         "workspace-required",
         "answered",
@@ -432,7 +432,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("could not be listed",),
     ),
     Scenario(
-        "the workspaces cannot be listed, but one is named",
+        "the workspaces cannot be listed, but a setting names one",
         locked_organization_key,
         "workspace-required",
         "answered",
@@ -440,7 +440,7 @@ ROWS: tuple[Scenario, ...] = (
         environ={**KEY, "LANGSMITH_TENANT_ID": "{own}"},
     ),
     Scenario(
-        "a personal key whose default workspace refuses it, and one other",
+        "a personal key refused by its default workspace, and one other",
         removed_from_default,
         "workspace-required",
         "answered",
@@ -449,7 +449,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{own}", "default workspace refuses it"),
     ),
     Scenario(
-        "a personal key whose default workspace refuses it, and two others",
+        "a personal key refused by its default workspace, and two others",
         removed_from_default_of_three,
         "workspace-required",
         "raised",
@@ -469,7 +469,7 @@ ROWS: tuple[Scenario, ...] = (
         says=(STRANGE, "{own}  Research", "the workspace_id argument"),
     ),
     Scenario(
-        "a foreign workspace of the environment is not replaced by the only one",
+        "a foreign workspace in a variable is not replaced by the only one",
         personal,
         "workspace-mismatch",
         "raised",
@@ -478,7 +478,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("LANGSMITH_WORKSPACE_ID",),
     ),
     Scenario(
-        "the organization's id in place of a workspace",
+        "the organization's id instead of a workspace id",
         personal,
         "workspace-mismatch",
         "raised",
@@ -487,7 +487,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("the id of your organization",),
     ),
     Scenario(
-        "the organization's id, with a service key that lists nothing",
+        "the organization's id, with a service key that cannot list workspaces",
         workspace_key,
         "workspace-mismatch",
         "raised",
@@ -496,7 +496,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("the id of your organization",),
     ),
     Scenario(
-        "a project's id in place of a workspace",
+        "a project's id instead of a workspace id",
         with_project,
         "workspace-mismatch",
         "raised",
@@ -505,7 +505,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("the id of the project 'Research project",),
     ),
     Scenario(
-        "a workspace that is no UUID",
+        "a workspace that is not a UUID",
         personal,
         "workspace-mismatch",
         "raised",
@@ -524,7 +524,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("has no access to workspace {other}",),
     ),
     Scenario(
-        "a call for the whole organization, with a key of a workspace",
+        "an organization call with a workspace's service key",
         workspace_key,
         "service-key-scope",
         "raised",
@@ -533,7 +533,7 @@ ROWS: tuple[Scenario, ...] = (
         environ=KEY,
     ),
     Scenario(
-        "a call that only personal keys may make",
+        "a call that needs a personal key",
         organization_key,
         "service-key-scope",
         "raised",
@@ -542,9 +542,9 @@ ROWS: tuple[Scenario, ...] = (
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": "{own}"},
         says=("this call needs a personal key (lsv2_pt_)",),
     ),
-    # stale-setting, and the rule of repair by source
+    # stale-setting, and which sources can be replaced
     Scenario(
-        "the variable was changed after the client was made",
+        "the variable was changed after the client was created",
         rotated,
         "stale-setting",
         "answered",
@@ -554,7 +554,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("LANGSMITH_API_KEY",),
     ),
     Scenario(
-        "the .env was edited after the client was made",
+        "the .env was edited after the client was created",
         rotated,
         "stale-setting",
         "answered",
@@ -565,7 +565,7 @@ ROWS: tuple[Scenario, ...] = (
         says=(".env, line 2", "load_dotenv(override=True)"),
     ),
     Scenario(
-        "the profile was edited after the client was made",
+        "the profile was edited after the client was created",
         rotated,
         "stale-setting",
         "answered",
@@ -585,7 +585,7 @@ ROWS: tuple[Scenario, ...] = (
         later=KEY,
     ),
     Scenario(
-        "the newer key is refused as well",
+        "the newer key is rejected too",
         rotated,
         "key-rejected",
         "raised",
@@ -606,7 +606,7 @@ ROWS: tuple[Scenario, ...] = (
         unseen=("key",),
     ),
     Scenario(
-        "the workspace's variable was changed after the client was made",
+        "the workspace's variable was changed after the client was created",
         personal_of_two,
         "stale-setting",
         "answered",
@@ -624,7 +624,7 @@ ROWS: tuple[Scenario, ...] = (
         dotenv="LANGSMITH_WORKSPACE_ID={other}",
     ),
     Scenario(
-        "a workspace that was taken out of the environment, and there is one",
+        "a workspace that was unset, and there is one",
         personal,
         "stale-setting",
         "answered",
@@ -633,7 +633,7 @@ ROWS: tuple[Scenario, ...] = (
         later={"LANGSMITH_WORKSPACE_ID": None},
     ),
     Scenario(
-        "a workspace that was taken out of the environment, and there are two",
+        "a workspace that was unset, and there are two",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -642,7 +642,7 @@ ROWS: tuple[Scenario, ...] = (
         later={"LANGSMITH_WORKSPACE_ID": None},
     ),
     Scenario(
-        "a good key without a permission is not replaced by another key",
+        "a valid key without a permission is not replaced by another key",
         viewer,
         "permission-missing",
         "raised",
@@ -653,7 +653,7 @@ ROWS: tuple[Scenario, ...] = (
         unseen=("admin",),
     ),
     Scenario(
-        "a .env that points elsewhere gets no key",
+        "an endpoint in the .env receives no key",
         rotated,
         "key-rejected",
         "raised",
@@ -678,7 +678,7 @@ ROWS: tuple[Scenario, ...] = (
         unseen=("key",),
     ),
     Scenario(
-        "key and endpoint together in the .env: neither is used",
+        "a key and an endpoint in the .env: neither is used",
         rotated,
         "key-rejected",
         "raised",
@@ -688,9 +688,9 @@ ROWS: tuple[Scenario, ...] = (
         says=(".env, line 2 and line 1 are right, unset LANGSMITH_API_KEY LANGSM",),
         unseen=("key",),
     ),
-    # wrong-endpoint; the official web hosts have rows of their own, over TLS
+    # wrong-endpoint; the rows for official web hosts, over TLS, are in scenarios_regions
     Scenario(
-        "a server of one's own, without /api/v1",
+        "a self-hosted endpoint without /api/v1",
         personal,
         "wrong-endpoint",
         "raised",
@@ -700,7 +700,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{url}/api/v1",),
     ),
     Scenario(
-        "the same with a POST, which is answered 405",
+        "a self-hosted endpoint without /api/v1, and a POST, which returns 405",
         personal,
         "wrong-endpoint",
         "raised",
@@ -710,7 +710,7 @@ ROWS: tuple[Scenario, ...] = (
         layout="self-hosted",
     ),
     Scenario(
-        "no LangSmith at all",
+        "a server that is not LangSmith",
         elsewhere,
         "wrong-endpoint",
         "raised",
@@ -728,7 +728,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("no key was sent", "LANGSMITH_API_KEY"),
     ),
     Scenario(
-        "a key that was set after the client was made",
+        "a key that was set after the client was created",
         personal,
         "key-missing",
         "answered",
@@ -744,7 +744,7 @@ ROWS: tuple[Scenario, ...] = (
         dotenv="LANGSMITH_API_KEY={key}",
     ),
     Scenario(
-        "an empty key as an argument is a choice",
+        "an empty api_key argument is a choice",
         personal,
         "key-missing",
         "raised",
@@ -772,7 +772,7 @@ ROWS: tuple[Scenario, ...] = (
         arguments={"api_key": "Bearer {key}"},
     ),
     Scenario(
-        "a key with a comment behind",
+        "a key with a comment after it",
         personal,
         "key-malformed",
         "answered",
@@ -789,7 +789,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("it is a placeholder",),
     ),
     Scenario(
-        "code in place of its value",
+        "code instead of a key",
         personal,
         "key-malformed",
         "raised",
@@ -807,7 +807,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("a key of Anthropic",),
     ),
     Scenario(
-        "a key that lost its end",
+        "a truncated key",
         personal,
         "key-malformed",
         "raised",
@@ -826,7 +826,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("October 2024",),
     ),
     Scenario(
-        "a key that the server does not know",
+        "an unknown key",
         personal,
         "key-rejected",
         "raised",
@@ -835,7 +835,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("rejected this key", "{url}/settings"),
     ),
     Scenario(
-        "a prompt call with a key that the server does not know",
+        "a prompt call with an unknown key",
         with_prompt,
         "key-rejected",
         "raised",
@@ -844,7 +844,7 @@ ROWS: tuple[Scenario, ...] = (
         environ={"LANGSMITH_API_KEY": GONE},
     ),
     Scenario(
-        "a prompt of an owner, with a key that the server does not know: 404",
+        "a prompt of a named owner, with an unknown key, which returns 404",
         with_prompt,
         "key-rejected",
         "raised",
@@ -855,7 +855,7 @@ ROWS: tuple[Scenario, ...] = (
     ),
     # permission-missing, feature-unavailable
     Scenario(
-        "a role that lacks the permission",
+        "a role without the permission",
         viewer,
         "permission-missing",
         "raised",
@@ -865,7 +865,7 @@ ROWS: tuple[Scenario, ...] = (
         says=('the role "', 'workspace "Research" lacks projects:create'),
     ),
     Scenario(
-        "a role that lacks it, in the default one of two workspaces",
+        "a role without the permission, in the default of two workspaces",
         viewer_of_two,
         "permission-missing",
         "raised",
@@ -874,7 +874,7 @@ ROWS: tuple[Scenario, ...] = (
         environ=KEY,
     ),
     Scenario(
-        "a permission that the server names",
+        "a missing permission that the server names",
         outspoken_viewer,
         "permission-missing",
         "raised",
@@ -930,7 +930,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("an access policy",),
     ),
     Scenario(
-        "a service key whose permissions are not listed",
+        "a service key with unknown permissions",
         quiet_viewer,
         "access-denied",
         "raised",
@@ -940,7 +940,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("may lack projects:create",),
     ),
     Scenario(
-        "probes that answer 500 prove nothing",
+        "probes that return 500 prove nothing",
         broken_probes,
         "access-denied",
         "raised",
@@ -952,5 +952,5 @@ ROWS: tuple[Scenario, ...] = (
 
 
 def filled(template: str, names: Mapping[str, str]) -> str:
-    """A text with the names of a world in it."""
+    """Fill the names of a world into a text."""
     return template.format_map(names)

@@ -1,7 +1,7 @@
-"""The table of advice: what each text must say, and what it must never say.
+"""The table of advice: texts that must appear, and texts that must not.
 
-`says` stands in every text: the error, the log line, the diagnosis. `shows` stands in those
-of several lines. `never` stands in none. A new row is one more `advice(...)` below.
+`says` must be in every text: the error, the log line, and the diagnosis. `shows` must be
+in the multi-line ones. `never` must be in none. To add a row, call `advice(...)` below.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ CLOUD = ("api.smith.langchain.com", "export ")
 
 @dataclass(frozen=True)
 class Advice:
-    """One row. ``diagnosed``: `client.diagnose()` comes to the same end.
+    """One row. ``diagnosed``: `client.diagnose()` has the same result.
 
-    ``by``: the client of `stage.TRANSPORTS`. The sync one follows redirects.
+    ``by``: the name in `stage.TRANSPORTS`. The sync client follows redirects.
     """
 
     scenario: Scenario
@@ -71,7 +71,7 @@ def advice(
     by: str = "sync client",
     **settings: Any,
 ) -> Advice:
-    """A row. ``settings`` are those of a `Scenario`; its requests are not looked at."""
+    """Create a row. ``settings`` are fields of a `Scenario`; requests are not checked."""
     outcome: Any = "answered" if repaired else "raised"
     scenario = Scenario(name, world, code, outcome, (), **settings)
     return Advice(scenario, says, shows, never, diagnosed, by)
@@ -81,14 +81,14 @@ def advice(
 
 
 def to_https(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A server that takes https alone."""
+    """A server that redirects http to https."""
     secure = server.url.replace("http://", "https://")
     server.answer("*", status=308, headers={"Location": f"{secure}/sessions"})
     return {"secure": secure, "key": GONE}
 
 
 def to_login(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A gateway that sends everybody to a login page."""
+    """A gateway that redirects to a login page."""
     there = {"Location": f"{server.url}/login?next=1"}
     server.answer("/sessions", status=302, headers=there)
     body = "<html><title>Single sign-on</title></html>"
@@ -97,7 +97,7 @@ def to_login(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def login_page(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A gateway that answers with its login page."""
+    """A gateway that responds with its login page."""
     body = "<html><title>Sign in</title><form><input type=password></form></html>"
     server.answer("*", status=200, body=body, headers=PAGE)
     return {"key": GONE}
@@ -111,7 +111,7 @@ def titled_proxy(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def deleted_workspace(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A service key whose workspace is there no longer."""
+    """A service key, and the id of a deleted workspace."""
     return {**workspace_key(server), "deleted": str(uuid.UUID(int=9))}
 
 
@@ -130,7 +130,7 @@ def trace_to_replica(client: Client) -> Any:
 
 
 def without_path(client: Client) -> Any:
-    """List projects after the endpoint was assigned, without /api/v1."""
+    """Assign an endpoint without /api/v1, and list projects."""
     client.api_url = client.api_url.removesuffix("/api/v1")
     return list_projects(client)
 
@@ -149,7 +149,7 @@ ASKING: Mapping[str, Any] = {"policy": {"probe_regions": True}}
 OFFICIAL_EU: Mapping[str, Any] = {"regions": {"EU": strangers}}
 
 ADVICE: tuple[Advice, ...] = (
-    # it fits the source
+    # the advice depends on the source
     advice(
         "the endpoint is an argument",
         personal,
@@ -172,7 +172,7 @@ ADVICE: tuple[Advice, ...] = (
         **SELF_HOSTED,
     ),
     advice(
-        "the endpoint is that of LANGCHAIN_ENDPOINT",
+        "the endpoint comes from LANGCHAIN_ENDPOINT",
         personal,
         "wrong-endpoint",
         environ={**KEY, "LANGSMITH_ENDPOINT": None, "LANGCHAIN_ENDPOINT": "{url}"},
@@ -191,7 +191,7 @@ ADVICE: tuple[Advice, ...] = (
         **SELF_HOSTED,
     ),
     advice(
-        "the endpoint is that of a profile",
+        "the endpoint comes from a profile",
         personal,
         "wrong-endpoint",
         environ=KEY,
@@ -211,7 +211,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_API_KEY", *CLOUD),
     ),
     advice(
-        "the key is that of LANGCHAIN_API_KEY",
+        "the key comes from LANGCHAIN_API_KEY",
         personal,
         "key-rejected",
         environ={"LANGCHAIN_API_KEY": GONE},
@@ -227,7 +227,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_API_KEY", "destination"),
     ),
     advice(
-        "a legacy key of a profile",
+        "a legacy key in a profile",
         legacy,
         "key-legacy",
         profile={"api_key": "{key}", "api_url": "{url}"},
@@ -245,7 +245,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_WORKSPACE_ID", 'workspace_id="'),
     ),
     advice(
-        "no endpoint may stand beside LANGSMITH_RUNS_ENDPOINTS",
+        "with LANGSMITH_RUNS_ENDPOINTS, no LANGSMITH_ENDPOINT can be set",
         strangers,
         "wrong-region",
         regions={"US": strangers, "EU": personal},
@@ -288,7 +288,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_API_KEY", "set LANGSMITH"),
         diagnosed=False,
     ),
-    # never the value in use
+    # never advises the value that is already used
     advice(
         "a key of another region at a configured endpoint",
         strangers,
@@ -298,7 +298,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_ENDPOINT=", f"{EU_API} (EU)", "Policy("),
         **OFFICIAL_EU,
     ),
-    # never one of several
+    # never picks one of several
     advice(
         "two workspaces",
         organization_key_of_two,
@@ -319,9 +319,9 @@ ADVICE: tuple[Advice, ...] = (
         ),
         never=("LANGSMITH_ENDPOINT=",),
     ),
-    # never an example, and what can be recognized
+    # never an example; problems that can be recognized
     advice(
-        "something that is no LangSmith",
+        "an endpoint that is not LangSmith",
         elsewhere,
         "wrong-endpoint",
         environ=KEY,
@@ -329,7 +329,7 @@ ADVICE: tuple[Advice, ...] = (
         never=CLOUD,
     ),
     advice(
-        "http in place of https",
+        "http instead of https",
         to_https,
         "wrong-endpoint",
         by="async client",
@@ -347,7 +347,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("set LANGSMITH_ENDPOINT", *CLOUD),
     ),
     advice(
-        "a login page in place of an answer",
+        "a login page instead of a response",
         login_page,
         "wrong-endpoint",
         environ=KEY,
@@ -407,7 +407,7 @@ ADVICE: tuple[Advice, ...] = (
         says=("has quotes around it", "remove the quotes"),
         never=CLOUD,
     ),
-    # nothing impossible
+    # never impossible steps
     advice(
         "a workspace that was deleted",
         deleted_workspace,
@@ -421,7 +421,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("in its scope", "WORKSPACE_ID="),
     ),
     advice(
-        "regions were not asked about a key of the environment",
+        "regions were not checked for a key from a variable",
         strangers,
         "key-rejected",
         environ={**LOST, "LANGSMITH_ENDPOINT": US_API},
@@ -430,7 +430,7 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
-        "regions were not asked about a key in the code",
+        "regions were not checked for a key in the code",
         strangers,
         "key-rejected",
         arguments={"api_key": GONE, "api_url": US_API},
@@ -442,7 +442,7 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
-        "the other regions were asked, and one gave no answer",
+        "the other regions were checked, and one could not be reached",
         strangers,
         "key-rejected",
         environ=LOST,
@@ -451,7 +451,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("--probe-regions",),
     ),
     advice(
-        "regions may not be asked",
+        "checking regions is not allowed",
         strangers,
         "key-rejected",
         environ={**LOST, "LANGSMITH_ENDPOINT": US_API},
@@ -461,7 +461,7 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
-        "an export hides a .env that nobody loads",
+        "an exported variable overrides a .env that is not loaded",
         rotated,
         "key-rejected",
         environ=OLD,
@@ -473,7 +473,7 @@ ADVICE: tuple[Advice, ...] = (
         ),
     ),
     advice(
-        "an export hides the .env",
+        "an exported variable overrides the .env",
         rotated,
         "stale-setting",
         environ=OLD,
@@ -482,7 +482,7 @@ ADVICE: tuple[Advice, ...] = (
         says=("load_dotenv(override=True)", "unset LANGSMITH_API_KEY"),
     ),
     advice(
-        "a .env that nobody loads, and nothing is exported",
+        "a .env that is not loaded, and no exported variable",
         personal,
         "key-missing",
         dotenv="LANGSMITH_API_KEY={key}",
@@ -491,7 +491,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("override", "unset "),
     ),
     advice(
-        "a .env cannot overrule an argument",
+        "a .env cannot override an argument",
         rotated,
         "key-rejected",
         arguments={"api_key": "{old}"},
@@ -518,7 +518,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("create a key at", "create a new key"),
     ),
     advice(
-        "a key under a name that nobody reads",
+        "a key in an unknown variable",
         personal,
         "key-missing",
         environ={"LANGSMITH_APIKEY": GONE},
@@ -528,7 +528,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("create a key at",),
     ),
     advice(
-        "an endpoint under a name that nobody reads",
+        "an endpoint in an unknown variable",
         strangers,
         "key-rejected",
         environ={**LOST, "LANGSMITH_BASE_URL": "https://langsmith.own.example"},
@@ -541,7 +541,7 @@ ADVICE: tuple[Advice, ...] = (
     ),
     # sources
     advice(
-        "an exported key that a file repeats which nobody loads",
+        "an exported key that is also in a .env that is not loaded",
         personal,
         "key-rejected",
         environ=LOST,
@@ -552,7 +552,7 @@ ADVICE: tuple[Advice, ...] = (
         never=(".env",),
     ),
     advice(
-        "a key that is set, but empty",
+        "a key that is set but empty",
         personal,
         "key-missing",
         environ={"LANGSMITH_API_KEY": ""},
@@ -572,7 +572,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("not JSON",),
     ),
     advice(
-        "the regions that reject a key which another one accepts",
+        "a key that only one other region accepts",
         strangers,
         "wrong-region",
         regions={"US": strangers, "EU": personal},
@@ -582,7 +582,7 @@ ADVICE: tuple[Advice, ...] = (
         **ASKING,
     ),
     advice(
-        "an endpoint that was found by asking",
+        "an endpoint that was found by probing",
         strangers,
         "wrong-region",
         regions={"US": strangers, "EU": personal},
@@ -592,16 +592,16 @@ ADVICE: tuple[Advice, ...] = (
         shows=(f"{EU_API} (the only region that accepts the key), region EU",),
         never=("a repair (",),
     ),
-    # the server's words
+    # the server's texts
     advice(
-        "the server wants a workspace",
+        "the server requires a workspace",
         organization_key_of_two,
         "workspace-required",
         environ=KEY,
         shows=("\n  server:    This API key is org-scoped and requires workspace spec",),
     ),
     advice(
-        "a proxy with a page of its own",
+        "a proxy with its own page",
         titled_proxy,
         "blocked-by-proxy",
         environ=KEY,
@@ -628,7 +628,7 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
-        "a page of nobody in place of an official host's answer",
+        "an anonymous page instead of a response",
         proxy,
         "blocked-by-proxy",
         environ=KEY,

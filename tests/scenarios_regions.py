@@ -1,4 +1,4 @@
-"""Rows of the table: the official hosts, over TLS, and which of them saw a key."""
+"""Scenarios with the official hosts, over TLS, and which of them received a key."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 
 def strangers(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A workspace of somebody else: no key of the row is known here."""
+    """A workspace of somebody else: this server rejects all keys of the row."""
     server.add_workspace("Strangers", projects=1)
     return {}
 
 
 def asked(*names: str, twice: tuple[str, ...] = ("APAC", "AWS US")) -> tuple[str, ...]:
-    """The questions to other regions: the workspaces, and then who it is."""
+    """The probes of other regions: the workspaces, and then the identity."""
     first = tuple(f"{name}: {WORKSPACES}" for name in names)
     return first + tuple(f"{name}: {PUBLIC}" for name in twice)
 
 
-# What the client's own host is asked before others are.
+# The requests to the client's own host before other regions are checked.
 HERE = (SESSIONS, WORKSPACES, PUBLIC, INFO)
 WRITE_HERE = ("POST /runs", WORKSPACES, PUBLIC, INFO)
 OTHERS = ("EU", "APAC", "AWS US")
@@ -56,7 +56,7 @@ ALWAYS = {"probe_regions": True}
 def elsewhere(
     name: str, world: World, code: str, outcome: Outcome, **more: Any
 ) -> Scenario:
-    """A row whose key is one of the EU, sent to the US."""
+    """A row where a key from the EU is sent to the US."""
     more = {"environ": KEY, "saw": ALL_SAW, **more}
     home: World = more.pop("home", strangers)
     regions = {"US": home, "EU": world, **more.pop("others", {})}
@@ -65,60 +65,60 @@ def elsewhere(
 
 
 def twin(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """The key of the EU's world once more, in another region."""
+    """A key that the EU and another region accept."""
     own = server.add_workspace("Twin", projects=1)
     server.add_personal_key(workspaces=[own], secret=TWIN)
     return {"key": TWIN}
 
 
 def redirecting(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A host that sends every question on to another one."""
+    """A host that redirects every request to another host."""
     away = {"Location": "https://aws.api.smith.langchain.com/api/v1/workspaces"}
     server.answer("*", status=307, headers=away)
     return {}
 
 
 def welcoming(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A host that answers every question with a page, as a portal does."""
+    """A host that responds with a web page to every request, as a portal does."""
     server.answer("*", status=200, body="<html>welcome</html>", headers=PAGE)
     return {}
 
 
 def nothing_here(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """Something that is no LangSmith, and says so with a page."""
+    """A server that is not LangSmith, and returns 404 with a page."""
     server.answer("*", status=404, body="<html>nothing here</html>", headers=PAGE)
     return {}
 
 
 def swallowing(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """Something on the way takes the key off each request."""
+    """A proxy strips the key from each request."""
     for path in ("/sessions", "/workspaces", "/auth/public"):
         server.answer(path, status=401, body={"detail": "Invalid token"})
     return personal(server)
 
 
 def another_api(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """Some other service, which has sessions too."""
+    """Another service that also has /sessions."""
     server.answer("*", status=404, body={"message": "Not Found"})
     server.answer("/sessions", status=401, body={"message": "Requires authentication"})
     return {}
 
 
 def of_two_scopes(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A service key of two workspaces, which may not list them."""
+    """A service key for two workspaces that cannot list them."""
     own = server.add_workspace("Research", projects=2)
     other = server.add_workspace("Production")
     key = server.add_service_key(workspaces=[own, other])
     return {"key": key.secret, "own": own.id, "other": other.id}
 
 
-# What is wrong with an endpoint that has no scheme, and with any other that is no URL.
+# The texts for an endpoint without a scheme, and for any other invalid URL.
 BARE = ("has no https:// in front", "put https:// in front, so that it is https://")
 INVALID = ("is not a valid URL", "it must be a valid https:// URL")
 TWIN = "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"
 
 REGION_ROWS = (
-    # exactly one region knows the key, and nobody configured an endpoint
+    # exactly one region accepts the key, and no endpoint is configured
     elsewhere(
         "a key of another region, and no endpoint was configured",
         personal,
@@ -131,7 +131,7 @@ REGION_ROWS = (
         ),
     ),
     elsewhere(
-        "the same with a write: the key has one workspace there",
+        "a key of another region with one workspace: a write",
         personal,
         "wrong-region",
         "answered",
@@ -139,7 +139,7 @@ REGION_ROWS = (
         call=create_run,
     ),
     elsewhere(
-        "the same with the key as an argument",
+        "a key of another region, as an argument",
         personal,
         "wrong-region",
         "answered",
@@ -172,7 +172,7 @@ REGION_ROWS = (
         later_profile={"api_key": "{key}"},
     ),
     elsewhere(
-        "a prompt call in another region is answered 400 and not 403",
+        "a prompt call in another region returns 400, not 403",
         with_prompt,
         "wrong-region",
         "answered",
@@ -183,7 +183,7 @@ REGION_ROWS = (
         ),
         call=pull_prompt,
     ),
-    # several workspaces there: reads alone, until one is named
+    # several workspaces there: only reads, until one is named
     elsewhere(
         "a key with two workspaces in another region reads",
         personal_of_two,
@@ -202,7 +202,7 @@ REGION_ROWS = (
         says=("Nothing was written: it has 2 workspaces there", "{own}", "{other}"),
     ),
     elsewhere(
-        "the same, and LANGSMITH_TENANT_ID names one",
+        "a key with two workspaces in another region, and LANGSMITH_TENANT_ID names one",
         personal_of_two,
         "wrong-region",
         "answered",
@@ -211,7 +211,7 @@ REGION_ROWS = (
         environ={**KEY, "LANGSMITH_TENANT_ID": "{other}"},
     ),
     elsewhere(
-        "the same, and LANGSMITH_TENANT_ID names a foreign one",
+        "a key of another region, and LANGSMITH_TENANT_ID names a foreign workspace",
         personal_of_two,
         "wrong-region",
         "raised",
@@ -221,7 +221,7 @@ REGION_ROWS = (
         says=("LANGSMITH_TENANT_ID names {foreign}",),
     ),
     elsewhere(
-        "the same, and an argument names one",
+        "a key with two workspaces in another region, and an argument names one",
         personal_of_two,
         "wrong-region",
         "answered",
@@ -230,7 +230,7 @@ REGION_ROWS = (
         arguments={"workspace_id": "{other}"},
     ),
     elsewhere(
-        "the same, and an argument names a foreign one: two causes in a row",
+        "a key of another region, and a foreign workspace argument: two causes in a row",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -243,14 +243,14 @@ REGION_ROWS = (
         arguments={"workspace_id": "{foreign}"},
     ),
     elsewhere(
-        "a service key of another region whose workspaces cannot be listed reads",
+        "a service key of another region that cannot list workspaces reads",
         of_two_scopes,
         "wrong-region",
         "answered",
         requests=(*HERE, *asked(*OTHERS, twice=OTHERS), f"EU: {SESSIONS}"),
     ),
     elsewhere(
-        "a service key of another region whose workspaces cannot be listed writes nothing",
+        "a service key of another region that cannot list workspaces writes nothing",
         of_two_scopes,
         "wrong-region",
         "raised",
@@ -267,7 +267,7 @@ REGION_ROWS = (
         says=(f"used {EU_API}", "{own}  Research", "{other}  Production"),
     ),
     elsewhere(
-        "an empty workspace_id argument is a choice there, too",
+        "an empty workspace_id argument is a choice in another region too",
         personal,
         "wrong-region",
         "answered",
@@ -276,7 +276,7 @@ REGION_ROWS = (
         arguments={"workspace_id": ""},
     ),
     elsewhere(
-        "a key in the headers argument is shown to nobody else",
+        "a key in the headers argument is sent to no other region",
         personal,
         "key-rejected",
         "raised",
@@ -285,9 +285,9 @@ REGION_ROWS = (
         headers={"x-api-key": "{key}"},
         saw={},
     ),
-    # no exact answer
+    # no single region is certain
     elsewhere(
-        "two regions know the key, and none is guessed",
+        "two regions accept the key: neither is guessed",
         twin,
         "wrong-region",
         "raised",
@@ -296,7 +296,7 @@ REGION_ROWS = (
         says=("2 other regions: EU and APAC", "eu.api.", "apac.api."),
     ),
     elsewhere(
-        "every other region knows the key: each was asked once",
+        "every other region accepts the key: each is asked once",
         twin,
         "wrong-region",
         "raised",
@@ -305,7 +305,7 @@ REGION_ROWS = (
         says=("3 other regions", "eu.api.", "apac.api.", "aws.api."),
     ),
     elsewhere(
-        "no region knows the key",
+        "no region accepts the key",
         strangers,
         "key-rejected",
         "raised",
@@ -315,7 +315,7 @@ REGION_ROWS = (
         says=("no LangSmith region accepts this key (checked all 4)",),
     ),
     elsewhere(
-        "one region knows the key, and another cannot be reached",
+        "one region accepts the key, and another cannot be reached",
         personal,
         "wrong-region",
         "raised",
@@ -328,7 +328,7 @@ REGION_ROWS = (
         ),
     ),
     elsewhere(
-        "no region knows the key, and one cannot be reached",
+        "no region accepts the key, and one cannot be reached",
         strangers,
         "key-rejected",
         "raised",
@@ -342,7 +342,7 @@ REGION_ROWS = (
         ),
     ),
     elsewhere(
-        "a region that sends the question on to another host",
+        "a region that redirects the probe to another host",
         personal,
         "wrong-region",
         "raised",
@@ -350,16 +350,16 @@ REGION_ROWS = (
         says=("could not check this key in the APAC region",),
     ),
     elsewhere(
-        "a region that answers with a page",
+        "a region that responds with a page",
         personal,
         "wrong-region",
         "raised",
         others={"APAC": welcoming},
         says=("could not check this key in the APAC region",),
     ),
-    # who may be asked
+    # which regions are checked
     elsewhere(
-        "an endpoint was configured, if only the default one: nobody else is asked",
+        "an endpoint was configured, even the default one: no other region is checked",
         personal,
         "key-rejected",
         "raised",
@@ -369,7 +369,7 @@ REGION_ROWS = (
         says=("safe-langsmith doctor --probe-regions",),
     ),
     elsewhere(
-        "an endpoint in the .env is configured, too",
+        "an endpoint in the .env is also configured",
         personal,
         "key-rejected",
         "raised",
@@ -378,7 +378,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "an endpoint in the profile is configured, too",
+        "an endpoint in the profile is also configured",
         personal,
         "key-rejected",
         "raised",
@@ -387,7 +387,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "an endpoint as an argument is configured, too",
+        "an endpoint as an argument is also configured",
         personal,
         "key-rejected",
         "raised",
@@ -396,7 +396,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "Policy(probe_regions=False): nobody else is asked",
+        "Policy(probe_regions=False): no other region is checked",
         personal,
         "key-rejected",
         "raised",
@@ -405,7 +405,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "Policy(probe_regions=True): asked, and a configured endpoint stays",
+        "Policy(probe_regions=True): checked, but a configured endpoint is kept",
         personal,
         "wrong-region",
         "raised",
@@ -414,7 +414,7 @@ REGION_ROWS = (
         says=("belongs to region EU, not to US", f"set LANGSMITH_ENDPOINT={EU_API}"),
     ),
     elsewhere(
-        "Policy(probe_regions=True): asked, and an endpoint that was passed stays",
+        "Policy(probe_regions=True): checked, but an endpoint argument is kept",
         personal,
         "wrong-region",
         "raised",
@@ -431,14 +431,14 @@ REGION_ROWS = (
         policy=ALWAYS,
     ),
     elsewhere(
-        "Policy(repair=False): asked, and nothing is repaired",
+        "Policy(repair=False): checked, but not repaired",
         personal,
         "wrong-region",
         "raised",
         policy={"repair": False},
     ),
     elsewhere(
-        "a newer value of a configured endpoint, and no region is asked",
+        "a newer value of a configured endpoint: no region is checked",
         personal,
         "stale-setting",
         "answered",
@@ -448,7 +448,7 @@ REGION_ROWS = (
         saw={"EU": ("key",)},
     ),
     elsewhere(
-        "a placeholder is shown to nobody else",
+        "a placeholder is sent to no other region",
         strangers,
         "key-malformed",
         "raised",
@@ -457,7 +457,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "another vendor's key is shown to nobody else",
+        "another vendor's key is sent to no other region",
         strangers,
         "key-malformed",
         "raised",
@@ -466,7 +466,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "a key that lost its end is shown to nobody else",
+        "a truncated key is sent to no other region",
         strangers,
         "key-malformed",
         "raised",
@@ -475,7 +475,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "a proxy that refuses everything in JSON: no region is asked",
+        "a proxy that refuses everything in JSON: no region is checked",
         strangers,
         "access-denied",
         "raised",
@@ -485,7 +485,7 @@ REGION_ROWS = (
         saw={},
     ),
     elsewhere(
-        "a key that does not arrive: no region is asked",
+        "a key that a proxy strips: no region is checked",
         strangers,
         "blocked-by-proxy",
         "raised",
@@ -495,10 +495,10 @@ REGION_ROWS = (
         saw={},
         says=("401 means that none arrived", "a proxy strips the header x-api-key"),
     ),
-    # no address, or of something else
+    # invalid endpoints, and endpoints of other services
     *(
         Scenario(
-            f"an endpoint that is no web address: {what}",
+            f"an endpoint that is not a valid URL: {what}",
             personal,
             "wrong-endpoint",
             "raised",
@@ -526,7 +526,7 @@ REGION_ROWS = (
         )
     ),
     Scenario(
-        "a host that has a page for everything it does not know",
+        "a host that returns a 404 page for everything",
         nothing_here,
         "wrong-endpoint",
         "raised",
@@ -535,7 +535,7 @@ REGION_ROWS = (
         says=("does not respond like a LangSmith API",),
     ),
     Scenario(
-        "another API, which refuses in JSON",
+        "another API that refuses in JSON",
         another_api,
         "wrong-endpoint",
         "raised",
@@ -543,9 +543,9 @@ REGION_ROWS = (
         environ={"LANGSMITH_API_KEY": GONE},
         says=("does not respond like a LangSmith API",),
     ),
-    # headers that quarrel with the client's own
+    # headers that conflict with the client's own
     Scenario(
-        "a key in the headers argument, which is refused",
+        "a rejected key in the headers argument",
         personal,
         "key-rejected",
         "raised",
@@ -554,7 +554,7 @@ REGION_ROWS = (
         says=("from the headers argument",),
     ),
     Scenario(
-        "a workspace in the headers argument, which the key cannot use",
+        "a workspace in the headers argument that the key cannot use",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -564,7 +564,7 @@ REGION_ROWS = (
         says=("{foreign} (the headers argument)",),
     ),
     Scenario(
-        "another key, workspace and a login in the headers argument, beside one's own",
+        "a key, a workspace, and a login in the headers argument besides the client's own",
         personal_of_two,
         "key-rejected",
         "raised",
@@ -583,7 +583,7 @@ REGION_ROWS = (
         unseen=("key",),
     ),
     Scenario(
-        "a key that does not arrive",
+        "a key that a proxy strips",
         swallowing,
         "access-denied",
         "raised",
@@ -591,10 +591,10 @@ REGION_ROWS = (
         environ=KEY,
         says=("a proxy may strip the header x-api-key",),
     ),
-    # the web app's address in place of the API's
+    # the web app's URL instead of the API's
     *(
         Scenario(
-            f"the web app's address of the EU, with a {kind}",
+            f"the EU web app's URL, and a {kind}",
             strangers,
             "wrong-endpoint",
             "answered",
@@ -611,7 +611,7 @@ REGION_ROWS = (
         )
     ),
     Scenario(
-        "the web app's address as an argument stays",
+        "the web app's URL as an argument is not replaced",
         strangers,
         "wrong-endpoint",
         "raised",
@@ -622,7 +622,7 @@ REGION_ROWS = (
         says=(f'pass api_url="{EU_API}"',),
     ),
     Scenario(
-        "the web app's address of one region and a key of another: two repairs in a row",
+        "the web app's URL of one region and a key of another: two repairs in a row",
         strangers,
         "key-rejected",
         "raised",

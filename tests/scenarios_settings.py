@@ -1,4 +1,4 @@
-"""Rows of the table of scenarios: where each setting came from, and what was odd there."""
+"""Scenarios with problems in the sources of settings: variables, .env, profile, Colab."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAGE_OF = "https://langsmith.own.example/o/{{{}}}/projects/p/" + STRANGE
 
 
 def ended_login(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """The login session of a profile, which has ended."""
+    """A profile with an expired login session."""
     own = server.add_workspace("Research", projects=2)
     token = server.add_oauth_token(workspaces=[own])
     server.revoke(token)
@@ -38,7 +38,7 @@ def ended_login(server: SimulatedLangSmith) -> Mapping[str, str]:
 SETTINGS = (
     # the names of a setting
     Scenario(
-        "a blank LANGSMITH_API_KEY lets a forgotten LANGCHAIN_API_KEY through",
+        "with an empty LANGSMITH_API_KEY, an old LANGCHAIN_API_KEY is used",
         rotated,
         "key-rejected",
         "raised",
@@ -47,7 +47,7 @@ SETTINGS = (
         says=("LANGSMITH_API_KEY is empty, so LANGCHAIN_API_KEY is used",),
     ),
     Scenario(
-        "two names with two keys: the first counts, and the other is not tried",
+        "two variables with different keys: only the first is used",
         rotated,
         "key-rejected",
         "raised",
@@ -58,7 +58,7 @@ SETTINGS = (
     ),
     # the .env
     Scenario(
-        "the .env was edited, and load_dotenv() kept what was set",
+        "the .env was edited, and load_dotenv() did not override the variable",
         rotated,
         "stale-setting",
         "answered",
@@ -99,7 +99,7 @@ SETTINGS = (
         says=(".env, line 1: LANGSMITH_API_KEY has curly quotes",),
     ),
     Scenario(
-        "a key twice in the .env, and the wrong one wins",
+        "two keys in the .env, and the wrong one is used",
         rotated,
         "key-rejected",
         "raised",
@@ -122,7 +122,7 @@ SETTINGS = (
         unseen=("key",),
     ),
     Scenario(
-        "a .env that somebody switched off",
+        "a .env that is disabled",
         rotated,
         "key-rejected",
         "raised",
@@ -134,7 +134,7 @@ SETTINGS = (
     ),
     # the profile
     Scenario(
-        "a key of the environment with the workspace of a profile",
+        "a key from a variable with the workspace of a profile",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -160,7 +160,7 @@ SETTINGS = (
         ),
     ),
     Scenario(
-        "a login session that has ended is no key",
+        "an expired login session",
         ended_login,
         "key-rejected",
         "raised",
@@ -216,7 +216,7 @@ SETTINGS = (
         says=("correct LANGSMITH_WORKSPACE_ID: it must be only the id, {other}",),
     ),
     Scenario(
-        "a workspace of the key with something around it, as an argument",
+        "a valid workspace with extra characters around it, as an argument",
         personal_of_two,
         "workspace-mismatch",
         "answered",
@@ -225,7 +225,7 @@ SETTINGS = (
         environ=KEY,
     ),
     Scenario(
-        "a foreign workspace with something around it",
+        "a foreign workspace with extra characters around it",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -243,7 +243,7 @@ SETTINGS = (
         later={"LANGSMITH_API_KEY": '"{key}"  # mine'},
     ),
     Scenario(
-        "%env runs no code",
+        "%env does not run code",
         personal,
         "key-malformed",
         "raised",
@@ -252,7 +252,7 @@ SETTINGS = (
         says=("write os.environ[...] = userdata.get(...)",),
     ),
     Scenario(
-        "a key among the secrets of Colab, and none in the environment",
+        "a Colab secret, and no key in the environment",
         personal,
         "key-missing",
         "answered",
@@ -261,7 +261,7 @@ SETTINGS = (
         says=("from the Colab secret LANGSMITH_API_KEY", 'userdata.get("LANGSMITH_API'),
     ),
     Scenario(
-        "a newer key among the secrets of Colab",
+        "a newer key in a Colab secret",
         rotated,
         "stale-setting",
         "answered",
@@ -271,7 +271,7 @@ SETTINGS = (
         says=("the Colab secret LANGCHAIN_API_KEY",),
     ),
     Scenario(
-        "a secret of Colab that is refused as well",
+        "a Colab secret that is rejected too",
         rotated,
         "key-rejected",
         "raised",
@@ -281,7 +281,7 @@ SETTINGS = (
         says=("from the Colab secret LANGSMITH_API_KEY, was rejected too",),
     ),
     Scenario(
-        "a secret of Colab that is for another endpoint",
+        "a Colab secret for another endpoint",
         rotated,
         "key-rejected",
         "raised",
@@ -296,7 +296,7 @@ SETTINGS = (
         unseen=("key",),
     ),
     Scenario(
-        "a secret of Colab does not replace an argument",
+        "a Colab secret does not replace an argument",
         rotated,
         "key-rejected",
         "raised",
@@ -307,7 +307,7 @@ SETTINGS = (
     ),
     # workspaces
     Scenario(
-        "a web address in place of a workspace",
+        "a URL instead of a workspace id",
         personal_of_two,
         "workspace-mismatch",
         "answered",
@@ -316,7 +316,7 @@ SETTINGS = (
         says=("the workspace is set to a web URL", "LANGSMITH_WORKSPACE_ID={other}"),
     ),
     Scenario(
-        "a web address as an argument is not replaced",
+        "a URL as the workspace argument is not replaced",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -326,7 +326,7 @@ SETTINGS = (
         says=("the workspace is set to a web URL", 'workspace_id="{other}"'),
     ),
     Scenario(
-        "a web address with the organization's id",
+        "a URL with the organization's id",
         personal,
         "workspace-mismatch",
         "raised",
@@ -335,7 +335,7 @@ SETTINGS = (
         says=("the id in it is your organization's", "{own}  Research"),
     ),
     Scenario(
-        "a web address of a workspace that the key cannot use",
+        "a URL of a workspace that the key cannot use",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -344,7 +344,7 @@ SETTINGS = (
         says=("the key cannot use {foreign}, the id in it",),
     ),
     Scenario(
-        "a web address, with a service key that lists nothing",
+        "a URL, with a service key that cannot list workspaces",
         workspace_key,
         "workspace-mismatch",
         "answered",
@@ -352,7 +352,7 @@ SETTINGS = (
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": PAGE_OF.format("own")},
     ),
     Scenario(
-        "a workspace's name in place of its id",
+        "a workspace's name instead of its id",
         personal_of_two,
         "workspace-mismatch",
         "raised",

@@ -1,4 +1,4 @@
-"""Plays a scenario over a socket, through one of the transports."""
+"""Runs a scenario over a socket, with one of the transports."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ROUTES: dict[Callable[..., Any], tuple[str, str, dict[str, Any] | None]] = {
 
 
 async def call_async(client: Client, row: Scenario) -> Any:
-    """The call by the async client's own way."""
+    """Make the row's call with the async client's own request method."""
     assert isinstance(client, SafeAsyncClient)
     method, path, body = ROUTES[row.call]
     content = None if body is None else json.dumps(body)
@@ -67,7 +67,7 @@ async def call_async(client: Client, row: Scenario) -> Any:
 
 
 async def call_resource(client: Client, row: Scenario) -> Any:
-    """The call by the way of the generated resources, with their retries."""
+    """Make the row's call with the generated resources, including their retries."""
     if isinstance(client, SafeAsyncClient):
         generated: Any = client._langsmith_api
     else:
@@ -79,7 +79,7 @@ async def call_resource(client: Client, row: Scenario) -> Any:
 
 
 async def call_sync(client: Client, row: Scenario) -> Any:
-    """The call by the sync client's own method."""
+    """Make the row's call with the sync client's method."""
     return row.call(client)  # type: ignore[arg-type]
 
 
@@ -93,7 +93,7 @@ if WATCHES_V2:
 
 
 async def closing(client: Client, call: Callable[[], Any]) -> Any:
-    """Make a call, and close what the SDK's httpx clients hold open in this event loop."""
+    """Make a call, and close the SDK's httpx clients in this event loop."""
     try:
         return await call()
     finally:
@@ -104,11 +104,11 @@ async def closing(client: Client, call: Callable[[], Any]) -> Any:
 
 
 class SecretNotFoundError(Exception):
-    """As Colab's: its name is what it is known by."""
+    """Like Colab's error, which is recognized by its class name."""
 
 
 def ask_colab(known: Mapping[str, str], name: str) -> str:
-    """As Colab's `userdata.get`, which answers only on the main thread."""
+    """Like Colab's `userdata.get`, which only works on the main thread."""
     assert threading.current_thread() is threading.main_thread()
     if name not in known:
         raise SecretNotFoundError(name)
@@ -123,7 +123,7 @@ class Stage:
         self.patch = patch
         self.make, self.way = TRANSPORTS[transport]
         self.names: dict[str, str] = {}
-        # By the names of their regions; the client's own comes first.
+        # By name of the region; the client's own is first.
         self.servers: dict[str, SimulatedLangSmith] = {}
         url = self._serve_regions() if row.regions else self._serve()
         self.server = next(iter(self.servers.values()))
@@ -131,13 +131,13 @@ class Stage:
         self.client = self._client()
 
     def _serve(self) -> str:
-        """Serve the only world of the row."""
+        """Serve the row's only world."""
         server = self.servers["own"] = SimulatedLangSmith(self.row.layout).start()
         self.names |= self.row.world(server)
         return server.url
 
     def _serve_regions(self) -> str:
-        """Serve the official hosts over TLS, and give the address of the first."""
+        """Serve the official hosts over TLS, and return the URL of the first."""
         self.patch.setenv("REQUESTS_CA_BUNDLE", tls.authority_file())
         self.patch.setenv("SSL_CERT_FILE", tls.authority_file())
         first = next(iter(self.row.regions))
@@ -200,7 +200,7 @@ class Stage:
         path.write_text(text)
 
     def _enter_colab(self, secrets: Mapping[str, str]) -> None:
-        """Put Colab's module, which this machine does not have, where a kernel has it."""
+        """Install a fake of Colab's module."""
         known = {name: self.fill(value) for name, value in secrets.items()}
         userdata = ModuleType("google.colab.userdata")
         userdata.get = partial(ask_colab, known)  # type: ignore[attr-defined]
@@ -230,24 +230,24 @@ class Stage:
         return self.client.diagnose()
 
     def fill(self, template: str) -> str:
-        """A text with the names of this world in it."""
+        """Fill the names of this world into a text."""
         return filled(template, self.names)
 
     def unfill(self, text: str) -> str:
-        """The text with this world's names as templates: comparable with another's."""
+        """Replace this world's values in a text with their names, to compare worlds."""
         for name, value in sorted(self.names.items(), key=lambda n: -len(n[1])):
             text = text.replace(value, f"{{{name}}}").replace(mask(value), f"{{{name}}}")
         return text
 
     @property
     def findings(self) -> list[str]:
-        """What the newest diagnosis found."""
+        """The findings of the last diagnosis."""
         assert self.client.last_diagnosis is not None
         return [self.unfill(str(f)) for f in self.client.last_diagnosis.findings]
 
     @property
     def requests(self) -> dict[str, list[str]]:
-        """What each server was asked, in order."""
+        """The requests to each server, in order."""
         return {
             name: [f"{e.method} {e.path}" for e in server.exchanges]
             for name, server in self.servers.items()
@@ -256,7 +256,7 @@ class Stage:
 
     @property
     def expected_requests(self) -> dict[str, list[str]]:
-        """The same, as the row has it."""
+        """The requests that the row expects."""
         expected: dict[str, list[str]] = {}
         for request in self.row.requests:
             name, colon, rest = self.fill(request).partition(": ")
@@ -267,7 +267,7 @@ class Stage:
 
     @property
     def saw(self) -> dict[str, set[str]]:
-        """Which keys each server saw, in any header, path or body."""
+        """The keys that each server saw, in any header, path, or body."""
         return {
             name: {key for key in self.keys if server.saw(self.keys[key])}
             for name, server in self.servers.items()
@@ -276,7 +276,7 @@ class Stage:
 
     @property
     def expected_saw(self) -> dict[str, set[str]]:
-        """The same, as the row has it: what the settings name, if it says nothing."""
+        """The keys that the row expects; by default, the keys in its settings."""
         row = self.row
         own = next(iter(self.servers))
         saw = {own: self.named - {*row.unseen}} if own in self.expected_requests else {}
@@ -284,20 +284,20 @@ class Stage:
 
     @property
     def keys(self) -> dict[str, str]:
-        """Every key that this row's world or settings know, by name."""
+        """All keys of this row's world and settings, by name."""
         named = {n: v for n, v in self.names.items() if n in ("key", "old", "admin")}
         literal = {text: clean(text) for text in self._texts if "{" not in text}
         return named | literal
 
     @property
     def named(self) -> set[str]:
-        """The names of the keys that the settings hold."""
+        """The names of the keys in the settings."""
         names = {n for n in ("key", "old", "admin") if f"{{{n}}}" in "".join(self._texts)}
         return names | {text for text in self._texts if text and "{" not in text}
 
     @property
     def _texts(self) -> list[str]:
-        """What the settings of the row give for a key."""
+        """All values for a key in the row's settings."""
         row = self.row
         given = [row.arguments, row.environ, row.later, row.later_profile or {}]
         given += [row.colab or {}, row.profile if isinstance(row.profile, Mapping) else {}]
@@ -309,7 +309,7 @@ class Stage:
 
     @property
     def secrets(self) -> list[str]:
-        """Every key in this scenario."""
+        """All keys in this scenario, to check that no text shows one."""
         named = [v for n, v in self.names.items() if n in ("key", "old", "admin")]
         held = [v for n, v in os.environ.items() if n.endswith("API_KEY")]
         return [*named, *held]
@@ -317,7 +317,7 @@ class Stage:
 
 @contextmanager
 def staged(row: Scenario, transport: str, folder: Path) -> Iterator[Stage]:
-    """Set a scenario up on a machine of its own, and take it down again."""
+    """Set up a scenario with its own home and working directory, and clean up."""
     home = folder / transport
     place = home / "folder"
     place.mkdir(parents=True)
@@ -335,7 +335,7 @@ def staged(row: Scenario, transport: str, folder: Path) -> Iterator[Stage]:
 
 
 def pieces(secret: str) -> Iterator[str]:
-    """Every eight characters in a row of a key's secret part."""
+    """Every eight consecutive characters of a key's secret part."""
     body = secret
     for prefix in ("lsv2_pt_", "lsv2_sk_", "ls__"):
         body = body.rpartition(prefix)[2]
@@ -343,7 +343,7 @@ def pieces(secret: str) -> Iterator[str]:
 
 
 def assert_no_secret(text: str, secrets: list[str]) -> None:
-    """No key, nor eight characters in a row of one, stands in a text."""
+    """Check that a text contains no key, and no eight consecutive characters of one."""
     for secret in secrets:
         if any(prefix in secret for prefix in ("lsv2_", "ls__", "sk-ant")):
             assert not any(piece in text for piece in pieces(secret)), secret

@@ -1,4 +1,4 @@
-"""The table of scenarios, whole: each row is a thing that can be wrong."""
+"""The complete table of scenarios: one row for each thing that can be wrong."""
 
 from __future__ import annotations
 

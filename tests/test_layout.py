@@ -1,4 +1,4 @@
-"""Checks which module may import which, and that private names stay in their package."""
+"""Tests for the architecture: allowed imports, private names, and sizes of files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import safe_langsmith
 from safe_langsmith._sdk.names import NAMES
 
 PACKAGE = Path(safe_langsmith.__file__).parent
-# A package or a module at the top uses only what stands below it.
+# A package or a top-level module uses only those below it.
 ORDER = (
     "__main__",
     "_command",
@@ -34,10 +34,10 @@ ORDER = (
     "_sdk",
     "_knowledge",
 )
-# The parts of the simulated LangSmith are tested with it.
+# The simulated LangSmith is not part of the order.
 SEPARATE = "testing"
 HTTP = {"requests", "urllib3", "httpx", "httpx2", "aiohttp", "langsmith._httpx"}
-# A base class, the transports, the clients.
+# These may import an HTTP library.
 SPEAK_HTTP = {
     "errors",
     "_transport",
@@ -117,7 +117,7 @@ def tree_of(module: str) -> ast.Module:
 
 
 def at_loading(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when a module is loaded, but for type checkers."""
+    """The statements that run when a module is imported, except those for type checkers."""
     for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
@@ -130,7 +130,7 @@ def at_loading(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def imported(nodes: Iterator[ast.stmt] | Iterator[ast.AST]) -> Iterator[str]:
-    """The full names of what import statements name: modules, or names in modules."""
+    """The full names in import statements: modules, or names in modules."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -140,7 +140,7 @@ def imported(nodes: Iterator[ast.stmt] | Iterator[ast.AST]) -> Iterator[str]:
 
 
 def own(names: Iterator[str]) -> set[str]:
-    """The modules of this package among them, by their short names."""
+    """The modules of this package among these names, by their short names."""
     found = set()
     for name in names:
         first, _, rest = name.partition(".")
@@ -160,7 +160,7 @@ def test_every_module_has_its_place() -> None:
 
 @modules
 def test_imports_go_down_only(module: str) -> None:
-    """Between packages; also those within functions, and those for type checkers."""
+    """This includes imports within functions, and those for type checkers."""
     package = module.partition(".")[0]
     below = set(ORDER[ORDER.index(package) + 1 :])
     used = {n.partition(".")[0] for n in own(imported(ast.walk(tree_of(module))))}
@@ -169,7 +169,7 @@ def test_imports_go_down_only(module: str) -> None:
 
 @packages
 def test_a_package_lists_its_modules(package: str) -> None:
-    """Its docstring says what it is for, and names its modules in their order."""
+    """Its docstring lists its modules; each uses only those before it."""
     text = ast.get_docstring(tree_of(package), clean=False) or ""
     listed = re.findall(r"^ *(\w+)  +\S", text, re.MULTILINE)
     files = {p.stem for p in (PACKAGE / package).iterdir() if p.suffix == ".py"}
@@ -184,7 +184,7 @@ def test_a_package_lists_its_modules(package: str) -> None:
 
 
 def test_no_module_is_part_of_a_cycle() -> None:
-    """Not even for types. Within a package the listing above says so; this is for all."""
+    """This includes imports for types, and covers the whole package."""
     left = {module: own(imported(ast.walk(tree_of(module)))) - {module} for module in OURS}
     while free := [module for module, used in left.items() if not used & left.keys()]:
         for module in free:
@@ -222,7 +222,7 @@ def test_the_decision_knows_no_http_library(module: str) -> None:
 
 
 def reads_of_the_machine(tree: ast.Module) -> Iterator[str]:
-    """What looks at the environment or the disk."""
+    """The expressions that read the environment or the disk."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             name = ast.unparse(node)
@@ -241,7 +241,7 @@ def test_one_room_reads_environment_and_disk(module: str) -> None:
 
 
 def test_that_room_is_seen_to_read() -> None:
-    """The test above would find it."""
+    """The test above finds reads in the package that is allowed to have them."""
     rooms = [module for module in OURS if is_one_of(module, {"_settings"})]
     found = {read for room in rooms for read in reads_of_the_machine(tree_of(room))}
     assert {"os.environ", "pathlib.Path", "dotenv.find_dotenv"} <= found
@@ -262,7 +262,7 @@ def test_few_rooms_change_the_disk(module: str) -> None:
 
 
 def loaded_with(module: str) -> set[str]:
-    """The modules of this package that are loaded with one, itself included."""
+    """The modules of this package that importing one loads, including itself."""
     found, left = set(), {module}
     while left:
         found |= left
@@ -284,14 +284,14 @@ def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
 
 
 def test_the_public_surface() -> None:
-    """A name is added on purpose, and then here."""
+    """A new public name must also be added here."""
     assert set(safe_langsmith.__all__) == PUBLIC
     assert sorted(safe_langsmith.__all__) == safe_langsmith.__all__
     assert all(getattr(safe_langsmith, name) is not None for name in PUBLIC)
     assert safe_langsmith.Client is safe_langsmith.SafeClient
     assert safe_langsmith.AsyncClient is safe_langsmith.SafeAsyncClient
     assert safe_langsmith.errors.KeyMissingError is safe_langsmith.KeyMissingError
-    # A package with a plugin is rewritten by pytest, with names that begin with @.
+    # pytest rewrites packages with plugins, and adds names that begin with @.
     own_names = {n for n in vars(safe_langsmith) if n[0] not in "_@"}
     submodules = {path.stem for path in PACKAGE.iterdir()}
     assert own_names - submodules - {"TYPE_CHECKING", "Any"} <= PUBLIC
@@ -304,7 +304,7 @@ def test_a_name_that_is_not_there() -> None:
         _ = safe_langsmith.Safe
 
 
-# Private names of requests and httpx, and what is put on the SDK's clients.
+# Private names of requests and httpx, and names that we add to the SDK's clients.
 ALSO_OURS = {"_settings"}
 FOREIGN = {
     "_safe",

@@ -1,4 +1,4 @@
-"""Certificates for the run: an authority of its own, and one for each host name."""
+"""Certificates for the tests: a temporary authority, and a certificate per host name."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def _authority() -> trustme.CA:
 
 
 def authority_file() -> str:
-    """The file with the certificate of the authority."""
+    """Return the path of the authority's certificate."""
     _authority()
     return str(Path(_folder().name) / "authority.pem")
 
 
 @functools.cache
 def nobody_s_file() -> str:
-    """The file of an authority that has issued nothing."""
+    """Return the path of an authority that has issued no certificate."""
     path = Path(_folder().name) / "nobody.pem"
     trustme.CA().cert_pem.write_to_path(str(path))
     return str(path)
@@ -38,7 +38,7 @@ def nobody_s_file() -> str:
 
 @functools.cache
 def files_for(host: str) -> tuple[str, str]:
-    """The files with the certificate of a host name and with its private key."""
+    """Return the paths of a host name's certificate and private key."""
     certificate = _authority().issue_cert(host)
     chain, key = (Path(_folder().name) / f"{host}.{end}" for end in ("pem", "key"))
     chain.write_bytes(b"".join(c.bytes() for c in certificate.cert_chain_pems))
@@ -48,7 +48,7 @@ def files_for(host: str) -> tuple[str, str]:
 
 @functools.cache
 def wrong_files_for(host: str, wrong: str) -> tuple[str, str]:
-    """The same, but of another "name", "expired", or of an unknown "authority"."""
+    """The same with a wrong "name", an "expired" date, or an unknown "authority"."""
     authority = trustme.CA() if wrong == "authority" else _authority()
     past = datetime(2020, 1, 1, tzinfo=timezone.utc) if wrong == "expired" else None
     named = "elsewhere.example" if wrong == "name" else host

@@ -1,4 +1,4 @@
-"""Runs to trace, the ways in which the SDK sends them, and what must have arrived."""
+"""Helpers that trace runs in each of the SDK's ways, and check what arrived."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def single(server: SimulatedLangSmith) -> dict[str, Any]:
     return {"auto_batch_tracing": False}
 
 
-# How the SDK sends runs: it asks the server, and the client's arguments say the rest.
+# How the SDK sends runs depends on the server's /info and on the client's arguments.
 WAYS: dict[str, Callable[[SimulatedLangSmith], dict[str, Any]]] = {
     "multipart": plain_multipart,
     "compressed": compressed,
     "batch": batch,
     "one by one": single,
 }
-# Those on which the SDK sends in the background.
+# The ways in which the SDK sends in the background.
 BACKGROUND = [way for way in WAYS if way != "one by one"]
 
 
 def record(
     client: langsmith.Client, number: int, size: int = 10, *, attachment: bytes = b""
 ) -> list[str]:
-    """Trace so many finished runs, each of so many bytes; gives their ids."""
+    """Trace this many finished runs of this size in bytes, and return their ids."""
     return [_one(client, index, size, attachment) for index in range(number)]
 
 
@@ -77,7 +77,7 @@ def _one(client: langsmith.Client, index: int, size: int, attachment: bytes) -> 
 def arrived_whole_and_once(
     server: SimulatedLangSmith, runs: Iterable[str], size: int = 10
 ) -> None:
-    """Each of these runs arrived with all that it holds, and nothing of it twice."""
+    """Check that each of these runs arrived completely, and exactly once."""
     arrived = server.runs
     expected = list(runs)
     assert expected
@@ -85,8 +85,8 @@ def arrived_whole_and_once(
         assert run in arrived, f"{run} did not arrive"
         operations = arrived[run]
         kinds = sorted(operation["op"] for operation in operations)
-        # The SDK joins start and end of a run where it has both at hand; else they may
-        # overtake each other on its threads.
+        # The SDK joins the start and end of a run if both are queued. Otherwise they can
+        # arrive in any order, because it sends on several threads.
         assert kinds in (["post"], ["patch", "post"]), kinds
         whole = operations[0] | operations[-1]
         assert whole["inputs"] == {"text": "x" * size}
@@ -95,7 +95,7 @@ def arrived_whole_and_once(
 
 
 def ingest(server: SimulatedLangSmith, status: int | None = None) -> list[Any]:
-    """The requests that brought runs or feedback, maybe those with one answer only."""
+    """The requests with runs or feedback, optionally only those with this status."""
     found = [
         exchange
         for exchange in server.exchanges
@@ -105,7 +105,7 @@ def ingest(server: SimulatedLangSmith, status: int | None = None) -> list[Any]:
 
 
 def refused_came_again(server: SimulatedLangSmith) -> None:
-    """The body of each refused request arrived later, byte for byte, exactly once."""
+    """Check that each refused body was accepted later, unchanged, exactly once."""
     accepted = Counter(
         exchange.body for exchange in ingest(server) if exchange.status < 300
     )
@@ -115,20 +115,20 @@ def refused_came_again(server: SimulatedLangSmith) -> None:
 
 
 def feedback_in(server: SimulatedLangSmith) -> Counter[str]:
-    """How often each piece of feedback was taken in, by its comment."""
+    """How many times each feedback was accepted, by its comment."""
     bodies = (decompressed(e.body, e.headers) for e in ingest(server) if e.status < 300)
     comments = (piece for body in bodies for piece in body.split(b'"comment":"')[1:])
     return Counter(comment.partition(b'"')[0].decode() for comment in comments)
 
 
 def _fields(operations: list[dict[str, Any]]) -> set[str]:
-    """The fields with a value, but for one that only a separate end of a run has."""
+    """The fields with a value, except one that only a separate end of a run has."""
     given = {f for one in operations for f, value in one.items() if value is not None}
     return given - {"session_id"}
 
 
 def shape(server: SimulatedLangSmith) -> list[str]:
-    """What was traced, without what differs from one time to the next: ids and times."""
+    """What was traced, without ids and times, which differ between runs."""
     return sorted(
         json.dumps(
             {

@@ -1,6 +1,6 @@
-"""Code such as a user writes: the safe clients wherever the SDK's own go.
+"""Typical user code: the safe clients are used wherever the SDK accepts its own.
 
-mypy and pyright check it in their strict modes, and tests/project/test_typing.py runs it.
+mypy and pyright check it in strict mode, and tests/project/test_typing.py runs it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from safe_langsmith import (
     SafeClient,
 )
 
-# --- of one's own, written for the SDK's clients ----------------------------------------
+# --- existing code for the SDK's clients ------------------------------------------------
 
 
 def names_of_projects(client: langsmith.Client) -> list[str]:
@@ -52,7 +52,7 @@ async def answer_later(inputs: dict[str, int]) -> dict[str, int]:
 
 
 def clients(url: str, key: str) -> tuple[SafeClient, SafeAsyncClient]:
-    """Every argument of the SDK's, in its place, and those of ours."""
+    """The SDK's arguments, by position and by name, and our own."""
     policy = Policy(repair=True, budget_s=8, cooldown_s=60, on_diagnosis=keep)
     verify: Literal["warn", "raise"] = "raise"
     sync = SafeClient(url, api_key=key, timeout_ms=9000, policy=policy, verify=verify)
@@ -100,11 +100,11 @@ async def async_use(client: SafeAsyncClient, project: str) -> tuple[list[str], l
     return runs, await names_of_datasets(client)
 
 
-# --- where the SDK takes a client -------------------------------------------------------
+# --- where the SDK accepts a client -----------------------------------------------------
 
 
 def traced(client: SafeClient, model: openai.OpenAI) -> int:
-    from langsmith.wrappers import wrap_openai  # the SDK warns of its own import
+    from langsmith.wrappers import wrap_openai  # importing it can cause a warning
 
     @langsmith.traceable(client=client)
     def add_one(number: int) -> int:
@@ -156,7 +156,7 @@ def installed(client: SafeClient) -> None:
 
 
 def refused(client: SafeClient) -> tuple[str, tuple[str, ...]]:
-    """What a refusal says; it is the SDK's error, too."""
+    """Return the code and the steps of a refusal; it is also the SDK's error."""
     try:
         names_of_projects(client)
     except KeyRejectedError as error:

@@ -1,6 +1,6 @@
-"""The ways to LangSmith, most of which a program goes without creating a client itself.
+"""The paths on which a program can send requests to LangSmith.
 
-docs/paths.md, made by docs/make_paths.py, has a row for each.
+Each is a row of docs/paths.md, which docs/make_paths.py writes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ HEADERS: dict[str | bytes, str | bytes] = {
 
 @dataclass(frozen=True)
 class Way:
-    """``shown``: as the docs have it. ``call`` goes it, and gives what it got.
+    """``shown``: the text in the docs. ``call`` uses the path, and returns the result.
 
     ``needs``: a module, or a class of langsmith, that may be missing. ``traces``: whether
-    it sends traces, which raise nothing to the program. ``own``: whether it goes through a
-    client that the program may create as a safe one.
+    it sends traces, which raise no errors in the program. ``own``: whether it uses a
+    client that the program can create as a safe one.
     """
 
     shown: str
@@ -54,7 +54,7 @@ def of(module: str, name: str) -> Any:
 
 
 def later(call: Callable[[langsmith.AsyncClient], Any]) -> Any:
-    """A call of an async client, which is closed afterwards."""
+    """Make a call with an async client, and close the client."""
 
     async def whole() -> Any:
         async with langsmith.AsyncClient() as client:
@@ -64,7 +64,7 @@ def later(call: Callable[[langsmith.AsyncClient], Any]) -> Any:
 
 
 def listed(client: Any) -> Any:
-    """A call of a generated client, and of a copy of it."""
+    """Make a call with a generated client, and one with a copy of it."""
     first = client.get("/api/v1/sessions", cast_to=object)
     client.with_options(timeout=9, api_key=None).get("/api/v1/sessions", cast_to=object)
     client.close()
@@ -85,12 +85,12 @@ def generated_later() -> Any:
 
 
 def flushed(client: Any) -> str:
-    """Have traces sent; raise what they met on their way, if the client can tell."""
+    """Flush traces; with a safe client, raise the error that they got."""
     client.flush()
     if isinstance(client, SafeClient):
         try:
             client.raise_for_tracing_errors()
-        except LangSmithExceptionGroup as group:  # of one cause, on two ways
+        except LangSmithExceptionGroup as group:  # two errors with the same cause
             raise group.exceptions[0] from None
     return "sent"
 
@@ -165,7 +165,7 @@ def runs_one_by_one() -> str:
 
 
 def resources() -> Any:
-    """The generated client behind `client.runs`, with a route that is simulated."""
+    """Call a simulated route with the generated client behind `client.runs`."""
     client = langsmith.Client(auto_batch_tracing=False)
     with client._get_langsmith_api_sync() as generated:
         return generated.get("/sessions", cast_to=object)
@@ -216,7 +216,7 @@ WAYS = (
         own=True,
     ),
     Way(
-        "`Client(auto_batch_tracing=False)`, which sends run by run",
+        "`Client(auto_batch_tracing=False)`, which sends each run separately",
         runs_one_by_one,
         own=True,
     ),
@@ -255,7 +255,7 @@ WAYS = (
         traces=True,
     ),
     Way(
-        "OpenTelemetry: `OTLPSpanExporter` with LangSmith's address",
+        "OpenTelemetry: `OTLPSpanExporter` with LangSmith's URL",
         export_by_hand,
         _EXPORTER,
         traces=True,
@@ -298,7 +298,7 @@ WAYS = (
 
 @dataclass(frozen=True)
 class Other:
-    """A path with a test of its own: ``test``. What happens there is the page's text."""
+    """A path with its own test, ``test``. ``end`` and ``by`` are columns of the page."""
 
     shown: str
     end: str
@@ -306,59 +306,60 @@ class Other:
     test: str
 
 
-_EVERYWHERE = "everywhere"
+_EVERYWHERE = "`everywhere=True`"
 _OWN = "a safe client"
 OTHERS = (
     Other(
         "batches: `/runs/multipart`, compressed or not, and `/runs/batch`",
-        "repaired and sent whole and once, or reported",
+        "repaired and sent completely, exactly once, or reported",
         _OWN,
         "traces/test_tracing_delivery.py::test_what_was_refused_arrives",
     ),
     Other(
-        "further destinations: `api_urls=`, `LANGSMITH_RUNS_ENDPOINTS`",
-        "each with its own host and key",
+        "additional destinations: `api_urls=`, `LANGSMITH_RUNS_ENDPOINTS`",
+        "diagnosed separately, each with its own host and key",
         _OWN,
         "traces/test_tracing_destinations.py",
     ),
     Other(
         "`safe-langsmith run -- python app.py`",
-        "all of the above",
-        "everywhere",
+        "covers all paths above",
+        "—",
         "command/test_run.py",
     ),
     Other(
         "a client that was created before a fork",
-        "a diagnosis under way in the parent is not waited for",
+        "the child does not wait for a diagnosis that is running in the parent",
         _OWN,
         "slow/test_forks.py",
     ),
     Other(
         "`langsmith_pyo3` (`LANGSMITH_USE_PYO3_CLIENT`)",
-        "not seen; one line says so when the client is created, and so does the doctor",
-        "not reached",
+        "not covered; one log line reports it when the client is created, and so does "
+        "the doctor",
+        "—",
         "traces/test_tracing_refused.py::test_a_client_that_sends_without_python_says_so",
     ),
     Other(
         "OpenTelemetry to another collector",
-        "left alone",
-        "not reached",
+        "not covered; its exports are not changed",
+        "—",
         "traces/test_exports.py::test_another_collector",
     ),
     Other(
-        "OpenTelemetry with a session or a credential provider of your own",
-        "left alone",
-        "not reached",
+        "OpenTelemetry with your own session or credential provider",
+        "not covered; its exports are not changed",
+        "—",
         "traces/test_exports.py::test_a_session_of_somebody_else",
     ),
 )
 
 
 def table() -> str:
-    """The rows, as the docs have them."""
+    """Return the rows of the table in the docs."""
     ends = {
-        False: "repaired and answered, or the typed error",
-        True: "repaired and sent, or logged once; `raise_for_tracing_errors()`",
+        False: "repaired and resent, or the typed error",
+        True: "repaired and resent, or logged once; `raise_for_tracing_errors()`",
     }
     places = {True: _OWN, False: _EVERYWHERE}
     rows = [f"| {w.shown} | {ends[w.traces]} | {places[w.own]} |\n" for w in WAYS]

@@ -1,8 +1,8 @@
-"""What a user would write by hand in place of `SafeClient`."""
+"""Code that a user could write instead of using `SafeClient`."""
 
 
 class RefusedError(Exception):
-    """A refusal with the cause that was found by hand."""
+    """A refused request, with the cause that this code found."""
 
     def __init__(self, code: str, advice: str) -> None:
         super().__init__(f"{code}: {advice}")

@@ -1,4 +1,4 @@
-"""The five steps of LangSmith's help article on 403, around a call."""
+"""The five steps of LangSmith's help article on 403, as a wrapper for a call."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def call(act: Callable[[Client], T], client: Client, dotenv: Path) -> T:
     # 2. A service key may need a workspace.
     if key.startswith("lsv2_sk_") and not os.environ.get("LANGSMITH_WORKSPACE_ID"):
         raise RefusedError("workspace-required", "pass workspace_id")
-    # 3. Which settings are in force?
+    # 3. Which settings are active?
     for name in _NAMES:
         print(name, os.environ.get(name, "")[:8])
-    # 4. Forget what was remembered, and read the .env again.
+    # 4. Clear the caches, and load the .env again.
     load_dotenv(dotenv, override=True)
-    # The SDK's types do not tell that it is cached.
+    # The SDK's types do not show that it is cached.
     utils.get_env_var.cache_clear()  # type: ignore[attr-defined]
     try:
         return act(Client(auto_batch_tracing=False))
     except utils.LangSmithError as error:
-        # 5. Make a new key.
+        # 5. Create a new key.
         raise RefusedError("key-rejected", "make a new key") from error

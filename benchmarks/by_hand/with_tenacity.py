@@ -1,4 +1,4 @@
-"""The same as a decorator of tenacity: try again with settings that are read anew."""
+"""The same steps with tenacity: reload the settings, and retry."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 def call(act: Callable[[Client], T], client: Client, dotenv: Path) -> T:
-    """Call up to three times; before each further one the settings are read anew."""
+    """Call up to three times; reload the settings before each retry."""
     clients = [client]
 
     def renew(_: object) -> None:
         load_dotenv(dotenv, override=True)
-        # The SDK's types do not tell that it is cached.
+        # The SDK's types do not show that it is cached.
         utils.get_env_var.cache_clear()  # type: ignore[attr-defined]
         clients.append(Client(auto_batch_tracing=False))
 

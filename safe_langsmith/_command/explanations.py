@@ -143,8 +143,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "If no endpoint was configured, and the other regions reject the key, the key's "
         "region is used. If the key has several workspaces there and none is named, only "
         "requests that change nothing are sent there; a write raises. A configured "
-        "endpoint is kept. It is also kept if two regions accept the key, or if a region did "
-        "not respond: the error names it.",
+        "endpoint is kept. It is also kept if two regions accept the key, or if a region "
+        "did not respond: the error names it.",
         f"{_KEY_ASKED} {_REGIONS} They get the key and nothing else. After a "
         "repair, the refused request is sent once to the region that accepts the key.",
         (

@@ -1,7 +1,6 @@
-"""Have the workers of one engine do their tasks: `python -m fleets.drive ENGINE FILE`.
+"""Run the tasks in the workers of one engine: `python -m fleets.drive ENGINE FILE`.
 
-Writes what came of them into the file, pickled: for each task, and worker, its result or
-its error.
+It pickles the outcomes to the file: for each task and worker, the result or the error.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from langsmith.utils import LangSmithError
 
 from fleets.tasks import AT_IMPORT, PATIENCE_S, TASKS, WORKERS
 
-# Has one task done, and waits for its end.
+# Runs one task, and waits for its result.
 Do = Callable[[str, str], Any]
 
 
 @contextmanager
 def ended(*command: Any, **options: Any) -> Iterator[None]:
-    """A program that is ended with the block."""
+    """Run a program, and terminate it at the end of the block."""
     process = subprocess.Popen([sys.executable, "-m", *command], **options)
     try:
         yield
@@ -103,7 +102,7 @@ def celery() -> Iterator[Do]:
 
 @contextmanager
 def served(*command: str, option: str) -> Iterator[Do]:
-    """By HTTP. The second request waits for the first's worker, or it might get both."""
+    """Serve over HTTP. `outcomes` delays requests so that each worker gets one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port, number = listener.getsockname()[1], listener.fileno()
         bind = (option, f"fd://{number}" if option == "--bind" else f"{number}")
@@ -145,7 +144,7 @@ ENGINES: dict[str, Callable[[], Any]] = {
 
 
 def outcomes(do: Do, task: str, turn: str) -> list[Any]:
-    """What came of one task for each worker."""
+    """Run one task in each worker, and return the results or errors."""
     folder = Path(os.environ["FLEET_FOLDER"], turn)
 
     def one(number: int) -> Any:

@@ -1,4 +1,4 @@
-"""The tasks as those of Celery, with files on this machine as broker and results."""
+"""The tasks as Celery tasks, with local files as broker and result backend."""
 
 from __future__ import annotations
 

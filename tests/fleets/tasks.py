@@ -1,8 +1,7 @@
-"""What the workers of every engine do: a refused call, and a trace.
+"""The tasks for the workers of every engine: a refused call, and a trace.
 
-Below `safe-langsmith run` the module is imported without a line of safe_langsmith; else it
-calls `install()`. Where the engine's parent imports it before a fork, it has
-traced.
+With `safe-langsmith run`, the module does not use safe_langsmith; otherwise it calls
+`install()`. If the engine's parent imports it before a fork, the parent has traced.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ def step(name: str) -> str:
 
 
 def traced() -> str:
-    """Trace one run; gives its id."""
+    """Trace one run, and return its id."""
     run = str(uuid.uuid4())
     step("step", langsmith_extra={"run_id": run})
     return run
 
 
-# In the parent, too, if it is the parent that imports this.
+# Also in the parent, if that imports this module.
 AT_IMPORT = traced()
 
 
@@ -53,7 +52,7 @@ def together(turn: str) -> None:
 
 
 def trace(turn: str) -> list[str]:
-    """Trace some runs; gives their ids, and that of the import."""
+    """Trace some runs; return their ids, and the id of the run at import."""
     together(turn)
     runs = [AT_IMPORT, *(traced() for _ in range(20))]
     get_cached_client().flush()
@@ -61,7 +60,7 @@ def trace(turn: str) -> list[str]:
 
 
 def ask(turn: str) -> Any:
-    """Make two calls with a key that is rejected; raises the second one's error."""
+    """Make two calls with a rejected key, and raise the error of the second."""
     together(turn)
     for _ in range(2):
         client = langsmith.Client(api_key=os.environ["FLEET_REJECTED_KEY"])

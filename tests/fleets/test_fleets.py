@@ -1,6 +1,6 @@
-"""Every engine that runs workers, and what must hold in them: one table.
+"""Tests in the workers of real engines (gunicorn, Celery, Ray, ...), on loopback.
 
-All real, on loopback. What is counted stands in docs/fleets.md.
+The numbers are documented in docs/fleets.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 TESTS = ROOT / "tests"
 WORKERS, LIMIT_S = 2, 180
 WAYS = ("install", "run")
-# Each engine, and the package that it needs. `drive.py` starts them.
+# Each engine, and the package that it needs. `drive.py` starts it.
 ENGINES = {
     "concurrent.futures, fork": None,
     "concurrent.futures, spawn": None,
@@ -48,7 +48,7 @@ ENGINES = {
 
 @dataclass
 class Outcome:
-    """What came of an engine's tasks, by turn; what arrived; and how often it was asked."""
+    """The results of the tasks by turn, the runs that arrived, and the number of probes."""
 
     found: dict[str, list[Any]]
     arrived: dict[str, list[str]]
@@ -129,7 +129,7 @@ def traces_arrive_once(got: Outcome) -> None:
 
 
 def probes_are_bounded(got: Outcome) -> None:
-    """As the table in docs/fleets.md says."""
+    """The limit is in the table in docs/fleets.md."""
     assert 0 < got.probes <= WORKERS * documented_probes()
 
 

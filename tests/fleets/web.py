@@ -1,4 +1,4 @@
-"""The tasks as a web application: `/TASK/TURN` answers with its result, pickled."""
+"""The tasks as a web application: `/TASK/TURN` returns the pickled result."""
 
 from __future__ import annotations
 

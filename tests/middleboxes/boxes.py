@@ -46,7 +46,7 @@ LEAVE: dict[Program, signal.Signals] = {
 START_S = 10.0
 STOP_S = 10.0
 
-# Squid refuses to run as root. The Debian package creates this user.
+# Squid does not run as root. The Debian package creates this user.
 SQUID_USER = "proxy"
 
 _NGINX = """

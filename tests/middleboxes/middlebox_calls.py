@@ -133,7 +133,7 @@ class Outcome:
 
     @property
     def told(self) -> str:
-        """Everything the error says."""
+        """The full text of the error and its diagnosis."""
         diagnosis = self.error.diagnosis
         found = (str(finding) for finding in diagnosis.findings)
         return "\n".join((str(self.error), *found, *diagnosis.next_steps))

@@ -27,7 +27,7 @@ Place = Literal["own", "official", "http by proxy", "https by proxy", "official 
 
 @dataclass(frozen=True)
 class Case:
-    """What a middlebox does, and what the client should make of it.
+    """What a middlebox does, and what the client should conclude.
 
     ``ends``: the code of the error. ``passes``: reads and batches succeed after a retry.
     ``arrives``: how many times a write is executed. ``seen``: how many times the middlebox
@@ -69,7 +69,7 @@ SIGN_IN = (
     r"location = /signin { default_type text/html; return 200 '<html>Sign in</html>'; }"
 )
 BOTH_ADDRESSES = (r"{url}(?!/signin)", "{url}/signin")
-# Scripts for squid, which asks them with one line for each decision.
+# Scripts for squid, which sends them a line for each decision.
 REJECT_ONCE = "n=0; while read line; do [ $n = 0 ] && echo ERR || echo OK; n=1; done"
 REJECT_ALL = "while read line; do echo ERR; done"
 

@@ -105,9 +105,9 @@ def test_stripped_workspace_header(call: Call) -> None:
 
 @calls
 def test_login_page_on_another_host(call: Call) -> None:
-    """It gets no request that the plain client would not send.
+    """The safe client sends that host no request that the plain client would not send.
 
-    The plain sync client follows the redirect and takes the key along.
+    The plain sync client follows the redirect and sends the key there.
     """
     elsewhere = "login.own.example"
     away = nginx(f"return 302 http://{elsewhere}/signin;")
@@ -134,9 +134,9 @@ def to_https(status: int) -> boxes.Config:
 def test_redirect_to_https(
     call: Call, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the async client's own calls do not follow. After a 301, a POST becomes a GET.
+    """All but the async client's own calls follow it. A 301 turns a POST into a GET.
 
-    If LangSmith answers that GET itself, the outcome may be that of the plain client.
+    If LangSmith itself responds to that GET, the outcome can be the plain client's.
     """
     follows = call.client == SYNC or "/v2/" in call.request
     with staged(to_https(status), "own") as stage:

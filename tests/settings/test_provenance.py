@@ -1,4 +1,4 @@
-"""Where each setting came from, what was passed over, and what is odd in the files."""
+"""Tests for the source of each setting, unused values, and problems in the files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import Login, Setup
 from safe_langsmith.testing import SimulatedLangSmith
 
-# As in a program that may load a `.env`; what differs without is in test_no_harm.
+# As in a program that imports python-dotenv. Programs without it: see test_no_harm.
 pytestmark = pytest.mark.usefixtures("uses_dotenv")
 OLD = "lsv2_pt_00000000000000000000000000000001_0000000001"
 KEY = "lsv2_pt_00000000000000000000000000000002_0000000002"
@@ -50,7 +50,7 @@ def set_variable(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
 
 
 def made(dotenv: Any = None, **arguments: Any) -> Setup:
-    """What is read for a client that is made now, as the SDK makes it."""
+    """Create a plain client, and read its settings."""
     client = langsmith.Client(auto_batch_tracing=False, **arguments)
     client.session.close()
     session = not client.api_key and bool(client._oauth_access_token)
@@ -63,11 +63,11 @@ def told(setup: Setup) -> list[str]:
 
 
 def over(setup: Setup, setting: str) -> list[str]:
-    """What was passed over for a setting."""
+    """The values that are not used for a setting."""
     return [p.text for p in setup.passed_over if p.setting == setting]
 
 
-# --- what was passed over -------------------------------------------------------------
+# --- values that are not used ---------------------------------------------------------
 
 
 def test_an_argument_passes_over_both_variables(set_variable: SetVariable) -> None:
@@ -130,7 +130,7 @@ def test_files_that_were_passed_over(set_variable: SetVariable) -> None:
 
 
 def test_a_file_that_was_loaded_without_override(set_variable: SetVariable) -> None:
-    """Said only where the very name that the file sets was set before."""
+    """The note only appears if the same variable was set before."""
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}")
     told_of = "load_dotenv() does not override it"
     set_variable("LANGCHAIN_API_KEY", OLD)
@@ -178,7 +178,7 @@ def test_the_project(
     passed: list[str],
     set_variable: SetVariable,
 ) -> None:
-    """As the SDK finds it; and looking does not settle it."""
+    """It is the SDK's project, and reading it does not fill the SDK's cache."""
     for name, text in variables.items():
         set_variable(name, text)
     setup = made()
@@ -241,7 +241,7 @@ def test_the_switch_of_tracing(
     says: str | None,
     set_variable: SetVariable,
 ) -> None:
-    """As the SDK finds it."""
+    """It is the same as in the SDK."""
     for name, text in variables.items():
         set_variable(name, text)
     setup = made(api_key=KEY)
@@ -252,7 +252,7 @@ def test_the_switch_of_tracing(
 
 
 def test_looking_does_not_settle_the_switch(set_variable: SetVariable) -> None:
-    """The SDK remembers it from its first look on."""
+    """The SDK caches it at its own first read."""
     assert made(api_key=KEY).tracing.value == "off"
     set_variable("LANGSMITH_TRACING", "true")
     assert ls_utils.tracing_is_enabled() is True
@@ -281,7 +281,7 @@ def test_tracing_that_was_switched_by_code(
 def test_the_settings_on_a_diagnosis(
     server: SimulatedLangSmith, set_variable: SetVariable
 ) -> None:
-    """Plain data, picklable, in the text of the doctor, and without a key."""
+    """They are plain data, can be pickled, appear in the report, and show no key."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     set_variable("LANGSMITH_API_KEY", key)
@@ -390,7 +390,7 @@ def test_many_lines_that_cannot_be_parsed_are_counted() -> None:
     ],
 )
 def test_the_largest_file_is_read_in_time(content: str) -> None:
-    """What takes quadratic time does not come back before the test is stopped."""
+    """With quadratic time, the test would time out."""
     text = content * (99_900 // len(content))
     assert of_file(text).dotenv.key.value is None
     assert of_file(f"LANGSMITH_API_KEY=x{text}#").held.key.value is None
@@ -425,7 +425,7 @@ print(*[f.text for f in found.findings], sep="\\n")
 def of_script(
     tmp_path: Path, environ: dict[str, str], folder: Path, imports: str = "import dotenv"
 ) -> list[str]:
-    """Run a script that stands in another folder than the one it works in."""
+    """Run a script whose folder is not the working directory."""
     project = tmp_path / "project" / "src"
     project.mkdir(parents=True, exist_ok=True)
     script = project / "main.py"
@@ -444,7 +444,7 @@ def of_script(
 
 @pytest.mark.slow
 def test_the_dotenv_of_the_script_s_folder(tmp_path: Path) -> None:
-    """load_dotenv() in a script looks there, and not in the working directory."""
+    """load_dotenv() in a script searches there, not in the working directory."""
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / ".env").write_text(f"A=1\nLANGSMITH_API_KEY={KEY}\n")
     work = tmp_path / "work"
@@ -457,12 +457,12 @@ def test_the_dotenv_of_the_script_s_folder(tmp_path: Path) -> None:
     (text,) = [text for text in found if "but is not used" in text]
     assert "work/.env, line 1 sets LANGSMITH_API_KEY" in text
     assert "project/.env" in text
-    # It was loaded: so this is where the variable came from, and nothing is odd.
+    # It was loaded: it is the source of the variable, and there is nothing to report.
     source, *found = of_script(tmp_path, {"LANGSMITH_API_KEY": KEY}, work)
     assert source.startswith("LANGSMITH_API_KEY in ")
     assert source.endswith("project/.env, line 2")
     assert KEY[8:16] not in "".join([source, *found])
-    # What was never loaded is only told.
+    # A file that was never loaded is only mentioned.
     source, *found = of_script(tmp_path, {"LANGSMITH_API_KEY": KEY}, work, imports="")
     assert source == "LANGSMITH_API_KEY"
     assert any("does not import python-dotenv" in text for text in found)
@@ -496,7 +496,7 @@ def test_in_process_the_script_s_folder(
 
 
 def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path without a working directory to begin at."""
+    """A relative path, and the working directory was deleted."""
     gone = Path("gone")
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -516,7 +516,7 @@ def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) 
 def test_a_command_has_no_folder_of_its_own(
     main: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor has a script whose path the system refuses."""
+    """The same for a script with a path that is too long for the system."""
     monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
     assert told(made()) == []
 
@@ -527,7 +527,7 @@ def test_a_command_has_no_folder_of_its_own(
 def test_a_workspace_that_cannot_be_sent(
     server: SimulatedLangSmith, set_variable: SetVariable
 ) -> None:
-    """A byte order mark in front of it: nothing was sent, and it is not the key's fault."""
+    """With a byte order mark in front, nothing is sent; the error is not about the key."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     set_variable("LANGSMITH_WORKSPACE_ID", f"\ufeff{own.id}")
@@ -557,7 +557,7 @@ def write_config(content: str | bytes) -> Path:
 
 
 def of_config(content: str | bytes) -> Setup:
-    """What is read with this file, for a client that was made without it."""
+    """Read settings with this file, for a client that was created without it."""
     write_config(content)
     held = Access(DEFAULT_ENDPOINT, KEY)
     return read(held, at_construction(held, {"api_key": KEY}), None, False)
@@ -686,7 +686,7 @@ def test_an_advice_names_the_release_that_it_needs(release: str, text: str) -> N
 
 
 def test_the_releases_that_are_named_are_the_ones() -> None:
-    """What the advice says of the installed release is so."""
+    """The advice is right about the installed release."""
     installed = langsmith.__version__
     can = "prefer_profile_auth" in SafeClient.__init__.__signature__.parameters  # type: ignore[attr-defined]
     assert (advice("x", "0.14.15", installed) == "x") == can
@@ -700,7 +700,7 @@ function_fixture = hypothesis.HealthCheck.function_scoped_fixture
 @hypothesis.settings(suppress_health_check=[function_fixture])
 @hypothesis.given(st.binary(max_size=200), st.sampled_from([b"", b'{"profiles":', b"["]))
 def test_any_bytes_as_profile(content: bytes, start: bytes) -> None:
-    """No crash; what gives no profile is named, with the file."""
+    """No exception; each note names the file."""
     setup = of_config(start + content)
     assert setup.profile.key.value is None
     for text in told(setup):
@@ -711,15 +711,15 @@ def test_any_bytes_as_profile(content: bytes, start: bytes) -> None:
 
 
 class SecretNotFoundError(Exception):
-    """As Colab's."""
+    """Like Colab's."""
 
 
 class NotebookAccessError(Exception):
-    """As Colab's."""
+    """Like Colab's."""
 
 
 class Colab:
-    """Stands for Colab's module, which this machine does not have."""
+    """A fake of Colab's module."""
 
     def __init__(self, patch: pytest.MonkeyPatch, secrets: dict[str, Any]) -> None:
         self.secrets = secrets
@@ -750,12 +750,12 @@ def test_a_secret_of_colab(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.workspace.value is None
     asked = len(colab.asked)
     assert made().colab == found
-    assert len(colab.asked) == asked  # not again at once
+    assert len(colab.asked) == asked  # remembered
     answers: list[Setup] = []
     thread = threading.Thread(target=lambda: answers.append(made()))
     thread.start()
     thread.join()
-    assert answers[0].colab == found  # what was answered last
+    assert answers[0].colab == found  # the remembered one
     assert len(colab.asked) == asked
 
 
@@ -802,7 +802,7 @@ def test_a_secret_that_colab_does_not_give(
 
 @pytest.mark.slow
 def test_colab_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not waited for, and a timer of the application goes on."""
+    """The wait ends after 3 seconds; the application's own timer keeps running."""
     import signal
 
     Colab(monkeypatch, {"LANGSMITH_API_KEY": lambda: time.sleep(30)})
@@ -823,7 +823,7 @@ def test_colab_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_colab_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old release of it."""
+    """An old release of Colab."""
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     monkeypatch.setitem(sys.modules, "google.colab.userdata", None)
     assert made().notes == ()

@@ -1,4 +1,4 @@
-"""Where each setting came from, and the traps on the way: `.env`, profile, caches."""
+"""Tests for reading settings: arguments, variables, `.env`, profile, and caches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from safe_langsmith._settings.environment import sendable_key
 from safe_langsmith._settings.reading import as_sent, read
 from safe_langsmith._settings.sources import Setting, Settings, Setup, Source
 
-# As in a program that may load a `.env`; what differs without is in test_no_harm.
+# As in a program that imports python-dotenv. Programs without it: see test_no_harm.
 pytestmark = pytest.mark.usefixtures("uses_dotenv")
 OLD = "lsv2_pt_00000000000000000000000000000001_0000000001"
 KEY = "lsv2_pt_00000000000000000000000000000002_0000000002"
@@ -53,18 +53,18 @@ def now(
 
 
 def from_environ() -> Access:
-    """What a client made from the environment holds."""
+    """The settings of a client that was created from the environment."""
     get = os.environ.get
     endpoint = get("LANGSMITH_ENDPOINT", DEFAULT_ENDPOINT)
     return Access(endpoint, get("LANGSMITH_API_KEY"), get("LANGSMITH_WORKSPACE_ID"))
 
 
 def told(setup: Setup) -> list[str]:
-    """The notes of a reading."""
+    """The texts of the notes."""
     return [note.text for note in setup.notes]
 
 
-# --- where the held values came from --------------------------------------------------
+# --- sources of the client's values ---------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def told(setup: Setup) -> list[str]:
     ],
 )
 def test_an_argument(argument: str, value: str, part: str, set_variable: setenv) -> None:
-    """Also where the environment says the same."""
+    """Even if the environment has the same value."""
     for name in ("API_KEY", "ENDPOINT", "WORKSPACE_ID"):
         set_variable(f"LANGSMITH_{name}", value)
     held = Access(OWN, KEY, WORKSPACE)
@@ -107,7 +107,7 @@ def test_an_empty_argument_is_a_choice() -> None:
 
 
 def test_an_assignment() -> None:
-    """A value that the client did not hold when it was made."""
+    """A value that the client did not have when it was created."""
     at_birth = born(Access(DEFAULT_ENDPOINT, OLD))
     setup = now(Access(OWN, KEY, WORKSPACE), at_birth)
     held = setup.held
@@ -120,7 +120,7 @@ def test_an_assignment() -> None:
 
 
 def test_a_repair() -> None:
-    """And what was assigned after it."""
+    """And an assignment after it."""
     source = Source("repair", "the only workspace of the key")
     repaired = Settings(
         Setting(KEY, Source("environment", "LANGSMITH_API_KEY")),
@@ -157,7 +157,7 @@ def test_langsmith_comes_before_langchain(set_variable: setenv) -> None:
 
 @pytest.mark.parametrize("blank", ["", "  ", '""'])
 def test_a_blank_variable_falls_through(blank: str, set_variable: setenv) -> None:
-    """As in the SDK: a forgotten old key comes to light."""
+    """As in the SDK: the old key in the other variable is used."""
     set_variable("LANGSMITH_API_KEY", blank)
     set_variable("LANGCHAIN_API_KEY", OLD)
     held = now(Access(DEFAULT_ENDPOINT, OLD)).held
@@ -205,7 +205,7 @@ def test_the_profile() -> None:
 
 @pytest.mark.parametrize("slashes", ["", "/", "//"])
 def test_the_profile_s_endpoint_as_the_client_holds_it(slashes: str) -> None:
-    """A client that reads the profile, and its trace back to the profile, agree."""
+    """The profile is recognized as the source, however many slashes it ends with."""
     import langsmith
 
     write_profile({"api_key": KEY, "api_url": OWN + slashes})
@@ -218,7 +218,7 @@ def test_the_profile_s_endpoint_as_the_client_holds_it(slashes: str) -> None:
 def test_the_cache_of_the_sdk(
     set_variable: setenv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that was deleted can live on there."""
+    """A deleted variable can still be in it."""
     set_variable("LANGSMITH_API_KEY", OLD)
     ls_utils.get_env_var("API_KEY", default=None)
     monkeypatch.delenv("LANGSMITH_API_KEY")
@@ -269,7 +269,7 @@ def test_the_profile_may_be_chosen_by_arguments(tmp_path: Path) -> None:
 def test_a_key_that_no_header_can_carry_is_cleaned(
     set_variable: setenv, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From the argument or the environment, and with a word about it."""
+    """From the argument or the environment; a warning is logged."""
     assert sendable_key({"api_key": f"\ufeff{KEY}"}) == KEY
     set_variable("LANGSMITH_API_KEY", f"{KEY}\u200b")
     assert sendable_key({"api_key": None}) == KEY
@@ -279,7 +279,7 @@ def test_a_key_that_no_header_can_carry_is_cleaned(
 
 @pytest.mark.parametrize("key", ["", KEY, f"Bearer {KEY}", "sch\u00fcssel"])
 def test_any_other_key_is_left_alone(key: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It can be sent as it is; or there is nothing that could."""
+    """It can be sent unchanged, or cannot be cleaned."""
     assert sendable_key({"api_key": key}) is None
     assert not caplog.records
 
@@ -320,7 +320,7 @@ def test_a_line_of_the_file(text: str | bytes, line: int) -> None:
 
 
 def test_a_reference_is_never_looked_up(set_variable: setenv) -> None:
-    """Neither in the environment, as python-dotenv would, nor in the file itself."""
+    """Not in the environment, as python-dotenv would do, and not in the file."""
     set_variable("MINE", KEY)
     for text in ("LANGSMITH_API_KEY=${MINE}", f"MY={KEY}\nLANGSMITH_API_KEY='${{MY}}'"):
         setup = dotenv_of(text)
@@ -343,11 +343,11 @@ def test_a_line_that_cannot_be_parsed_is_named_without_its_content(
     assert note.text.endswith(meant) == ("LANGSMITH" in line)
     assert KEY[8:16] not in note.text
     assert setup.dotenv.key.value is None
-    assert not caplog.records  # python-dotenv would log it once more
+    assert not caplog.records  # python-dotenv would also log it
 
 
 def test_a_byte_order_mark_and_utf_16() -> None:
-    """What PowerShell's `echo >` writes."""
+    """PowerShell's `echo >` writes UTF-16."""
     (text,) = told(dotenv_of(f"LANGSMITH_API_KEY={KEY}".encode("utf-16")))
     assert text.endswith(".env could not be read: it is UTF-16; save it as UTF-8")
     content = f"A=1\nB=\xe9\nLANGSMITH_API_KEY={KEY}\n".encode("latin-1")
@@ -369,7 +369,7 @@ def test_a_directory_called_dotenv_is_passed_by() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_does_not_hang() -> None:
-    """python-dotenv takes a pipe for a file, and would wait for its writer."""
+    """python-dotenv treats a pipe as a file, and would wait for a writer."""
     os.mkfifo(".env")
     for dotenv in (None, ".env"):
         for text in told(now(Access(DEFAULT_ENDPOINT), dotenv=dotenv)):
@@ -387,7 +387,7 @@ def test_a_file_that_may_not_be_read() -> None:
 
 
 def test_a_file_that_cannot_be_opened() -> None:
-    """A name that is too long stands for what the system refuses."""
+    """The name is too long, as an example of a system error."""
     (text,) = told(now(Access(DEFAULT_ENDPOINT), dotenv="x" * 5_000))
     assert "could not be read: File name too long" in text
 
@@ -421,7 +421,7 @@ def test_a_working_directory_that_is_gone(
 def test_the_file_is_looked_for_upwards(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From the working directory, and not from the folder of some module."""
+    """From the working directory, not from a module's folder."""
     deep = tmp_path / "folder" / "a" / "b"
     deep.mkdir(parents=True)
     (tmp_path / "folder" / ".env").write_text(f"LANGSMITH_API_KEY={OLD}")
@@ -479,7 +479,7 @@ def write_config(config: object) -> Path:
 
 
 def test_a_profile_with_a_key_and_no_endpoint_is_for_the_default_one() -> None:
-    """As the SDK takes it; so its key goes nowhere else."""
+    """As in the SDK; so its key is sent nowhere else."""
     write_profile({"api_key": KEY})
     profile = now(Access(DEFAULT_ENDPOINT)).profile
     assert profile.endpoint.value == DEFAULT_ENDPOINT
@@ -495,7 +495,7 @@ def test_a_profile_without_a_key_names_no_endpoint() -> None:
 
 def test_a_profile_may_name_the_variable_of_its_key(set_variable: setenv) -> None:
     if "api_key_env" not in _profiles.ProfileClientConfig._fields:
-        pytest.skip("this langsmith knows no api_key_env")
+        pytest.skip("this langsmith has no api_key_env")
     set_variable("MY_KEY", KEY)
     write_profile({"api_key_env": "MY_KEY"})
     assert now(Access(DEFAULT_ENDPOINT)).profile.key.value == KEY
@@ -543,7 +543,7 @@ def test_a_profile_in_another_encoding_is_named() -> None:
     assert text == "~/.langsmith/config.json, line 1: not UTF-8, so no profile is read"
 
 
-# --- what disagrees -------------------------------------------------------------------
+# --- disagreements --------------------------------------------------------------------
 
 
 def test_disagreements_name_places_and_no_secret(set_variable: setenv) -> None:
@@ -655,7 +655,7 @@ def test_reading_never_raises_whatever_is_in_the_profile(config: Any) -> None:
 
 
 def test_reading_leaves_the_environment_as_it_is(set_variable: setenv) -> None:
-    """load_dotenv would have put the file's variables there."""
+    """load_dotenv would add the file's variables."""
     set_variable("LANGSMITH_API_KEY", OLD)
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}\nMINE=1\n")
     write_profile({"api_key": KEY})
@@ -704,7 +704,7 @@ DESTINATIONS = [
 def test_a_destination_is_named_by_what_sets_it(
     sent: Access, source: str, workspace: str
 ) -> None:
-    """Also one on the client's own host, if it has another key."""
+    """Even on the client's own host, if it has another key."""
     held = Access(OWN, KEY)
     setup = now(held, at_construction(held, {"api_urls": {OWN: KEY, THERE: OLD}}))
     setup = as_sent(setup, sent, {})

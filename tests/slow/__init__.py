@@ -1,1 +1,1 @@
-"""Tests that take long: real forks, and servers that reject only some of the time."""
+"""Slow tests: real forks, and servers that reject only some of the requests."""

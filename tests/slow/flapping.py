@@ -1,6 +1,6 @@
-"""Traces to a server that rejects only some of them, with the plain client and ours.
+"""Send traces to a server that rejects only some, with the plain and the safe client.
 
-``python -m tests.slow.flapping`` prints how long ``flush()`` takes, and what is lost.
+``python -m tests.slow.flapping`` prints the duration of ``flush()`` and the lost runs.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Flapping:
     """Which batches a server rejects, and how.
 
-    ``rejects`` is given how many batches came before, and the seconds since the first.
-    ``probe_s``: how long the answer to a probe takes.
+    ``rejects`` is called with the number of earlier batches, and the seconds since the
+    first. ``probe_s``: how long the response to a probe takes.
     """
 
     rejects: Callable[[int, float], bool]
@@ -48,13 +48,13 @@ class Flapping:
     probe_s: float = 0.0
 
     def rejected_of(self, batches: int) -> int:
-        """How many of so many batches are rejected, if time makes no difference."""
+        """How many of these batches are rejected, if time makes no difference."""
         return sum(self.rejects(before, 0.0) for before in range(batches))
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast runs are traced: so many together, then a pause, or a flush."""
+    """How fast runs are traced: a group of runs, then a pause or a flush."""
 
     together: int
     pause_s: float = 0.0
@@ -68,7 +68,7 @@ STEADY = Pace(together=50, pause_s=0.12)
 
 
 def toggling(seconds: float, answer: Answer) -> Flapping:
-    """Accept batches for so many seconds, reject them for as many, and so on."""
+    """Accept batches for this many seconds, reject them for as long, and so on."""
     return Flapping(lambda _, since: since % (2 * seconds) >= seconds, answer)
 
 
@@ -86,7 +86,7 @@ _PROBED = ("/workspaces", "/sessions", "/orgs/*", "/auth/*")
 
 
 class FlappingLangSmith(SimulatedLangSmith):
-    """A simulated LangSmith that rejects some of the batches that come in."""
+    """A simulated LangSmith that rejects some of the batches."""
 
     def __init__(self, flapping: Flapping) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class FlappingLangSmith(SimulatedLangSmith):
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of some runs. A run is lost if a part of it did not arrive."""
+    """The result of tracing some runs. A run is lost if a part of it did not arrive."""
 
     flush_s: float
     lost: int
@@ -119,7 +119,7 @@ class Figures:
 
 
 def record(client: langsmith.Client, number: int) -> set[str]:
-    """Trace so many finished runs; gives their ids."""
+    """Trace this many finished runs, and return their ids."""
     runs = []
     for _ in range(number):
         run, now = uuid.uuid4(), datetime.now(timezone.utc)
@@ -141,7 +141,7 @@ def measure(
     *,
     compressed: bool = True,
 ) -> Figures:
-    """Trace so many runs, flush, and count."""
+    """Trace this many runs, flush, and count."""
     with FlappingLangSmith(flapping) as server, _log() as lines:
         server.info["instance_flags"]["zstd_compression_enabled"] = compressed
         server.add_workspace("Research")
@@ -187,7 +187,7 @@ def _counted(
 
 @contextmanager
 def _log() -> Iterator[list[logging.LogRecord]]:
-    """What the logger of safe_langsmith says meanwhile, from WARNING upwards."""
+    """Collect the records of the safe_langsmith logger, from WARNING up."""
     records: list[logging.LogRecord] = []
 
     class Keep(logging.Handler):
@@ -213,7 +213,7 @@ WAYS: tuple[tuple[str, int, Pace, bool], ...] = (
 
 def main() -> None:
     """Print a table of all patterns."""
-    # Else Python shows what the SDK says of each lost batch.
+    # Otherwise Python prints the SDK's log line for each lost batch.
     logging.getLogger("langsmith").addHandler(logging.NullHandler())
     head = (
         f"{'rejected':<18}{'sent as':<12}{'runs':>5}{'client':>7}{'all s':>7}{'flush s':>9}"

@@ -1,14 +1,14 @@
-"""A program that forks while one of its threads meets its first refusal.
+"""A program that forks while one of its threads gets its first refused request.
 
     python forking.py KIND URL KEY LIMIT_S (DELAY_MS... | imports)
 
-It forks after each of the delays, counted from the thread's call; or, with ``imports``,
-each time that a thread begins to import a module. Every child makes the same call and
-one more, and writes a line of JSON to stdout. A child that is not done after LIMIT_S
-seconds writes no line: it prints to stderr where it hangs, and exits.
+It forks after each delay, counted from the thread's call, or, with ``imports``, each time
+a thread starts to import a module. Every child makes the same call and one more, and
+writes a line of JSON to stdout. A child that is not done after LIMIT_S seconds prints its
+traceback to stderr instead, and exits.
 
-What the plain client needs is imported before, and no child uses a connection of its
-parent. So whatever makes a child hang here is not a problem of the plain client.
+The modules that the plain client needs are imported first, and no child uses a connection
+of its parent. So if a child hangs here, the plain client is not the cause.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tracing import record
 
 from safe_langsmith import SafeAsyncClient, SafeClient
 
-# The server closes each connection, so the pool never holds one that a child could take.
+# The server closes each connection, so that no child can reuse one from the pool.
 HEADERS = {"Connection": "close"}
 KINDS: dict[str, tuple[Any, Any]] = {
     "Client": (langsmith.Client, langsmith.Client),
@@ -43,12 +43,12 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "SafeAsyncClient": (SafeAsyncClient, langsmith.AsyncClient),
     "tracing": (SafeClient, SafeClient),
 }
-# How long an importing thread waits for a fork that waits for the import itself.
+# How long an importing thread waits for the fork, which may be waiting for that import.
 FORK_S = 0.2
 
 
 def outcome(call: Callable[[], object]) -> str:
-    """What came of a call: an error's code, an error's class, or "answered"."""
+    """Return the error's code or class, or "answered"."""
     try:
         call()
     except LangSmithError as error:
@@ -65,7 +65,7 @@ class Sync:
         )
 
     def in_child(self) -> None:
-        """Forget the pool: a thread that is gone may hold its lock."""
+        """Replace the pool: a thread that no longer exists may hold its lock."""
         self.client.session.mount("http://", requests.adapters.HTTPAdapter())
 
     def rejected(self) -> str:
@@ -77,21 +77,21 @@ class Sync:
 
 
 class Tracing:
-    """Runs in place of calls. Nothing is done in a child but to use its parent's client."""
+    """Traces runs instead of making calls. A child only uses its parent's client."""
 
     def __init__(self, kind: Any, url: str, key: str) -> None:
         plain = langsmith.Client(url, api_key=key)
-        record(plain, 1)  # is rejected, but imports what the SDK needs for a run
+        record(plain, 1)  # rejected, but imports the SDK's tracing modules
         plain.flush()
         self.client: SafeClient = kind(url, api_key=key)
         self.runs: list[str] = []
 
     def in_child(self) -> None:
-        """Tell of the child's own runs alone."""
+        """Report only the child's own runs."""
         self.runs = []
 
     def rejected(self) -> str:
-        for _ in range(20):  # so that the parent is tracing for as long as it forks
+        for _ in range(20):  # so that the parent traces during all forks
             self.runs += record(self.client, 5)
             time.sleep(0.007)
         self.client.flush()
@@ -102,11 +102,11 @@ class Tracing:
 
 
 class Async:
-    """The calls of async clients. Each child makes a client, as its event loop is new."""
+    """The calls of async clients. Each child creates one for its new event loop."""
 
     def __init__(self, kind: Any, url: str, key: str) -> None:
         self.make: Callable[[], Any] = lambda: kind(url, api_key=key, headers=HEADERS)
-        # Here, since OpenSSL may keep a lock if a fork meets it while it reads files.
+        # Created here: OpenSSL reads files, and a fork meanwhile can leave a lock held.
         self.client: langsmith.AsyncClient = self.make()
 
     def in_child(self) -> None:
@@ -125,7 +125,7 @@ class Async:
 
 
 class Family:
-    """The children. They wait at a gate, so that they take no time from their parent."""
+    """The children. They wait at a gate, so that they do not slow down the parent."""
 
     def __init__(self, calls: Sync | Async | Tracing, limit: float) -> None:
         self.calls = calls
@@ -134,14 +134,14 @@ class Family:
         self.gate = os.pipe()
 
     def fork(self, moment: str) -> None:
-        """Have one more child, which tells when it was born."""
+        """Fork a child, which reports the moment of its fork."""
         child = os.fork()
         if child:
             self.children.append(child)
             return
         try:
             self._live(moment)
-        except BaseException:  # must not get into the child's copy of the main program
+        except BaseException:  # must not reach the child's copy of the main program
             traceback.print_exc()
         os._exit(0)
 
@@ -153,19 +153,19 @@ class Family:
         tell(moment, self.calls.rejected(), self.calls.good())
 
     def wait(self) -> None:
-        """Let the children work, and see each to its end."""
+        """Open the gate, and wait for each child to exit."""
         os.close(self.gate[1])
         for child in self.children:
             os.waitpid(child, 0)
 
 
 def tell(who: str, *outcomes: str) -> None:
-    """One line, written at once, so that those of two processes do not mix."""
+    """Write a line in one call, so that lines of different processes do not mix."""
     os.write(1, (json.dumps([who, *outcomes]) + "\n").encode())
 
 
 class Imports:
-    """Has the main thread fork each time that another thread imports a module."""
+    """Makes the main thread fork each time another thread imports a module."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
@@ -175,7 +175,7 @@ class Imports:
         self.unguarded: list[str] = []
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Stop an import until the fork was made, or could not be made meanwhile."""
+        """Pause an import until the fork is done, or FORK_S is over."""
         in_thread = threading.current_thread() is not threading.main_thread()
         is_due = not self.forked.is_set()
         if event != "import" or not in_thread or is_due or os.getpid() != self.process:
@@ -186,7 +186,7 @@ class Imports:
             self.unguarded.append(arguments[0])
 
     def fork_at_each(self, family: Family, thread: threading.Thread) -> None:
-        """Fork when told to, until the thread has ended."""
+        """Fork at each import, until the thread has ended."""
         sys.addaudithook(self.audit)
         thread.start()
         while thread.is_alive():
@@ -197,7 +197,7 @@ class Imports:
 
 
 def fork_after(delays: Iterable[float], family: Family, thread: threading.Thread) -> None:
-    """Fork so many seconds after the start of the thread."""
+    """Fork this many seconds after the start of the thread."""
     thread.start()
     begun = time.monotonic()
     for delay in delays:
@@ -206,7 +206,7 @@ def fork_after(delays: Iterable[float], family: Family, thread: threading.Thread
 
 
 def main(kind: str, url: str, key: str, limit: str, *moments: str) -> None:
-    """Warm up, let a thread meet its first refusal, and fork meanwhile."""
+    """Warm up, start a thread whose request is refused, and fork meanwhile."""
     logging.basicConfig()
     tested, plain = KINDS[kind]
     calls_of: Any = Async if "Async" in kind else Sync

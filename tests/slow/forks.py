@@ -1,6 +1,6 @@
-"""Counts forked children that hang if a thread meets its first refusal during the fork.
+"""Count the forked children that hang if a request is first refused during the fork.
 
-``python -m tests.slow.forks`` prints it for each kind of client, plain ones included.
+``python -m tests.slow.forks`` prints the count for each kind of client, safe and plain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SETTINGS = HERE / "gunicorn_settings.py"
 PYTHON_PATH = f"{HERE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
 # Why the call of `forking.py` is rejected. With "repaired", a repair is possible.
 CAUSES = ("refused", "repaired")
-# Ten forks for each program. Together they cover 150 ms, in steps of 3 ms.
+# Ten forks per program. Together they cover 150 ms in steps of 3 ms.
 PROGRAMS = 5
 SWEEPS = [[f"{3 * first + 15 * n}" for n in range(10)] for first in range(PROGRAMS)]
 AT_IMPORTS = ["imports"]
@@ -48,14 +48,14 @@ def rejecting(cause: str) -> Iterator[tuple[SimulatedLangSmith, str]]:
 
 @dataclass(frozen=True)
 class Report:
-    """What one run told: for each child that ended in time, what came of its calls."""
+    """The output of one run: the results of each child that ended in time."""
 
     born: int
     children: list[tuple[str, ...]]
     parent: tuple[str, ...]
     unguarded: tuple[str, ...]
     errors: str
-    # How many operations of each run arrived: one or two.
+    # How many operations (one or two) of each run arrived.
     arrived: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -133,7 +133,7 @@ def run_gunicorn(kind: str, cause: str, limit: float) -> Report:
 
 
 def _answer(address: str, limit: float) -> str:
-    """What a worker answers; nothing if it does not."""
+    """Return the worker's response, or an empty string if there is none."""
     with (
         contextlib.suppress(OSError),
         urllib.request.urlopen(address, timeout=limit) as got,

@@ -1,4 +1,4 @@
-"""How gunicorn runs the application in `preloaded.py`."""
+"""The gunicorn settings for the application in `preloaded.py`."""
 
 import os
 
@@ -6,6 +6,7 @@ wsgi_app = "slow.preloaded:app"
 preload_app = True
 worker_class = "sync"
 workers = int(os.environ["PRELOADED_WORKERS"])
-timeout = 0  # a worker that hangs says where, which gunicorn would not
+timeout = 0  # a worker that hangs prints its own traceback
 graceful_timeout = 1
-control_socket_disable = True  # would be made in the home directory; since gunicorn 25.1
+# gunicorn 25.1 or newer would create it in the home directory.
+control_socket_disable = True

@@ -1,7 +1,7 @@
-"""An application that meets its first refusal while gunicorn forks its workers.
+"""An application whose first refused request happens while gunicorn forks its workers.
 
-Each worker makes the same call, once all workers have a request, and answers with what
-came of it. A worker that hangs prints to stderr where, and exits.
+Once all workers have a request, each makes the same call and responds with the result. A
+worker that hangs prints its traceback to stderr, and exits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from slow.forking import KINDS, Sync
 KIND, URL, KEY = (os.environ[f"PRELOADED_{name}"] for name in ("KIND", "URL", "KEY"))
 LIMIT_S = float(os.environ["PRELOADED_LIMIT_S"])
 WORKERS = int(os.environ["PRELOADED_WORKERS"])
-# In the current folder each worker leaves a file named after it.
+# Each worker creates a file here, named after its process id.
 ARRIVED = Path.cwd()
 
 tested, plain = KINDS[KIND]

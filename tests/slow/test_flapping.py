@@ -1,4 +1,4 @@
-"""A server that rejects only some batches: no long wait, nothing more lost, few lines."""
+"""Tests with a server that rejects some batches: short waits, no more losses, few logs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from slow.flapping import (
     measure,
 )
 
-# For a machine with other work to do. What is wrong takes much longer.
+# Tolerance for a busy machine. A real bug takes much longer.
 SLACK_S = 5.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 compressed_or_not = pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def waits_one_budget_at_most(plain: Figures, safe: Figures) -> None:
 
 
 def says_each_thing_once(figures: Figures) -> None:
-    """That it was repaired, and later that it could not be, are two things."""
+    """A repair, and a later failure to repair, count as two things."""
     told = Counter(_cause(line) for line in figures.lines)
     assert set(told.values()) <= {1}, told
 
@@ -43,11 +43,11 @@ def _cause(line: logging.LogRecord) -> object:
 
 
 def loses_no_more(figures: Figures, flapping: Flapping) -> None:
-    """Not more batches are lost than if each was sent once, as the plain client does.
+    """No more batches are lost than with the plain client, which sends each one once.
 
-    No chance is involved where the server counts: it rejects a fixed share of what comes
-    in, and what is sent again only comes on top. So whoever sends each batch at least
-    once, and none again that was taken, can never lose more.
+    A server that counts rejects a fixed share of the batches, so nothing is random. A
+    client that sends each batch at least once, and resends no accepted one, cannot lose
+    more.
     """
     assert figures.unsent == 0
     assert figures.batches_doubled == 0
@@ -69,7 +69,7 @@ def test_flush_takes_one_budget_longer_at_most(
     says_each_thing_once(safe)
     assert safe.unsent == safe.batches_doubled == 0
     if "2nd" in pattern:
-        # So that the bound is what the plain client loses.
+        # The plain client loses exactly as many as the limit in `loses_no_more`.
         assert plain.batches_lost == flapping.rejected_of(plain.batches)
         loses_no_more(safe, flapping)
 
@@ -84,10 +84,10 @@ def test_flush_takes_one_budget_longer_at_most(
     ],
 )
 def test_slow_probes_do_not_add_up(pattern: str, probe_s: float, compressed: bool) -> None:
-    """A server in trouble is slow, too. Of all diagnoses together only one may wait.
+    """If the server is also slow, only one of all diagnoses may wait for it.
 
-    With the last pattern several threads are rejected at once: who waits for another's
-    diagnosis must not begin one when that takes its whole time.
+    With the last pattern, several threads are rejected at once. A thread that has waited
+    for another's diagnosis must not start its own after that one timed out.
     """
     flapping = replace(PATTERNS[pattern], probe_s=probe_s)
     plain = measure("plain", flapping, 3200, AT_ONCE, compressed=compressed)
@@ -102,7 +102,7 @@ def test_slow_probes_do_not_add_up(pattern: str, probe_s: float, compressed: boo
     "pattern", ["every 2nd, JSON", "every 2nd, HTML", "8 of 16, JSON", "8 of 16, HTML"]
 )
 def test_no_more_runs_are_lost(pattern: str, compressed: bool) -> None:
-    """Batches of the same size each, so that runs can be compared."""
+    """All batches have the same size, so that lost runs can be compared."""
     flapping = PATTERNS[pattern]
     plain = measure("plain", flapping, 800, FLUSHED, compressed=compressed)
     safe = measure("safe", flapping, 800, FLUSHED, compressed=compressed)
@@ -121,12 +121,12 @@ def test_no_more_runs_are_lost(pattern: str, compressed: bool) -> None:
     ],
 )
 def test_no_more_runs_are_lost_over_time(pattern: str, compressed: bool) -> None:
-    """The server accepts and rejects in turn while runs are traced steadily, for 7 s.
+    """Runs are traced for 7 s while the server alternately accepts and rejects.
 
-    The plain client loses about half of them. A pause of a fixed length would lose all
-    that waited, wherever it ends while the server rejects again, as it does for some of
-    these: 400 to 650 runs more. The slack is that of four batches out of 60, which
-    may be sent a moment earlier or later than with the plain client.
+    The plain client loses about half of them. A pause of fixed length would lose all
+    waiting runs whenever it ends while the server rejects again: in some of these cases
+    400 to 650 runs more. The tolerance is four batches out of 60, which can be sent
+    slightly earlier or later than with the plain client.
     """
     flapping = PATTERNS[pattern]
     plain = measure("plain", flapping, 3000, STEADY, compressed=compressed)

@@ -1,4 +1,4 @@
-"""A fork at any moment, even during the first refusal, leaves a working child."""
+"""Tests that a forked child works, even after a fork during the first refusal."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 from slow import forks
 from slow.forks import Report
 
-# No measure of speed: a child that takes longer hangs.
+# Not a speed limit: a child that takes longer hangs.
 HANGS_S = 60.0
 SAFE = ("SafeClient", "SafeAsyncClient")
-# What comes of the two calls that parent and children make.
+# The results of the two calls that parent and children make.
 EXPECTED = {
     "refused": ("permission-missing", "answered"),
     "repaired": ("answered", "answered"),
 }
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
     pytest.mark.timeout(5 * HANGS_S),
 ]
 
 
 def all_is_well(report: Report, cause: str) -> None:
-    """Each child was answered as without a fork."""
+    """Each child gets the same results as without a fork."""
     assert report.hanging == 0, f"{report.hanging} of {report.born}:\n{report.errors}"
     assert report.children == [EXPECTED[cause]] * report.born, report.errors
 
@@ -35,7 +35,7 @@ def all_is_well(report: Report, cause: str) -> None:
 @pytest.mark.parametrize("cause", forks.CAUSES)
 @pytest.mark.parametrize("kind", SAFE)
 def test_a_fork_after_a_delay(kind: str, cause: str, program: int) -> None:
-    """200 children in all, of parents that each meet their first refusal."""
+    """200 children in total, forked during the first refusal in each parent."""
     report = forks.run(kind, cause, forks.SWEEPS[program], HANGS_S)
     assert report.born == 10
     all_is_well(report, cause)
@@ -45,9 +45,9 @@ def test_a_fork_after_a_delay(kind: str, cause: str, program: int) -> None:
 @pytest.mark.parametrize("cause", forks.CAUSES)
 @pytest.mark.parametrize("kind", SAFE)
 def test_a_fork_at_each_import(kind: str, cause: str) -> None:
-    """No module is half imported in a child, or else the child waits for it forever.
+    """No module is half imported in a child, which would wait for it forever.
 
-    Without a guard there are some 50 children. With one, the fork waits.
+    Without a guard there would be about 50 children. With the guard, the fork waits.
     """
     report = forks.run(kind, cause, forks.AT_IMPORTS, HANGS_S)
     assert report.unguarded == ()
@@ -58,7 +58,7 @@ def test_a_fork_at_each_import(kind: str, cause: str) -> None:
 @pytest.mark.parametrize("program", [*range(forks.PROGRAMS), "imports"])
 @pytest.mark.parametrize("cause", forks.CAUSES)
 def test_a_client_that_traces_goes_on_in_each_child(cause: str, program: int | str) -> None:
-    """Forked while its parent traces: every run of both arrives, and none twice."""
+    """After a fork while the parent traces, every run of both arrives exactly once."""
     moments = forks.AT_IMPORTS if program == "imports" else forks.SWEEPS[int(program)]
     report = forks.run("tracing", cause, moments, HANGS_S)
     assert report.hanging == 0, report.errors
@@ -71,7 +71,7 @@ def test_a_client_that_traces_goes_on_in_each_child(cause: str, program: int | s
 
 @pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
 def test_the_plain_client_forks_as_well(kind: str) -> None:
-    """So that the tests above show what is wrong with ours alone."""
+    """So if a test above fails, the safe client is the cause."""
     report = forks.run(kind, "refused", forks.SWEEPS[0], HANGS_S)
     assert report.children == [("LangSmithError", "answered")] * 10, report.errors
     report = forks.run(kind, "refused", forks.AT_IMPORTS, HANGS_S)
@@ -83,7 +83,7 @@ def test_the_plain_client_forks_as_well(kind: str) -> None:
 )
 @pytest.mark.parametrize("start", range(10))
 def test_each_worker_of_gunicorn_answers(start: int) -> None:
-    """With ``--preload``, gunicorn forks a process that runs threads already."""
+    """With ``--preload``, gunicorn forks a process that already has threads."""
     cause = forks.CAUSES[start % 2]
     report = forks.run_gunicorn("SafeClient", cause, HANGS_S)
     all_is_well(report, cause)

@@ -1,11 +1,11 @@
-"""Derive what the simulated LangSmith and its tests know of LangSmith's OpenAPI document.
+"""Derive two tables for the simulated LangSmith from LangSmith's OpenAPI document.
 
     curl -O https://api.smith.langchain.com/openapi.json
     python tests/testing/make_tables.py openapi.json
 
-It writes two tables: which routes there are and what each asks for (`routes.txt`, beside
-the simulated LangSmith), and which fields the answers of the simulated ones must have
-(`answers.json`, beside this script).
+It writes `routes.txt` (all routes, and the access that each needs), in the folder of the
+simulated LangSmith, and `answers.json` (the required fields of the responses of simulated
+routes), in the folder of this script.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ROUTES = Path(safe_langsmith.testing.__file__).with_name("routes.txt")
 ANSWERS = Path(__file__).with_name("answers.json")
 _HEAD = """\
 # The routes of LangSmith's API, derived from its OpenAPI document by make_tables.py.
-# path, what it asks for, and its methods; after = the permission, where it is known.
+# Columns: the path, the access it needs, and its methods (=permission, if known).
 """
 _REF = "#/components/schemas/"
 
-# What LangSmith's documentation says of an operation, "Organization and workspace
-# operations", for the permissions that the simulated roles know. The first row counts.
+# From the page "Organization and workspace operations" of LangSmith's documentation, for
+# the permissions of the simulated roles. The first matching row is used.
 _PERMISSIONS = (
     (r"\w+ (/v1/fleet|/v1/platform/sessions)/.*", None),
     (r"POST .*/annotation-queues", "annotation-queues:create"),
@@ -83,12 +83,12 @@ _PERMISSIONS = (
     (r"\w+ .*", "workspaces:manage", "workspaces/current/(shared|tag\\S*)"),
     (r"(PATCH|DELETE) .*/workspaces/{\w+}", "workspaces:manage"),
 )
-# The document names a key here, too; but that is how a program without one gets a token.
+# The document requires a key here too, but programs without a key get a token this way.
 _PUBLIC = re.compile(r"/\.well-known/.*|/oauth/(device/code|register|revoke|token)")
 
 
 def permission_of(method: str, path: str) -> str | None:
-    """The permission that an operation needs; None if that is not known."""
+    """Return the permission that an operation needs, or None if unknown."""
     named = f"{method} {path}"
     for pattern, permission, *under in _PERMISSIONS:
         where = rf"(/api/v1|/v1/platform|/v2)?/{under[0]}(/.*)?" if under else ".*"
@@ -98,24 +98,24 @@ def permission_of(method: str, path: str) -> str | None:
 
 
 def needs_of(path: str, security: list[dict[str, list[str]]]) -> str:
-    """What a route asks for, by the schemes that the document names."""
+    """Return the access that a route needs, from the document's security schemes."""
     names = set() if _PUBLIC.fullmatch(path) else {name for one in security for name in one}
     if "Tenant ID" in names:
         return "workspace"
-    if "API Key" in names:  # with the organization's header, or with none
+    if "API Key" in names:  # with or without the organization's header
         return "organization"
     return "login" if names else "nothing"
 
 
 def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
-    """Method, path and what the document says, for each operation."""
+    """Yield the method, the path, and the document's entry of each operation."""
     for path, by_method in document["paths"].items():
         for method, operation in by_method.items():
             yield method.upper(), path, operation
 
 
 def routes(document: Any) -> str:
-    """The table of routes."""
+    """Return the table of routes."""
     rows: dict[tuple[str, str], list[str]] = defaultdict(list)
     for method, path, operation in operations(document):
         needs = needs_of(path, operation.get("security") or [])
@@ -126,7 +126,7 @@ def routes(document: Any) -> str:
 
 
 class Answers:
-    """The shapes of the answers, and of the schemas that they are made of."""
+    """The shapes of the responses, and of the schemas that they use."""
 
     def __init__(self, document: Any) -> None:
         self._all: dict[str, Any] = document["components"]["schemas"]
@@ -141,7 +141,7 @@ class Answers:
                     self.answers[key] = self.shape(content.get("schema", {}))
 
     def shape(self, schema: Any) -> Any:
-        """A schema in short: a type or a name; a list where there are several."""
+        """Return a short form of a schema: a type or a name, or a list of several."""
         if "$ref" in schema:
             return self._named(schema["$ref"].removeprefix(_REF))
         if "enum" in schema:

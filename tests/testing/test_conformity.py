@@ -1,4 +1,4 @@
-"""What is simulated answers as LangSmith's OpenAPI document says; `make_tables.py`."""
+"""Tests that simulated routes follow LangSmith's OpenAPI document (`make_tables.py`)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ TABLES = json.loads(Path(__file__).with_name("answers.json").read_text(encoding=
 ROUTES = {(route.method, key_of(route.path)): route for route in routes()}
 SIMULATED = sorted(ENDPOINTS.keys() & ROUTES.keys())
 NOT_SIMULATED = [route for key, route in ROUTES.items() if key not in ENDPOINTS]
-# Hundreds of routes take seconds, in so many parts.
+# Hundreds of routes take seconds, so the tests are split into this many parts.
 PARTS = 8
-# Where behaviour is known that the document does not tell: see the endpoints' modules.
+# Known behavior that differs from the document: see the endpoints' modules.
 KNOWN_BETTER = {
     ("GET", "/workspaces"): "key",
     ("GET", "/orgs/current/personal-access-tokens"): "personal",
@@ -49,7 +49,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class Step(NamedTuple):
-    """One request in the life of a workspace; ``keep`` gives its answer's id a name."""
+    """One request in the life of a workspace; ``keep`` names the id in its response."""
 
     method: str
     path: str
@@ -128,7 +128,7 @@ LIFE = (
     Step("DELETE", "/repos/-/greeting"),
     Step("DELETE", "/datasets/{dataset}"),
     Step("DELETE", "/sessions/{project}"),
-    # What goes wrong.
+    # Invalid requests.
     Step("GET", "/sessions?limit=x"),
     Step("POST", "/feedback", ["no object"]),
     Step("POST", "/v2/runs/query", {"cursor": "nonsense"}),
@@ -139,7 +139,7 @@ LIFE = (
 
 
 class World:
-    """A server with a workspace, and who sends: nobody, a stranger, the owner."""
+    """A server with a workspace, and its senders: no key, an unknown key, the owner."""
 
     def __init__(self, server: SimulatedLangSmith) -> None:
         self.server = server
@@ -167,7 +167,7 @@ def world() -> Iterator[World]:
 
 
 class Answer(NamedTuple):
-    """The answer to a step: the route's method and path, status and JSON."""
+    """The response to a step: the route's method and path, status, and JSON."""
 
     method: str
     path: str
@@ -177,7 +177,7 @@ class Answer(NamedTuple):
 
 @pytest.fixture(scope="module")
 def answers() -> list[Answer]:
-    """The answers to a whole life, of an owner, a viewer, a stranger and of nobody."""
+    """All responses for an owner, a viewer, a stranger, and a sender without a key."""
     found: list[Answer] = []
     with SimulatedLangSmith() as server:
         own = server.add_workspace("Research", runs=1)
@@ -199,7 +199,7 @@ def answers() -> list[Answer]:
 def take(
     step: Step, session: requests.Session, server: SimulatedLangSmith, names: dict[str, str]
 ) -> Answer:
-    """Take a step, and note the route and the answer."""
+    """Take a step, and return the route and the response."""
 
     def fill(value: Any) -> Any:
         if isinstance(value, (dict, list, tuple)):
@@ -220,21 +220,21 @@ def take(
 
 
 class Names(dict[str, str]):
-    """Names of a life; what was refused has none, and an id of its own."""
+    """The ids by name; a refused request created nothing, so its name gets a new id."""
 
     def __missing__(self, name: str) -> str:
         return str(uuid.uuid4())
 
 
 def fits(key: tuple[str, str], method: str, path: str) -> bool:
-    """Whether a request's path is that of a route; a literal counts more elsewhere."""
+    """Whether a path matches a route, without the precedence of literal routes."""
     pairs = list(zip(key[1].split("/"), path.split("/"), strict=False))
     same = key[1].count("/") == path.count("/") and key[0] == method
     return same and all(a in (b, "{}") for a, b in pairs)
 
 
 def misses(shape: Any, value: Any, where: str = "") -> Iterator[str]:
-    """What a value lacks of a shape, or has otherwise."""
+    """Yield the differences between a value and a shape."""
     named = TABLES["schemas"].get(shape) if isinstance(shape, str) else None
     if named is not None and isinstance(value, dict):
         yield from (f"{where}.{name} is missing" for name in named.keys() - value.keys())
@@ -248,7 +248,7 @@ def misses(shape: Any, value: Any, where: str = "") -> Iterator[str]:
 
 
 def is_a(shape: Any, value: Any) -> bool:
-    """Whether a value is of a plain type, one of several shapes, or one of some values."""
+    """Whether a value has a plain type, one of several shapes, or one of the values."""
     if isinstance(shape, list):
         return any(not list(misses(one, value)) for one in shape)
     if isinstance(shape, dict):
@@ -298,7 +298,7 @@ def test_answers_have_what_the_document_requires(
     assert good
     for answer in mine:
         shape = TABLES["answers"].get(" ".join([*key, str(answer.status)]))
-        if shape is None:  # its rejections are often left out
+        if shape is None:  # the document often omits error responses
             assert answer.status >= 400
         elif answer.value != {"detail": "No prompt owner specified"}:
             assert list(misses(shape, answer.value)) == []
@@ -306,7 +306,7 @@ def test_answers_have_what_the_document_requires(
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_each_route_decides_access_before_anything_else(part: int, world: World) -> None:
-    """Nobody, a stranger, and who may do all: 401, 403, and then the answer."""
+    """Without a key: 401. A stranger: 403. Only the owner gets the response."""
     for route in routes()[part::PARTS]:
         key = (route.method, key_of(route.path))
         asked = [world.ask(route.method, some(route.path), h) for h in world.senders]
@@ -331,7 +331,7 @@ def test_a_role_without_the_permission_is_rejected(part: int, world: World) -> N
 
 
 def some(path: str) -> str:
-    """A route's path, with an id for each parameter."""
+    """Return a route's path, with a new id for each parameter."""
     return re.sub(r"{\w+}", str(uuid.uuid4()), path)
 
 
@@ -343,7 +343,7 @@ def test_the_simulated_ask_for_what_the_document_says() -> None:
 
 
 def test_roles_know_each_permission() -> None:
-    """Another one would let nobody in."""
+    """No simulated role would have any other permission."""
     assert {route.permission for route in routes()} <= {None, *ROLES["Admin"]}
 
 
@@ -366,16 +366,18 @@ def test_roles_know_each_permission() -> None:
 def test_what_a_path_leads_to(
     world: World, method: str, path: str, status: int, said: str
 ) -> None:
-    """A route that is written out comes first; what LangSmith lacks stays a 404."""
+    """A literal route takes precedence; a path that LangSmith lacks is a 404."""
     answer = world.ask(method, path, world.senders[-1])
 
     assert answer.status_code == status
     assert said in answer.text
 
 
-@pytest.mark.skipif(not WATCHES_V2, reason="this release makes these clients otherwise")
+@pytest.mark.skipif(
+    not WATCHES_V2, reason="older releases create these clients differently"
+)
 def test_a_route_that_is_not_simulated_is_tried_once(world: World) -> None:
-    """The clients that the SDK generates would try it again, as any other 5xx."""
+    """The SDK's generated clients would retry it, like any other 5xx."""
     client = langsmith.Client(api_url=world.server.url, api_key=world.owner)
     began = len(world.server.exchanges)
     with pytest.raises(Exception, match="not simulated: GET /v1/platform/evaluators"):

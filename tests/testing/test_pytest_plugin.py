@@ -1,4 +1,4 @@
-"""The pytest plugin: runs of pytest within a test, against a simulated LangSmith."""
+"""Tests for the pytest plugin: they run pytest inside a test, on a simulated LangSmith."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from safe_langsmith._sdk.modules import tracing_client
 from safe_langsmith.testing import ReadyLangSmith
 
 pytest_plugins = ("pytester", "pytest_safe_langsmith")
-# Others that load by themselves make these runs slow.
+# Other plugins that load automatically would slow down these runs.
 ALONE = ("-p", "no:langsmith_plugin", "-p", "no:cacheprovider", "-p", "no:randomly")
 PLUGIN = ("-p", "pytest_safe_langsmith")
 OPTION = "--langsmith-require-traces"
@@ -30,9 +30,9 @@ UNTRACED = "def test_it(): pass"
 
 
 class Kept:
-    """Keeps what an inner run imports, which pytester takes away at its end.
+    """Keeps the modules that an inner run imports; pytester would remove them.
 
-    Two copies of langsmith in one process do not know of each other's traces.
+    With two copies of langsmith in a process, neither sees the other's traces.
     """
 
     modules: Mapping[str, ModuleType] = MappingProxyType({})
@@ -55,7 +55,7 @@ def modules_stay() -> Iterator[None]:
 
 @pytest.fixture
 def pytester(modules_stay: None, pytester: pytest.Pytester) -> pytest.Pytester:
-    """Before it, so that it ends after it."""
+    """Set up ``modules_stay`` first, so that it is torn down last."""
     return pytester
 
 
@@ -87,7 +87,7 @@ TRACED = """
 
 
 def test_the_environment_is_that_of_a_program(simulated_langsmith: ReadyLangSmith) -> None:
-    """A workspace, a key that may do all, and tracing that is on."""
+    """There is a workspace, a key with all permissions, and tracing is on."""
     client = langsmith.Client(auto_batch_tracing=False)
     client.create_project("mine")
 
@@ -114,7 +114,7 @@ def test_a_key_is_rejected(simulated_langsmith: ReadyLangSmith) -> None:
 
 
 def test_another_key_is_used(simulated_langsmith: ReadyLangSmith) -> None:
-    """Also by whatever has used the first one."""
+    """Even by code that has used the first key."""
     other = simulated_langsmith.add_workspace("Production")
     key = simulated_langsmith.add_service_key()
     langsmith.traceable(lambda: 42)()
@@ -145,7 +145,7 @@ def test_no_dotenv_is_read_but_one_that_a_policy_names(
 
 
 def test_everything_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings of the machine, the SDK's caches, and the client that traces."""
+    """The settings of the machine, the SDK's caches, and the tracing client."""
     monkeypatch.setenv("LANGCHAIN_PROJECT", "mine")
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", "[]")
     monkeypatch.setenv("NO_PROXY", "example.com")
@@ -267,7 +267,7 @@ def test_a_run_that_only_collects_is_not_watched(
 def test_what_a_simulated_langsmith_records_does_not_count(
     pytester: pytest.Pytester, simulated_langsmith: ReadyLangSmith
 ) -> None:
-    """A test with a server of its own leaves the traces of the others alone."""
+    """A test with its own server does not affect the traces of other tests."""
     own = TRACED.replace("test_it()", "test_own(simulated_langsmith)")
     pytester.makepyfile(test_own=own)
     result = run_here(pytester, *ALONE, *PLUGIN, OPTION)
@@ -291,7 +291,7 @@ def test_workers_of_xdist_are_watched_together(
     program: str,
     said: int,
 ) -> None:
-    """One that got no traced test is not held against the run; a reason is said once."""
+    """A worker without a traced test does not fail the run; a reason is printed once."""
     simulated_langsmith.set_role(simulated_langsmith.key, role=role)
     pytester.makepyfile(test_traced=program, test_untraced=UNTRACED)
 
@@ -312,7 +312,7 @@ def test_a_worker_of_xdist_tells_what_it_saw(
     program: str,
     sent: dict[str, Any],
 ) -> None:
-    """And does not judge it."""
+    """The worker itself does not fail."""
     pytester.makeconftest(WORKER)
     pytester.makepyfile(program)
 
@@ -326,7 +326,7 @@ def test_a_worker_of_xdist_tells_what_it_saw(
 
 
 def installed(folder: Path) -> str:
-    """A folder with what the installer of the package writes about its plugin."""
+    """Create a folder with the metadata of an installed plugin."""
     table = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     found = re.search(r'entry-points\.pytest11\]\n(\w+) = "(\w+)"', table)
     assert found is not None
@@ -393,7 +393,7 @@ def test_it():
 
 
 def test_what_the_page_shows(pytester: pytest.Pytester) -> None:
-    """Five lines for a rejection."""
+    """The examples on the page pass; the first test has five lines."""
     page = (DOCS / "testing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (shown,) = [block for block in blocks if "(simulated_langsmith)" in block]
@@ -408,7 +408,7 @@ def test_what_the_page_shows(pytester: pytest.Pytester) -> None:
 
 
 def test_what_the_readme_shows(pytester: pytest.Pytester) -> None:
-    """The five lines, and the imports that they need."""
+    """The example in the README passes; the test has five lines."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"```python\n(import pytest\n.*?)```", readme, re.DOTALL)
     assert len(shown.partition("\ndef ")[2].splitlines()) == 5

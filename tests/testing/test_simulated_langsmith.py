@@ -1,6 +1,6 @@
-"""The simulated LangSmith answers like the real one, over a real socket.
+"""Tests that the simulated LangSmith responds like the real one, over a real socket.
 
-Plain clients talk to it: ``requests`` and ``langsmith.Client``.
+The clients are ``requests`` and the plain ``langsmith.Client``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def send(
     return requests.request(method, server.url + path, headers=headers, timeout=10, **more)
 
 
-# Who is let in
+# Authentication
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_sender_without_a_good_key_is_refused(
 def test_workspace_of_a_request(
     kind: str, asked: str | None, go: int | str, python: int | str
 ) -> None:
-    """The header decides, or else the key's own workspace."""
+    """The header names the workspace; without it, the key's own is used."""
     with SimulatedLangSmith() as server:
         own = server.add_workspace("own", projects=1)
         deleted = server.add_workspace("deleted")
@@ -214,7 +214,7 @@ def test_workspace_of_a_request(
 
 
 def test_an_organization_key_must_name_a_workspace(server: SimulatedLangSmith) -> None:
-    """Both services say so, each in its own words."""
+    """Both services report it, with different texts."""
     key = server.add_service_key()
 
     assert send(server, GO, key.secret).json() == {
@@ -241,7 +241,7 @@ def test_a_revoked_key_is_refused_until_it_is_restored(
 def test_a_key_of_all_workspaces_lands_in_the_first(
     server: SimulatedLangSmith,
 ) -> None:
-    """A user has a default workspace; only a service key must name one."""
+    """A user has a default workspace; only a service key needs the header."""
     personal, oauth = server.add_personal_key(), server.add_oauth_token()
     assert send(server, PYTHON, personal.secret).content == PYTHON_FORBIDDEN
     first = server.add_workspace("first")
@@ -279,7 +279,7 @@ def test_each_key_has_the_shape_of_its_kind(server: SimulatedLangSmith) -> None:
 def test_roles(
     server: SimulatedLangSmith, workspace: Workspace, role: Any, may: set[str]
 ) -> None:
-    """A Viewer reads; an Editor also traces, but creates no project."""
+    """A Viewer can read; an Editor can also trace, but cannot create projects."""
     key = server.add_personal_key(workspaces=[workspace], role="Admin")
     server.set_role(key, role=role)
     run = {"id": str(uuid.uuid4()), "name": "run"}
@@ -376,7 +376,7 @@ def test_routes_of_the_organization(
     organization: int,
     personal: int,
 ) -> None:
-    """They ask for no workspace, and ignore a wrong one, but not for every key."""
+    """They need no workspace, and ignore a wrong one, but do not accept every key."""
     only = [workspace]
     makers: dict[str, Callable[[], Key]] = {
         "personal": lambda: server.add_personal_key(workspaces=only),
@@ -397,7 +397,7 @@ def test_routes_of_the_organization(
         if expected == 403:
             assert answer.content == PYTHON_FORBIDDEN
     created = send(server, "/orgs", key.secret, method="POST", json={})
-    assert created.status_code == 403  # that is for people who are logged in
+    assert created.status_code == 403  # only for logged-in users
 
 
 def test_workspaces_as_a_key_sees_them(server: SimulatedLangSmith) -> None:
@@ -438,7 +438,7 @@ def test_info_and_ok_are_public(server: SimulatedLangSmith) -> None:
 def test_prompts_take_a_bad_key_for_a_stranger(
     server: SimulatedLangSmith, method: str, path: str, status: int, text: str
 ) -> None:
-    """So a wrong key shows there as anything but a 403."""
+    """So a wrong key never results in a 403 here."""
     answer = send(server, path, NOBODY, method=method, json={})
 
     assert answer.status_code == status
@@ -472,7 +472,7 @@ def test_unknown_paths(server: SimulatedLangSmith, key: Key, prefix: str) -> Non
     assert send(server, prefix + PYTHON, key.secret, method="PUT").status_code == 405
 
 
-# What the SDK does
+# Calls of the SDK
 
 
 def test_projects_from_creation_to_deletion(client: langsmith.Client) -> None:
@@ -639,7 +639,7 @@ def run_fields(**more: Any) -> dict[str, Any]:
 def test_ingest_counts_exactly(
     server: SimulatedLangSmith, workspace: Workspace, way: str, role: Any
 ) -> None:
-    """Twenty runs arrive once each, and none of a key that may not trace."""
+    """Twenty runs arrive exactly once; with a key without the permission, none."""
     key = server.add_service_key(workspaces=[workspace], role=role)
     server.info["batch_ingest_config"]["use_multipart_endpoint"] = way != "batch"
     server.info["instance_flags"]["zstd_compression_enabled"] = way == "zstd"
@@ -651,7 +651,7 @@ def test_ingest_counts_exactly(
         tracing_error_callback=errors.append,
     )
     while way == "zstd" and client.compressed_traces is None:
-        time.sleep(0.005)  # The SDK switches compression on in a thread of its own.
+        time.sleep(0.005)  # The SDK enables compression in a separate thread.
     runs = [run_fields() for _ in range(20)]
     for run in runs:
         with contextlib.suppress(LangSmithError):
@@ -716,7 +716,7 @@ def test_a_broken_ingest_keeps_nothing(server: SimulatedLangSmith, key: Key) -> 
 
 
 def form(*parts: tuple[str, str]) -> dict[str, Any]:
-    """A multipart body, its parts as they are, and its headers."""
+    """Return a multipart body with these parts unchanged, and its headers."""
     lines = [
         f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{c}\r\n'
         for n, c in parts
@@ -798,7 +798,7 @@ def test_what_cannot_be_done(
     ],
 )
 def test_searches(server: SimulatedLangSmith, wanted: dict[str, Any], status: int) -> None:
-    """What the simulator cannot read it says, instead of giving a wrong result."""
+    """A search that is not supported is an error, not a wrong result."""
     workspace = server.add_workspace("Research", runs=3)
     key = server.add_service_key(workspaces=[workspace])
     project = send(server, "/sessions", key.secret).json()[0]["id"]
@@ -840,7 +840,7 @@ def test_a_run_with_an_error(server: SimulatedLangSmith, key: Key) -> None:
 def test_older_ways_to_create_examples(
     server: SimulatedLangSmith, client: langsmith.Client
 ) -> None:
-    """Of a deployment that says it has no multipart upload of examples."""
+    """The deployment reports that it has no multipart upload of examples."""
     server.info["instance_flags"]["dataset_examples_multipart_enabled"] = False
     dataset = client.create_dataset("old")
     client.create_example({"n": 1}, dataset_id=dataset.id)
@@ -970,7 +970,7 @@ def test_64_threads_lose_nothing(server: SimulatedLangSmith, key: Key) -> None:
     ],
 )
 def test_layouts(layout: Any, prefix: str, get: int | str, post: int) -> None:
-    """Where there is no API, the web app answers."""
+    """Where there is no API, the web app responds."""
     with SimulatedLangSmith(layout) as server:
         workspace = server.add_workspace("Research", projects=1)
         key = server.add_personal_key(workspaces=[workspace])
@@ -1013,7 +1013,7 @@ def test_the_sdk_works_at_each_prefix(prefix: str) -> None:
 
 
 def test_exchanges(server: SimulatedLangSmith, key: Key, workspace: Workspace) -> None:
-    """Each says what came and what went."""
+    """Each exchange contains the request and the response."""
     send(server, "/api/v1/sessions?limit=1", key.secret, workspace.id)
     send(server, "/runs", NOBODY, json={"a": "text"})
 
@@ -1131,7 +1131,7 @@ def test_a_connection_is_kept_alive(server: SimulatedLangSmith) -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    """A client trusts it with its authority's certificate, and not without."""
+    """A client trusts the server only with its authority's certificate."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     chain, private, trusted = (
@@ -1148,7 +1148,7 @@ def test_tls(tmp_path: Path) -> None:
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(server.url + "/ok", timeout=10)
         began = time.monotonic()
-    # An idle client, which is still connected, is not waited for.
+    # It does not wait for an idle client that is still connected.
     assert time.monotonic() - began < 0.9
     session.close()
 
@@ -1187,7 +1187,7 @@ def test_stop_does_not_wait_for_a_slow_answer() -> None:
 def stop_while(
     connect: Callable[[int], None], threads: int, waits: Iterable[float], **options: Any
 ) -> None:
-    """Stop a server so long after clients began to connect. What leaks warns here."""
+    """Stop a server this long after clients start to connect. Leaks cause warnings."""
     over = threading.Event()
 
     def go_on(port: int) -> None:
@@ -1209,7 +1209,7 @@ def stop_while(
 
 @pytest.mark.slow
 def test_it_stops_while_clients_connect() -> None:
-    """A connection that is accepted at that moment is closed, too."""
+    """A connection that is accepted at that moment is also closed."""
 
     def connect(port: int) -> None:
         socket.create_connection(("127.0.0.1", port), 0.05).close()
@@ -1218,7 +1218,7 @@ def test_it_stops_while_clients_connect() -> None:
 
 
 def test_it_stops_while_clients_connect_over_tls() -> None:
-    """There it takes a while, and more than one turn, until a connection is set up."""
+    """TLS takes longer, and several loop iterations, to set up a connection."""
     chain, key = tls.files_for("127.0.0.1")
     context = ssl.create_default_context(cafile=tls.authority_file())
 
@@ -1258,7 +1258,7 @@ def test_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_missing_server_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever lacks the extra reads how to get it."""
+    """Without the extra, the error says how to install it."""
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
     with pytest.raises(ImportError, match="pip install starlette uvicorn"):

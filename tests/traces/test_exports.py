@@ -1,4 +1,4 @@
-"""Traces that OpenTelemetry's exporter sends: diagnosed, repaired, and reported, too."""
+"""Tests that refused OpenTelemetry exports are diagnosed, repaired, and reported."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from safe_langsmith import (
 from safe_langsmith.testing import SimulatedLangSmith
 
 pytestmark = needs_export_path
-# An exporter reads no profile, and no variable for the workspace.
-# In another region a key may read what it may not write; and a feature of projects.
+# Rows that do not apply to exports: reads in another region, and the projects feature.
 _OF_READS = (" reads", "in another region: two in a row", "a plan without the feature")
+# Exporters do not read these.
 _UNREAD = ("LANGSMITH_WORKSPACE_ID", "LANGCHAIN_WORKSPACE_ID")
 
 
 def applies(row: Scenario, way: str) -> bool:
-    """Whether a row is about what an exporter sends."""
+    """Whether a row applies to exports."""
     own = set() if way == "otel" else {"api_key", "api_url", "workspace_id"}
     return (
         row.call in (list_projects, create_run)
@@ -58,13 +58,13 @@ def applies(row: Scenario, way: str) -> bool:
 
 
 def _has_key(row: Scenario) -> bool:
-    """Without a key the SDK creates no processor, and none for an address like that."""
+    """The SDK creates no processor without a key, or for the endpoint `http://[`."""
     names = ("LANGSMITH_API_KEY", "LANGCHAIN_API_KEY")
     found = "api_key" in row.arguments or any(row.environ.get(name) for name in names)
     return found and not row.name.endswith("half a number")
 
 
-_SLOW = "a proxy that refuses with a page"  # it takes seconds, once is enough
+_SLOW = "a proxy that refuses with a page"  # it takes seconds, so one way is enough
 ROWS = [
     *(
         ("otel", row)
@@ -76,11 +76,11 @@ ROWS = [
 
 
 def as_export(row: Scenario) -> Scenario:
-    """The row of a client, for a trace that is exported."""
+    """Adapt a client's row to an exported trace."""
     call = re.compile(r"(GET /sessions|POST /runs)$")
     requests = [call.sub(EXPORT, request) for request in row.requests]
     if requests[-3:] == [EXPORT] * 3:
-        requests.append(EXPORT)  # the tracing path tries once more, in less time
+        requests.append(EXPORT)  # the tracing path retries once more, in less time
 
     def world(server: SimulatedLangSmith) -> Any:
         answer = server.answer
@@ -98,7 +98,7 @@ def as_export(row: Scenario) -> Scenario:
 def test_scenario(
     way: str, row: Scenario, tmp_path: Path, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """Code, outcome, requests, and texts are those of a client's own call."""
+    """Code, outcome, requests, and texts are the same as for a client's own call."""
     ways: list[exporting.Way] = []
     with ExitStack() as stack:
 
@@ -112,7 +112,7 @@ def test_scenario(
             stage = stack.enter_context(staged(as_export(row), way, tmp_path))
         ways[0].export()
         check(stage, debug_log)
-        if row.outcome == "answered":  # what comes next arrives at once
+        if row.outcome == "answered":  # the next export succeeds immediately
             before = sum(len(server.exchanges) for server in stage.servers.values())
             ways[0].export()
             after = sum(len(server.exchanges) for server in stage.servers.values())
@@ -129,7 +129,7 @@ def check(stage: Stage, log: pytest.LogCaptureFixture) -> None:
     assert [line.levelno for line in lines] == [logging.WARNING]
     assert not [r for r in log.records if r.name.startswith("opentelemetry")]
     arrived = [n for server in stage.servers.values() for n in spans(server).values()]
-    if found.code != "wrong-endpoint" or found.resolved:  # else a page takes all, with 200
+    if found.code != "wrong-endpoint" or found.resolved:  # else: a page, always with 200
         assert arrived == ([1] if found.resolved else [])
     texts = [lines[0].getMessage(), str(found)]
     if not found.resolved:
@@ -143,7 +143,7 @@ def check(stage: Stage, log: pytest.LogCaptureFixture) -> None:
     assert_no_secret("\n".join(texts), stage.secrets)
 
 
-# --- more ways, and what is the exporter's alone ----------------------------------------
+# --- more ways, and behavior of the exporter --------------------------------------------
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def sent(server: SimulatedLangSmith) -> list[Any]:
 
 @every_way
 def test_repaired_once(server: SimulatedLangSmith, own: str, way: str) -> None:
-    """What comes after the first has the workspace at once, and each arrives once."""
+    """Later exports have the workspace immediately, and each span arrives once."""
     with exporting.WAYS[way](policy=QUICK) as entered:
         for _ in range(3):
             entered.export()
@@ -178,7 +178,7 @@ def test_repaired_once(server: SimulatedLangSmith, own: str, way: str) -> None:
 def test_told_once(
     server: SimulatedLangSmith, own: str, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line for each cause; each lost batch is told to the callback, as by the SDK."""
+    """One log line per cause; the callback gets each lost batch, as in the SDK."""
     server.add_workspace("Production")
     told: list[Exception] = []
     with exporting.WAYS[way](policy=QUICK) as entered:
@@ -192,7 +192,7 @@ def test_told_once(
             entered.client.raise_for_tracing_errors()
     (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert "Traces are lost until this is fixed: choose one and " in line
-    # Another failure is the exporter's to tell.
+    # Other failures are logged by the exporter itself.
     server.answer("/otel/v1/traces", status=400, body={"detail": "Bad"})
     with exporting.WAYS[way](policy=QUICK) as entered:
         entered.export()
@@ -219,7 +219,7 @@ def test_the_advice_works(
 
 
 def test_the_workspace_of_the_client(server: SimulatedLangSmith, own: str) -> None:
-    """The SDK's exporter does not send it; so it is what a repair takes."""
+    """The SDK's exporter does not send it, so a repair uses it."""
     other = server.add_workspace("Production").id
     with exporting.by_client("otel", policy=QUICK, workspace_id=other) as entered:
         entered.export()
@@ -259,7 +259,7 @@ def test_another_collector(
 def test_what_is_not_ours_to_explain(
     place: str, caplog: pytest.LogCaptureFixture, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """Another collector's address, and a server that is not there."""
+    """Another collector's address, and a server that cannot be reached."""
     headers = {"x-api-key": "x"}
     with exporting.by_exporter(endpoint=place, headers=headers, timeout=0.2) as entered:
         entered.export()
@@ -279,7 +279,7 @@ def test_a_redirect_is_no_success(server: SimulatedLangSmith, own: str) -> None:
 def test_a_session_of_somebody_else(
     server: SimulatedLangSmith, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays, and so does what OpenTelemetry is told to use."""
+    """It is not replaced, and neither is a configured credential provider."""
     name = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER"
     given = requests.Session()
     for_all: Any = {
@@ -297,7 +297,7 @@ def test_a_session_of_somebody_else(
 def test_nobody_else_is_told(
     server: SimulatedLangSmith, own: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a client of ours that traces, there is the line in the log."""
+    """Without a safe client that traces, the failure is only logged."""
     with exporting.by_processor(policy=QUICK) as entered:
         langsmith.configure(client=None)
         entered.export()
@@ -314,7 +314,7 @@ def test_nobody_else_is_told(
 def test_unchanged_without_a_rejection(
     server: SimulatedLangSmith, own: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Method, path, headers, and the length of the body are the plain client's."""
+    """Method, path, headers, and body length are the same as the plain client's."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", f"X-Tenant-Id={own}")
     headers = {"x-api-key": os.environ["LANGSMITH_API_KEY"]}
     place = f"{server.url}/otel/v1/traces"
@@ -331,11 +331,11 @@ def test_unchanged_without_a_rejection(
     assert len(found[0]) == 1
 
 
-# --- seen when it is imported -----------------------------------------------------------
+# --- watched once it is imported --------------------------------------------------------
 
 
 def test_nothing_is_imported_for_it(server: SimulatedLangSmith, own: str) -> None:
-    """The exporter is the program's to import; then it is watched, but not after undo()."""
+    """Once the program imports the exporter, it is watched, but not after undo()."""
     program = """
 import sys
 from safe_langsmith import install
@@ -361,7 +361,7 @@ print(repr(installation.client.last_diagnosis))
 def test_a_resend_without_an_answer(
     server: SimulatedLangSmith, own: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The exporter gets the error of the connection, as it would by itself."""
+    """The exporter gets the connection error, as without safe_langsmith."""
     body = {"error": "org_scoped_key_requires_workspace"}
     server.answer("/otel/v1/traces", status=None, delay=0.6)
     server.answer("/otel/v1/traces", status=403, body=body, times=1)

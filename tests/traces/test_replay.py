@@ -1,4 +1,4 @@
-"""Batches that could not be sent: what the SDK has saved arrives later, and once."""
+"""Tests for replay: batches that the SDK saved arrive later, exactly once."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def place(
 
 
 def under_way(file: Path, *, long_ago: bool = True) -> Path:
-    """What a replay leaves that was killed while it sent this file."""
+    """Rename a file as if a replay was killed while it sent the file."""
     sending = file.rename(file.with_suffix(".sending"))
     if long_ago:
         os.utime(sending, (time.time() - 60, time.time() - 60))
     return sending
 
 
-# --- what the SDK has saved -----------------------------------------------------------
+# --- batches saved by the SDK ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -103,7 +103,7 @@ def test_the_oldest_first_and_other_files_are_left_alone(place: Place) -> None:
 
 
 def test_only_feedback(place: Place) -> None:
-    """A batch without a run; also when it is not known whether it was sent."""
+    """A batch without a run; also if it is unknown whether it was sent."""
     place.server.info["instance_flags"]["zstd_compression_enabled"] = False
     client = SafeClient(place.server.url, api_key=GONE, policy=QUICK)
     run = uuid.uuid4()
@@ -127,7 +127,7 @@ def test_a_folder_that_is_not_there(place: Place) -> None:
 
 
 def test_what_others_send_meanwhile_is_as_before(place: Place) -> None:
-    """The session's adapters are the same before and after, and for other threads."""
+    """The session's adapters stay the same, also for other threads."""
     _, run = place.write()
     client = place.client()
     before = client.session.adapters
@@ -141,10 +141,10 @@ def test_what_others_send_meanwhile_is_as_before(place: Place) -> None:
         thread = threading.Thread(target=ask)
         thread.start()
         thread.join()
-        client.session.close()  # which may go on after that
+        client.session.close()  # the replay can continue after that
 
     client.replay_failed_traces(place.folder, on_progress=on_another_thread)
-    assert found == [200]  # after two repetitions of the SDK's adapter
+    assert found == [200]  # after two retries by the SDK's adapter
     assert client.session.adapters is before
     assert place.arrived(run) == [1]
 
@@ -175,7 +175,7 @@ def settings_of(place: Place, url: str | None = None) -> dict[str, str]:
 
 
 def started(place: Place, url: str | None = None, **kwargs: Any) -> subprocess.Popen[str]:
-    """The command, in a process of its own."""
+    """Start the command in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", "safe_langsmith", "replay", str(place.folder)],
         env={**os.environ, **settings_of(place, url)},
@@ -184,7 +184,7 @@ def started(place: Place, url: str | None = None, **kwargs: Any) -> subprocess.P
 
 
 def stopped(process: subprocess.Popen[str], by: signal.Signals) -> int:
-    """Stop a process that waits: a Ctrl-C just before a system call is seen after it."""
+    """Stop a waiting process: Ctrl-C just before a system call is handled after it."""
     time.sleep(1)
     process.send_signal(by)
     process.communicate(timeout=60)
@@ -213,7 +213,7 @@ STOPS = [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
 def test_stopped_while_the_server_has_it(
     place: Place, way: str, by: signal.Signals, code: int
 ) -> None:
-    """It was taken, and the answer was never seen: it is not sent again."""
+    """The batch was accepted, but the response was lost: it is not sent again."""
     runs = place.save(way, 3)
     place.server.clear()
     place.server.answer("/runs/*", method="POST", status=None, delay=30)
@@ -232,7 +232,7 @@ def test_stopped_while_the_server_has_it(
 def test_stopped_before_the_server_had_it(
     place: Place, by: signal.Signals, code: int
 ) -> None:
-    """What answers has never passed it on: it is sent."""
+    """The batch never reached LangSmith: it is sent."""
     runs = [place.write()[1] for _ in range(2)]
     with socket.create_server(("127.0.0.1", 0)) as nowhere:
         process = started(place, f"http://127.0.0.1:{nowhere.getsockname()[1]}")
@@ -272,7 +272,7 @@ def test_killed_at_any_moment_again_and_again(place: Place, seed: int) -> None:
 
 @pytest.mark.slow
 def test_langsmith_shows_a_batch_only_after_a_while(place: Place) -> None:
-    """Just stopped: that it is not there yet does not prove that it was not taken."""
+    """Just after a stop, a missing batch may still have been accepted."""
     file, run = place.write()
     sent = json.loads(file.read_text())
     place.client().request_with_retries(
@@ -287,7 +287,7 @@ def test_langsmith_shows_a_batch_only_after_a_while(place: Place) -> None:
 
 @pytest.mark.slow
 def test_the_clock_was_put_back(place: Place) -> None:
-    """The file seems to come from tomorrow; it is not asked for until then."""
+    """The file's time is tomorrow; the replay does not wait until then."""
     file, run = place.write()
     os.utime(under_way(file), (time.time() + 90_000, time.time() + 90_000))
     assert place.replay() == Replay(1)
@@ -297,7 +297,7 @@ def test_the_clock_was_put_back(place: Place) -> None:
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_patch_that_may_have_been_sent(place: Place, ended: bool) -> None:
-    """A run is there before its end is: only one that has ended got its patch."""
+    """A run exists before its patch: only a run with an end time has received it."""
     _, run = place.write()
     end = {"id": run, "trace_id": run, "dotted_order": START + run}
     end["end_time"] = "2026-01-01T00:00:01+00:00"
@@ -325,7 +325,7 @@ def _file(body: bytes, **changes: Any) -> dict[str, Any]:
 
 
 def test_whether_it_was_sent_cannot_be_asked(place: Place) -> None:
-    """The key may write and not read: that file waits, and the others go on."""
+    """The key can write but not read: that file is left, and the others are sent."""
     key = place.server.add_service_key(
         workspaces=[place.workspace], permissions=frozenset({"runs:create"})
     ).secret
@@ -357,7 +357,7 @@ def test_a_strange_answer_to_whether_it_was_sent(place: Place, body: str) -> Non
 
 
 def test_two_files_of_one_name(place: Place) -> None:
-    """A copy was put back after a replay was killed. Neither is lost or sent twice."""
+    """A copy was restored after a replay was killed. Neither is lost or sent twice."""
     file, run = place.write()
     copy = file.read_bytes()
     under_way(file)
@@ -386,7 +386,7 @@ def test_two_replays_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -
 def test_where_folders_cannot_be_locked(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on Windows."""
+    """As on Windows, which has no fcntl."""
     _, run = place.write()
     monkeypatch.setitem(sys.modules, "fcntl", None)
     assert place.replay() == Replay(1)
@@ -395,7 +395,7 @@ def test_where_folders_cannot_be_locked(
 
 @contextlib.contextmanager
 def without_answers(server: SimulatedLangSmith) -> Iterator[str]:
-    """A way to a server on which each request arrives, and no answer comes back."""
+    """A proxy that forwards each request, and returns no response."""
 
     def pass_on() -> None:
         with contextlib.suppress(OSError):  # the end
@@ -420,7 +420,7 @@ def without_answers(server: SimulatedLangSmith) -> Iterator[str]:
 
 
 def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
-    """Nothing repeats the request beneath; then LangSmith is asked."""
+    """No lower layer retries the request; LangSmith is asked whether it arrived."""
     runs = place.save("plain", 2)
     with without_answers(place.server) as url:
         client = SafeClient(url, api_key=place.key, auto_batch_tracing=False, policy=QUICK)
@@ -436,7 +436,7 @@ def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
 
 @pytest.mark.parametrize("status", [408, 502, 504])
 def test_a_proxy_lost_sight_of_it(place: Place, status: int) -> None:
-    """It may have been taken: not sent again before that is known."""
+    """It may have been accepted, so it is not resent until that is known."""
     file, run = place.write()
     _, other = place.write()
     place.server.answer("/runs/batch", status=status, body="<html>lost", times=1)
@@ -449,11 +449,11 @@ def test_a_proxy_lost_sight_of_it(place: Place, status: int) -> None:
     assert place.arrived(run, other) == [1, 1]
 
 
-# --- refused, or not taken ------------------------------------------------------------
+# --- refused, or not accepted ---------------------------------------------------------
 
 
 def test_a_refusal_that_cannot_be_repaired(place: Place) -> None:
-    """One question for all: the others for this destination are not tried."""
+    """After one refusal, the other batches for this destination are skipped."""
     runs = place.save("zstd", 3)
     before = {f: (place.folder / f).read_bytes() for f in place.files}
     place.server.clear()
@@ -483,7 +483,7 @@ def test_a_refusal_that_is_repaired(place: Place, way: str) -> None:
 
 
 def test_refused_while_in_doubt_is_not_in_doubt(place: Place) -> None:
-    """LangSmith does not have it, and refuses it: then its name is as it was."""
+    """LangSmith does not have the batch, and refuses it: the file gets its old name."""
     file, run = place.write()
     under_way(file)
     key = place.server.add_personal_key(workspaces=[place.workspace], role="Viewer").secret
@@ -526,7 +526,7 @@ def test_trouble_of_a_moment(place: Place, status: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_trouble_that_lasts(place: Place, status: int) -> None:
-    """One broken batch does not hold up the others; a server without room does."""
+    """After a 500, the other batches are sent; after a 429 or 503, they are skipped."""
     names = [place.write()[0].name for _ in range(2)]
     place.server.answer("/runs/batch", status=status, body="too\n busy", times=3)
     result = place.replay()
@@ -558,7 +558,7 @@ def test_langsmith_has_it_already(place: Place) -> None:
 
 
 def test_an_endpoint_that_is_none(place: Place) -> None:
-    """Nothing was sent, so there is no doubt."""
+    """Nothing was sent, so the file keeps its name."""
     file, _ = place.write()
     client = place.client()
     client.session.mount("http://", _Broken())
@@ -582,7 +582,7 @@ def other() -> Iterator[SimulatedLangSmith]:
 
 
 def test_a_batch_for_another_destination(place: Place, other: SimulatedLangSmith) -> None:
-    """It goes there alone, with that destination's key."""
+    """It is only sent there, with that destination's key."""
     theirs = other.add_personal_key(workspaces=[other.add_workspace("Theirs")]).secret
     refused = SafeClient(
         api_urls={place.server.url: place.key, other.url: GONE}, policy=QUICK
@@ -635,7 +635,7 @@ def test_one_destination_is_hopeless_and_the_other_is_not(
 
 
 def test_a_destination_without_a_key(place: Place, other: SimulatedLangSmith) -> None:
-    """It never gets this client's, also when it is asked what it has."""
+    """It never gets the client's key, not even when asked whether a batch arrived."""
     there = {"Content-Type": "application/json", DESTINATION: other.url}
     file, _ = place.write(headers=there)
     place.write(headers=there)
@@ -648,8 +648,8 @@ def test_a_destination_without_a_key(place: Place, other: SimulatedLangSmith) ->
     assert {e.key for e in other.exchanges} <= {None, ""}
 
 
-# LANGSMITH_RUNS_ENDPOINTS, the client's arguments, and where a batch arrives whose file
-# names no destination: "first" or "other"; or why it is left.
+# LANGSMITH_RUNS_ENDPOINTS, the client's arguments, and where a batch without a destination
+# arrives: "first" or "other"; or why it is left.
 OWN = {"api_url": "FIRST", "api_key": "KEY"}
 BOTH = {"api_urls": {"FIRST": "KEY", "OTHER": "THEIRS"}}
 IS_SET = "LANGSMITH_RUNS_ENDPOINTS is set: unset it, set LANGSMITH_ENDPOINT"
@@ -667,7 +667,7 @@ UNNAMED = {
 
 
 def filled(form: Any, names: dict[str, str]) -> Any:
-    """Settings with these names in place."""
+    """Fill these names into settings."""
     text = json.dumps(form)
     for name, value in names.items():
         text = text.replace(f'"{name}"', json.dumps(value))
@@ -710,7 +710,7 @@ def test_a_file_that_names_no_destination(
 def test_settings_that_exclude_each_other(
     place: Place, other: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SDK would send nothing with these."""
+    """With these settings, the SDK would send nothing."""
     file, _ = place.write()
     client = place.client()
     monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", json.dumps({other.url: GONE}))
@@ -724,7 +724,7 @@ def test_settings_that_exclude_each_other(
 def test_the_command_when_the_only_destination_was_down(
     place: Place, other: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing goes to LangSmith's own endpoint, which nobody has chosen."""
+    """Nothing is sent to LangSmith's default endpoint, which was not configured."""
     key = other.add_personal_key(workspaces=[other.add_workspace("Theirs")]).secret
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps({other.url: key}))
     clear_caches()
@@ -750,7 +750,7 @@ def test_a_destination_out_of_nowhere(
     assert other.exchanges == ()
 
 
-# --- files that come from anywhere ----------------------------------------------------
+# --- files from unknown sources -------------------------------------------------------
 
 
 def test_headers_in_the_file_are_not_sent(place: Place) -> None:
@@ -835,7 +835,7 @@ BROKEN: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file(place: Place, name: str) -> None:
-    """It is named, left as it is, and the others go on."""
+    """It is reported and left unchanged, and the others are sent."""
     content = BROKEN[name]
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     broken = place.folder / "trace_0.json"
@@ -850,7 +850,7 @@ def test_a_broken_file(place: Place, name: str) -> None:
 
 
 def test_the_parts_of_the_broken_files_are_good(place: Place) -> None:
-    """What the tests above change is taken as it is."""
+    """Without the changes of the tests above, they are accepted."""
     compressed = form(zstandard.compress(CLOSED), Content_Encoding="zstd")
     for number, content in enumerate((form(), compressed)):
         (place.folder / f"trace_{number}.json").write_text(json.dumps(content))
@@ -866,7 +866,7 @@ def test_a_huge_file(place: Place) -> None:
 
 @pytest.mark.slow
 def test_a_compressed_body_that_grows_without_end(place: Place) -> None:
-    """No more of it is read than its first part."""
+    """Only its first part is decompressed."""
     grows = CLOSED + b"\0" * 300_000_000
     content = form(zstandard.compress(grows, 19), Content_Encoding="zstd")
     (place.folder / "trace_0.json").write_text(json.dumps(content))
@@ -875,7 +875,7 @@ def test_a_compressed_body_that_grows_without_end(place: Place) -> None:
 
 
 def test_what_is_no_regular_file(place: Place) -> None:
-    """A folder, a link (also to a good batch, or to nothing), a pipe: left and named."""
+    """Folders, links (even to a valid batch), and pipes are reported and left."""
     file, _ = place.write()
     elsewhere = Path(shutil.move(file, place.folder.parent / "good.json"))
     (place.folder / "trace_1.json").mkdir()
@@ -891,7 +891,7 @@ def test_what_is_no_regular_file(place: Place) -> None:
 
 @contextlib.contextmanager
 def without_rights() -> Iterator[None]:
-    """As a user who is not root, also where the tests run as root."""
+    """Run as a user without root permissions, even if the tests run as root."""
     me = os.geteuid()
     if me == 0:
         os.seteuid(65534)
@@ -903,7 +903,7 @@ def without_rights() -> Iterator[None]:
 
 @pytest.fixture
 def open_place(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A folder that everybody can reach, in a process that has imported everything."""
+    """A folder that all users can reach; everything needed is already imported."""
     place.write()
     assert place.replay() == Replay(1)
     ways = [place.folder, *place.folder.parents][:-1]
@@ -930,7 +930,7 @@ def test_a_file_that_may_not_be_read(open_place: Place) -> None:
 
 
 def test_a_folder_that_may_not_be_written(open_place: Place) -> None:
-    """What could not be marked is not sent."""
+    """A file that cannot be renamed is not sent."""
     file, run = open_place.write()
     file.chmod(0o644)
     open_place.folder.chmod(0o555)
@@ -944,7 +944,7 @@ def test_a_folder_that_may_not_be_written(open_place: Place) -> None:
 def test_a_folder_that_may_not_be_read(
     open_place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is no empty folder."""
+    """It is not treated as an empty folder."""
     for name, value in settings_of(open_place).items():
         monkeypatch.setenv(name, value)
     open_place.folder.chmod(0)
@@ -972,7 +972,7 @@ def test_a_file_that_is_gone_when_its_turn_comes(place: Place) -> None:
     )
 
 
-# Any JSON, and what has at least the form of a saved batch.
+# Any JSON, and JSON with the form of a saved batch.
 values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -1008,7 +1008,7 @@ nearly = st.fixed_dictionaries(
     st.binary() | (values | nearly).map(lambda v: json.dumps(v).encode()), st.booleans()
 )
 def test_any_file(place: Place, content: bytes, sending: bool) -> None:
-    """No crash, and the file is left as it is, said why; a good one behind it goes."""
+    """No exception: the file is left, with a reason, and a valid one after it is sent."""
     file = place.folder / f"trace_1.{'sending' if sending else 'json'}"
     for old in place.folder.iterdir():
         old.unlink()
@@ -1030,7 +1030,7 @@ def test_any_file(place: Place, content: bytes, sending: bool) -> None:
 @hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(st.data())
 def test_any_damage_to_a_good_file(place: Place, data: st.DataObject) -> None:
-    """A byte changed, an end missing, a field of another kind: sent, or left as it is."""
+    """With a changed byte, end, or field, it is either sent or left unchanged."""
     for old in place.folder.iterdir():
         old.unlink()
     file, _ = place.write()
@@ -1065,7 +1065,7 @@ def test_any_damage_to_a_good_file(place: Place, data: st.DataObject) -> None:
 
 @pytest.fixture
 def ready(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Settings that work, in the environment."""
+    """Valid settings in the environment."""
     for name, value in settings_of(place).items():
         monkeypatch.setenv(name, value)
     return place
@@ -1084,7 +1084,7 @@ def test_the_command(ready: Place, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_reads_the_other_prefix(
     ready: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the SDK that saved there does."""
+    """The SDK also uses it to save batches."""
     ready.write()
     monkeypatch.delenv("LANGSMITH_FAILED_TRACES_DIR")
     clear_caches()
@@ -1115,7 +1115,7 @@ def test_the_command_when_something_is_left(
 def test_the_command_and_an_env_file(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key in the .env is fresher than the one in the environment."""
+    """The key in the .env is newer than the one in the environment."""
     _, run = place.write()
     monkeypatch.setenv("LANGSMITH_ENDPOINT", place.server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
@@ -1130,7 +1130,7 @@ def test_the_command_and_an_env_file(
 def test_the_command_takes_no_key_of_a_file_that_was_found(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shell's key is refused, and the file has one that works."""
+    """The shell's key is rejected; the file's key would work, but is not used."""
     _, run = place.write()
     monkeypatch.setenv("LANGSMITH_ENDPOINT", place.server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
@@ -1182,7 +1182,7 @@ def test_progress_on_a_terminal(place: Place) -> None:
 
 
 def test_no_connection_and_no_reason() -> None:
-    """Errors of urllib3 that may come after the batch was sent are doubts."""
+    """After some errors of urllib3, it is unknown whether the batch was sent."""
     from safe_langsmith._traces.replay import _never_arrived
 
     def failed(reason: Exception) -> Exception:

@@ -1,4 +1,4 @@
-"""After a repair every trace has arrived, whole and once, on each of the SDK's ways."""
+"""Tests that after a repair every trace arrives exactly once, in each of the SDK's ways."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rotated(server: SimulatedLangSmith, patch: pytest.MonkeyPatch, **options: An
 def without_workspace(
     server: SimulatedLangSmith, patch: pytest.MonkeyPatch, **options: Any
 ) -> Any:
-    """The key is the organization's, and no workspace is named."""
+    """The client has an organization key, and no workspace."""
     server.add_workspace("Research")
     patch.setenv("LANGSMITH_ENDPOINT", server.url)
     patch.setenv("LANGSMITH_API_KEY", server.add_service_key(workspaces=None).secret)
@@ -100,7 +100,7 @@ def test_attachments_arrive(
 def test_large_bodies_arrive(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Those that are streamed, too."""
+    """Including streamed bodies."""
     options = tracing.WAYS[way](server)
     client, refuse = rotated(server, monkeypatch, **options)
     refuse()
@@ -108,7 +108,7 @@ def test_large_bodies_arrive(
     client.flush()
     tracing.arrived_whole_and_once(server, runs, tracing.LARGE)
     tracing.refused_came_again(server)
-    if way == "multipart":  # the SDK streams what is larger than 20 MB
+    if way == "multipart":  # the SDK streams bodies above 20 MB
         assert max(len(e.body) for e in tracing.ingest(server, 403)) > 20_000_000
     client.cleanup()
 
@@ -120,7 +120,7 @@ def test_sixteen_threads_and_a_key_that_is_rotated_twice(
     own = server.add_workspace("Research")
     keys = [server.add_personal_key(workspaces=[own]) for _ in range(3)]
     options = tracing.WAYS[way](server)
-    # The SDK starts its own sixteen threads at once.
+    # This makes the SDK start all its sixteen threads immediately.
     server.info["batch_ingest_config"] |= {"scale_up_qsize_trigger": 0, "size_limit": 5}
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", keys[0].secret)
@@ -147,7 +147,7 @@ def test_sixteen_threads_and_a_key_that_is_rotated_twice(
     tracing.arrived_whole_and_once(server, runs)
     tracing.refused_came_again(server)
     assert client.api_key == keys[2].secret
-    # One diagnosis for each rotation, however many were refused together.
+    # One diagnosis per rotation, however many batches were refused together.
     assert len([e for e in server.exchanges if e.path == "/workspaces"]) <= 4
     client.cleanup()
 
@@ -156,7 +156,7 @@ def test_sixteen_threads_and_a_key_that_is_rotated_twice(
 def test_user_threads_do_not_wait_for_a_repair(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the tracing thread waits for the network, tracing and other calls go on."""
+    """While the tracing thread waits for the network, tracing and other calls continue."""
     options = tracing.WAYS["multipart"](server)
     own = server.add_workspace("Research")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -166,7 +166,7 @@ def test_user_threads_do_not_wait_for_a_repair(
     first = tracing.record(client, 1)
     while not [e for e in server.exchanges if e.path == "/workspaces"]:
         threading.Event().wait(0.01)
-    # The probe is answered only after two seconds, and all of this is done by then.
+    # The probe takes two seconds; all of this is done before.
     more = tracing.record(client, 500)
     assert client.last_diagnosis is None
     assert client.request_with_retries("GET", "/info").ok
@@ -180,8 +180,8 @@ def test_user_threads_do_not_wait_for_a_repair(
 # --- processes --------------------------------------------------------------------------
 
 FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
-forks = pytest.mark.skipif(FORK is None, reason="nothing forks here")
-# What newer versions of Python warn of is what is tested.
+forks = pytest.mark.skipif(FORK is None, reason="this system cannot fork")
+# Newer versions of Python warn about forks with threads, which these tests need.
 fork_warns = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
@@ -197,7 +197,7 @@ def _child_with_the_parent_s(client: SafeClient, pipe: Any) -> None:
 
 
 def flushed(client: SafeClient) -> str:
-    """Send what is queued; the code of the error that tracing met, or nothing."""
+    """Flush, and return the code of a tracing error, or an empty string."""
     client.flush()
     try:
         client.raise_for_tracing_errors()
@@ -211,13 +211,13 @@ def _child_that_flushes(client: SafeClient, pipe: Any) -> None:
 
 
 def in_a_fork(work: Callable[..., None], *arguments: Any) -> Any:
-    """Do this in a forked process, and give what it sends: the runs it has traced."""
+    """Call this in a forked process, and return what it sends: the runs it traced."""
     assert FORK is not None
     ours, theirs = FORK.Pipe(duplex=False)
     child = FORK.Process(target=work, args=(*arguments, theirs))
     child.start()
     try:
-        assert ours.poll(60), "the forked process does not come to its end"
+        assert ours.poll(60), "the forked process does not end"
         runs = ours.recv()
     finally:
         child.join(10)
@@ -232,7 +232,7 @@ def in_a_fork(work: Callable[..., None], *arguments: Any) -> Any:
 def test_a_forked_process_makes_its_own_client(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with gunicorn, whose workers make a client each."""
+    """As with gunicorn, where each worker creates a client."""
     client, _ = without_workspace(server, monkeypatch)
     runs = tracing.record(client, 5)
     client.flush()
@@ -247,9 +247,9 @@ def test_a_forked_process_makes_its_own_client(
 def test_a_forked_process_uses_its_parent_s_client(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, held: bool
 ) -> None:
-    """The plain one survives that without its threads: runs are sent one by one.
+    """Without batching, the plain client works after a fork, and so does the safe one.
 
-    Also if another thread of the parent held our lock in that moment, or led a
+    Also if another thread of the parent held our lock at that moment, or was running a
     diagnosis.
     """
     client, _ = without_workspace(server, monkeypatch, auto_batch_tracing=False)
@@ -282,7 +282,7 @@ def test_a_client_from_before_a_fork(
     before: int,
     others: int,
 ) -> None:
-    """What it has queued is sent by the parent alone, and each traces what comes later."""
+    """Only the parent sends what was queued before; later runs are sent by each process."""
     client, _ = without_workspace(server, monkeypatch, **tracing.WAYS[way](server))
     for number in range(others):
         server.add_workspace(f"Another {number}")
@@ -303,7 +303,7 @@ def test_a_client_from_before_a_fork(
 def test_a_fork_without_the_sdk_s_function(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with the plain client: runs wait in the child, and the parent goes on."""
+    """As with the plain client: runs wait in the child, and the parent continues."""
     client, _ = without_workspace(server, monkeypatch)
     runs = tracing.record(client, 5)
     client.flush()

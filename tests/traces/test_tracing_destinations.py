@@ -1,4 +1,4 @@
-"""Several destinations: each has its own host and key, and its own diagnosis."""
+"""Tests for several destinations: each has its own host, key, and diagnosis."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ UNKNOWN = "lsv2_pt_00000000000000000000000000000000_0000000000"
 
 @pytest.fixture
 def other() -> Iterator[SimulatedLangSmith]:
-    """Another LangSmith, of other people."""
+    """Another LangSmith, which belongs to somebody else."""
     with SimulatedLangSmith() as simulated:
         yield simulated
 
 
 def keys_seen(server: SimulatedLangSmith) -> set[str]:
-    """Every key that a server was shown."""
+    """All keys that a server received."""
     return {e.headers["x-api-key"] for e in server.exchanges if "x-api-key" in e.headers}
 
 
@@ -67,7 +67,7 @@ def test_without_a_refusal_each_gets_its_own(
 def test_a_repair_of_one_changes_no_other(
     server: SimulatedLangSmith, other: SimulatedLangSmith, way: str
 ) -> None:
-    """The second needs a workspace. It is filled in there, and nowhere else."""
+    """The second needs a workspace. It is added only there."""
     here = personal(server, "Ours")
     other.add_workspace("Theirs")
     there = other.add_service_key(workspaces=None).secret
@@ -93,14 +93,14 @@ def test_one_that_refuses_for_good(
     way: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The others have got theirs, once; the error names the one that refused."""
+    """The others get each run once; the error names the destination that refused."""
     here = personal(server, "Ours")
     other.add_workspace("Theirs")
     errors: list[Exception] = []
     client = two_urls(
         way, {other: UNKNOWN, server: here}, tracing_error_callback=errors.append
     )
-    # The key of the environment belongs to nobody's further destination.
+    # The key in the environment is not for the additional destinations.
     runs = tracing.record(client, 5)
     client.flush()
     tracing.arrived_whole_and_once(server, runs)
@@ -117,7 +117,7 @@ def test_one_that_refuses_for_good(
 def test_several_that_refuse_runs_one_by_one(
     server: SimulatedLangSmith, other: SimulatedLangSmith
 ) -> None:
-    """The SDK raises a group to the caller; each of its errors is kept."""
+    """The SDK raises an exception group; each error in it is kept."""
     server.add_workspace("Ours")
     other.add_workspace("Theirs")
     errors: list[Exception] = []
@@ -142,7 +142,7 @@ def test_what_the_environment_says_is_not_for_a_further_destination(
     way: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A key that would work there is not tried: nobody set it for that host."""
+    """A key that would work there is not tried: it was not set for that host."""
     here = personal(server, "Ours")
     works_there = personal(other, "Theirs")
     errors: list[Exception] = []
@@ -278,7 +278,7 @@ def test_our_key_does_not_go_where_another_credential_is_meant(
 def test_a_named_workspace_of_a_replica(
     server: SimulatedLangSmith, other: SimulatedLangSmith
 ) -> None:
-    """As the error tells people to write it."""
+    """In the form that the error's advice shows."""
     here = personal(server, "Ours")
     for name in ("Theirs", "More"):
         workspace = other.add_workspace(name)

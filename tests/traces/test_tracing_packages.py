@@ -1,7 +1,7 @@
-"""The packages that trace, real ones: with the plain client, and with ours in its place.
+"""Tests of real packages that trace, with the plain and with the safe client.
 
-Without a refusal both send the same requests. With a key that needs a workspace the plain
-client loses every trace, and with ours each arrives.
+Without a refusal, both send the same requests. With a key that needs a workspace, the plain
+client loses every trace, and with the safe client each arrives.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def double(number: int) -> int:
     return 2 * number
 
 
-# --- what people do ---------------------------------------------------------------------
+# --- typical programs -------------------------------------------------------------------
 
 
 def traceable(client: langsmith.Client, _: str) -> None:
@@ -85,7 +85,7 @@ def langchain(client: langsmith.Client, _: str) -> None:
 
 
 class State(TypedDict):
-    """What the graph below hands on."""
+    """The state of the graph below."""
 
     count: int
 
@@ -102,7 +102,7 @@ def langgraph(client: langsmith.Client, _: str) -> None:
 
 
 def wrapped_openai(client: langsmith.Client, url: str) -> None:
-    from langsmith.wrappers import wrap_openai  # the SDK warns of its own import
+    from langsmith.wrappers import wrap_openai  # importing it can cause a warning
 
     with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as plain:
         wrapped = wrap_openai(plain, tracing_extra={"client": client})
@@ -113,7 +113,7 @@ def wrapped_openai(client: langsmith.Client, url: str) -> None:
 
 
 def configured(client: langsmith.Client, _: str) -> None:
-    """No client is named where the work is done."""
+    """The traced function names no client."""
 
     @langsmith.traceable
     def alone(number: int) -> int:
@@ -129,7 +129,7 @@ def configured(client: langsmith.Client, _: str) -> None:
 
 
 def installed(client: langsmith.Client, url: str) -> None:
-    """The same by our own call, where the client is ours."""
+    """The same with `install()`, if the client is a safe one."""
     if not isinstance(client, SafeClient):
         configured(client, url)
         return
@@ -194,15 +194,15 @@ WORKS: dict[str, Work] = {
     )
 }
 
-# --- with the plain client, and with ours -----------------------------------------------
+# --- with the plain and with the safe client --------------------------------------------
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 def requests_of(server: SimulatedLangSmith) -> Counter[str]:
-    """What a server was asked, without ids.
+    """Count the requests that a server received, without ids.
 
-    How runs fall into batches is chance, and whether two threads ask for ``/info``.
+    The number of batches varies, and so does whether two threads request ``/info``.
     """
     found: Counter[str] = Counter()
     for exchange in server.exchanges:
@@ -236,7 +236,7 @@ def test_next_to_the_plain_client(
         make: Callable[..., langsmith.Client], key: Callable[[SimulatedLangSmith], str]
     ) -> SimulatedLangSmith:
         with SimulatedLangSmith() as server:
-            # What is sent before the SDK's compression has begun is chance.
+            # When the SDK starts to compress varies.
             tracing.plain_multipart(server)
             client = make(server.url, api_key=key(server))
             try:
@@ -318,7 +318,7 @@ def test_langsmith_s_plugin_for_pytest(tmp_path: Path) -> None:
     same, done = run_suite(tmp_path / "same", healthy, WITH_OURS)
     assert done.returncode == 0, done.stdout
     assert tracing.shape(same) == tracing.shape(plain)
-    # How often its threads look for the project is chance.
+    # How often its threads request the project varies.
     assert requests_of(same).keys() == requests_of(plain).keys()
 
     refused, done = run_suite(tmp_path / "refused", in_need_of_a_workspace, "")

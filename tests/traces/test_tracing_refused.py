@@ -1,4 +1,4 @@
-"""A trace that was refused for good: said once, kept, saved; the program goes on."""
+"""Tests for traces that stay refused: logged once, kept, and saved; the program goes on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ background = pytest.mark.parametrize("way", tracing.BACKGROUND)
 def refused_client(
     server: SimulatedLangSmith, way: str = "compressed", **arguments: Any
 ) -> SafeClient:
-    """A client whose key nobody knows."""
+    """A client with an unknown key."""
     if not server.runs:
         server.add_workspace("Research")
     options = {"policy": QUICK, "api_key": UNKNOWN, **tracing.WAYS[way](server)}
@@ -53,7 +53,7 @@ def refused_client(
 
 
 def in_batches(client: SafeClient, number: int) -> list[str]:
-    """Trace so many batches of one run each."""
+    """Trace this many batches of one run each."""
     runs = []
     for _ in range(number):
         runs += tracing.record(client, 1)
@@ -66,12 +66,12 @@ def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def theirs(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the SDK itself says of lost traces."""
+    """The SDK's own log lines about lost traces."""
     told = [r for r in caplog.records if r.name.startswith("langsmith")]
     return [r.getMessage() for r in told if "ail" in r.getMessage()]
 
 
-# --- said once --------------------------------------------------------------------------
+# --- logged once ------------------------------------------------------------------------
 
 
 @background
@@ -90,7 +90,7 @@ def test_one_line_for_a_cause(
     assert UNKNOWN[8:20] not in line
     assert "\n" not in line
     assert theirs(caplog) == []
-    # One diagnosis, and for each batch one request.
+    # One diagnosis, and one request per batch.
     probes = [e for e in server.exchanges if e.path == "/workspaces"]
     assert len(probes) <= 2
     client.cleanup()
@@ -128,7 +128,7 @@ def test_another_cause_is_said(
 def test_what_the_plain_client_says(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So that the tests above would see it; and it still says so beside ours."""
+    """It logs each lost batch, even while a safe client is used."""
     plain = langsmith.Client(server.url, api_key=UNKNOWN)
     client = refused_client(server)
     in_batches(client, 2)
@@ -186,7 +186,7 @@ def test_raise_for_tracing_errors(server: SimulatedLangSmith, way: str) -> None:
     with pytest.raises(KeyRejectedError) as caught:
         client.raise_for_tracing_errors()
     assert caught.value.code == "key-rejected"
-    client.raise_for_tracing_errors()  # only what came since the last call
+    client.raise_for_tracing_errors()  # only errors since the last call
     in_batches(client, 1)
     with pytest.raises(KeyRejectedError):
         client.raise_for_tracing_errors()
@@ -225,7 +225,7 @@ def test_a_broken_connection_counts_too(server: SimulatedLangSmith) -> None:
 
 
 def test_runs_that_are_sent_one_by_one(server: SimulatedLangSmith) -> None:
-    """Both requests of a run, its start and its end, raise to their caller as before."""
+    """Both requests of a run (start and end) raise in the caller, as in the SDK."""
     client = refused_client(server, "one by one")
     with pytest.raises(KeyRejectedError):
         client.create_run("run", {}, "chain", id=RUN)
@@ -246,7 +246,7 @@ class OddError(Exception):
 
 
 def test_an_error_that_cannot_be_copied(server: SimulatedLangSmith) -> None:
-    """The SDK hands on whatever kept it from sending."""
+    """The SDK passes any exception that prevented sending to the callback."""
     client = refused_client(server)
     client._invoke_tracing_error_callback(OddError("odd"))
     with pytest.raises(LangSmithError, match="OddError: odd"):
@@ -257,7 +257,7 @@ def test_an_error_that_cannot_be_copied(server: SimulatedLangSmith) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
 def test_what_is_kept_is_bounded_and_holds_no_batch(server: SimulatedLangSmith) -> None:
-    """A program that runs for weeks with a bad key does not grow by it."""
+    """A program that runs for weeks with a bad key does not keep growing."""
     client = refused_client(server, "one by one", policy=QUICK)
     for _ in range(1100):
         with pytest.raises(AccessDeniedError):
@@ -268,7 +268,7 @@ def test_what_is_kept_is_bounded_and_holds_no_batch(server: SimulatedLangSmith) 
 
 
 def test_a_client_that_was_refused_is_freed(server: SimulatedLangSmith) -> None:
-    """As the plain one: the SDK's threads end when nobody holds the client."""
+    """Like the plain client: the SDK's threads end when there is no reference to it."""
     client = refused_client(server)
     in_batches(client, 2)
     found = weakref.ref(client)
@@ -316,7 +316,7 @@ def test_the_environment_recovers_by_itself(
 def test_a_role_that_is_widened_is_seen_after_the_cooldown(
     server: SimulatedLangSmith, way: str
 ) -> None:
-    """Nothing changes here: only the server knows."""
+    """Nothing changes on the client side, only on the server."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own], role="Viewer")
     options = tracing.WAYS[way](server)
@@ -331,7 +331,7 @@ def test_a_role_that_is_widened_is_seen_after_the_cooldown(
 
 
 def test_no_key_any_more(server: SimulatedLangSmith) -> None:
-    """An assignment of None takes the key away; that is said, and nothing else tried."""
+    """Assigning None removes the key; that is reported, and no other key is tried."""
     errors: list[Any] = []
     client = refused_client(server, tracing_error_callback=errors.append)
     in_batches(client, 1)
@@ -401,7 +401,7 @@ def test_what_the_sdk_saves_for_its_own_reasons(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A batch that is no refusal is saved and told as ever."""
+    """A batch that failed but was not refused is saved and logged by the SDK as usual."""
     folder = tmp_path / "failed"
     monkeypatch.setenv("LANGSMITH_FAILED_TRACES_DIR", str(folder))
     server.add_workspace("Research")
@@ -464,7 +464,7 @@ def test_a_refused_program_ends(server: SimulatedLangSmith, end: str) -> None:
 def test_a_program_whose_probes_get_no_answer_ends(
     server: SimulatedLangSmith, end: str
 ) -> None:
-    """The budget of a diagnosis holds, also at exit."""
+    """The time limit of a diagnosis also applies at exit."""
     server.add_workspace("Research")
     for path in ("/workspaces", "/sessions", "/orgs/*"):
         server.answer(path, status=200, delay=300)
@@ -477,7 +477,7 @@ def test_a_program_whose_probes_get_no_answer_ends(
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["exit", "flush", "close"])
 def test_a_repair_as_the_program_ends(server: SimulatedLangSmith, end: str) -> None:
-    """What was refused while the interpreter shuts down arrives, too."""
+    """Batches that are refused while the interpreter shuts down also arrive."""
     server.add_workspace("Research")
     key = server.add_service_key(workspaces=None).secret
     done = run_program(server.url, end, key)
@@ -510,7 +510,7 @@ def test_the_log_may_be_silenced(
         logging.getLogger("safe_langsmith").setLevel(logging.NOTSET)
 
 
-# --- where nobody can see it --------------------------------------------------------------
+# --- clients that cannot be watched -----------------------------------------------------
 
 
 def test_a_client_that_sends_without_python_says_so(

@@ -1,4 +1,4 @@
-"""Faults on the wire: a broken line costs neither the caller's time nor a wrong answer."""
+"""Tests for network faults: no long wait, no wrong diagnosis, and no second write."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 Place = Literal["first", "probe", "resend"]
 
-# The caller's timeout and the budget. Only what lasts is waited for to their end, so for
-# all else they may be long: a busy machine makes pauses of its own.
+# The caller's timeout, and the budget. They are short only for endless faults; for all
+# others a busy machine needs the longer ones.
 SHORT_S = 0.6, 1.2
 LONG_S = 5.0, 8.0
-# No measure of speed: what takes longer hangs.
+# Not a speed limit: a call that takes longer hangs.
 HANGS_S = 15.0
 
-# The plain client waits for these as long as they last.
+# The plain client waits for these until they end.
 ENDLESS = (proxy.dripping_body, proxy.endless_body)
 LASTING = (*ENDLESS, proxy.silent, proxy.dripping_headers, proxy.endless_headers)
-# No timeout of the caller's HTTP library bounds them in the caller's own request.
+# The caller's HTTP library has no timeout for these in the caller's own request.
 HEADS = (proxy.dripping_headers,)
 
 
 def client_of(kind: type[Any], url: str, key: str, fault: Fault | None = None) -> Any:
-    """A client that tries everything once, so that what we add to it can be counted."""
+    """A client without retries, so that our own requests can be counted."""
     timeout_s, budget_s = SHORT_S if fault in LASTING else LONG_S
     timeout: tuple[int, ...]
     if issubclass(kind, langsmith.Client):
@@ -61,7 +61,7 @@ PLAIN = {SafeClient: langsmith.Client, SafeAsyncClient: langsmith.AsyncClient}
 
 
 async def call_resource(client: Any, call: Any) -> Any:
-    """As the stage's, for the plain clients too."""
+    """Like the function in `stage`, but also for the plain clients."""
     method, path, body = ROUTES[call]
     options = {"body": body} if body else {}
     send = getattr(generated_of(client), method.lower())
@@ -69,14 +69,14 @@ async def call_resource(client: Any, call: Any) -> Any:
 
 
 async def call_async(client: Any, call: Any) -> Any:
-    """The same."""
+    """The same for the async client."""
     method, path, body = ROUTES[call]
     content = None if body is None else json.dumps(body)
     return (await client._arequest_with_retries(method, path, content=content)).json()
 
 
 async def call_sync(client: Any, call: Any) -> Any:
-    """The same."""
+    """The same for the sync client."""
     return call(client)
 
 
@@ -103,7 +103,7 @@ def outcome(
     *,
     plain: bool = False,
 ) -> Any:
-    """What a call gives, or what it raises; it comes to its end in time."""
+    """Return the result of a call, or its exception; fail if it hangs."""
     kind = TRANSPORTS[transport][0]
     ends: list[Any] = []
 
@@ -125,7 +125,7 @@ def outcome(
 
 
 def at(place: Place, fault: Fault, method: str, times: int = 99) -> Any:
-    """Choose the requests of a place: the caller's own, a probe, or the one sent again."""
+    """Choose the requests with the fault: the caller's own, a probe, or the resend."""
     left = [times]
 
     def choose(proxy: Proxy, request: Request) -> Fault | None:
@@ -142,7 +142,7 @@ def at(place: Place, fault: Fault, method: str, times: int = 99) -> Any:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[SimpleNamespace]:
-    """A server with a key of an organization that has one workspace."""
+    """A server with one workspace and an organization key."""
     with SimulatedLangSmith() as server:
         server.add_workspace("Research", projects=1)
         key = server.add_service_key(workspaces=None).secret
@@ -150,7 +150,7 @@ def world() -> Iterator[SimpleNamespace]:
 
 
 def created(world: SimpleNamespace) -> int:
-    """How many times a project was really created since the last time."""
+    """How many projects the server has created."""
     found = [e for e in world.server.exchanges if e.method == "POST" and e.status < 300]
     return len(found)
 
@@ -160,7 +160,7 @@ every_fault = pytest.mark.parametrize("fault", proxy.FAULTS, ids=lambda f: f.__n
 
 
 def assert_nothing_is_left(secrets: list[str], told: object) -> None:
-    """No key in the text, and no thread of ours that goes on."""
+    """There is no key in the text, and none of our threads is still running."""
     assert_no_secret(f"{told!r} {told}", secrets)
     until = time.monotonic() + 5
     while any(t.name.startswith("safe_langsmith") for t in threading.enumerate()):
@@ -172,15 +172,15 @@ def assert_nothing_is_left(secrets: list[str], told: object) -> None:
 @every_way
 @every_fault
 def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fault) -> None:
-    """The SDK's own error, of the same class, where no refusal came through."""
+    """If no refusal arrived, the error has the same class as the plain client's."""
     if fault in HEADS:
-        pytest.skip("the plain client waits as well, and nobody has been refused yet")
+        pytest.skip("the plain client waits too, and nothing was refused yet")
     with Proxy(world.server.port, at("first", fault, "GET")) as line:
         found = outcome(transport, line.url, world.key, list_projects, fault)
     refuses = fault in (*ENDLESS, proxy.huge)
     if refuses:
         assert isinstance(found, (AccessDeniedError, list)), repr(found)
-        # What was not read to its end does not show who sent it.
+        # A body that was not read completely does not show who sent it.
         assert getattr(found, "code", "") != "blocked-by-proxy"
     else:
         with Proxy(world.server.port, at("first", fault, "GET")) as line:
@@ -195,7 +195,7 @@ def test_on_the_first_request(world: SimpleNamespace, transport: str, fault: Fau
 @every_way
 @every_fault
 def test_on_a_probe(world: SimpleNamespace, transport: str, fault: Fault) -> None:
-    """A probe that fails proves nothing: the code is what the refusal itself shows."""
+    """A failed probe proves nothing: the code comes from the refusal itself."""
     with Proxy(world.server.port, at("probe", fault, "GET")) as line:
         found = outcome(transport, line.url, world.key, list_projects, fault)
         assert isinstance(found, AccessDeniedError), repr(found)
@@ -213,7 +213,7 @@ def test_on_a_probe_of_an_unknown_key(
     with Proxy(world.server.port, at("probe", fault, "GET")) as line:
         found = outcome(transport, line.url, GONE, list_projects, fault)
     assert isinstance(found, AccessDeniedError), repr(found)
-    # What says that it is one byte long is an answer, and none of a LangSmith API.
+    # A one-byte response is valid HTTP, but not a response of a LangSmith API.
     shown = "wrong-endpoint" if fault is proxy.too_short else "access-denied"
     assert found.code == shown
     assert not [f for f in found.diagnosis.findings if f.state == "bad"]
@@ -239,9 +239,9 @@ def test_a_probe_that_fails_once_is_asked_again(
 @every_way
 @every_fault
 def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> None:
-    """As the plain client's where that meets the fault; and a write is sent once."""
+    """The error is the plain client's for this fault, and the write is executed once."""
     if fault in HEADS:
-        pytest.skip("the plain client waits as well: it is the caller's own request")
+        pytest.skip("the plain client waits too: it is the caller's own request")
     before = created(world)
     with Proxy(world.server.port, at("resend", fault, "POST")) as line:
         found = outcome(transport, line.url, world.key, create_project, fault)
@@ -265,7 +265,7 @@ def test_on_the_resend(world: SimpleNamespace, transport: str, fault: Fault) -> 
 
 @pytest.fixture
 def stranger() -> Iterator[SimulatedLangSmith]:
-    """Another host, which takes down what it gets."""
+    """Another host, which records its requests."""
     with SimulatedLangSmith() as server:
         yield server
 
@@ -289,7 +289,7 @@ def test_a_probe_is_not_redirected(
 def test_no_further_key_follows_a_redirect(
     world: SimpleNamespace, stranger: SimulatedLangSmith, transport: str
 ) -> None:
-    """The SDK follows one with the key that it has; what we find on the disk stays here."""
+    """The SDK follows a redirect with its key; a key from the .env is not sent there."""
     Path(".env").write_text(f"LANGSMITH_API_KEY={world.key}\n")
     fault = proxy.redirecting(stranger.url)
     with Proxy(world.server.port, at("first", fault, "GET")) as line:
@@ -315,7 +315,7 @@ def test_a_certificate_that_is_wrong(
     hosts: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing is sent, and the error is the plain client's."""
+    """Nothing is sent, and the error is the same as the plain client's."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls.authority_file())
     monkeypatch.setenv("SSL_CERT_FILE", tls.authority_file())
     chain, key = tls.wrong_files_for("localhost", wrong)

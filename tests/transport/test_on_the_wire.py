@@ -1,7 +1,7 @@
-"""The rules of a repair as a property of what reaches real sockets.
+"""Property tests for the rules of a repair, over real sockets.
 
-Any settings, in any places, and any answers. What each host sees is compared with what the
-rules let it see, said anew here.
+The settings, their sources, and the responses are random. The requests that each host
+receives are compared with an independent version of the rules.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES = 600 if os.environ.get("CI") else 150
 OFFICIAL = {region.name: urlsplit(region.api).netloc for region in REGIONS}
 US, EU = (f"https://{OFFICIAL[name]}" for name in ("US", "EU"))
-# One for each place, so that a host that sees one tells where it came from.
+# A different key for each place, so that a request shows where its key came from.
 OPENAI = "sk-proj-0123456789abcdef0123456789abcdef-of-another-program"
 PASSWORD = "the-password-in-netrc-0123456789"
 HEADER = "the-token-of-a-gateway-0123456789"
@@ -56,7 +56,7 @@ LINES = (
     "LANGSMITH_ENDPOINT: {home}",
     "LANGCHAIN_ENDPONIT={home}",
 )
-# What the program's host says at first, and what to a request that is sent again.
+# The response of the program's host to the first request, and to a resent one.
 JSON_403 = {"status": 403, "body": {"error": "Forbidden"}}
 FIRST: dict[str, dict[str, Any]] = {
     "json": JSON_403,
@@ -75,7 +75,7 @@ CALLS = ("read", "write")
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine, one program on it, and one host that it talks to."""
+    """A machine, a program on it, and the responses of the program's host."""
 
     place: str  # "own", "default" or "official"
     lines: tuple[str, ...]
@@ -83,13 +83,13 @@ class Machine:
     names: Any  # Policy.dotenv
     repair: bool
     asking: bool | None
-    profile: str  # its endpoint would be the program's own at the default place
+    profile: str  # "other" would be the program's own endpoint at the default place
     extra: str
     call: str
     client: str
     first: str
     again: str
-    known: str  # where the key of the environment is good: nowhere, or in the EU
+    known: str  # where the environment's key is valid: nowhere, or in the EU
 
 
 machines = st.builds(
@@ -111,7 +111,7 @@ machines = st.builds(
 
 
 class Hosts:
-    """The program's own host, four official ones, and one that nobody chose."""
+    """The program's own host, the four official ones, and one that was not chosen."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.own, self.other = (stack.enter_context(SimulatedLangSmith()) for _ in range(2))
@@ -128,7 +128,7 @@ class Hosts:
         self.in_eu = self.official["EU"].add_personal_key(secret=OF_ENVIRON)
 
     def set_up(self, machine: Machine) -> SimulatedLangSmith:
-        """Forget what was before; gives the host that the program chose."""
+        """Reset all hosts, and return the one that the program uses."""
         for server in (self.own, self.other, *self.official.values()):
             server.clear()
             server.clear_answers()
@@ -181,7 +181,7 @@ def set_the_machine(machine: Machine, hosts: Hosts, patch: pytest.MonkeyPatch) -
 
 
 def run(machine: Machine) -> None:
-    """Make the call, whatever comes of it."""
+    """Make the call, and ignore its outcome."""
     policy = Policy(
         repair=machine.repair,
         dotenv=machine.names,
@@ -237,7 +237,7 @@ def test_no_harm_on_the_wire(
     check()
 
 
-# --- the rules, said anew -----------------------------------------------------------------
+# --- the rules, independent of the package ----------------------------------------------
 
 
 def no_host_that_nobody_chose_is_asked(
@@ -294,7 +294,7 @@ def no_write_is_carried_out_twice(
         for exchange in server.exchanges
         if exchange.method == "POST"
     ]
-    # LangSmith's own refusal allows one more for each repair; there are three at most.
+    # After LangSmith's own refusal, each of at most three repairs can resend once.
     most = 4 if machine.first in ("json", "no key") else 1
     assert len(posts) <= most
     assert sum(status < 300 for status, _ in posts) <= 1

@@ -1,4 +1,4 @@
-"""What the table of scenarios cannot say of regions: later calls, threads, sessions."""
+"""Tests for regions beyond the table of scenarios: later calls, threads, sessions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NAMES = {"US": "", "EU": "eu.", "APAC": "apac.", "AWS US": "aws."}
 def regions(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, SimulatedLangSmith]:
-    """The four official hosts, over TLS; the key in the environment is one of the EU."""
+    """The four official hosts, over TLS; the environment has a key for the EU."""
     monkeypatch.setenv("SSL_CERT_FILE", tls.authority_file())
     found = {n: serve_tls(f"{p}api.smith.langchain.com") for n, p in NAMES.items()}
     own = found["EU"].add_workspace("Research", projects=2)
@@ -67,7 +67,7 @@ def regions(
 def of_two(
     regions: dict[str, SimulatedLangSmith], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, SimulatedLangSmith]:
-    """The same with a key of two workspaces."""
+    """The same with a key for two workspaces."""
     server = regions["EU"]
     spaces = [server.add_workspace(name, projects=1) for name in ("One", "Two")]
     key = server.add_personal_key(workspaces=spaces)
@@ -96,7 +96,7 @@ def writes(server: SimulatedLangSmith) -> list[str]:
     return [f"{e.method} {e.path}" for e in server.exchanges if e.method != "GET"]
 
 
-# --- writes in a region that was found by asking ---------------------------------------
+# --- writes in a region that was found by probing --------------------------------------
 
 
 def test_reads_go_on_and_later_writes_do_not(of_two: dict[str, SimulatedLangSmith]) -> None:
@@ -111,7 +111,7 @@ def test_reads_go_on_and_later_writes_do_not(of_two: dict[str, SimulatedLangSmit
     assert [p.name for p in client.list_projects()] == ["One project 1"]
     assert writes(of_two["EU"]) == []
     assert len(of_two["APAC"].exchanges) == 2 * asked  # once to read, once to write
-    # Named by the code, it writes, and only there.
+    # Once the code sets the workspace, it writes, and only there.
     client.workspace_id = os.environ["THE_OTHER"]
     client.create_run("run", {}, "chain")
     assert writes(of_two["EU"]) == ["POST /runs"]
@@ -180,7 +180,7 @@ def trace(client: SafeClient) -> None:
 def test_what_a_read_meets_there_is_told_with_the_client_s_settings(
     of_two: dict[str, SimulatedLangSmith],
 ) -> None:
-    """The key is taken back while the client reads in the other region."""
+    """The key is revoked while the client reads in the other region."""
     client = made()
     list(client.list_projects())
     server = of_two["EU"]
@@ -194,7 +194,7 @@ def test_what_a_read_meets_there_is_told_with_the_client_s_settings(
 def test_a_key_that_is_assigned_later_does_not_stay_in_the_region_of_the_old_one(
     regions: dict[str, SimulatedLangSmith],
 ) -> None:
-    """Nobody configured that region; the new key belongs to the default one."""
+    """That region was not configured; the new key belongs to the default one."""
     own = regions["US"].add_workspace("Here", projects=1)
     new = regions["US"].add_personal_key(workspaces=[own]).secret
     client = made()
@@ -214,7 +214,7 @@ def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) 
 
     async def call() -> None:
         await client._arequest_with_retries("GET", "/sessions")
-        client.api_key = client.api_key  # no other one
+        client.api_key = client.api_key  # the same key
         assert access_of(client).endpoint == EU
         client.api_key = new
         found = (await client._arequest_with_retries("GET", "/sessions")).json()
@@ -228,7 +228,7 @@ def test_the_same_with_the_async_client(regions: dict[str, SimulatedLangSmith]) 
 
 @needs_v2
 def test_the_generated_sync_client(regions: dict[str, SimulatedLangSmith]) -> None:
-    """Behind `client.agents`."""
+    """The generated client behind `client.agents`."""
     generated = made()._get_langsmith_api_sync()
     assert isinstance(generated.get("/sessions", cast_to=object), list)
     assert regions["EU"].exchanges[-1].path == "/sessions"
@@ -294,7 +294,7 @@ def test_nor_do_its_resources(
 def test_a_replay_asks_the_other_regions(
     regions: dict[str, SimulatedLangSmith], tmp_path: Path
 ) -> None:
-    """It has adapters of its own, and they check certificates."""
+    """It uses its own adapters, which check certificates."""
     _, run = Place(regions["US"], tmp_path).write()
     assert made().replay_failed_traces(tmp_path) == Replay(1)
     assert len(regions["EU"].runs[run]) == 1
@@ -315,7 +315,7 @@ def test_somebody_s_own_adapter_is_not_trusted_with_a_key_for_another_host(
     regions: dict[str, SimulatedLangSmith],
 ) -> None:
     class Own(HTTPAdapter):
-        """May do anything."""
+        """An unknown adapter."""
 
     client = made()
     client.session.mount("https://", Own())  # the SDK's constructor mounts its own
@@ -346,7 +346,7 @@ def test_an_httpx_client_that_checks_certificates(
 def test_a_host_with_the_certificate_of_another_one_sees_no_key(
     regions: dict[str, SimulatedLangSmith], serve_tls: Serve
 ) -> None:
-    """A name that resolves to somebody else."""
+    """The name resolves to a different server."""
     liar = serve_tls("eu.api.smith.langchain.com", certificate="elsewhere.example")
     diagnosis = made().diagnose()
     assert diagnosis.code == "key-rejected"
@@ -357,7 +357,7 @@ def test_a_host_with_the_certificate_of_another_one_sees_no_key(
 def test_nothing_of_the_session_goes_to_the_other_hosts(
     regions: dict[str, SimulatedLangSmith], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No header, cookie or login: these are for the client's own host."""
+    """No header, cookie, or login is sent: these are only for the client's own host."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login me password pa55word\n")
     netrc.chmod(0o600)
@@ -373,7 +373,7 @@ def test_nothing_of_the_session_goes_to_the_other_hosts(
     session.close()
 
 
-# --- at the same time, and in time ----------------------------------------------------
+# --- in parallel, and with a time limit -----------------------------------------------
 
 
 def test_the_hosts_are_asked_at_the_same_time(
@@ -441,7 +441,7 @@ def test_where_no_thread_can_be_started_it_asks_one_by_one(
 
 @pytest.mark.slow
 def test_a_thread_that_hangs_is_not_waited_for() -> None:
-    """A name that cannot be resolved knows no timeout."""
+    """Resolving a name has no timeout."""
     hang = threading.Event()
 
     def ask(probe: Probe) -> Reply:
@@ -463,7 +463,7 @@ def test_an_error_of_our_own_on_a_thread_is_not_swallowed() -> None:
         ask_all(ask, QUESTIONS, Clock(5))
 
 
-# --- the rest -------------------------------------------------------------------------
+# --- other cases ----------------------------------------------------------------------
 
 
 def test_diagnose_without_a_client(regions: dict[str, SimulatedLangSmith]) -> None:
@@ -475,7 +475,7 @@ def test_diagnose_without_a_client(regions: dict[str, SimulatedLangSmith]) -> No
 def test_resources_move_if_they_take_the_new_key_along(
     regions: dict[str, SimulatedLangSmith],
 ) -> None:
-    """Older ones keep the key that they were made with, and so their address."""
+    """Older resources keep the key from their construction, and so their address."""
     client = SafeAsyncClient(policy=QUICK)
     before = str(client._langsmith_api.base_url)
     run(client, lambda: client._arequest_with_retries("GET", "/sessions"))
@@ -508,18 +508,18 @@ async def resource(client: SafeClient) -> None:
 def test_another_proxy_may_lead_to_another_host(
     regions: dict[str, SimulatedLangSmith], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxies of the environment are looked up anew for the host that is used now."""
+    """The environment's proxies are looked up again for the new host."""
     monkeypatch.setenv("NO_PROXY", "api.smith.langchain.com")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     assert list(made().list_projects())
 
 
-# --- a login that goes along ----------------------------------------------------------
+# --- a login from .netrc or the URL ---------------------------------------------------
 
 
 @pytest.fixture
 def gateway(server: SimulatedLangSmith) -> Iterator[str]:
-    """Stands before the server, and takes a login for its own: it knows none."""
+    """A gateway in front of the server. It treats any login as its own, and rejects it."""
 
     class Forward(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -595,7 +595,7 @@ def test_diagnose_sends_the_key_of_the_headers(server: SimulatedLangSmith) -> No
     assert (diagnosis.code, diagnosis.key_source) == ("ok", "the headers argument")
 
 
-# --- an address that is none, on the tracing path -------------------------------------
+# --- an invalid endpoint on the tracing path ------------------------------------------
 
 
 def test_traces_for_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

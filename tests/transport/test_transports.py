@@ -1,4 +1,4 @@
-"""What the transports do at their edges: odd sessions, ends of time, lost owners."""
+"""Tests for edge cases of the transports: odd sessions, timeouts, deleted clients."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_python_dash_m_is_the_command() -> None:
 
 
 def test_a_stand_in_for_a_session() -> None:
-    """As in the tests of those who use the SDK."""
+    """As in the tests of programs that use the SDK."""
     client = SafeClient(session=mock.Mock(), api_key=GONE, auto_batch_tracing=False)
     assert client.last_diagnosis is None
 
@@ -84,7 +84,7 @@ def test_a_page_from_the_api_itself_is_no_refusal(
 def test_a_repair_that_no_longer_helps(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request with the old key is sent with the repaired one, which was revoked since."""
+    """A request with the old key is resent with the repaired one, since revoked."""
     own = server.add_workspace("Research", projects=1)
     old, new = (server.add_personal_key(workspaces=[own]) for _ in range(2))
     monkeypatch.setenv("LANGSMITH_API_KEY", old.secret)
@@ -98,7 +98,7 @@ def test_a_repair_that_no_longer_helps(
 
 
 class Before(requests.adapters.HTTPAdapter):
-    """Calls back before each request is sent."""
+    """Calls a function before each request is sent."""
 
     def __init__(self, call: Callable[[requests.PreparedRequest], None]) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Before(requests.adapters.HTTPAdapter):
 def test_a_key_that_is_rotated_again_before_the_request_is_resent(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newer key was good when it was asked about, and is not when it is used."""
+    """The newer key is valid when it is checked, and revoked when it is used."""
     own = server.add_workspace("Research", projects=1)
     first, second, third = (server.add_personal_key(workspaces=[own]) for _ in range(3))
     told: list[str] = []
@@ -138,7 +138,7 @@ def test_a_key_that_is_rotated_again_before_the_request_is_resent(
 
 
 def test_a_wait_that_brings_nothing_ends(client: SafeClient) -> None:
-    """After a few rounds one stops waiting for others, and makes the diagnosis."""
+    """After a few rounds it stops waiting for others, and starts its own diagnosis."""
     response = requests.Response()
     response.status_code, response._content = 403, b'{"error":"Forbidden"}'
     request = requests.Request("GET", f"{client.api_url}/sessions", {"x-api-key": GONE})
@@ -185,7 +185,7 @@ def test_an_answer_that_is_too_large(
 def test_an_answer_that_is_too_large_is_one(
     server: SimulatedLangSmith, is_async: bool
 ) -> None:
-    """The server was reached, and its status says more than what is left of the body."""
+    """The server was reached; its status is used even though the body is cut off."""
     server.answer("*", status=500, body="x" * 1_100_000)
     given: Any = {"api_key": GONE, "policy": Policy(budget_s=2)}
     if is_async:
@@ -214,13 +214,13 @@ def test_an_answer_that_outlasts_the_budget(
     with Proxy(server.port, lambda *_: dripping_body) as proxy:
         for is_ended_first in (False, True):
             response = requests.get(f"{proxy.url}/info", stream=True, timeout=5)
-            if is_ended_first:  # as the timer does, when it is the faster one
+            if is_ended_first:  # as the timer does if it is faster
                 _shut(weakref.ref(response))
             with pytest.raises(requests.ReadTimeout):
                 list(pieces_of(response, Clock(0)))
             response.close()
     is_there = requests.Response()
-    is_there.raw = io.BytesIO(b"{}")  # an adapter of the caller's, which no one can end
+    is_there.raw = io.BytesIO(b"{}")  # from a custom adapter: it cannot be closed
     with pytest.raises(requests.ReadTimeout):
         list(pieces_of(is_there, Clock(0)))
     with pytest.raises(TimeoutError):
@@ -248,7 +248,7 @@ def test_a_sync_resource_that_is_no_refusal_or_stays_one(
 
 @needs_v2
 def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
-    """The SDK's own error, before anything is sent."""
+    """The SDK's own error is raised before anything is sent."""
     generated: Any
     for generated in (client._get_langsmith_api_sync(), client._get_langsmith_api()):
         generated.api_key = generated.tenant_id = None
@@ -259,7 +259,7 @@ def test_credentials_that_a_request_takes_away(client: SafeClient) -> None:
 
 
 def test_an_owner_that_goes_during_its_request(server: SimulatedLangSmith) -> None:
-    """The answer stays as it is."""
+    """The response is not changed."""
     client = SafeAsyncClient(server.url, api_key=GONE)
     auth = RefusalAuth(client, client._client, generated=False)
     auth.owner = lambda: None  # type: ignore[assignment]
@@ -282,7 +282,7 @@ def test_an_owner_that_goes_during_its_request(server: SimulatedLangSmith) -> No
 
 
 def test_where_a_request_went() -> None:
-    """The generated resources leave out an endpoint's /api/v1."""
+    """The generated resources omit the /api/v1 of an endpoint."""
     known = ("https://other.test", "https://own.test/api/v1")
     target = target_of("https://own.test/v2/runs/query", known)
     assert (target.endpoint, target.path) == (known[1], "/v2/runs/query")

@@ -1,4 +1,4 @@
-"""No answer at all: each trouble has its own line and its own step, in each transport."""
+"""Tests for failed connections: each problem has its own text and fix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KINDS = pytest.mark.parametrize("kind", [SafeClient, SafeAsyncClient])
 
 
 class Listener:
-    """A TCP server that answers each connection with one text, or never."""
+    """A TCP server that sends one text to each connection, or nothing."""
 
     def __init__(self, answer: str | None) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -62,7 +62,7 @@ class Listener:
 
 
 class Net:
-    """What a row may name: closed ports, servers, files."""
+    """The names that a row can use: closed ports, servers, files."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -77,7 +77,7 @@ class Net:
         return self.names[name]
 
     def _serve(self, what: str, more: str) -> str:
-        if what == "tls":  # with a certificate that is wrong in this way
+        if what == "tls":  # with a certificate that is invalid in this way
             files = tls.wrong_files_for("localhost", more)
             served = SimulatedLangSmith(ssl_certfile=files[0], ssl_keyfile=files[1])
             return f"localhost:{self._stack.enter_context(served).port}"
@@ -102,9 +102,9 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What is set, and what is said. ``{names}`` are those of `Net`.
+    """The settings, and the expected texts. ``{names}`` are those of `Net`.
 
-    ``requests``, ``httpx``: the step, where it depends on the library.
+    ``requests``, ``httpx``: the next step, if it depends on the library.
     """
 
     name: str
@@ -153,7 +153,7 @@ ROWS = (
         step="check LANGSMITH_ENDPOINT, and VPN or firewall",
     ),
     Row(
-        "http where https is meant",
+        "https to a port that serves http",
         "https://{plain}",
         summary="no TLS connection to https://{plain}.",
         found="TLS handshake failed (WRONG_VERSION_NUMBER)",
@@ -336,11 +336,11 @@ def test_each_trouble_has_its_own_line_and_step(
     assert_no_secret(text, [KEY])
 
 
-# --- what only one library knows ---------------------------------------------------------
+# --- cases for one library only ----------------------------------------------------------
 
 
 def test_no_key_and_no_answer(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are to be mended."""
+    """Both problems get a next step."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", fill("http://{closed}", net))
     client = SafeClient(auto_batch_tracing=False)
     with client.session:
@@ -351,7 +351,7 @@ def test_no_key_and_no_answer(net: Net, monkeypatch: pytest.MonkeyPatch) -> None
 
 @dataclass(frozen=True)
 class SessionRow:
-    """The session of a sync client, and what is said."""
+    """The session of a sync client, and the expected texts."""
 
     name: str
     environ: dict[str, str]
@@ -365,14 +365,14 @@ class SessionRow:
 
 SESSIONS = (
     SessionRow(
-        "no file with certificates",
+        "the CA file does not exist",
         {"REQUESTS_CA_BUNDLE": "/nowhere.pem"},
         {},
         "the file with CA certificates was not found.",
         "correct the path in REQUESTS_CA_BUNDLE",
     ),
     SessionRow(
-        "the address of the proxy",
+        "the proxy address is invalid",
         {"HTTPS_PROXY": "htp://proxy.invalid"},
         {},
         "the address of the proxy is not valid.",
@@ -386,21 +386,21 @@ SESSIONS = (
         "check the address in the proxy settings of your session, and that the proxy is",
     ),
     SessionRow(
-        "a session that does not look at the environment",
+        "a session that ignores the environment",
         {"HTTPS_PROXY": "http://{closed}"},
         {"trust_env": False},
         "the host name of https://langsmith.own.example was not found.",
         "check LANGSMITH_ENDPOINT, DNS, and VPN",
     ),
     SessionRow(
-        "a proxy of the session that says no",
+        "a proxy of the session that refuses",
         {},
         {"proxies": {"https": "http://{tunnel-403}"}},
         "the proxy refused to connect to https://langsmith.own.example (403 Forbidden).",
         "ask the admin of your proxy to allow https://langsmith.own.example",
     ),
     SessionRow(
-        "a proxy of the session that wants a login",
+        "a proxy of the session that requires a login",
         {},
         {"proxies": {"https": "http://{tunnel-407}"}},
         "(407 Proxy Authentication Required).",
@@ -414,7 +414,7 @@ SESSIONS = (
         "check the proxy address in HTTPS_PROXY",
     ),
     SessionRow(
-        "an adapter of one's own that raises anything",
+        "a custom adapter that raises an unexpected error",
         {},
         {"adapter": KeyError("no")},
         "LangSmith could not be reached: no response.",
@@ -424,7 +424,7 @@ SESSIONS = (
 
 
 class Raising(requests.adapters.HTTPAdapter):
-    """Raises an error of its own."""
+    """Raises a given error."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -470,7 +470,7 @@ def test_who_asks_who_they_are_gets_the_typed_error(
     net: Net,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is still the error of the SDK that says the connection failed."""
+    """The error is still the SDK's connection error."""
     client = asked(kind, monkeypatch, net, Row("", endpoint, environ))
 
     def ask() -> Any:
@@ -485,7 +485,7 @@ def test_who_asks_who_they_are_gets_the_typed_error(
 def test_what_the_caller_is_handling_is_not_the_reason(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python puts it behind every error that is raised meanwhile."""
+    """Python sets it as the __context__ of every error that is raised meanwhile."""
     client = asked(SafeAsyncClient, monkeypatch, net, Row("", OWN))
     client._client._transport = None  # using it is an AttributeError
 
@@ -499,22 +499,22 @@ def test_what_the_caller_is_handling_is_not_the_reason(
     assert anyio.run(look).summary == "LangSmith could not be reached: no response."
 
 
-# --- pure -------------------------------------------------------------------------------
+# --- unit tests -------------------------------------------------------------------------
 
 
 def linked(*errors: BaseException) -> BaseException:
-    """Errors of which each is behind the one before."""
+    """Chain these errors: each is the __context__ of the one before."""
     for one, behind in itertools.pairwise(errors):
         one.__context__ = behind
     return errors[0]
 
 
 class ProxyError(Exception):
-    """As those of three libraries are called."""
+    """Named like the proxy errors of three libraries."""
 
 
 class Group(Exception):  # noqa: N818
-    """As an ExceptionGroup, which Python 3.10 does not have."""
+    """Like an ExceptionGroup, which Python 3.10 does not have."""
 
     exceptions = (ValueError("::1"), ConnectionRefusedError())
 
@@ -534,7 +534,7 @@ class Group(Exception):  # noqa: N818
     ],
 )
 def test_troubles(error: BaseException, trouble: tuple[str, str]) -> None:
-    error.__cause__ = error.__cause__ or error  # a loop ends, too
+    error.__cause__ = error.__cause__ or error  # a loop must also end
     assert trouble_in(error) == trouble
 
 

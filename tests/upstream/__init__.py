@@ -1,1 +1,1 @@
-"""The SDK's own tests, run with its clients and with the safe ones in their place."""
+"""Runs the SDK's own tests with the plain and with the safe clients."""

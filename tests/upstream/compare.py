@@ -1,9 +1,9 @@
-"""Run the SDK's own tests with its clients and with the safe ones, and compare.
+"""Run the SDK's own tests with the plain and with the safe clients, and compare.
 
-``python -m tests.upstream.compare`` runs a fast part, ``--all`` all unit tests. The
+``python -m tests.upstream.compare`` runs the fast part, ``--all`` all unit tests. The
 tests come from the source distribution of the installed langsmith. The exit code is 1 if
-a test that passes with the plain client does not with the safe one, or if hardly any
-passes, and 2 if nothing could be compared.
+a test passes only with the plain client, or if hardly any test passes, and 2 if nothing
+could be compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Clients = Literal["plain", "safe"]
 
 TESTS = Path(__file__).parents[1]
 CACHE = TESTS.parent / ".pytest_cache" / "upstream"
-# As it was when this was imported: a test may have changed the home and the proxies.
+# A copy from import time: a test may change the home directory and the proxies.
 ENVIRON = dict(os.environ)
 
 FAST = (
@@ -55,31 +55,29 @@ FAST = (
     "tests/unit_tests/test_session_writes.py",
 )
 ALL = ("tests/unit_tests", *(path for path in FAST if "unit_tests" not in path))
-# Left to the nightly run: they wait for threads to end. [True-True] stays.
+# Only in the nightly run: they wait for threads to end. [True-True] also runs in FAST.
 SLOW = tuple(
     f"tests/unit_tests/test_client.py::test_client_gc{variant}"
     for variant in ("_after_autoscale", "[True-False]", "[False-True]", "[False-False]")
 )
-# Differences that are meant, or say nothing of what a client does.
-_NO_KEY = (
-    "a request without a key goes out: the refusal tells what is missing (key-missing)"
-)
+# Differences that are intended, or do not affect users.
+_NO_KEY = "a request without a key is sent, and its refusal is explained (key-missing)"
 KNOWN = {
     "tests/unit_tests/test_client.py::test_async_methods": (
-        "looks methods up in Client.__dict__, where no subclass has those it inherits"
+        "looks up methods in Client.__dict__, which has no inherited methods"
     ),
     "tests/test_client.py::TestLangsmith::test_validate_headers": _NO_KEY,
     "tests/test_client.py::TestAsyncLangsmith::test_validate_headers": _NO_KEY,
 }
 RERUNS = 2
-# Processes for each of the two runs, which wait more than they compute.
+# Processes for each of the two runs. They mostly wait.
 SHARDS = 2
-# With no more than so many that pass, a comparison shows nothing.
+# If no more tests than this pass, the comparison proves nothing.
 TOO_FEW = 100
 
 
 class Unavailable(Exception):  # noqa: N818  # not a failure: there is nothing to compare
-    """The SDK's tests cannot be had here; says why."""
+    """The SDK's tests are not available; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ Outcomes = Mapping[str, Outcome]
 
 @dataclass
 class Comparison:
-    """The tests of two runs, by how they ended."""
+    """The outcomes of the tests in both runs."""
 
     plain: Outcomes
     safe: Outcomes
@@ -105,18 +103,18 @@ class Comparison:
 
     @property
     def passed_plain(self) -> int:
-        """How many tests pass with the plain client."""
+        """The number of tests that pass with the plain client."""
         return sum(outcome.result == "passed" for outcome in self.plain.values())
 
     def count(self, plain: str, safe: str) -> int:
-        """How many tests ended in these two ways."""
+        """Count the tests with these two results."""
         return sum(
             (outcome.result, self.safe.get(test, MISSING).result) == (plain, safe)
             for test, outcome in self.plain.items()
         )
 
     def __str__(self) -> str:
-        """The table, and each test that differs with its reason."""
+        """Return the table, and each differing test with its reason."""
         lines = [
             f"passed in both:  {self.count('passed', 'passed'):5}",
             f"failed in both:  {self.count('failed', 'failed'):5}",
@@ -140,7 +138,7 @@ MISSING = Outcome("missing", "the run ended before it")
 def compare(
     paths: Sequence[str], deselected: Sequence[str] = (), limit: float = 300
 ) -> Comparison:
-    """Run the SDK's tests with either client, and again where they differ."""
+    """Run the SDK's tests with both clients, and rerun those that differ."""
     sdist = fetch(importlib.metadata.version("langsmith"))
     with tempfile.TemporaryDirectory() as folder:
         root = unpack(sdist, Path(folder))
@@ -164,7 +162,7 @@ BOTH: tuple[Clients, Clients] = ("plain", "safe")
 
 
 def sharded(root: Path, paths: Sequence[str]) -> list[list[str]]:
-    """The test files under these paths, in groups of about one size."""
+    """Split the test files under these paths into groups of similar size."""
     files = {
         file
         for path in paths
@@ -179,7 +177,7 @@ def sharded(root: Path, paths: Sequence[str]) -> list[list[str]]:
 
 
 def run_both(root: Path, shards: Sequence[Sequence[str]], limit: float) -> Comparison:
-    """Run each group of tests with either client, all at the same time."""
+    """Run each group of tests with both clients, all at the same time."""
     with ThreadPoolExecutor() as pool:
         plain, safe = (
             [pool.submit(run, root, clients, shard, limit) for shard in shards]
@@ -192,7 +190,7 @@ def run_both(root: Path, shards: Sequence[Sequence[str]], limit: float) -> Compa
 
 
 def differences(plain: Outcomes, safe: Outcomes) -> dict[str, Outcome]:
-    """The tests that pass with the plain client, and do not with the safe one."""
+    """Return the tests that pass with the plain client but not with the safe one."""
     return {
         test: safe.get(test, MISSING)
         for test, outcome in plain.items()
@@ -201,7 +199,7 @@ def differences(plain: Outcomes, safe: Outcomes) -> dict[str, Outcome]:
 
 
 def fetch(version: str) -> Path:
-    """The source distribution of langsmith, by way of pip; kept for the next time."""
+    """Download the source distribution of langsmith with pip, or use the cached one."""
     sdist = CACHE / f"langsmith-{version}.tar.gz"
     if not sdist.exists():
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
@@ -214,13 +212,13 @@ def fetch(version: str) -> Path:
             check=False,
         )
         if done.returncode or not sdist.exists():
-            said = done.stderr.strip().splitlines() or ["pip gave no such file"]
+            said = done.stderr.strip().splitlines() or ["pip downloaded no such file"]
             raise Unavailable(f"no source distribution of langsmith {version}: {said[-1]}")
     return sdist
 
 
 def unpack(sdist: Path, folder: Path) -> Path:
-    """Unpack the tests, and the settings that pytest reads for them."""
+    """Unpack the tests, and the file with pytest's settings."""
     with tarfile.open(sdist) as archive:
         root = archive.getnames()[0].partition("/")[0]
         wanted = [
@@ -231,12 +229,12 @@ def unpack(sdist: Path, folder: Path) -> Path:
         ]
         archive.extractall(folder, wanted, filter="data")
     if not (folder / root / "tests").exists():
-        raise Unavailable(f"{sdist.name} holds no tests")
+        raise Unavailable(f"{sdist.name} contains no tests")
     return folder / root
 
 
 def run(root: Path, clients: Clients, tests: Iterable[str], limit: float) -> Outcomes:
-    """Run tests of the SDK in a process of their own, on what looks like a new machine."""
+    """Run tests of the SDK in a separate process with a clean environment."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         home.mkdir()
@@ -269,13 +267,13 @@ def run(root: Path, clients: Clients, tests: Iterable[str], limit: float) -> Out
         except subprocess.TimeoutExpired as over:
             said = str(over)
         ends = read(outcomes)
-        if not ends and clients == "plain":  # with the safe ones that is a difference
+        if not ends and clients == "plain":  # with the safe clients, it is a difference
             raise Unavailable(f"the SDK's tests do not run here: {said[-1000:]}")
         return ends
 
 
 def read(file: Path) -> Outcomes:
-    """How each test ended: its worst phase."""
+    """Return the outcome of each test: that of its worst phase."""
     order = ("failed", "skipped", "passed")
     ends: dict[str, Outcome] = {}
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -287,9 +285,11 @@ def read(file: Path) -> Outcomes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, and say what was found."""
+    """Compare, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", action="store_true", help="all unit tests, not a part")
+    parser.add_argument(
+        "--all", action="store_true", help="run all unit tests, not only the fast part"
+    )
     everything = parser.parse_args(arguments).all
     try:
         found = compare(ALL, limit=3600) if everything else compare(FAST, SLOW)

@@ -1,7 +1,7 @@
-"""A pytest plugin for a run of the SDK's tests: which clients they get, how each ended.
+"""A pytest plugin for the SDK's tests: it swaps the clients, and records the outcomes.
 
-Loaded with `-p`, so before any test module is imported. ``UPSTREAM_CLIENTS`` says which
-clients ("plain" or "safe"); ``UPSTREAM_OUTCOMES`` names the file of the outcomes.
+It is loaded with `-p`, before any test module is imported. ``UPSTREAM_CLIENTS`` is "plain"
+or "safe"; ``UPSTREAM_OUTCOMES`` is the file for the outcomes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SAFE = os.environ["UPSTREAM_CLIENTS"] == "safe"
 OUTCOMES = Path(os.environ["UPSTREAM_OUTCOMES"])
 
 if httpx.__name__ == "httpx2":
-    # The SDK's tests say httpx. Its own sitecustomize does the same for them.
+    # The SDK's tests import httpx. The SDK's own sitecustomize also sets this alias.
     httpx.alias_httpx()  # type: ignore[attr-defined]
 
-# The tests take these by name, so they are asked for after the alias is set.
+# Imported after the alias is set.
 import langsmith  # noqa: E402
 import langsmith.async_client  # noqa: E402
 import langsmith.client  # noqa: E402
@@ -31,7 +31,7 @@ from langsmith._internal import _openapi_auth  # noqa: E402
 
 REPLACED: dict[type, type] = {}
 if SAFE:
-    # In the plain run not even an import of safe_langsmith may make a difference.
+    # The plain run does not import safe_langsmith, so that it cannot be affected.
     import safe_langsmith
     from safe_langsmith._sdk.resources import watch
     from safe_langsmith._transport.auth import ResourceWatcher
@@ -42,7 +42,7 @@ _resolve = socket.getaddrinfo
 
 
 def swap() -> None:
-    """Put the safe clients wherever a module of the SDK names the plain ones."""
+    """Replace the plain clients in all modules of the SDK with the safe ones."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "langsmith":
             for attribute, value in list(vars(module).items()):
@@ -51,7 +51,7 @@ def swap() -> None:
 
 
 def generated(**options: Any) -> Any:
-    """The generated client as `Client` makes it, with what a test gives `Langsmith`."""
+    """Create the generated client as `Client` does, with the arguments of `Langsmith`."""
     headers: dict[str, Any] = {}
     made = _openapi_auth.SyncClient(header_provider=lambda: dict(headers), **options)
     _keep_headers(made, headers)
@@ -71,14 +71,14 @@ def generated_async(**options: Any) -> Any:
 
 
 def _keep_headers(made: Any, headers: dict[str, Any]) -> None:
-    """Have the client send the headers that it was made with."""
+    """Make the client send the headers from its constructor."""
     known = {"X-API-Key": made.api_key, "X-Tenant-Id": made.tenant_id}
     headers.update({name: value for name, value in known.items() if value})
     headers.update(made._custom_headers)
 
 
 def _watched(made: Any, kind: Any) -> Any:
-    """A generated client; in the safe run watched for an owner that lives as long."""
+    """In the safe run, watch the generated client; it keeps its owner alive."""
     if not SAFE:
         return made
     made.its_owner = kind(api_url="http://localhost:1", api_key="test")
@@ -86,7 +86,7 @@ def _watched(made: Any, kind: Any) -> Any:
 
 
 def resolve_this_machine(host: Any, *args: Any, **kwargs: Any) -> Any:
-    """Resolve no name but this machine's: no test asks the real LangSmith."""
+    """Resolve only local names, so that no test contacts the real LangSmith."""
     name = host.decode() if isinstance(host, bytes) else host
     if name not in (None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::"):
         raise socket.gaierror(socket.EAI_NONAME, "only this machine can be reached")
@@ -94,7 +94,7 @@ def resolve_this_machine(host: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a test after the plain class, whichever it gets."""
+    """Use the plain class in a test's name, even if it gets the safe one."""
     for plain, safe in REPLACED.items():
         if val is safe:
             return plain.__name__
@@ -102,7 +102,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write down how one phase of a test ended."""
+    """Record the outcome of one phase of a test."""
     crash = getattr(report.longrepr, "reprcrash", None)
     row = {
         "test": report.nodeid,
@@ -115,7 +115,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 socket.getaddrinfo = resolve_this_machine
-# Only the tests' own imports: the SDK goes on with the classes that it made these from.
+# Only for the tests' imports: the SDK itself keeps using the original classes.
 vars(langsmith).update(Langsmith=generated, AsyncLangsmith=generated_async)
 if SAFE:
     swap()
