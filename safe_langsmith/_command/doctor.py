@@ -32,6 +32,7 @@ from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import ARGUMENTS, Setting, Settings, Setup
+from safe_langsmith._settings.tracing import sampling_variable
 from safe_langsmith._transport.settle import diagnosed_offline, read_settings
 
 # For callers that read a report.
@@ -134,10 +135,12 @@ def no_client(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts
     setup = read(access, at_construction(access, arguments), None, program.path)
     seen = offline_diagnosis(setup)
     summary = f"langsmith cannot create a client with these settings: {why.rstrip('.')}."
-    both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
-    steps = (
-        (f"{both}: only one of them may be set",) if "cannot provide both" in why else ()
-    )
+    steps: tuple[str, ...] = ()
+    if "cannot provide both" in why:
+        both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
+        steps = (f"{both}: only one of them may be set",)
+    if "convert string to float" in why:  # the SDK does not name the variable
+        steps = (f"correct {sampling_variable()}: it must be a number from 0 to 1",)
     if place.notes and setup.held.endpoint.source.kind == "default":
         rest = tuple(s for s in seen.settings if s.name != "endpoint")
         seen = replace(seen, endpoint="", region=None, settings=rest)

@@ -28,6 +28,7 @@ from safe_langsmith._settings.sources import PassedOver, Setting, Settings, Sour
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
+_SAMPLING = variables("TRACING_SAMPLING_RATE")
 DESTINATIONS = "LANGSMITH_RUNS_ENDPOINTS"
 # What the SDK accepts as yes, in any case; the tracing switch is stricter.
 _YES = ("true", "1")
@@ -93,6 +94,11 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     switch = Setting("on" if value == "true" else "off", _in_environment(name))
     notes = noted(*_oddities(name, value, others))
     return switch, _passed_over("tracing", others), notes
+
+
+def sampling_variable() -> str:
+    """The variable that sets the sampling rate."""
+    return next((name for name, _ in _set_among(_SAMPLING)), _SAMPLING[0])
 
 
 def read_way(mode: str) -> Way:
@@ -181,7 +187,7 @@ def read_export(own: Access) -> Export:
 def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[str]:
     if value not in ("true", "false"):
         yield f"{name} is {value[:20]!r}, so tracing is off: it must be exactly 'true'"
-    for rate, text in _set_among(variables("TRACING_SAMPLING_RATE"))[:1]:
+    for rate, text in _set_among(_SAMPLING)[:1]:
         with suppress(ValueError):  # the SDK says so itself
             if not float(text) > 0:  # also nan
                 yield f"{rate} is {text[:20]}, so no traces are sent"

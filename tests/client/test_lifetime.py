@@ -285,11 +285,16 @@ def test_the_interpreter_ends_with_a_refused_batch(
 
 
 def test_an_interrupt_ends_a_diagnosis(server: SimulatedLangSmith) -> None:
-    """Ctrl-C during a probe raises KeyboardInterrupt immediately."""
+    """Ctrl-C during a probe raises KeyboardInterrupt immediately.
+
+    If a signal arrives just before a system call, Python handles it only after the call.
+    So wait until the main thread waits for the probe.
+    """
 
     def choose(line: Proxy, request: proxy.Request) -> proxy.Fault | None:
         if "/sessions" in request.path:
             return None
+        time.sleep(1)
         os.kill(os.getpid(), signal.SIGINT)
         return proxy.silent
 

@@ -287,15 +287,18 @@ def test_doctor_reads_the_dotenv(
         assert main([*command, "--no-env-file"]) == 1
 
 
-@pytest.mark.parametrize("rate", ["2", "often"])
+@pytest.mark.parametrize(("rate", "lines"), [("2", 3), ("often", 5)])
 def test_settings_that_the_sdk_refuses(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rate: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rate: str,
+    lines: int,
 ) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", rate)
     assert main(["doctor"]) == 1
     shown = capsys.readouterr()
     assert "langsmith cannot create a client with these settings" in shown.out
-    assert (shown.err, len(shown.out.splitlines())) == ("", 3)
+    assert (shown.err, len(shown.out.splitlines())) == ("", lines)
     assert main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == 1
 

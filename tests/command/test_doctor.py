@@ -718,6 +718,19 @@ def test_what_is_set_is_told_without_a_client(
     assert server.exchanges == ()
 
 
+@pytest.mark.parametrize("name", ["LANGSMITH", "LANGCHAIN"])
+def test_a_sampling_rate_that_is_not_a_number(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The SDK's error does not name the variable, so the doctor does."""
+    monkeypatch.setenv(f"{name}_TRACING_SAMPLING_RATE", "half")
+    data, code = run_json(capsys)
+    step = f"correct {name}_TRACING_SAMPLING_RATE: it must be a number from 0 to 1"
+    assert (code, data["next_steps"]) == (1, [step])
+    assert main(["doctor"]) == 1
+    assert step in " ".join(capsys.readouterr().out.split())
+
+
 def test_two_settings_that_exclude_each_other_in_two_places(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
