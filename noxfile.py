@@ -17,7 +17,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # These hardly depend on the version of langsmith. In CI they run once, with the newest
 # release; each night they run with all releases.
-OURS_ALONE = (
+SKIPPED_WITH_LOWEST = (
     "tests/client/test_advice.py",
     "tests/client/test_errors.py",
     "tests/client/test_escapes.py",
@@ -52,7 +52,7 @@ OURS_ALONE = (
     "tests/transport/test_unreachable.py",
 )
 # These take minutes, or need more than Python. They have their own sessions.
-APART = ("tests/slow", "tests/middleboxes", "tests/fleets")
+IN_OWN_SESSIONS = ("tests/slow", "tests/middleboxes", "tests/fleets")
 # These use no fork, no terminal, and no signal.
 PORTABLE = (
     "tests/decision",
@@ -63,7 +63,7 @@ PORTABLE = (
     "tests/client/test_sync_client.py",
     "tests/client/test_async_client.py",
 )
-OF_GITHUB = {
+GITHUB_SCHEMAS = {
     "github-workflows": "workflows/*.yml",
     "dependabot": "dependabot.yml",
     "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
@@ -74,11 +74,11 @@ FLOOR = "0.10.0"
 # The lowest allowed versions of langsmith (FLOOR) and of the other two dependencies.
 LOWEST = [one.replace(">=", "==") for one in PROJECT["project"]["dependencies"]]
 # The first release where the v2 resources can be watched, so all tests run.
-WHOLE = "0.14.12"
+ALL_FEATURES = "0.14.12"
 # The floor, the newest patch of each minor release, and the first of the last minor; the
-# latest release runs in `tests`. Releases before WHOLE skip the slow tests.
+# latest release runs in `tests`. Releases before ALL_FEATURES skip the slow tests.
 OLDER = (FLOOR, "0.10.18", "0.11.2", "0.12.6", "0.13.0")
-EACH_MINOR = (*OLDER, WHOLE, "0.14.17", "0.15.0")
+EACH_MINOR = (*OLDER, ALL_FEATURES, "0.14.17", "0.15.0")
 DIST = Path("build", "dist")
 # No autoloaded plugins: they slow down the import (langsmith), or import the package
 # before coverage starts (safe_langsmith).
@@ -103,7 +103,7 @@ def install_wheel(session: nox.Session, *packages: str) -> None:
 
 def run_tests(session: nox.Session, *options: str) -> None:
     """Run the tests against the installed wheel; one test fails if another is used."""
-    always = ["-n", "4", "-q", *PLUGINS, *(f"--ignore={path}" for path in APART)]
+    always = ["-n", "4", "-q", *PLUGINS, *(f"--ignore={path}" for path in IN_OWN_SESSIONS)]
     session.run("pytest", *always, *options, *session.posargs, env={"TESTS_OF": "wheel"})
 
 
@@ -143,7 +143,7 @@ def types(session: nox.Session) -> None:
     session.install("-e", ".[testing]", *groups("slow", "types"))
     session.run("mypy")
     session.run("pyright")
-    for schema, pattern in OF_GITHUB.items():
+    for schema, pattern in GITHUB_SCHEMAS.items():
         files = map(str, Path(".github").glob(pattern))
         session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
 
@@ -172,7 +172,7 @@ def tests(session: nox.Session, versions: str) -> None:
         run_tests(session, "-m", "slow")
     else:
         install_wheel(session, *LOWEST, *groups("slow"))
-        run_tests(session, *(f"--ignore={path}" for path in OURS_ALONE))
+        run_tests(session, *(f"--ignore={path}" for path in SKIPPED_WITH_LOWEST))
 
 
 @nox.session(requires=["build"])

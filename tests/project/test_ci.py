@@ -202,7 +202,7 @@ def test_the_floor_is_told_once() -> None:
 
 def test_older_releases_are_those_that_lack_something() -> None:
     text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    (whole,) = re.findall(r'^WHOLE = "(.+)"$', text, re.MULTILINE)
+    (whole,) = re.findall(r'^ALL_FEATURES = "(.+)"$', text, re.MULTILINE)
     assert f'WATCHES_V2 = at_least("{whole}")' in RELEASES.read_text(encoding="utf-8")
     (older,) = re.findall(r"^OLDER = \((.+)\)$", text, re.MULTILINE)
     numbers = [
