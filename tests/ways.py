@@ -65,10 +65,10 @@ def later(call: Callable[[langsmith.AsyncClient], Any]) -> Any:
 
 def listed(client: Any) -> Any:
     """Make a call with a generated client, and one with a copy of it."""
-    first = client.get("/api/v1/sessions", cast_to=object)
-    client.with_options(timeout=9, api_key=None).get("/api/v1/sessions", cast_to=object)
-    client.close()
-    return first
+    with client:
+        first = client.get("/api/v1/sessions", cast_to=object)
+        client.with_options(timeout=9, api_key=None).get("/api/v1/sessions", cast_to=object)
+        return first
 
 
 def generated() -> Any:
