@@ -295,7 +295,7 @@ def explain_command(code: Code) -> str:
 
 
 def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
-    """What is wrong, and after ``bridge`` the fix: for a log."""
+    """What is wrong, then ``bridge`` and the fix, in one line for the log."""
     fix = "; ".join((*diagnosis.next_steps, *more_steps))
     more = explain_command(diagnosis.code)
     return f"{diagnosis.headline} {bridge}: {fix}. More: {more}"

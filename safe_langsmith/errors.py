@@ -236,7 +236,7 @@ def _made(diagnosis: Diagnosis, also: list[type[Exception]]) -> AccessDeniedErro
 
 @functools.cache
 def _joined(classes: tuple[type[Any], ...]) -> type[AccessDeniedError]:
-    """A class that combines an error with further classes, under the same name."""
+    """A class that adds base classes to an error, under the same name."""
     error: type[AccessDeniedError] = classes[0]
     if len(classes) == 1:
         return error

@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(command=run)
-        has_either = _ENV_FILE[0] in arguments
+        has_either = any(name == "--env-file" for name, _, _ in arguments)
         either = command.add_mutually_exclusive_group() if has_either else command
         for argument, about_it, settings in arguments:
             group = either if argument.endswith("env-file") else command
@@ -201,7 +201,8 @@ def _replay(options: argparse.Namespace) -> int:
     With LANGSMITH_FAILED_TRACES_DIR=./failed-traces the SDK saves each batch of traces that
     could not be sent. This command sends them, oldest first, and deletes each file once
     LangSmith has accepted it. You can stop it and run it again: it first asks LangSmith whether
-    the interrupted batch has arrived. It uses a .env file only if you pass it with --env-file.
+    the interrupted batch has arrived. If the nearest .env file has LangSmith settings, it sends
+    nothing until you choose --env-file or --no-env-file.
 
     exit code: 0 nothing is left; 1 some batches are left; 2 usage error; 3 unknown.
     """  # noqa: E501  # the help is shown without the indent
@@ -277,18 +278,20 @@ def _completion(options: argparse.Namespace) -> int:
 _Argument = tuple[str, str | None, dict[str, Any]]
 _Command = Callable[[argparse.Namespace], int]
 _FLAG: dict[str, Any] = {"action": "store_true"}
+_LOAD: dict[str, Any] = {"metavar": "PATH", "type": _file}
+_DO_NOT_LOAD: dict[str, Any] = {"action": "store_const", "const": False, "dest": "env_file"}
 # Mutually exclusive.
 _ENV_FILE: tuple[_Argument, ...] = (
     (
         "--env-file",
         "the .env file to load (default: the nearest, in this folder or a parent)",
-        {"metavar": "PATH", "type": _file},
+        _LOAD,
     ),
-    (
-        "--no-env-file",
-        "do not load a .env file",
-        {"action": "store_const", "const": False, "dest": "env_file"},
-    ),
+    ("--no-env-file", "do not load a .env file", _DO_NOT_LOAD),
+)
+_ENV_FILE_OF_REPLAY: tuple[_Argument, ...] = (
+    ("--env-file", "the .env file to load (default: none)", _LOAD),
+    ("--no-env-file", "ignore the .env file in this folder or a parent", _DO_NOT_LOAD),
 )
 _OF_DOCTOR: tuple[_Argument, ...] = (
     ("--verbose", "show every section", _FLAG),
@@ -329,7 +332,7 @@ _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     "explain": (_explain, (("code", _CODE, {"nargs": "?", "metavar": "CODE"}),)),
     "replay": (
         _replay,
-        (("folder", _FOLDER, {"nargs": "?", "metavar": "DIR"}), *_ENV_FILE),
+        (("folder", _FOLDER, {"nargs": "?", "metavar": "DIR"}), *_ENV_FILE_OF_REPLAY),
     ),
     "whoami": (_whoami, (("--json", "print it as JSON", _FLAG), *_ENV_FILE)),
     "can-i": (_can_i, (_PERMISSION, *_ENV_FILE)),

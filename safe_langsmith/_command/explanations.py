@@ -10,7 +10,7 @@ from safe_langsmith._diagnosis import Code
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One code: what it means, how it is detected, what is repaired, sent, and to do."""
+    """One code: its meaning, detection, repair, requests and fix."""
 
     code: Code
     means: str

@@ -222,7 +222,7 @@ def _unchanged(path: Path, before: bytes) -> tuple[Path, os.stat_result]:
     """The real file: writable, and unchanged since it was read."""
     real = path.resolve(strict=True)
     about = real.stat()
-    # Root can write any file, but a file is read-only on purpose.
+    # Root can write any file, but a read-only file is meant to stay as it is.
     if not about.st_mode & 0o222 or not os.access(real, os.W_OK):
         raise UnwrittenError(f": {short(path)} is read-only")
     if _content(real) != before:

@@ -113,10 +113,10 @@ class Facts:
     def verdict(self) -> Diagnosis:
         """The client's diagnosis; if it is healthy, that of a destination that fails."""
         own, places = self.diagnosis, self.tracing.destinations
-        rejected = [place for place in places if place.state == "bad"]
+        refusing = [place for place in places if place.state == "bad"]
         if self.needs_no_key:
-            place = (rejected or places)[0]
-            place = place._replace(steps=_steps_of(rejected) or place.steps)
+            place = (refusing or places)[0]
+            place = place._replace(steps=_steps_of(refusing) or place.steps)
             said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
             said += "traces, to"
             if self.tracing.way.mode != "otel":
@@ -126,14 +126,14 @@ class Facts:
                 )
             said += f" {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
-        elif own.code == "ok" and self.wants_traces and rejected:
-            place, code = rejected[0], rejected[0].code
-            place = place._replace(steps=_steps_of(rejected))
+        elif own.code == "ok" and self.wants_traces and refusing:
+            place, code = refusing[0], refusing[0].code
+            place = place._replace(steps=_steps_of(refusing))
             what = f"traces do not reach {place.place} ({place.text})"
             what = place.text if place.is_own else what
             said = f"LangSmith accepts these settings, but {what}."
         else:
-            others = _steps_of(p for p in rejected if not p.is_own)
+            others = _steps_of(p for p in refusing if not p.is_own)
             more = others if self.wants_traces else ()
             return replace(own, next_steps=(*own.next_steps, *more))
         verdict = replace(own, code=code, summary=said, next_steps=place.steps)

@@ -74,7 +74,7 @@ class Look(NamedTuple):
 
 
 def _shows_colours() -> bool:
-    """Follows NO_COLOR (no-color.org). An old Windows console shows no colours."""
+    """Whether to use colours: not with NO_COLOR (no-color.org) or on an old Windows."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return sys.platform != "win32" or "WT_SESSION" in os.environ

@@ -132,7 +132,7 @@ def give_key(case: Case) -> str:
 
 
 def log_in_again(case: Case) -> str:
-    """The command of LangSmith's CLI: only the user can renew a session."""
+    """Log in with LangSmith's CLI: only the user can renew a session."""
     login = case.setup.login
     name = f" --profile {shlex.quote(login.profile)}" if login else ""
     return f"log in again: langsmith auth login{name}"
@@ -178,7 +178,7 @@ def _if_right(sources: Iterable[Source]) -> str:
 
 
 def mentioned(case: Case, name: Name) -> list[str]:
-    """A setting that is named where nothing reads it, such as on a line with a typo."""
+    """Correct a setting that is named where nothing reads it, as on a line with a typo."""
     steps, usual = [], f"LANGSMITH_{name}"
     for mention in case.setup.mentions:
         if mention.setting != name:

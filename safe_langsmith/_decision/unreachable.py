@@ -73,7 +73,7 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
 
 
 def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:
-    """The certificate is not trusted, or the file with CA certificates is missing."""
+    """The text and step if a certificate is not trusted, or the CA file is missing."""
     network, (wanted, *_) = case.setup.network, answer.certificates
     inside, words = network.certificates(answer.certificates), answer.detail.casefold()
     untrusted = f"the certificate of {case.host} is not trusted"
@@ -96,7 +96,7 @@ def _certificate(case: Case, answer: Unreachable) -> tuple[str, str]:
 
 
 def tunnel_refused(case: Case, status: str) -> Cause:
-    """A proxy refused to connect a request to its host.
+    """The cause if a proxy refused to connect a request to its host.
 
     ``status``: the proxy's response to CONNECT, such as "403 Forbidden".
     """

@@ -43,7 +43,7 @@ def _is_of_prompts(address: str) -> bool:
 
 
 def came_as_get(asked: tuple[str, str], answered: tuple[str, str]) -> bool:
-    """Whether a redirect to another host has turned a non-GET into a GET, as most do.
+    """Whether a redirect to another host has turned a non-GET into a GET.
 
     Takes (method, URL) before and after. A redirect within a host may be the API's own.
     """

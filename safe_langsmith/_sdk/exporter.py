@@ -35,7 +35,7 @@ def watch_exports(make: Maker | None) -> None:
 
 @contextmanager
 def watching_exports(make: Maker) -> Iterator[None]:
-    """The same within a block, for exporters that this thread or task creates."""
+    """Do so within a block, for exporters that this thread or task creates."""
     when_imported(EXPORTER, _watch_class)
     token = _within.set(make)
     try:

@@ -104,7 +104,7 @@ def _two_names(name: Name, held: Setting) -> str:
 
 
 def _joined(setup: Setup) -> Iterator[str]:
-    """A key from one source with the endpoint or workspace of a profile."""
+    """Report a key that is combined with the endpoint or workspace of a profile."""
     key = setup.held.key
     of_profile = [n for n in NAMES if setup.held[n].source.kind == "profile"]
     if not key.value or "API_KEY" in of_profile or not of_profile:

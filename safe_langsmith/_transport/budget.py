@@ -42,7 +42,7 @@ class Clock:
         self.start()
 
     def start(self) -> None:
-        """Start the time."""
+        """Start the clock."""
         self._deadline = time.monotonic() + self._budget
 
     @property

@@ -122,7 +122,7 @@ def test_with_two_it_raises_the_typed_error(
     ]
 
 
-def test_without_a_rejection_it_sends_what_the_plain_client_sends(
+def test_without_a_refusal_it_sends_what_the_plain_client_sends(
     way: Way, world: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("WORKSPACE_ID", "TENANT_ID"):

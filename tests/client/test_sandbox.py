@@ -74,7 +74,7 @@ def own(
     return server.add_workspace("Research").id
 
 
-def reject_once(server: SimulatedLangSmith) -> None:
+def refuse_once(server: SimulatedLangSmith) -> None:
     body = {"error": "org_scoped_key_requires_workspace"}
     server.answer(BOXES, status=200, body={"sandboxes": []})
     server.answer(BOXES, status=403, body=body, times=1)
@@ -88,7 +88,7 @@ def sent(server: SimulatedLangSmith) -> list[Any]:
 def test_repaired_and_answered(
     server: SimulatedLangSmith, own: str, call: Callable[[], Any]
 ) -> None:
-    reject_once(server)
+    refuse_once(server)
     assert call() == ([], [])
     assert [e.headers.get("x-tenant-id") for e in sent(server)] == [None, own, own]
 
@@ -135,7 +135,7 @@ def test_a_page_is_no_answer(server: SimulatedLangSmith, own: str) -> None:
 
 
 @calls
-def test_unchanged_without_a_rejection(
+def test_unchanged_without_a_refusal(
     server: SimulatedLangSmith,
     own: str,
     everywhere: Installation,

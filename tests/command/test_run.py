@@ -71,7 +71,7 @@ def python(*arguments: str, path: Path | None = None) -> subprocess.CompletedPro
 # --- the command ----------------------------------------------------------------------
 
 
-def test_a_rejection_is_repaired(server: SimulatedLangSmith) -> None:
+def test_a_refusal_is_repaired(server: SimulatedLangSmith) -> None:
     """The program's arguments, input, output, and exit code are passed through."""
     server.add_workspace("Research", projects=1)
     key = server.add_service_key(workspaces=None).secret

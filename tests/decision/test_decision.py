@@ -1055,7 +1055,7 @@ def test_a_web_address_of_another_region_than_the_key_s() -> None:
     assert diagnosis.code == "workspace-mismatch"
     assert "it is in region EU, but the endpoint is in US" in diagnosis.summary
     assert diagnosis.next_steps == (
-        f"to use that workspace: the endpoint {EU.api}, with a key of that region",
+        f"to use it, set the endpoint to {EU.api}, with a key of that region",
     )
 
 

@@ -70,12 +70,12 @@ SIGN_IN = (
 )
 BOTH_ADDRESSES = (r"{url}(?!/signin)", "{url}/signin")
 # Scripts for squid, which sends them a line for each decision.
-REJECT_ONCE = "n=0; while read line; do [ $n = 0 ] && echo ERR || echo OK; n=1; done"
-REJECT_ALL = "while read line; do echo ERR; done"
+REFUSE_ONCE = "n=0; while read line; do [ $n = 0 ] && echo ERR || echo OK; n=1; done"
+REFUSE_ALL = "while read line; do echo ERR; done"
 
 
 def odd(body: bytes, kind: str, condition: str, *first: str) -> Config:
-    """Replace LangSmith's response by a 403 with this body: the request was executed."""
+    """Replace LangSmith's response with a 403 with this body: the request was executed."""
     rule = f"http-response return status 403 content-type {kind} file $FOLDER/body"
     return haproxy(*first, f"{rule} {condition}", body=body)
 
@@ -91,14 +91,14 @@ ODD: dict[str, tuple[bytes, str]] = {
 
 REQUEST_FILTERS = (
     Case(
-        "nginx rejects every request",
+        "nginx refuses every request",
         nginx("return 403;"),
         ends="blocked-by-proxy",
         arrives=0,
         calls=ALL_CALLS,
     ),
     Case(
-        "nginx rejects every request to the official host",
+        "nginx refuses every request to the official host",
         nginx("return 403;", tls=True),
         ends="blocked-by-proxy",
         arrives=0,
@@ -112,7 +112,7 @@ REQUEST_FILTERS = (
         arrives=0,
     ),
     Case(
-        "haproxy rejects the first request",
+        "haproxy refuses the first request",
         haproxy(*COUNTED, f"http-request deny deny_status 403 if {ASKED} {FIRST}"),
         ends="blocked-by-proxy",
         arrives=0,
@@ -123,14 +123,14 @@ REQUEST_FILTERS = (
 )
 RESPONSE_FILTERS = (
     Case(
-        "haproxy rejects every response",
+        "haproxy refuses every response",
         haproxy(f"http-response deny deny_status 403 if {OPEN_INFO}"),
         ends="blocked-by-proxy",
         arrives=1,
         calls=ALL_CALLS,
     ),
     Case(
-        "haproxy rejects the first response",
+        "haproxy refuses the first response",
         haproxy(*COUNTED, f"http-response deny deny_status 403 if {ASKED} {FIRST}"),
         ends="blocked-by-proxy",
         arrives=1,
@@ -139,14 +139,14 @@ RESPONSE_FILTERS = (
         budget_s=8,
     ),
     Case(
-        "squid rejects every response",
+        "squid refuses every response",
         squid("acl open urlpath_regex /info$", "http_reply_access deny !open"),
         ends="blocked-by-proxy",
         arrives=1,
         place="http by proxy",
     ),
     Case(
-        "squid intercepts TLS and rejects every response",
+        "squid intercepts TLS and refuses every response",
         squid(
             "acl open urlpath_regex /info$",
             "acl tunnel method CONNECT",
@@ -232,9 +232,9 @@ LOGINS = (
 )
 # No feedback: without a connection, the SDK sends it ten times, with ever longer pauses.
 TUNNELED = (*CALLS, *(call for call in MORE_CALLS if "/v2/" in call.request))
-REJECTED_TUNNELS = (
+REFUSED_TUNNELS = (
     Case(
-        "squid rejects CONNECT",
+        "squid refuses CONNECT",
         squid("acl tunnel method CONNECT", "http_access deny tunnel"),
         ends="blocked-by-proxy",
         arrives=0,
@@ -249,7 +249,7 @@ REJECTED_TUNNELS = (
             "auth_param basic program /bin/sh $FOLDER/helper",
             "acl known proxy_auth REQUIRED",
             "http_access deny !known",
-            helper=REJECT_ALL,
+            helper=REFUSE_ALL,
         ),
         ends="blocked-by-proxy",
         arrives=0,
@@ -267,7 +267,7 @@ CASES = (
     *ODD_BODIES,
     *STRIPPED_KEYS,
     *LOGINS,
-    *REJECTED_TUNNELS,
+    *REFUSED_TUNNELS,
 )
 
 

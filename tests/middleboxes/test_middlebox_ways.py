@@ -18,8 +18,8 @@ from middlebox_table import (
     COUNTED,
     OPEN_INFO,
     OWN,
-    REJECT_ONCE,
-    REJECTED_TUNNELS,
+    REFUSE_ONCE,
+    REFUSED_TUNNELS,
     REQUEST_FILTERS,
     STRIPPED_KEYS,
     Case,
@@ -54,7 +54,7 @@ def reaped_at_the_end() -> Iterator[None]:
 # --- the errors -------------------------------------------------------------------------
 
 
-CAUGHT = (REQUEST_FILTERS[0], REQUEST_FILTERS[2], STRIPPED_KEYS[0], *REJECTED_TUNNELS)
+CAUGHT = (REQUEST_FILTERS[0], REQUEST_FILTERS[2], STRIPPED_KEYS[0], *REFUSED_TUNNELS)
 
 
 @pytest.mark.parametrize("case", CAUGHT, ids=lambda case: case.name)
@@ -165,7 +165,7 @@ def test_redirect_to_https(
 
 @pytest.mark.parametrize("plain", [False, True], ids=["safe", "plain"])
 @calls
-def test_tunnel_rejected_once(call: Call, *, plain: bool) -> None:
+def test_tunnel_refused_once(call: Call, *, plain: bool) -> None:
     """The SDK retries the connection, even for a write."""
     once = squid(
         "external_acl_type once ttl=0 negative_ttl=0 cache=0 children-max=1 "
@@ -173,7 +173,7 @@ def test_tunnel_rejected_once(call: Call, *, plain: bool) -> None:
         "acl later external once",
         "acl tunnel method CONNECT",
         "http_access deny tunnel !later",
-        helper=REJECT_ONCE,
+        helper=REFUSE_ONCE,
     )
     more: dict[str, Any] = (
         {"retry_config": {"max_retries": 2}} if call.client == ASYNC else {}
@@ -237,7 +237,7 @@ def unknown_key(server: SimulatedLangSmith) -> str:
     [(viewer_key, PermissionMissingError), (unknown_key, KeyRejectedError)],
 )
 @calls
-def test_rejection_behind_a_trusted_interceptor(
+def test_refusal_behind_a_trusted_interceptor(
     call: Call,
     key_of: Callable[[SimulatedLangSmith], str],
     error: type[Exception],

@@ -54,9 +54,9 @@ def main(kind: str, url: str, key: str, project: str, run: str) -> dict[str, Any
         "good": lambda: sorted(p.name for p in single.list_projects()),
         "missing": lambda: single.request_with_retries("GET", "/nothing"),
         "no key": lambda: list(keyless.list_projects()),
-        "rejected": lambda: list(gone.list_projects()),
+        "refused": lambda: list(gone.list_projects()),
         "written": lambda: single.create_run("r", {}, "chain", id=uuid.uuid4()),
-        "rejected write": lambda: gone.create_run("r", {}, "chain", id=uuid.uuid4()),
+        "refused write": lambda: gone.create_run("r", {}, "chain", id=uuid.uuid4()),
         "link": lambda: "http" in str(single.get_run_url(run=_Run(project))),
     }
     found = {name: ended(step) for name, step in steps.items()}

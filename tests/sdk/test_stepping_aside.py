@@ -77,7 +77,7 @@ def test_a_fault_in_the_hook(server: SimulatedLangSmith, once: Callable[[], str]
     assert "check a response" in once()
 
 
-def test_a_fault_after_a_rejection(
+def test_a_fault_after_a_refusal(
     server: SimulatedLangSmith, once: Callable[[], str]
 ) -> None:
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)

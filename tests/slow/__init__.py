@@ -1,1 +1,1 @@
-"""Slow tests: real forks, and servers that reject only some of the requests."""
+"""Slow tests: real forks, and servers that refuse only some of the requests."""

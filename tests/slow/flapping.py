@@ -1,4 +1,4 @@
-"""Send traces to a server that rejects only some, with the plain and the safe client.
+"""Send traces to a server that refuses only some, with the plain and the safe client.
 
 ``python -m tests.slow.flapping`` prints the duration of ``flush()`` and the lost runs.
 """
@@ -37,19 +37,19 @@ _ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Flapping:
-    """Which batches a server rejects, and how.
+    """Which batches a server refuses, and how.
 
-    ``rejects`` is called with the number of earlier batches, and the seconds since the
+    ``refuses`` is called with the number of earlier batches, and the seconds since the
     first. ``probe_s``: how long the response to a probe takes.
     """
 
-    rejects: Callable[[int, float], bool]
+    refuses: Callable[[int, float], bool]
     answer: Answer = JSON
     probe_s: float = 0.0
 
-    def rejected_of(self, batches: int) -> int:
-        """How many of these batches are rejected, if time makes no difference."""
-        return sum(self.rejects(before, 0.0) for before in range(batches))
+    def refused_of(self, batches: int) -> int:
+        """How many of these batches are refused, if time makes no difference."""
+        return sum(self.refuses(before, 0.0) for before in range(batches))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ STEADY = Pace(together=50, pause_s=0.12)
 
 
 def toggling(seconds: float, answer: Answer) -> Flapping:
-    """Accept batches for this many seconds, reject them for as long, and so on."""
+    """Accept batches for this many seconds, refuse them for as long, and so on."""
     return Flapping(lambda _, since: since % (2 * seconds) >= seconds, answer)
 
 
@@ -86,7 +86,7 @@ _PROBED = ("/workspaces", "/sessions", "/orgs/*", "/auth/*")
 
 
 class FlappingLangSmith(SimulatedLangSmith):
-    """A simulated LangSmith that rejects some of the batches."""
+    """A simulated LangSmith that refuses some of the batches."""
 
     def __init__(self, flapping: Flapping) -> None:
         super().__init__()
@@ -100,9 +100,9 @@ class FlappingLangSmith(SimulatedLangSmith):
         if request.method != "POST" or not path.startswith("/runs"):
             return super()._answer(request, path, body)
         self._first = self._first or time.monotonic()
-        rejected = self._flapping.rejects(self._batches, time.monotonic() - self._first)
+        refused = self._flapping.refuses(self._batches, time.monotonic() - self._first)
         self._batches += 1
-        return self._flapping.answer if rejected else super()._answer(request, path, body)
+        return self._flapping.answer if refused else super()._answer(request, path, body)
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def main() -> None:
     # Otherwise Python prints the SDK's log line for each lost batch.
     logging.getLogger("langsmith").addHandler(logging.NullHandler())
     head = (
-        f"{'rejected':<18}{'sent as':<12}{'runs':>5}{'client':>7}{'all s':>7}{'flush s':>9}"
+        f"{'refused':<18}{'sent as':<12}{'runs':>5}{'client':>7}{'all s':>7}{'flush s':>9}"
     )
     sys.stdout.write(f"{head}{'lost':>6}{'batches':>9}{'lost':>6}{'lines':>7}\n")
     for name, flapping in PATTERNS.items():

@@ -68,7 +68,7 @@ class Sync:
         """Replace the pool: a thread that no longer exists may hold its lock."""
         self.client.session.mount("http://", requests.adapters.HTTPAdapter())
 
-    def rejected(self) -> str:
+    def refused(self) -> str:
         name = f"project of {os.getpid()}"
         return outcome(lambda: self.client.create_project(name))
 
@@ -81,7 +81,7 @@ class Tracing:
 
     def __init__(self, kind: Any, url: str, key: str) -> None:
         plain = langsmith.Client(url, api_key=key)
-        record(plain, 1)  # rejected, but imports the SDK's tracing modules
+        record(plain, 1)  # refused, but imports the SDK's tracing modules
         plain.flush()
         self.client: SafeClient = kind(url, api_key=key)
         self.runs: list[str] = []
@@ -90,7 +90,7 @@ class Tracing:
         """Report only the child's own runs."""
         self.runs = []
 
-    def rejected(self) -> str:
+    def refused(self) -> str:
         for _ in range(20):  # so that the parent traces during all forks
             self.runs += record(self.client, 5)
             time.sleep(0.007)
@@ -112,7 +112,7 @@ class Async:
     def in_child(self) -> None:
         self.client = self.make()
 
-    def rejected(self) -> str:
+    def refused(self) -> str:
         name = f"project of {os.getpid()}"
         return outcome(lambda: asyncio.run(self.client.create_project(name)))
 
@@ -150,7 +150,7 @@ class Family:
         os.close(self.gate[1])
         os.read(self.gate[0], 1)  # until the parent closes it
         self.calls.in_child()
-        tell(moment, self.calls.rejected(), self.calls.good())
+        tell(moment, self.calls.refused(), self.calls.good())
 
     def wait(self) -> None:
         """Open the gate, and wait for each child to exit."""
@@ -211,12 +211,12 @@ def main(kind: str, url: str, key: str, limit: str, *moments: str) -> None:
     tested, plain = KINDS[kind]
     calls_of: Any = Async if "Async" in kind else Sync
     warm_up = calls_of(plain, url, key)
-    warm_up.rejected()
+    warm_up.refused()
     warm_up.good()
     calls = (Tracing if kind == "tracing" else calls_of)(tested, url, key)
     family = Family(calls, float(limit))
     thread = threading.Thread(
-        target=lambda: tell("parent", calls.rejected(), calls.good()), daemon=True
+        target=lambda: tell("parent", calls.refused(), calls.good()), daemon=True
     )
     if moments == ("imports",):
         Imports().fork_at_each(family, thread)

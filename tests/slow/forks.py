@@ -24,7 +24,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 HERE = Path(__file__).parent
 SETTINGS = HERE / "gunicorn_settings.py"
 PYTHON_PATH = f"{HERE.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-# Why the call of `forking.py` is rejected. With "repaired", a repair is possible.
+# Why the call of `forking.py` is refused. With "repaired", a repair is possible.
 CAUSES = ("refused", "repaired")
 # Ten forks per program. Together they cover 150 ms in steps of 3 ms.
 PROGRAMS = 5
@@ -34,8 +34,8 @@ WORKERS = 4
 
 
 @contextlib.contextmanager
-def rejecting(cause: str) -> Iterator[tuple[SimulatedLangSmith, str]]:
-    """A server that rejects one of the calls of `forking.py`, and a key."""
+def refusing(cause: str) -> Iterator[tuple[SimulatedLangSmith, str]]:
+    """A server that refuses one of the calls of `forking.py`, and a key."""
     with SimulatedLangSmith() as server:
         workspace = server.add_workspace("Research")
         key = (
@@ -66,7 +66,7 @@ class Report:
 
 def run(kind: str, cause: str, moments: list[str], limit: float) -> Report:
     """Run `forking.py`."""
-    with rejecting(cause) as (server, key):
+    with refusing(cause) as (server, key):
         program = [sys.executable, str(HERE / "forking.py"), kind, server.url, key]
         done = subprocess.run(
             [*program, f"{limit}", *moments],
@@ -91,7 +91,7 @@ def run(kind: str, cause: str, moments: list[str], limit: float) -> Report:
 def run_gunicorn(kind: str, cause: str, limit: float) -> Report:
     """Start gunicorn with `preloaded.py`, and send each worker one request."""
     with contextlib.ExitStack() as stack:
-        server, key = stack.enter_context(rejecting(cause))
+        server, key = stack.enter_context(refusing(cause))
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         errors = stack.enter_context(tempfile.TemporaryFile("w+"))
         settings = {

@@ -23,7 +23,7 @@ ARRIVED = Path.cwd()
 
 tested, plain = KINDS[KIND]
 warm_up = Sync(plain, URL, KEY)
-warm_up.rejected()
+warm_up.refused()
 warm_up.good()
 calls = Sync(tested, URL, KEY)
 
@@ -31,16 +31,16 @@ calls = Sync(tested, URL, KEY)
 def app(
     environ: object, start_response: Callable[[str, list[tuple[str, str]]], object]
 ) -> Iterable[bytes]:
-    """Make the rejected call in this worker."""
+    """Make the refused call in this worker."""
     faulthandler.dump_traceback_later(LIMIT_S, exit=True)
     (ARRIVED / f"{os.getpid()}").touch()
     while len(list(ARRIVED.iterdir())) < WORKERS:
         time.sleep(0.01)
     calls.in_child()
-    told = f"{calls.rejected()} {calls.good()}".encode()
+    told = f"{calls.refused()} {calls.good()}".encode()
     faulthandler.cancel_dump_traceback_later()
     start_response("200 OK", [("Content-Length", f"{len(told)}")])
     return [told]
 
 
-threading.Thread(target=calls.rejected, daemon=True).start()
+threading.Thread(target=calls.refused, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Tests with a server that rejects some batches: short waits, no more losses, few logs."""
+"""Tests with a server that refuses some batches: short waits, no more losses, few logs."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def _cause(line: logging.LogRecord) -> object:
 def loses_no_more(figures: Figures, flapping: Flapping) -> None:
     """No more batches are lost than with the plain client, which sends each one once.
 
-    A server that counts rejects a fixed share of the batches, so nothing is random. A
+    The server counts, and refuses a fixed share of the batches: nothing is random. A
     client that sends each batch at least once, and resends no accepted one, cannot lose
     more.
     """
     assert figures.unsent == 0
     assert figures.batches_doubled == 0
-    assert figures.batches_lost <= flapping.rejected_of(figures.batches)
+    assert figures.batches_lost <= flapping.refused_of(figures.batches)
 
 
 @compressed_or_not
@@ -70,7 +70,7 @@ def test_flush_takes_one_budget_longer_at_most(
     assert safe.unsent == safe.batches_doubled == 0
     if "2nd" in pattern:
         # The plain client loses exactly as many as the limit in `loses_no_more`.
-        assert plain.batches_lost == flapping.rejected_of(plain.batches)
+        assert plain.batches_lost == flapping.refused_of(plain.batches)
         loses_no_more(safe, flapping)
 
 
@@ -86,7 +86,7 @@ def test_flush_takes_one_budget_longer_at_most(
 def test_slow_probes_do_not_add_up(pattern: str, probe_s: float, compressed: bool) -> None:
     """If the server is also slow, only one of all diagnoses may wait for it.
 
-    With the last pattern, several threads are rejected at once. A thread that has waited
+    With the last pattern, several threads are refused at once. A thread that has waited
     for another's diagnosis must not start its own after that one timed out.
     """
     flapping = replace(PATTERNS[pattern], probe_s=probe_s)
@@ -121,10 +121,10 @@ def test_no_more_runs_are_lost(pattern: str, compressed: bool) -> None:
     ],
 )
 def test_no_more_runs_are_lost_over_time(pattern: str, compressed: bool) -> None:
-    """Runs are traced for 7 s while the server alternately accepts and rejects.
+    """Runs are traced for 7 s while the server alternately accepts and refuses.
 
     The plain client loses about half of them. A pause of fixed length would lose all
-    waiting runs whenever it ends while the server rejects again: in some of these cases
+    waiting runs whenever it ends while the server refuses again: in some of these cases
     400 to 650 runs more. The tolerance is four batches out of 60, which can be sent
     slightly earlier or later than with the plain client.
     """

@@ -311,7 +311,7 @@ def test_nobody_else_is_told(
 
 
 @pytest.mark.parametrize("way", exporting.WAYS)
-def test_unchanged_without_a_rejection(
+def test_unchanged_without_a_refusal(
     server: SimulatedLangSmith, own: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Method, path, headers, and body length are the same as the plain client's."""

@@ -29,7 +29,7 @@ STRANGERS_REFUSED = "a request to /info without a key was refused too"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
-    """A redirect, a web page instead of JSON, or 405: is this a LangSmith API at all?
+    """A redirect, a web page instead of JSON, or 405: is this a LangSmith API?
 
     An official host always is, whatever its response.
     """
@@ -46,7 +46,7 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
 
 
 def _redirected(case: Case, there: str) -> Cause:
-    """The request was redirected to another URL, which refused it."""
+    """The cause if the request was redirected to another URL, which refused it."""
     here, is_login = case.sent.endpoint, bool(_LOGIN.search(there[:_LONGEST]))
     to = f"{shown(there)}{', a login page' if is_login else ''}"
     secure = here.replace("http://", "https://", 1)
@@ -112,7 +112,7 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
 
 
 def _moved(case: Case, api: str, summary: str) -> Cause:
-    """The web app was given instead of the API: use the API, if the rules allow it."""
+    """The cause if the endpoint is the web app. The repair, if allowed, uses the API."""
     cause = Cause("wrong-endpoint", summary, (steps.put(case, "ENDPOINT", api),))
     # A redirected request may have lost its body on the way.
     if case.held.endpoint.source.is_explicit or case.refusal.reply.redirected_to:
@@ -130,7 +130,7 @@ def why_not_moved(case: Case) -> tuple[str, ...]:
 
 
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
-    """LangSmith refuses in JSON; a web page comes from something in between.
+    """Does a proxy refuse the request? LangSmith itself refuses in JSON, not with a page.
 
     Any other odd body proves nothing: check whether an anonymous request is refused too.
     """

@@ -185,7 +185,7 @@ def _rejected(case: Case) -> Cause:
 
 
 def _malformed(case: Case, odd: str) -> Cause:
-    """A rejected text that does not look like a key. ``odd``: what is odd about it."""
+    """The cause if a rejected text does not look like a key. ``odd``: what is unusual."""
     todo = (*unused(case), steps.new_key(case))
     how = "remove everything around the key" if "around it" in odd else ""
     if is_code(case.sent.key or ""):

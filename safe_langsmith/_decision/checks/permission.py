@@ -49,7 +49,7 @@ def feature_unavailable(case: Case) -> Cause | None:
 
 
 def personal_only(case: Case) -> Steps[Cause | None]:
-    """A good service key, on a path that accepts only a personal or wider one."""
+    """Does the call need a personal key, or one of the organization?"""
     if kind_of(case.sent.key) != "service":
         return None
     if operations.needs_personal_key(case.refusal.path):
@@ -105,7 +105,7 @@ def _workspace_in_force(case: Case, standing: Standing) -> Steps[Listed | None]:
 
 
 def transient_refusal(case: Case) -> Steps[Cause | None]:
-    """It worked before, and a probe is accepted again: wait a little, and retry once."""
+    """Did the key work before, and does it work again? Then wait a little, and retry."""
     if not case.refusal.worked or (yield from case.admits(case.sent)) != "good":
         return None
     case.note("server", "good", "the same key worked before, and a test request succeeded")

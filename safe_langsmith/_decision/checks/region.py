@@ -99,7 +99,10 @@ def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Stan
 def _move(
     case: Case, region: Region, standing: Standing, cause: Cause, *, sure: bool
 ) -> Cause:
-    """Exactly one region accepts the key. ``sure``: the others were proven not to."""
+    """The cause if exactly one region accepts the key, with its repair, if allowed.
+
+    ``sure``: the others are proven to reject it.
+    """
     held, todo = case.held, cause.next_steps
     if not sure or not _endpoint_is_open(case) or not case.may_move(region.api):
         moved = replace(held, endpoint=replace(held.endpoint, value=region.api))

@@ -41,7 +41,7 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
 
 
 def _removed_workspace(case: Case) -> Steps[Cause | None]:
-    """A workspace that was removed from the environment, but not from the client."""
+    """Was the workspace removed from the environment, but not from the client?"""
     held = case.held
     if held.workspace.source.kind not in ("environment", "cache"):
         return None

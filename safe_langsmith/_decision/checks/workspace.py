@@ -121,7 +121,7 @@ def padded_workspace(case: Case) -> Steps[Cause | None]:
 
 
 def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cause | None]:
-    """A workspace that is named, but not by its id: find the id."""
+    """If the workspace is set to a URL or a name instead of its id, find the id."""
     address = web_address(workspace)
     if address is not None:
         access = replace(case.sent, workspace=address.owner)
@@ -141,7 +141,7 @@ def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cau
 def _meant(
     case: Case, workspace: str, summary: str, step: str = "", *, may_repair: bool
 ) -> Cause:
-    """The id was proven to be right. ``step``: how to correct it, if not by setting it."""
+    """The cause if the right id is proven. ``step``: how to correct it; default: set it."""
     held = case.held.workspace
     right = replace(case.held, workspace=Setting(workspace, held.source))
     todo = (step or steps.put(case, "WORKSPACE_ID", workspace),)
@@ -158,9 +158,7 @@ def _useless_address(case: Case, address: WebAddress, standing: Standing) -> Cau
         why = "the id in it is your organization's, not a workspace's"
     elif region and here and region != here:
         why = f"it is in region {region.name}, but the endpoint is in {here.name}"
-        step = (
-            f"to use that workspace: the endpoint {region.api}, with a key of that region"
-        )
+        step = f"to use it, set the endpoint to {region.api}, with a key of that region"
     else:
         why = f"the key cannot use {address.owner}, the id in it"
     summary = f"the workspace is set to a web URL, and {why}."
