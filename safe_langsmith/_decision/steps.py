@@ -75,7 +75,7 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
         named = "" if where in UNNAMED else f", in {where}"
         return f"use {value} for this destination{named}"
     if where == _API_URLS:
-        return "api_urls= cannot set a workspace: use a key that has exactly one there"
+        return "api_urls= cannot set a workspace: use a key for a single workspace there"
     if where == case.setup.runs_endpoints:
         row = f'{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}'
         return f"set it in {where}: {row}"
@@ -88,16 +88,18 @@ def choose_workspace(case: Case) -> str:
     # A workspace without a name was not listed, so there may be others.
     if len(known) == 1 and known[0].name:
         return put(case, "WORKSPACE_ID", known[0].id)
+    if case.destination == _API_URLS:
+        return _for_destination(case, "WORKSPACE_ID", "")
     if case.destination:
         step = _for_destination(case, "WORKSPACE_ID", "...")
     else:
         step = "pass workspace_id=" if where.endswith("argument") else f"set {where}"
+    if len(known) > 1:
+        return f"choose one and {step}"
+    if known and case.destination:
+        return f"{step}; this key can use {known[0].id}"
     if known:
-        listed = len(known) > 1
-        if listed:
-            return f"choose one and {step}"
-        step += f" to one that this key can use, such as {known[0].id}"
-        return step if case.destination else f"{step}, or remove it"
+        return f"{step} to one that this key can use, such as {known[0].id}, or remove it"
     return f"{step}; the id of a workspace is in the web app, under Settings"
 
 

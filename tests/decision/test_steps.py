@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from safe_langsmith._decision import steps
+from safe_langsmith._decision.answers import Listed
 from safe_langsmith._decision.case import Case
 from safe_langsmith._decision.protocol import Refusal, Reply
 from safe_langsmith._knowledge.hosts import REGIONS
@@ -92,7 +93,7 @@ PUT: list[tuple[Name, str, dict[str, Any], str]] = [
         "WORKSPACE_ID",
         ID,
         {"key": Source("request", "the api_urls argument")},
-        "api_urls= cannot set a workspace: use a key that has exactly one there",
+        "api_urls= cannot set a workspace: use a key for a single workspace there",
     ),
     (
         "WORKSPACE_ID",
@@ -120,6 +121,33 @@ def test_a_value_is_put_where_it_is_used(
     name: Name, value: str, setup: dict[str, Any], step: str
 ) -> None:
     assert steps.put(case_of(**setup), name, value) == step
+
+
+API_URLS = "api_urls= cannot set a workspace: use a key for a single workspace there"
+ROW = f'set it in {RUNS}: {{"api_url": ..., "api_key": ..., "workspace_id": "..."}}'
+ONE, TWO = (Listed(ID),), (Listed(ID, "Research"), Listed(ID[::-1], "Production"))
+
+
+@pytest.mark.parametrize(
+    ("sources", "known", "step"),
+    [
+        ({}, TWO, "choose one and set LANGSMITH_WORKSPACE_ID"),
+        ({}, ONE, f"set LANGSMITH_WORKSPACE_ID to one that this key can use, such as {ID}"),
+        ({}, (), "set LANGSMITH_WORKSPACE_ID; the id of a workspace is in the web app"),
+        ({"key": Source("request", RUNS), **TO}, TWO, f"choose one and {ROW}"),
+        ({"key": Source("request", RUNS), **TO}, ONE, f"{ROW}; this key can use {ID}"),
+        ({"key": Source("request", RUNS), **TO}, (), f"{ROW}; the id of a workspace is in"),
+        ({"key": Source("request", "the api_urls argument")}, TWO, API_URLS),
+        ({"key": Source("request", "the api_urls argument")}, ONE, API_URLS),
+        ({"key": Source("request", "the api_urls argument")}, (), API_URLS),
+    ],
+)
+def test_a_workspace_to_choose(
+    sources: dict[str, Any], known: tuple[Listed, ...], step: str
+) -> None:
+    case = case_of(**sources)
+    case.workspaces = known
+    assert steps.choose_workspace(case).startswith(step)
 
 
 @pytest.mark.parametrize(
