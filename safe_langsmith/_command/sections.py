@@ -17,7 +17,7 @@ from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Setting, Setup
-from safe_langsmith._settings.tracing import DESTINATIONS, Mode, odd_project
+from safe_langsmith._settings.tracing import Mode, destinations_variable, odd_project
 
 Mark = Literal["good", "warning", "bad", "unknown", "info"]
 
@@ -121,9 +121,8 @@ class Facts:
             said += "traces, to"
             if self.tracing.way.mode != "otel":
                 bad = place.state == "bad"
-                said = (
-                    "traces do not reach" if bad else f"Traces go only to {DESTINATIONS}:"
-                )
+                only = f"Traces go only to {destinations_variable()}:"
+                said = "traces do not reach" if bad else only
             said += f" {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
         elif own.code == "ok" and self.wants_traces and refusing:

@@ -22,10 +22,10 @@ from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._sdk.clients import destinations_of
 from safe_langsmith._settings.sources import Settings, Setup, Source
 from safe_langsmith._settings.tracing import (
-    DESTINATIONS,
     EXPORT_HEADERS,
     Way,
     as_destination,
+    destinations_variable,
     read_destinations,
     read_export,
     read_way,
@@ -34,6 +34,7 @@ from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.requests_driver import RequestsWire
 from safe_langsmith._transport.settle import Work
 
+_SHOWN = 4
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
 _LIMITS = "/workspaces/current/usage_limits"
 # The doctor's call was refused, but a batch may still be accepted.
@@ -114,7 +115,8 @@ def look_at_tracing(
     if way.mode != "otel":
         replicas, note = read_destinations(access)
         notes.append(note)
-        places = [_Place(_setup_of(setup, each), DESTINATIONS) for each in replicas]
+        listed = destinations_variable()
+        places = [_Place(_setup_of(setup, each), listed) for each in replicas]
         places = places or [*_of_client(client, own, setup)]
     foreign = []
     if way.mode in ("otel", "hybrid"):
@@ -147,7 +149,12 @@ def _of_client(client: SafeClient, own: Diagnosis, setup: Setup) -> Iterator[_Pl
 def _setup_of(setup: Setup, held: Settings) -> Setup:
     """The setup of a destination, without the client's own settings."""
     return Setup(
-        held, project=setup.project, tracing=setup.tracing, langsmith=setup.langsmith
+        held,
+        project=setup.project,
+        tracing=setup.tracing,
+        network=setup.network,
+        destinations=setup.destinations,
+        langsmith=setup.langsmith,
     )
 
 
@@ -176,6 +183,9 @@ def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
     code = diagnosis.code
     todo = diagnosis.next_steps  # a new key is the last of several
     step = "".join(todo[-1:] if code == "key-rejected" else todo[:1])
+    if code.startswith("workspace-") and len(diagnosis.workspaces) > 1:
+        usable = (f"{w.id} ({w.name})" for w in diagnosis.workspaces[:_SHOWN])
+        step += f"; the key can use {', '.join(usable)}"
     if code == "unknown":
         return place.judged("unknown", "", code, step)
     if place.known:
@@ -187,7 +197,7 @@ def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
         if code == "workspace-required":
             text = f"{code}: the key needs a workspace, and OpenTelemetry sends none"
             both = "x-api-key=<key>,X-Tenant-Id=<workspace>"
-            step = f"use a key of one workspace, or set {EXPORT_HEADERS} to {both}"
+            step = f"use a key for a single workspace, or set {EXPORT_HEADERS} to {both}"
     return place.judged("bad", text, code, step)
 
 

@@ -29,7 +29,7 @@ _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
 _SAMPLING = variables("TRACING_SAMPLING_RATE")
-DESTINATIONS = "LANGSMITH_RUNS_ENDPOINTS"
+_DESTINATIONS = variables("RUNS_ENDPOINTS")
 # What the SDK accepts as yes, in any case; the tracing switch is stricter.
 _YES = ("true", "1")
 _EXPORT_TO = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -101,6 +101,11 @@ def sampling_variable() -> str:
     return next((name for name, _ in _set_among(_SAMPLING)), _SAMPLING[0])
 
 
+def destinations_variable() -> str:
+    """The variable that lists trace destinations."""
+    return next((name for name, _ in _set_among(_DESTINATIONS)), _DESTINATIONS[0])
+
+
 def read_way(mode: str) -> Way:
     """How a client sends traces; ``mode`` is what the client reports."""
     asked: list[tuple[str, str]] = [
@@ -129,13 +134,13 @@ def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
     """
     text = modules.remembered_variable("RUNS_ENDPOINTS", None)
     replicas = [r for r in modules.destinations_in_environment() if r.get("api_url")]
-    note = ""
+    note, variable = "", destinations_variable()
     if text and not replicas:
         example = '[{"api_url": "https://...", "api_key": "..."}]'
-        note = f"langsmith ignores {DESTINATIONS}: it must be JSON such as {example}"
+        note = f"langsmith ignores {variable}: it must be JSON such as {example}"
     elif text and (ignored := len(json.loads(text)) - len(replicas)):
         each = "each needs an api_url and an api_key, both strings"
-        note = f"langsmith ignores {ignored} of the entries in {DESTINATIONS}: {each}"
+        note = f"langsmith ignores {ignored} of the entries in {variable}: {each}"
     return tuple(_of_replica(replica, own) for replica in replicas), note
 
 
@@ -145,7 +150,7 @@ def _of_replica(replica: Mapping[str, Any], own: Access) -> Settings:
         str(replica["api_url"]),
         shows.get("api_key"),
         own,
-        Source("request", DESTINATIONS),
+        Source("request", destinations_variable()),
         shows.get("tenant_id"),
     )
 

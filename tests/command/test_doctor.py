@@ -607,7 +607,7 @@ def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatc
         ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
         (
             "https://other.example KEY",
-            "langsmith ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON",
+            "langsmith ignores LANGCHAIN_RUNS_ENDPOINTS: it must be JSON",
         ),
     ],
 )

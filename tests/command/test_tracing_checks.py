@@ -173,7 +173,27 @@ ROWS = (
         step="create a new key at {there}/settings, and put it into LANGSMITH_RUNS_END",
     ),
     Row(
-        "the same, and tracing is off",
+        "a destination whose key needs a workspace, and can use two",
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{org_there}"))},
+        (("bad", "destination", "workspace-required: "),),
+        "bad",
+        code="workspace-required",
+        step='choose one and set it in LANGSMITH_RUNS_ENDPOINTS: {"api_url": ..., '
+        '"api_key": ..., "workspace_id": "..."}; the key can use {own_there} (Elsewhere)',
+        unseen=(),
+    ),
+    Row(
+        "the same in the older variable",
+        {**ON, "LANGCHAIN_RUNS_ENDPOINTS": entries(("{there}", "{org_there}"))},
+        (("bad", "destination", "workspace-required: "),),
+        "bad",
+        code="workspace-required",
+        step='choose one and set it in LANGCHAIN_RUNS_ENDPOINTS: {"api_url": ..., '
+        '"api_key": ..., "workspace_id": "..."}; the key can use {own_there} (Elsewhere)',
+        unseen=(),
+    ),
+    Row(
+        "a destination that rejects its key, and tracing is off",
         {"LANGSMITH_RUNS_ENDPOINTS": entries(HERE, ("{there}", "{key}"))},
         (("warning", "destination", "key-rejected: "),),
         "good warning",
@@ -361,7 +381,7 @@ ROWS = (
         (("bad", "OpenTelemetry", "the key needs a workspace, and OpenTelemetry sends"),),
         "bad",
         code="workspace-required",
-        step="use a key of one workspace, or set OTEL_EXPORTER_OTLP_HEADERS to",
+        step="use a key for a single workspace, or set OTEL_EXPORTER_OTLP_HEADERS to",
         package=with_opentelemetry,
     ),
     Row(
