@@ -61,7 +61,7 @@ class Policy:
         if self.dotenv not in (None, False) and not isinstance(
             self.dotenv, (str, os.PathLike)
         ):
-            raise ValueError("Policy.dotenv is a path, None (look for it) or False (never)")
+            raise ValueError("Policy.dotenv must be a path, None (search) or False (never)")
         _refuse_async(self.on_diagnosis)
 
 
