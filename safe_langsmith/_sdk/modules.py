@@ -1,4 +1,4 @@
-"""Parts of langsmith's modules. Each function documents what it returns without them."""
+"""Parts of langsmith's modules. Each function says what it returns if one is missing."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def _connection_settings(owner: Owner) -> tuple[object, ...]:
     adapters = getattr(session, "adapters", {}).items()
     is_untouched = own is None and settings == ("{}", "True", "None", "True")
     if is_untouched and all(retries_by_itself(adapter) for _, adapter in adapters):
-        return ()  # as that of an async client
+        return ()  # nothing special, so it can share with an async client
     return (own, *settings, *((prefix, type(one)) for prefix, one in adapters))
 
 

@@ -1,4 +1,4 @@
-"""Tests that after a repair every trace arrives exactly once, in each of the SDK's ways."""
+"""Tests that every trace arrives exactly once after a repair, however the SDK sends it."""
 
 from __future__ import annotations
 
