@@ -135,7 +135,7 @@ def test_the_signature_of_a_request() -> None:
 
 @pytest.mark.parametrize("wrong", [3, True, 1.5, ["x"]])
 def test_a_policy_s_dotenv_is_a_path(wrong: Any) -> None:
-    with pytest.raises(ValueError, match=r"Policy\.dotenv is a path"):
+    with pytest.raises(ValueError, match=r"Policy\.dotenv must be a path"):
         Policy(dotenv=wrong)
 
 
