@@ -80,7 +80,7 @@ def start_program() -> None:
 
 
 def _create() -> None:  # within no_fork
-    """Create safe clients everywhere, if any installation wants that; plain ones if not."""
+    """Create safe clients everywhere while any installation wants that."""
     with Guard("create safe clients everywhere"):
         wanted = [getattr(i.client, "policy", None) for i in _installed if i.everywhere]
         defaults[1:] = [policy for policy in wanted if policy is not None]

@@ -170,7 +170,7 @@ class TranslatingClient(WatchedClient):
     def _safe_saving(
         self, headers: dict[str, str]
     ) -> tuple[dict[str, str], AbstractContextManager[None]]:
-        """Name the destination in a saved batch's file if it is not the client's own."""
+        """Name the destination in a saved batch's file if there are several."""
         failure = FAILURE.get()
         if failure is None or self._safe is None:
             return headers, nullcontext()

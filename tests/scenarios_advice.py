@@ -325,7 +325,7 @@ ADVICE: tuple[Advice, ...] = (
         elsewhere,
         "wrong-endpoint",
         environ=KEY,
-        says=("correct LANGSMITH_ENDPOINT: it must be the address of a LangSmith API",),
+        says=("correct LANGSMITH_ENDPOINT: it must be the URL of a LangSmith API",),
         never=CLOUD,
     ),
     advice(
@@ -385,7 +385,7 @@ ADVICE: tuple[Advice, ...] = (
         environ={**KEY, "LANGSMITH_ENDPOINT": "https://langsmith.own.example # prod"},
         says=(
             "has a comment after it",
-            "correct LANGSMITH_ENDPOINT: remove everything after the address, so that it "
+            "correct LANGSMITH_ENDPOINT: remove everything after the URL, so that it "
             "is https://langsmith.own.example",
         ),
         never=("set LANGSMITH_ENDPOINT", *CLOUD),

@@ -148,8 +148,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         f"{_KEY_ASKED} {_REGIONS} They get the key and nothing else. After a "
         "repair, the refused request is sent once to the region that accepts the key.",
         (
-            "Look at the URL of your web app: smith.langchain.com is US, and eu., "
-            "apac. and aws.smith.langchain.com are the others.",
+            "Look at the URL of your web app: smith.langchain.com is US; the others begin "
+            "with their region, such as eu.smith.langchain.com.",
             "Set the endpoint to that region's API, in the place that the error names.",
             "To write, also name the workspace if there are several: set "
             "LANGSMITH_WORKSPACE_ID.",
@@ -172,7 +172,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
             "Correct the endpoint in the place that the error names: LANGSMITH_ENDPOINT, "
             "api_url=, a line of the .env file, or LANGSMITH_RUNS_ENDPOINTS.",
             "On a self-hosted server it ends in /api/v1. LangSmith's own endpoints are "
-            "api.smith.langchain.com (US) and eu., apac. or aws.api.smith.langchain.com.",
+            "https://api.smith.langchain.com (US) or https://eu.api.smith.langchain.com; "
+            "for the other regions, apac or aws instead of eu.",
         ),
     ),
     Explanation(
@@ -231,7 +232,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         f"{_KEY_ASKED} {_REGIONS} Nothing is resent.",
         (
             "Check the region, unless the error says that all were checked: is your web "
-            "app on smith.langchain.com or on eu., apac. or aws.smith.langchain.com? "
+            "app on smith.langchain.com (US), or on another one, such as "
+            "eu.smith.langchain.com? "
             "The endpoint must be in the same region. safe-langsmith doctor "
             "--probe-regions checks them all.",
             f"Check that the key still exists, {_SETTINGS}.",

@@ -227,10 +227,10 @@ def _key(facts: Facts) -> list[Line]:
 def _endpoint(facts: Facts) -> list[Line]:
     diagnosis = facts.diagnosis
     if not diagnosis.endpoint:
-        return [facts.line("info", "address", "")]
+        return [facts.line("info", "URL", "")]
     address = f"{diagnosis.endpoint} ({diagnosis.endpoint_source})"
     region = diagnosis.region or "self-hosted or custom"
-    lines = [Line("info", "address", address), Line("info", "region", region)]
+    lines = [Line("info", "URL", address), Line("info", "region", region)]
     if diagnosis.code == "ok" or diagnosis.identity:
         lines.append(Line("good", "reachable", "yes"))
     return lines

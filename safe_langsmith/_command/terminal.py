@@ -135,7 +135,7 @@ def complain(text: str, code: int = WRONG_USE) -> int:
 
 @contextmanager
 def quiet_sdk() -> Iterator[None]:
-    """Silence the SDK's own warnings."""
+    """Silence all warnings, and the SDK's log."""
     logger = logging.getLogger("langsmith")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

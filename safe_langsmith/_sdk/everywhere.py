@@ -20,7 +20,7 @@ _instead: dict[Any, Any] = {}
 
 
 def create_instead(kinds: Mapping[Any, Any]) -> None:
-    """Create these classes instead of the plain ones from now on; if empty, plain ones."""
+    """From now on, create these classes instead of the plain ones. ``{}`` undoes it."""
     for plain in kinds:
         with Guard(f"watch every {plain.__name__}"):
             if not getattr(vars(plain).get("__new__"), "_safe_is_ours", False):

@@ -100,7 +100,7 @@ NAMES = (
     ),
     Name(
         *(SYNC, "_dump_failed_trace", "0.8.1", "overridden: names the destination"),
-        "a saved batch does not name an additional destination",
+        "a saved batch does not name its destination if there are several",
     ),
     Name(
         *(SYNC, "_invoke_tracing_error_callback", "0.8.1", "overridden: keeps the error"),

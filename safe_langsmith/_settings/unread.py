@@ -1,7 +1,7 @@
 """Variables that nothing reads, such as `LANGSMITH_BASE_URL`, and what was meant.
 
 Such a name, or a line that cannot be parsed, sets nothing, but it shows what its author
-meant: if it names an endpoint, the key is sent to no other host.
+meant: if that is an endpoint, no other region is asked by default.
 """
 
 from __future__ import annotations

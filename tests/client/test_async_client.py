@@ -119,7 +119,7 @@ def test_positional_arguments_count_as_arguments(server: SimulatedLangSmith) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 422, 429, 500, 503])
 @pytest.mark.parametrize("way", ["client", RESOURCES])
-def test_what_is_no_refusal_passes(
+def test_what_is_not_a_refusal_passes(
     server: SimulatedLangSmith, status: int, way: str
 ) -> None:
     """The exception, its text, and the requests are the same as with the plain client."""

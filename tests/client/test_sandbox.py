@@ -126,7 +126,7 @@ def test_another_answer_is_theirs(
     assert not isinstance(caught.value, AccessDeniedError)
 
 
-def test_a_page_is_no_answer(server: SimulatedLangSmith, own: str) -> None:
+def test_a_page_is_not_an_answer(server: SimulatedLangSmith, own: str) -> None:
     page = {"Content-Type": "text/html"}
     server.answer("*", status=404, body="<html>", headers=page)
     with pytest.raises(WrongEndpointError) as caught:

@@ -129,7 +129,7 @@ def test_positional_endpoint_counts_as_an_argument(server: SimulatedLangSmith) -
         (500, LangSmithAPIError),
     ],
 )
-def test_what_is_no_refusal_passes(
+def test_what_is_not_a_refusal_passes(
     server: SimulatedLangSmith, status: int, error: type[Exception]
 ) -> None:
     """The exception, its text, and the requests are the same as with the plain client."""
@@ -860,7 +860,7 @@ def test_a_key_that_cannot_be_sent_is_named(server: SimulatedLangSmith) -> None:
 
 
 @pytest.mark.parametrize("address", ["foo", "smith.langchain.com", "http://[", "ftp://x"])
-def test_an_endpoint_that_is_no_address(address: str) -> None:
+def test_an_endpoint_that_is_not_an_address(address: str) -> None:
     client = SafeClient(address, api_key=GONE, auto_batch_tracing=False)
     diagnosis = client.diagnose()
     assert diagnosis.code == "wrong-endpoint"
@@ -870,7 +870,7 @@ def test_an_endpoint_that_is_no_address(address: str) -> None:
 # --- errors, handlers, processes ------------------------------------------------------
 
 
-def test_handlers_of_today_keep_working(server: SimulatedLangSmith) -> None:
+def test_existing_handlers_keep_working(server: SimulatedLangSmith) -> None:
     server.add_workspace("Research")
     server.add_workspace("Production")
     organization_key = server.add_service_key(workspaces=None).secret
@@ -888,7 +888,9 @@ def test_handlers_of_today_keep_working(server: SimulatedLangSmith) -> None:
 
 
 @pytest.mark.parametrize("body", ['"Forbidden"', "[]", "null", '["a", {"msg": "b"}]', "42"])
-def test_a_refusal_whose_json_is_no_object(server: SimulatedLangSmith, body: str) -> None:
+def test_a_refusal_whose_json_is_not_an_object(
+    server: SimulatedLangSmith, body: str
+) -> None:
     """The plain client raises AttributeError for these."""
     server.answer("/sessions", status=403, body=body.encode())
     client = client_for(server, api_key=GONE, policy=Policy(budget_s=1))

@@ -69,7 +69,7 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
     shown = [" ".join(line.split()) for line in done.stdout.splitlines()]
     for line in (
         f"kind personal key lsv2_pt_…{key[-4:]}",
-        f"address {server.url} (LANGSMITH_ENDPOINT)",
+        f"URL {server.url} (LANGSMITH_ENDPOINT)",
         f"✓ active {settings_workspace(server)} Research",
         "✓ runs:create trace",
         "! status off (default): set LANGSMITH_TRACING=true",
@@ -322,7 +322,7 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, everything.splitlines())) <= 80
 
 
-def test_output_into_something_that_is_no_terminal() -> None:
+def test_output_into_something_that_is_not_a_terminal() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as caught:
         assert main(["explain", "key-legacy"]) == 0
     assert caught.getvalue().startswith("key-legacy\n")

@@ -676,7 +676,7 @@ def test_a_broken_profile(
     assert why in data["message"]
     assert main(["doctor", "-v"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert "? address not checked: no client" in shown
+    assert "? URL not checked: no client" in shown
     for words in (["whoami"], ["can-i", "runs:create"], ["replay", str(tmp_path)]):
         assert main(words) in ((1,) if place == "home" else (2, 3))
         out, err = capsys.readouterr()
@@ -707,7 +707,7 @@ def test_what_is_set_is_told_without_a_client(
     assert (code, data["problems"]) == (1, 1)
     lines = {(s["name"], x["name"]): x for s in data["sections"] for x in s["lines"]}
     texts = {place: x["text"] for place, x in lines.items()}
-    assert texts["endpoint", "address"] == f"{server.url} (LANGSMITH_ENDPOINT)"
+    assert texts["endpoint", "URL"] == f"{server.url} (LANGSMITH_ENDPOINT)"
     assert texts["workspaces", "configured"].endswith("(LANGSMITH_WORKSPACE_ID)")
     assert texts["tracing", "project"] == "mine (LANGSMITH_PROJECT)"
     assert texts["tracing", "on failure"] == (

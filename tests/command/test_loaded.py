@@ -612,7 +612,7 @@ def choice(*names: str, **changes: Any) -> Diagnosis:
     )
 
 
-def test_a_name_is_no_command() -> None:
+def test_a_name_is_not_a_command() -> None:
     """By default, interactive zsh runs the text after a # as part of the command."""
     diagnosis = choice("$(touch stolen)", "`touch stolen`; touch stolen #")
     shown = rendered(report(facts(diagnosis=diagnosis)), Look())
@@ -626,7 +626,7 @@ def test_a_name_is_no_command() -> None:
     assert not Path("stolen").exists()
 
 
-def test_a_workspace_that_is_no_id() -> None:
+def test_a_workspace_that_is_not_an_id() -> None:
     """Such a workspace is not offered: it could not be pasted safely."""
     odd = (WorkspaceInfo("a b", "Odd"), WorkspaceInfo("a", "Plain"))
     diagnosis = replace(choice(), workspaces=odd)

@@ -1091,7 +1091,7 @@ def test_a_further_destination_is_named_with_its_own_words() -> None:
     assert f'"tenant_id": "{IDS[0]}"' in diagnosis.next_steps[0]
 
 
-def test_a_workspace_s_name_that_two_have_is_no_name() -> None:
+def test_a_workspace_s_name_that_two_have_is_not_a_name() -> None:
     setup = client_of(FIRST, workspace="research")
     rows = [{"id": i, "display_name": "Research"} for i in IDS[:2]]
     diagnosis, _ = played(setup, {"/workspaces": Reply(200, json.dumps(rows))})
@@ -1140,7 +1140,7 @@ def test_upper_case_is_the_same_workspace() -> None:
     assert diagnosis.code == "access-denied"
 
 
-def test_what_is_no_uuid_is_no_workspace() -> None:
+def test_what_is_not_a_uuid_is_not_a_workspace() -> None:
     """An id is sent in a header, so only UUIDs are used."""
     answers = {"/workspaces": listing("a\r\nX-Evil: b", ""), "again": Reply(200)}
     diagnosis, story = played(client_of(), answers, reply=NEEDS_WORKSPACE)
@@ -1157,7 +1157,7 @@ def test_a_prompt_call_without_a_key_is_told_so() -> None:
     assert not story.steps
 
 
-def test_a_prompt_call_that_fails_with_a_good_key_is_no_refusal() -> None:
+def test_a_prompt_call_that_fails_with_a_good_key_is_not_a_refusal() -> None:
     nobody = Reply(404, json.dumps({"detail": NO_PROMPT_OWNER}))
     diagnosis, _ = played(client_of(), {"/workspaces": listing(IDS[0])}, reply=nobody)
     assert diagnosis is None
@@ -1176,7 +1176,7 @@ def test_a_pause_that_did_not_help(again: Answer) -> None:
     assert unreachable == isinstance(again, Unreachable)
 
 
-def test_a_key_that_worked_and_is_refused_now_is_no_passing_thing() -> None:
+def test_a_key_that_worked_and_is_refused_now_is_not_a_temporary_failure() -> None:
     answers = {"/workspaces": listing(IDS[0]), "/auth/public": BAD}
     diagnosis, story = played(client_of(), answers, worked=True)
     assert diagnosis is not None
@@ -1199,7 +1199,7 @@ def test_a_second_refusal_for_the_same_cause_ends_it() -> None:
     assert "refused again after each repair" in diagnosis.summary
 
 
-def test_a_page_after_a_repair_is_no_success() -> None:
+def test_a_page_after_a_repair_is_not_a_success() -> None:
     for endpoint, code in ((OWN, "access-denied"), (US.api, "blocked-by-proxy")):
         setup = client_of(endpoint=endpoint, environ=from_environment(SECOND))
         answers = {
@@ -1214,7 +1214,7 @@ def test_a_page_after_a_repair_is_no_success() -> None:
         assert diagnosis.code == code
 
 
-def test_an_answer_that_is_no_json_list_is_not_healthy() -> None:
+def test_an_answer_that_is_not_a_json_list_is_not_healthy() -> None:
     """Neither is a 500 with a JSON list. `{}` is the response of another API."""
     for reply, code, endpoint in (
         (Reply(500, "[]"), "unknown", OWN),
@@ -1297,7 +1297,7 @@ def test_a_newer_reading_that_does_not_help_a_client_without_a_key() -> None:
     assert not story.resends
 
 
-def test_a_profile_for_another_host_is_no_newer_setting() -> None:
+def test_a_profile_for_another_host_is_not_a_newer_setting() -> None:
     setup = client_of(endpoint=OWN, profile=reading("profile", SECOND, US.api))
     answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
     diagnosis, story = played(setup, answers)

@@ -168,7 +168,7 @@ def test_a_missing_key(setup: dict[str, Any], step: str) -> None:
 MENTIONS = [
     (
         Mention("ENDPOINT", RUNS, RUNS),
-        [f"if the key is for a destination in {RUNS}, pass api_url= with its address"],
+        [f"if the key is for a destination in {RUNS}, pass api_url= with its URL"],
     ),
     (Mention("API_KEY", "A", "A"), []),
     (

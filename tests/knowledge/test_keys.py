@@ -245,7 +245,7 @@ def test_no_part_of_a_key_survives(key: str, part: slice, said: str) -> None:
         assert not any(key[n : n + 8] in struck for n in range(8, len(key) - 8))
 
 
-def test_what_is_no_part_of_a_key_stays() -> None:
+def test_what_is_not_part_of_a_key_stays() -> None:
     text = "workspace 00000000-8f3a61c-8f3a61c1: lsv2_pt_ is a prefix, and ls__…4325"
     assert scrub(text, [PERSONAL, LEGACY, "workspace"[:4]]) == text
 

@@ -96,7 +96,9 @@ def test_names_in_the_order_of_the_sdk(set_variable: SetVariable) -> None:
     ]
 
 
-def test_two_names_with_the_same_value_are_no_conflict(set_variable: SetVariable) -> None:
+def test_two_names_with_the_same_value_are_not_a_conflict(
+    set_variable: SetVariable,
+) -> None:
     set_variable("LANGSMITH_API_KEY", KEY)
     set_variable("LANGCHAIN_API_KEY", f'"{KEY}"')
     setup = made()
@@ -368,7 +370,7 @@ def test_a_trap_of_the_file(text: str | bytes, says: str) -> None:
         "OTHER=a#b\nOTHER=\u201cc\u201d\nOTHER",
     ],
 )
-def test_what_is_no_trap(text: str) -> None:
+def test_what_is_not_a_trap(text: str) -> None:
     assert told(of_file(text)) == []
 
 

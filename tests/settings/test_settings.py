@@ -355,7 +355,7 @@ def test_a_byte_order_mark_and_utf_16() -> None:
     assert text.endswith("could not be read: line 2 is not UTF-8; save it as UTF-8")
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     folder = tmp_path / "dotenv"
     folder.mkdir()
     (text,) = told(now(Access(DEFAULT_ENDPOINT), dotenv=folder))

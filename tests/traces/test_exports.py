@@ -268,7 +268,7 @@ def test_what_is_not_ours_to_explain(
     assert "Failed to export" in caplog.messages[-1]
 
 
-def test_a_redirect_is_no_success(server: SimulatedLangSmith, own: str) -> None:
+def test_a_redirect_is_not_a_success(server: SimulatedLangSmith, own: str) -> None:
     server.answer("*", status=302, headers={"Location": "https://login.example.com/"})
     with exporting.by_processor(policy=QUICK) as entered:
         entered.export()

@@ -874,7 +874,7 @@ def test_a_compressed_body_that_grows_without_end(place: Place) -> None:
     assert "422" in str(place.replay())
 
 
-def test_what_is_no_regular_file(place: Place) -> None:
+def test_what_is_not_a_regular_file(place: Place) -> None:
     """Folders, links (even to a valid batch), and pipes are reported and left."""
     file, _ = place.write()
     elsewhere = Path(shutil.move(file, place.folder.parent / "good.json"))

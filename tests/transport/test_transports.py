@@ -73,7 +73,7 @@ def test_a_hook_that_the_caller_took_off(server: SimulatedLangSmith) -> None:
     assert session.hooks["response"] == []
 
 
-def test_a_page_from_the_api_itself_is_no_refusal(
+def test_a_page_from_the_api_itself_is_not_a_refusal(
     client: SafeClient, server: SimulatedLangSmith
 ) -> None:
     server.answer("/sessions", status=200, body="<html>hi</html>", headers=PAGE)
@@ -229,7 +229,7 @@ def test_an_answer_that_outlasts_the_budget(
 
 @pytest.mark.slow
 @needs_v2
-def test_a_sync_resource_that_is_no_refusal_or_stays_one(
+def test_a_sync_resource_that_is_not_a_refusal_or_stays_one(
     server: SimulatedLangSmith,
 ) -> None:
     own = server.add_workspace("Research", projects=1)

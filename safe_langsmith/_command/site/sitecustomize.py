@@ -1,4 +1,4 @@
-"""Runs at the start of each Python process below `safe-langsmith run`.
+"""Runs at the start of each Python process under `safe-langsmith run`.
 
 Prints nothing, and imports nothing that the program would not. Once langsmith and its
 client have been imported, imports safe_langsmith, if it is installed there.

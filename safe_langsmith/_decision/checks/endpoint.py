@@ -52,7 +52,7 @@ def _redirected(case: Case, there: str) -> Cause:
     secure = here.replace("http://", "https://", 1)
     step = steps.put(case, "ENDPOINT", shown(secure))
     if is_login or secure == here or not same_origin(secure, there):
-        what = "how programs sign in there" if is_login else "for the address of its API"
+        what = "how programs sign in there" if is_login else "for the URL of its API"
         step = steps.ask_owner(case, what)
     summary = f"{shown(here)} redirects to {to}."
     if case.refusal.reply.came_as_get:
@@ -72,7 +72,7 @@ def misspelled(case: Case) -> Cause | None:
         return None
     what, how = "quotes around it", "remove the quotes"
     if comment:
-        what, how = "a comment after it", "remove everything after the address"
+        what, how = "a comment after it", "remove everything after the URL"
     if "://" not in given and "." in text:
         whole = f"https://{text}"
         what, how = "no https:// in front", "put https:// (or http://) in front"
@@ -107,7 +107,7 @@ def not_an_api(case: Case) -> Steps[Cause | None]:
     summary = f"{shown(endpoint)} does not respond like a LangSmith API."
     if _SIGN_IN.search(as_configured.body[:_LONGEST]) and as_configured.is_html:
         summary = f"{shown(endpoint)} returns a login page, so it is not a LangSmith API."
-    step = steps.correct(case, "ENDPOINT", "it must be the address of a LangSmith API")
+    step = steps.correct(case, "ENDPOINT", "it must be the URL of a LangSmith API")
     return Cause("wrong-endpoint", summary, (step,))
 
 
