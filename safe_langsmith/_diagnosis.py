@@ -259,12 +259,13 @@ class Diagnosis:
         said, room = self.server_message, _MOST_LINES - 6 - len(self.next_steps)
         if len(said) > _LONGEST_QUOTE:
             said = f"{said[:_LONGEST_QUOTE]}\u2026"
-        found = _listing(self.workspaces) if self.workspaces else []
-        found += [f.text for f in self.findings if f.state != "good"]
+        listed = _listing(self.workspaces) if self.workspaces else []
+        found = listed + [f.text for f in self.findings if f.state != "good"]
         more = len(found) - max(room, _FEWEST_LINES)
         if more > 0:
-            told = f"and {more + 1} more, in error.diagnosis.findings"
-            found = [*found[: -more - 1], told]
+            place = ".findings" if len(found) - more > len(listed) else ""
+            told = f"and {more + 1} more" if place else "and more"
+            found = [*found[: -more - 1], f"{told}, in error.diagnosis{place}"]
         is_cause = self.code not in ("ok", "unknown")
         explain = _lines([("more", explain_command(self.code))] if is_cause else [])
         answer = _block("server", [said] if said else [])

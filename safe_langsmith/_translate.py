@@ -160,7 +160,7 @@ class TranslatingClient(WatchedClient):
             watch(generated, ResourceWatcher(self))
 
     def _safe_lost(self, error: Exception) -> None:
-        """Keep an error of the tracing threads for `raise_for_tracing_errors`."""
+        """Keep a tracing thread's error for `raise_for_tracing_errors`."""
         if self._safe is not None:
             with no_fork:
                 from safe_langsmith._traces.lost import bare

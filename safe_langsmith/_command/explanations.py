@@ -45,7 +45,7 @@ def _wrap(text: str, first: str = "  ", rest: str = "  ") -> str:
 _SETTINGS = "in the web app, under Settings, API Keys"
 _AGAIN = "After a repair, the refused request is resent there once."
 _REGIONS = (
-    "The key is checked in the other official regions (GET /workspaces, GET /auth/public) "
+    "The key is checked in the other regions (GET /workspaces, GET /auth/public) "
     "only if the rules allow it: by default, only if no endpoint was configured."
 )
 _KEY_ASKED = (
@@ -60,7 +60,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "default workspace refuses it, for example after you were removed from that "
         "workspace.",
         "LangSmith says so in its response; or the key's default workspace refuses it, "
-        "and another workspace of the key accepts it. GET /workspaces lists "
+        "and another of its workspaces accepts it. GET /workspaces lists "
         "the workspaces of the key.",
         "If the key can use exactly one workspace, that one is used. If a workspace is "
         "named in LANGSMITH_TENANT_ID, in the .env file or in the CLI's profile, and the "
@@ -119,8 +119,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "the program itself has imported python-dotenv, runs in a notebook, or names it in "
         "Policy(dotenv=...).",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
-        "was passed as an argument. The request stays on its host. Only from an official "
-        "LangSmith host can a newer endpoint move it to another one.",
+        "was passed as an argument. The request stays on its host, unless that and the "
+        "newer endpoint are both official hosts.",
         "GET /workspaces and GET /auth/public with the old and with the newer value, to "
         "your endpoint. If the newer endpoint is an official host of another region, that "
         "host gets these requests with the key and nothing else. "
@@ -138,8 +138,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith rejects the key here, and exactly one other region accepts it. The four "
         "official hosts are checked at the same time, over https with certificates "
         "verified. By default they are checked only if no endpoint was configured "
-        "anywhere. With probe_regions=True they are checked from any official host; with "
-        "False, never.",
+        "anywhere. With probe_regions=True, your endpoint may be any official "
+        "host; with False, never.",
         "If no endpoint was configured, and the other regions reject the key, the key's "
         "region is used. If the key has several workspaces there and none is named, only "
         "requests that change nothing are sent there; a write raises. A configured "
@@ -278,7 +278,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "after short pauses, since such refusals are often temporary. Any other write "
         "raises immediately: LangSmith may have carried it out before the response was "
         "filtered.",
-        f"{_KEY_ASKED} The refused request is resent up to three times, or not at all.",
+        f"{_KEY_ASKED} The refused request is resent up to three times (a batch of runs up "
+        "to four times), or not at all.",
         (
             "Ask your network admin to allow the endpoint's host.",
             "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",

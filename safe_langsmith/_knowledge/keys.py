@@ -26,9 +26,8 @@ KIND_NAMES: dict[KeyKind, str] = {
     "missing": "none",
 }
 
-# Compiled on first use, to keep imports fast. Each pattern takes linear time, and longer
-# texts are never matched: the length of a key in a profile or a `.env` file is beyond our
-# control.
+# Patterns are compiled on first use, to keep imports fast. Each takes linear time. A text
+# over LONGEST cannot be a key, so it is not cleaned or matched as one.
 LONGEST = 1_000
 # LangSmith does not document the format of its keys. Secret scanners use this pattern,
 # so it is only a hint, never a reason to reject a key.

@@ -40,7 +40,7 @@ def follow_forks(client: Any) -> None:
 
 
 class _Queue(PriorityQueue[Any]):  # pragma: no cover  (in another process, but tested)
-    """A queue that starts the sending thread when its first run is added."""
+    """A queue that starts the tracing thread when its first run is added."""
 
     def __init__(self, maxsize: int, start: Callable[[], None]) -> None:
         super().__init__(maxsize)

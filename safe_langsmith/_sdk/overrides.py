@@ -25,7 +25,7 @@ class WatchedClient(langsmith.Client):
         """Watch the generated client behind ``client.runs`` and its neighbors."""
 
     def _safe_lost(self, error: Exception) -> None:
-        """Keep an error that the tracing threads ran into."""
+        """Keep a tracing thread's error."""
 
     def _safe_saving(
         self, headers: dict[str, str]
@@ -53,7 +53,7 @@ class WatchedClient(langsmith.Client):
         return generated
 
     def _invoke_tracing_error_callback(self, error: Exception) -> None:
-        with Guard("keep an error of the tracing threads"):
+        with Guard("keep a tracing thread's error"):
             self._safe_lost(error)
         super()._invoke_tracing_error_callback(error)
 

@@ -59,7 +59,7 @@ class Network:
 
 
 def read_network() -> Network:
-    """Read the variables. Those for proxies may be in any case."""
+    """Read the variables. Proxy names may be in upper or lower case."""
     return Network(
         {
             name: os.environ.get(name, "")  # another thread may remove it

@@ -252,7 +252,7 @@ def _is_disproven(found: Found, reply: Reply) -> bool:
 
 
 def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
-    """Let the tracing path pause once per cooldown; after that, it retries immediately."""
+    """Let the tracing path pause once per cooldown; otherwise, it retries immediately."""
     try:
         step = next(steps)
         while True:

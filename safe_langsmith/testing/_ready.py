@@ -92,7 +92,7 @@ class ReadyLangSmith(SimulatedLangSmith):
 
 
 def _read_named_dotenv(choice: Choice) -> Dotenv:
-    """Read a `.env` file that a policy names; does not search for others."""
+    """Read a `.env` file that a policy names, but search for no other."""
     return read_dotenv(False if choice is None else choice)
 
 

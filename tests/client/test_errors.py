@@ -280,8 +280,13 @@ def test_the_text_stays_short_with_many_workspaces_and_findings() -> None:
     assert "and 45 more, in error.diagnosis.findings" in text
     assert len(text.splitlines()) <= 13
     text = texted(workspaces=workspaces, findings=findings)
-    assert "and 51 more, in error.diagnosis.findings" in text
+    assert "and more, in error.diagnosis\n" in text
     assert len(text.splitlines()) <= 13
+    # If workspaces are omitted, their own count is, too.
+    text = texted(workspaces=workspaces[:7], next_steps=("one", "two"))
+    assert "name 2\n" in text
+    assert "name 3" not in text
+    assert "and more, in error.diagnosis\n" in text
     text = texted(findings=findings, next_steps=("one", "two", "three"))
     assert "Research" in text
     assert len(text.splitlines()) <= 13
