@@ -844,7 +844,7 @@ ROWS: tuple[Scenario, ...] = (
         environ={"LANGSMITH_API_KEY": GONE},
     ),
     Scenario(
-        "a prompt of a named owner, with an unknown key, which returns 404",
+        "a named owner's prompt with an unknown key returns 404",
         with_prompt,
         "key-rejected",
         "raised",

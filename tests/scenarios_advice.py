@@ -266,7 +266,7 @@ ADVICE: tuple[Advice, ...] = (
         diagnosed=False,
     ),
     advice(
-        "a workspace for a destination, on the client's own host",
+        "no workspace for a destination on the client's own host",
         organization_key_of_two,
         "workspace-required",
         call=trace,

@@ -122,7 +122,7 @@ def _misuse(options: argparse.Namespace) -> str | None:
 
 def _report(options: argparse.Namespace, choice: Choice) -> Report:
     more = {"workspace_id": options.workspace_id, "profile": options.profile}
-    # An older langsmith lacks some of these arguments.
+    # An older langsmith has no argument `profile`.
     more = {name: value for name, value in more.items() if value is not None}
     with loaded(choice) as program:
         policy = Policy(

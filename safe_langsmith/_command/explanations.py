@@ -57,11 +57,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "workspace-required",
         "The key works, but LangSmith needs to know which workspace to use. "
         "Organization-scoped keys always need one. A personal key needs one if its "
-        "default workspace refuses it, for example after you were removed from that "
-        "workspace.",
-        "LangSmith says so in its response; or the key's default workspace refuses it, "
-        "and another of its workspaces accepts it. GET /workspaces lists "
-        "the workspaces of the key.",
+        "default workspace does not accept it, for example after you were removed from "
+        "that workspace.",
+        "LangSmith says so in its response; or the default workspace does not accept the "
+        "key, and another of the key's workspaces does. GET /workspaces lists them.",
         "If the key can use exactly one workspace, that one is used. If a workspace is "
         "named in LANGSMITH_TENANT_ID, in the .env file or in the CLI's profile, and the "
         "key can use it, that one is used. If there are several and none is named, nothing "
@@ -145,7 +144,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "requests that change nothing are sent there; a write raises. A configured "
         "endpoint is kept. It is also kept if two regions accept the key, or if a region "
         "did not respond: the error names it.",
-        f"{_KEY_ASKED} {_REGIONS} They get the key and nothing else. After a "
+        f"{_KEY_ASKED} {_REGIONS} These regions get only the key. After a "
         "repair, the refused request is sent once to the region that accepts the key.",
         (
             "Look at the URL of your web app: smith.langchain.com is US; the others begin "

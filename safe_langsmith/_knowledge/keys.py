@@ -29,8 +29,8 @@ KIND_NAMES: dict[KeyKind, str] = {
 # Patterns are compiled on first use, to keep imports fast. Each takes linear time. A text
 # over LONGEST cannot be a key, so it is not cleaned or matched as one.
 LONGEST = 1_000
-# LangSmith does not document the format of its keys. Secret scanners use this pattern,
-# so it is only a hint, never a reason to reject a key.
+# LangSmith does not document the format of its keys. This is the pattern of secret
+# scanners, never a reason to call a key wrong.
 _SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
 _KEY_IN_TEXT = r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}"
 # The shortest part of a key that is masked.

@@ -37,7 +37,7 @@ def place_of(client: langsmith.Client, destination: str) -> tuple[str, dict[str,
 
 
 def _places(client: Any) -> list[tuple[str, dict[str, str]]]:
-    """Where new traces would go, and the headers for each that differ from the client's."""
+    """Where new traces would go, each with its headers, if not the client's."""
     own = access_of(client)
     found = [
         (url, {} if url == own.endpoint else {"x-api-key": key or ""})

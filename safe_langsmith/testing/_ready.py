@@ -85,7 +85,7 @@ class ReadyLangSmith(SimulatedLangSmith):
         _forget(None)
 
     def flush(self) -> None:
-        """Wait until everything that was traced so far has been sent."""
+        """Wait until everything traced so far has been sent."""
         client = tracing_client()
         if client is not None:
             client.flush()

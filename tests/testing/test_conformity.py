@@ -331,7 +331,7 @@ def test_a_role_without_the_permission_is_rejected(part: int, world: World) -> N
 
 
 def some(path: str) -> str:
-    """Return a route's path, with a new id for each parameter."""
+    """Return a route's path, with a new id for its parameters."""
     return re.sub(r"{\w+}", str(uuid.uuid4()), path)
 
 

@@ -462,7 +462,7 @@ def test_a_session(row: SessionRow, net: Net, monkeypatch: pytest.MonkeyPatch) -
         (OWN, {"HTTPS_PROXY": "http://{tunnel-407}"}, True),
     ],
 )
-def test_who_asks_who_they_are_gets_the_typed_error(
+def test_what_whoami_raises(
     endpoint: str,
     environ: dict[str, str],
     is_typed: bool,
@@ -470,7 +470,7 @@ def test_who_asks_who_they_are_gets_the_typed_error(
     net: Net,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The error is still the SDK's connection error."""
+    """A connection error; if a proxy refuses, also the typed error."""
     client = asked(kind, monkeypatch, net, Row("", endpoint, environ))
 
     def ask() -> Any:
