@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
 
 
+_TRISTATE = (None, True, False)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a client does by itself after a refused request, and time limits.
@@ -40,8 +43,9 @@ class Policy:
             inside a callback calls no callback. See also `set_on_diagnosis`.
 
     Raises:
-        ValueError: If ``budget_s`` is not above 0, ``cooldown_s`` is below 0, or
-            ``on_diagnosis`` is an ``async`` function.
+        ValueError: If ``budget_s`` is not above 0, ``cooldown_s`` is below 0,
+            ``on_diagnosis`` is an ``async`` function, or another value is not one of those
+            above.
     """
 
     repair: bool = True
@@ -62,6 +66,11 @@ class Policy:
             self.dotenv, (str, os.PathLike)
         ):
             raise ValueError("Policy.dotenv must be a path, None (search) or False (never)")
+        for name, allowed in (("repair", (True, False)), ("probe_regions", _TRISTATE)):
+            value = getattr(self, name)
+            if value not in allowed:  # "no" would count as yes
+                options = ", ".join(map(str, allowed))
+                raise ValueError(f"Policy.{name} must be one of {options}, not {value!r}")
         _refuse_async(self.on_diagnosis)
 
 

@@ -139,6 +139,14 @@ def test_a_policy_s_dotenv_is_a_path(wrong: Any) -> None:
         Policy(dotenv=wrong)
 
 
+@pytest.mark.parametrize("name", ["repair", "probe_regions"])
+@pytest.mark.parametrize("wrong", ["no", "False", 2, ["x"]])
+def test_a_policy_s_switches_are_true_or_false(name: str, wrong: Any) -> None:
+    """A text such as "no" would count as yes."""
+    with pytest.raises(ValueError, match=rf"Policy\.{name} must be one of "):
+        Policy(**{name: wrong})
+
+
 GAINED = """
 import inspect, logging, langsmith, langsmith.client as c
 seen = []
