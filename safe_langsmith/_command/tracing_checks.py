@@ -17,7 +17,7 @@ from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
 from safe_langsmith._decision.resolve import examine, offline
 from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State
 from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._knowledge.keys import describe
+from safe_langsmith._knowledge.keys import describe, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._sdk.clients import destinations_of
 from safe_langsmith._settings.sources import Settings, Setup, Source
@@ -86,7 +86,8 @@ class _Place(NamedTuple):
     def judged(self, state: State, text: str, code: Code, step: str = "") -> Destination:
         """The destination, with the result of its check."""
         access = self.setup.access
-        place = shown(access.endpoint)
+        # A key may be where the URL should be.
+        place = scrub(shown(access.endpoint), self.setup.secrets)
         if self.listed:
             place += f" with {describe(access.key)}"
             step = step and f"{place}: {step}"
@@ -123,7 +124,9 @@ def look_at_tracing(
         export = read_export(access)
         if export.settings is None:
             text = "not checked: it is not LangSmith"
-            foreign = [Destination(export.address, "unknown", text, by="OpenTelemetry")]
+            foreign = [
+                Destination(scrub(export.address), "unknown", text, by="OpenTelemetry")
+            ]
         else:
             to_langsmith = _setup_of(setup, export.settings)
             places.append(_Place(to_langsmith, by="OpenTelemetry"))

@@ -627,6 +627,25 @@ def world(server: SimulatedLangSmith, there: SimulatedLangSmith) -> dict[str, st
     }
 
 
+@pytest.mark.parametrize("place", ["{key}", "https://{key}", "http://127.0.0.1:9/{key}"])
+@pytest.mark.parametrize("options", [(), ("-v",), ("--json",), ("--offline", "-v")])
+def test_a_key_in_place_of_a_destination_is_not_shown(
+    place: str,
+    options: tuple[str, ...],
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """URL and key are swapped, or the key is part of the URL."""
+    key = server.add_personal_key().secret
+    swapped = json.dumps({place.format(key=key): server.url})
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", swapped)
+    assert main(["doctor", *options]) != 0
+    shown = capsys.readouterr()
+    assert_no_secret(shown.out + shown.err, [key])
+
+
 # --- settings in the code -------------------------------------------------------------
 
 
