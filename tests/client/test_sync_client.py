@@ -985,7 +985,7 @@ def test_the_log_line_of_a_repair(
     key = server.add_service_key(workspaces=None).secret
     with caplog.at_level(logging.WARNING, "safe_langsmith"):
         list(client_for(server, api_key=key).list_projects())
-    (record,) = caplog.records
+    (record,) = [r for r in caplog.records if r.name == "safe_langsmith"]
     assert record.getMessage() == (
         "safe_langsmith: GET /sessions was refused at first (403): this key needs a "
         "workspace, and none "

@@ -210,7 +210,7 @@ def test_a_name_that_is_gone_is_said(
     with caplog.at_level(logging.WARNING, "safe_langsmith"):
         for _ in range(2):
             SafeClient("http://127.0.0.1:9", api_key=GONE, auto_batch_tracing=False)
-    (line,) = [r.getMessage() for r in caplog.records]
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "safe_langsmith"]
     assert "has no _get_tenant_id: get_run_url() raises" in line
     assert names.NAMES
 
