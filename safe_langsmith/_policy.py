@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
 
 
-_TRISTATE = (None, True, False)
+# The values of each switch. Any other would count as true or false, such as "no" as true.
+_SWITCHES = {"repair": (True, False), "probe_regions": (None, True, False)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ class Policy:
             self.dotenv, (str, os.PathLike)
         ):
             raise ValueError("Policy.dotenv must be a path, None (search) or False (never)")
-        for name, allowed in (("repair", (True, False)), ("probe_regions", _TRISTATE)):
+        for name, allowed in _SWITCHES.items():
             value = getattr(self, name)
-            if value not in allowed:  # "no" would count as yes
+            if value not in allowed:
                 options = ", ".join(map(str, allowed))
                 raise ValueError(f"Policy.{name} must be one of {options}, not {value!r}")
         _refuse_async(self.on_diagnosis)

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         drop_output()
-    except OSError as error:  # the disk is full  # pragma: no cover  (in another process)
+    except OSError as error:  # a full disk  # pragma: no cover  (in another process)
         drop_output()
         return complain(f"could not write the output: {error}", UNKNOWN)
     except KeyboardInterrupt:

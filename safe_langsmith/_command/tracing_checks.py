@@ -20,7 +20,7 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import describe, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._sdk.clients import destinations_of
-from safe_langsmith._settings.sources import Settings, Setup, Source
+from safe_langsmith._settings.sources import Setup, Source
 from safe_langsmith._settings.tracing import (
     EXPORT_HEADERS,
     Way,
@@ -117,7 +117,7 @@ def look_at_tracing(
         replicas, note = read_destinations(access)
         notes.append(note)
         listed = destinations_variable()
-        places = [_Place(_setup_of(setup, each), listed) for each in replicas]
+        places = [_Place(setup.for_destination(each), listed) for each in replicas]
         places = places or [*_of_client(client, own, setup)]
     foreign = []
     if way.mode in ("otel", "hybrid"):
@@ -128,7 +128,7 @@ def look_at_tracing(
                 Destination(scrub(export.address), "unknown", text, by="OpenTelemetry")
             ]
         else:
-            to_langsmith = _setup_of(setup, export.settings)
+            to_langsmith = setup.for_destination(export.settings)
             places.append(_Place(to_langsmith, by="OpenTelemetry"))
     with ThreadPoolExecutor(max_workers=len(places) or 1) as pool:
         found = [*pool.map(lambda place: _asked(client, place, until), places)]
@@ -146,19 +146,7 @@ def _of_client(client: SafeClient, own: Diagnosis, setup: Setup) -> Iterator[_Pl
             yield _Place(setup, known=own)
         else:
             other = as_destination(url, key, access, source)
-            yield _Place(_setup_of(setup, other), source.name)
-
-
-def _setup_of(setup: Setup, held: Settings) -> Setup:
-    """The setup of a destination, without the client's own settings."""
-    return Setup(
-        held,
-        project=setup.project,
-        tracing=setup.tracing,
-        network=setup.network,
-        destinations=setup.destinations,
-        langsmith=setup.langsmith,
-    )
+            yield _Place(setup.for_destination(other), source.name)
 
 
 def _asked(client: SafeClient, place: _Place, until: float | None) -> Destination:

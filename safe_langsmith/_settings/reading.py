@@ -140,15 +140,7 @@ def _of_a_destination(sent: Access, setup: Setup, name: str) -> Setup:
     own = Source("request", name)
     workspace = Setting(sent.workspace, own) if sent.workspace else Setting()
     held = Settings(Setting(sent.key, own), Setting(sent.endpoint, own), workspace)
-    return Setup(
-        held=held,
-        project=setup.project,
-        tracing=setup.tracing,
-        network=setup.network,
-        destinations=setup.destinations,
-        session=sent.session,
-        langsmith=setup.langsmith,
-    )
+    return setup.for_destination(held, session=sent.session)
 
 
 def _trace(

@@ -172,6 +172,18 @@ class Setup:
         """What a request of the client sends."""
         return replace(self.held.access, session=self.session)
 
+    def for_destination(self, held: Settings, *, session: bool = False) -> Setup:
+        """The setup of a trace destination, without the client's own settings."""
+        return Setup(
+            held,
+            project=self.project,
+            tracing=self.tracing,
+            network=self.network,
+            destinations=self.destinations,
+            session=session,
+            langsmith=self.langsmith,
+        )
+
     @property
     def runs_endpoints(self) -> str:
         """The variable that lists destinations. The SDK allows no endpoint next to it."""

@@ -172,25 +172,19 @@ ROWS = (
         message="LangSmith accepts these settings, but traces do not reach {there} with",
         step="create a new key at {there}/settings, and put it into LANGSMITH_RUNS_END",
     ),
-    Row(
-        "a destination whose key needs a workspace, and can use two",
-        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{org_there}"))},
-        (("bad", "destination", "workspace-required: "),),
-        "bad",
-        code="workspace-required",
-        step='choose one and set it in LANGSMITH_RUNS_ENDPOINTS: {"api_url": ..., '
-        '"api_key": ..., "workspace_id": "..."}; the key can use {own_there} (Elsewhere)',
-        unseen=(),
-    ),
-    Row(
-        "the same in the older variable",
-        {**ON, "LANGCHAIN_RUNS_ENDPOINTS": entries(("{there}", "{org_there}"))},
-        (("bad", "destination", "workspace-required: "),),
-        "bad",
-        code="workspace-required",
-        step='choose one and set it in LANGCHAIN_RUNS_ENDPOINTS: {"api_url": ..., '
-        '"api_key": ..., "workspace_id": "..."}; the key can use {own_there} (Elsewhere)',
-        unseen=(),
+    *(
+        Row(
+            f"a destination in {variable} whose key needs a workspace, and can use two",
+            {**ON, variable: entries(("{there}", "{org_there}"))},
+            (("bad", "destination", "workspace-required: "),),
+            "bad",
+            code="workspace-required",
+            step=f"choose one and set it in {variable}: "
+            '{"api_url": ..., "api_key": ..., "workspace_id": "..."}; '
+            "the key can use {own_there} (Elsewhere)",
+            unseen=(),
+        )
+        for variable in ("LANGSMITH_RUNS_ENDPOINTS", "LANGCHAIN_RUNS_ENDPOINTS")
     ),
     Row(
         "a destination that rejects its key, and tracing is off",
