@@ -300,7 +300,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "access-denied",
         "LangSmith refused the request, and the cause is unknown. The error says "
         "what was found, and which causes are likely.",
-        "All checks were made, and none proved a cause.",
+        "The checks that could be made proved no cause.",
         "Nothing: without a known cause there is no repair.",
         f"{_KEY_ASKED} Nothing is resent.",
         (

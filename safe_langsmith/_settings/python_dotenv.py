@@ -31,7 +31,8 @@ if _is_new:  # pragma: no cover  (in another process, but tested)
 def program_uses_it() -> bool:
     """Whether this program has imported python-dotenv itself, or is a notebook.
 
-    An import by an installed package does not count: it may have other reasons.
+    An import by a package in the environment's `site-packages` does not count: it may have
+    other reasons. A package elsewhere, such as the user's own folder, still counts.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if hasattr(shell, "kernel"):
@@ -40,7 +41,7 @@ def program_uses_it() -> bool:
 
 
 def _modules_of_the_program() -> Iterator[ModuleType]:
-    """The program's own modules: those that were not installed by a package manager."""
+    """The program's own modules: those that are not in the environment's own folders."""
     kinds = ("purelib", "platlib", "stdlib", "platstdlib")
     installed = tuple(sysconfig.get_path(kind) for kind in kinds)
     for name, module in list(sys.modules.items()):
