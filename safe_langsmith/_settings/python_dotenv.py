@@ -10,9 +10,11 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 NAME = "dotenv"
+_INSTALLED = {"site-packages", "dist-packages"}
 _is_new = NAME not in sys.modules
 
 from dotenv import find_dotenv  # noqa: E402  # the line above must come first
@@ -31,8 +33,7 @@ if _is_new:  # pragma: no cover  (in another process, but tested)
 def program_uses_it() -> bool:
     """Whether this program has imported python-dotenv itself, or is a notebook.
 
-    An import by a package in the environment's `site-packages` does not count: it may have
-    other reasons. A package elsewhere, such as the user's own folder, still counts.
+    An import by an installed package does not count: it may have other reasons.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if hasattr(shell, "kernel"):
@@ -41,15 +42,20 @@ def program_uses_it() -> bool:
 
 
 def _modules_of_the_program() -> Iterator[ModuleType]:
-    """The program's own modules: those that are not in the environment's own folders."""
-    kinds = ("purelib", "platlib", "stdlib", "platstdlib")
-    installed = tuple(sysconfig.get_path(kind) for kind in kinds)
+    """The program's own modules: neither installed, nor part of Python."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         file = file if isinstance(file, str) else ""
         of_others = file and not name.startswith("safe_langsmith")
-        if (of_others or name == "__main__") and not file.startswith(installed):
+        if (of_others or name == "__main__") and not _is_installed(file):
             yield module
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a module is part of Python, or in a folder that pip or Debian installs to."""
+    python = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib")))
+    folders = Path(file).parts
+    return file.startswith(python) or not _INSTALLED.isdisjoint(folders)
 
 
 def _names_it(module: ModuleType) -> bool:

@@ -524,12 +524,15 @@ except AccessDeniedError as error:
         ("from dotenv import load_dotenv", "answered"),
         ("", "key-rejected"),
         ("import of_somebody", "key-rejected"),
+        ("import in_the_user_folder", "key-rejected"),
+        ("import from_debian", "key-rejected"),
+        ("import beside_the_program", "answered"),
     ],
 )
 def test_whether_the_program_itself_imports_python_dotenv(
     imports: str, says: str, server: SimulatedLangSmith, tmp_path: Path
 ) -> None:
-    """An import by an installed package does not count."""
+    """An import by an installed package does not count, wherever it was installed."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     project = tmp_path / "project"
@@ -537,15 +540,28 @@ def test_whether_the_program_itself_imports_python_dotenv(
     (project / ".env").write_text(f"LANGSMITH_API_KEY={key}")
     # Parallel tests would remove a file with the same name.
     module = Path(sysconfig.get_path("purelib")) / f"of_somebody_{os.getpid()}.py"
+    others = {
+        tmp_path / ".local" / "site-packages": "in_the_user_folder",
+        tmp_path / "python3" / "dist-packages": "from_debian",
+        project: "beside_the_program",
+    }
+    for folder, name in others.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.py").write_text("from dotenv import load_dotenv")
     root = str(Path(safe_langsmith.__file__).parent.parent)
     text = PROGRAM.replace("{imports}", imports.replace("of_somebody", module.stem))
     (project / "main.py").write_text(text.format(root=root))
     module.write_text("from dotenv import load_dotenv")
+    settings = {
+        "LANGSMITH_ENDPOINT": server.url,
+        "LANGSMITH_API_KEY": GONE,
+        "PYTHONPATH": os.pathsep.join(map(str, others)),
+    }
     try:
         ended = subprocess.run(
             [sys.executable, "main.py"],
             cwd=project,
-            env={**os.environ, "LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE},
+            env={**os.environ, **settings},
             capture_output=True,
             text=True,
             timeout=60,
