@@ -273,7 +273,8 @@ ADVICE: tuple[Advice, ...] = (
         arguments={"api_url": "{url}", "api_key": GONE},
         environ=destinations("{key}"),
         says=(
-            'in LANGSMITH_RUNS_ENDPOINTS: {{"api_url": ..., "api_key": ..., "workspace_id',
+            "in LANGSMITH_RUNS_ENDPOINTS (langsmith 0.14.17 or newer): "
+            '[{{"api_url": ..., "api_key": ..., "workspace_id": "..."}}]',
         ),
         never=("set LANGSMITH_WORKSPACE_ID", "pass workspace_id"),
         diagnosed=False,

@@ -20,6 +20,8 @@ AGAIN = "try again in a minute"
 _NAMED = ("environment", "dotenv")
 _UNNAMED = ("default", "none", "cache", "repair")
 _API_URLS = "the api_urls argument"
+# The first langsmith that was seen to read a workspace_id in LANGSMITH_RUNS_ENDPOINTS.
+_ROWS_SINCE = "0.14.17"
 
 
 # --- the setting in use ---------------------------------------------------------------
@@ -77,8 +79,8 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
     if where == _API_URLS:
         return "api_urls= cannot set a workspace: use a key for a single workspace there"
     if where == case.setup.runs_endpoints:
-        row = f'{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}'
-        return f"set it in {where}: {row}"
+        rows = f'[{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}]'
+        return f"set it in {where} (langsmith {_ROWS_SINCE} or newer): {rows}"
     return f'set it for this destination: auth={{"api_key": ..., "tenant_id": "{value}"}}'
 
 

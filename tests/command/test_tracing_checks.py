@@ -179,8 +179,8 @@ ROWS = (
             (("bad", "destination", "workspace-required: "),),
             "bad",
             code="workspace-required",
-            step=f"choose one and set it in {variable}: "
-            '{"api_url": ..., "api_key": ..., "workspace_id": "..."}; '
+            step=f"choose one and set it in {variable} (langsmith 0.14.17 or newer): "
+            '[{"api_url": ..., "api_key": ..., "workspace_id": "..."}]; '
             "the key can use {own_there} (Elsewhere)",
             unseen=(),
         )

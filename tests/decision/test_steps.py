@@ -23,6 +23,7 @@ from safe_langsmith._settings.sources import (
 from safe_langsmith._settings.unread import Mention
 
 RUNS = "LANGSMITH_RUNS_ENDPOINTS"
+IN_ROWS = f"set it in {RUNS} (langsmith 0.14.17 or newer)"
 ID = "00000000-0000-0000-0000-000000000001"
 API = "https://eu.api.smith.langchain.com"
 
@@ -87,7 +88,7 @@ PUT: list[tuple[Name, str, dict[str, Any], str]] = [
         "WORKSPACE_ID",
         ID,
         {"key": Source("request", RUNS), **TO},
-        f'set it in {RUNS}: {{"api_url": ..., "api_key": ..., "workspace_id": "{ID}"}}',
+        f'{IN_ROWS}: [{{"api_url": ..., "api_key": ..., "workspace_id": "{ID}"}}]',
     ),
     (
         "WORKSPACE_ID",
@@ -124,7 +125,7 @@ def test_a_value_is_put_where_it_is_used(
 
 
 API_URLS = "api_urls= cannot set a workspace: use a key for a single workspace there"
-ROW = f'set it in {RUNS}: {{"api_url": ..., "api_key": ..., "workspace_id": "..."}}'
+ROW = f'{IN_ROWS}: [{{"api_url": ..., "api_key": ..., "workspace_id": "..."}}]'
 ONE, TWO = (Listed(ID),), (Listed(ID, "Research"), Listed(ID[::-1], "Production"))
 
 
