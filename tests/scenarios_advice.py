@@ -29,6 +29,7 @@ from scenarios import (
     personal_of_two,
     proxy,
     rotated,
+    rotated_to_organization_key,
     workspace_key,
 )
 from scenarios_regions import EU_API, US_API, nothing_here, strangers, twin
@@ -469,9 +470,9 @@ ADVICE: tuple[Advice, ...] = (
         dotenv="LANGSMITH_API_KEY={key}",
         uses_dotenv=False,
         says=(
-            ".env, line 1 is right, unset LANGSMITH_API_KEY (if your shell exports it), or "
-            "call load_dotenv(override=True) before the client is created",
+            ".env, line 1 is right, call load_dotenv(override=True) before the client is",
         ),
+        never=("unset ",),
     ),
     advice(
         "an exported variable overrides the .env",
@@ -480,7 +481,29 @@ ADVICE: tuple[Advice, ...] = (
         environ=OLD,
         dotenv="LANGSMITH_API_KEY={key}",
         repaired=True,
-        says=("load_dotenv(override=True)", "unset LANGSMITH_API_KEY"),
+        says=("call load_dotenv(override=True) before the client is created",),
+        never=("unset ",),
+    ),
+    advice(
+        "two repairs in a row: the steps of both",
+        rotated_to_organization_key,
+        "workspace-required",
+        environ=OLD,
+        dotenv="LANGSMITH_API_KEY={key}",
+        repaired=True,
+        says=("call load_dotenv(override=True) before", "set LANGSMITH_WORKSPACE_ID={own}"),
+        diagnosed=False,
+    ),
+    advice(
+        "an exported variable overrides the profile",
+        rotated,
+        "stale-setting",
+        environ=OLD,
+        later_profile={"api_key": "{key}", "api_url": "{url}"},
+        arguments={"api_url": "{url}"},
+        repaired=True,
+        says=("remove LANGSMITH_API_KEY: it overrides profile 'default' in",),
+        never=("recreate",),
     ),
     advice(
         "a .env that is not loaded, and no exported variable",

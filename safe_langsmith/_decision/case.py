@@ -13,6 +13,7 @@ from safe_langsmith._decision.protocol import Answer, Probe, ProbeAll, Refusal, 
 from safe_langsmith._diagnosis import Code, Finding, State
 from safe_langsmith._knowledge import hosts
 from safe_langsmith._knowledge.access import Access
+from safe_langsmith._settings.construction import NAMES
 from safe_langsmith._settings.sources import HEADERS, Setting, Settings, Setup
 from safe_langsmith._settings.unread import Mention
 
@@ -22,6 +23,7 @@ class Repair:
     """What a client uses from now on, what was done, and how to make it permanent.
 
     ``session``: a login session stays in use, unless the settings now have a key.
+    ``permanent``: the steps that make it unnecessary.
     ``for_reads``: only requests that change nothing use it, and the client itself stays as
     it is. A write is still refused, so it cannot land in the wrong place.
     """
@@ -29,7 +31,7 @@ class Repair:
     settings: Settings
     session: bool = False
     how: str = ""
-    permanent: str = ""
+    permanent: tuple[str, ...] = ()
     for_reads: bool = False
 
     @property
@@ -67,7 +69,8 @@ class Case:
     """One refused request under diagnosis, and what was found out so far.
 
     ``home`` is the endpoint before any repair: a key from a source without an endpoint was
-    meant for this one. ``probe_regions`` is as in `Policy`.
+    meant for this one. ``probe_regions`` is as in `Policy`. ``earlier``: the repairs after
+    which the request was still refused, each with the settings before it.
     """
 
     refusal: Refusal
@@ -77,6 +80,7 @@ class Case:
     findings: list[Finding] = field(default_factory=list)
     workspaces: tuple[Listed, ...] = ()
     answers: dict[Probe, Answer] = field(default_factory=dict)
+    earlier: tuple[tuple[Settings, Repair], ...] = ()
 
     def note(self, subject: str, state: State, text: str) -> None:
         """Add a finding, once."""
@@ -88,8 +92,19 @@ class Case:
         self, cause: Cause, settings: Settings, how: str, *, for_reads: bool = False
     ) -> Cause:
         """A cause with its repair; its steps make the repair permanent."""
-        session, permanent = self.sent.session, "; ".join(cause.next_steps)
+        session, permanent = self.sent.session, cause.next_steps
         return replace(cause, repair=Repair(settings, session, how, permanent, for_reads))
+
+    def with_earlier(self, repair: Repair) -> Repair:
+        """The last repair, together with the earlier ones that are still in effect."""
+        kept = [done for old, done in self.earlier if _holds(old, done, repair.settings)]
+        both = [*kept, repair]
+        return replace(
+            repair,
+            how="; ".join(done.how for done in both),
+            permanent=tuple(dict.fromkeys(s for done in both for s in done.permanent)),
+            for_reads=any(done.for_reads for done in both),
+        )
 
     # What the request was, and what is configured.
 
@@ -232,6 +247,12 @@ class Case:
         if standing.workspaces is not None:
             return "good" if standing.lists(access.workspace) else "bad"
         return (yield from self.admits(access))
+
+
+def _holds(before: Settings, repair: Repair, now: Settings) -> bool:
+    """Whether all that a repair changed is still so."""
+    there = repair.settings
+    return all(now[n] == there[n] for n in NAMES if there[n].value != before[n].value)
 
 
 # A check that sends probes is a generator.

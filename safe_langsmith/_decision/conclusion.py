@@ -120,6 +120,8 @@ def _fixes(case: Case, cause: Cause) -> list[Fix]:
     None if they were proven with another key, since they may fit only that one. None if
     the repair is only for reads: a write could land in a workspace that was not named.
     """
+    if case.earlier:  # compare with what is configured, not with an earlier repair
+        case = replace(case, setup=replace(case.setup, held=case.earlier[0][0]))
     held, repair = case.held, cause.repair
     right = repair.settings if repair else cause.right
     if right is None or (repair and repair.for_reads):

@@ -77,7 +77,7 @@ class Verdict:
         if self.repair:
             line += f" Repaired: {self.repair.how}."
             if self.repair.permanent:
-                line += f" To make it permanent: {self.repair.permanent}."
+                line += f" To make it permanent: {'; '.join(self.repair.permanent)}."
         return line
 
 
@@ -114,7 +114,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
             case.note("server", "unknown", reply.reason)
             return Verdict(conclude(case, otherwise))
         if not reply.is_refusal:
-            return Verdict(conclude(case, cause, repair), repair)
+            return _repaired(case, cause, repair)
         if repair.access == case.sent:
             return Verdict(conclude(case, otherwise))
         done.add(cause.code)
@@ -139,6 +139,13 @@ def decide(case: Case) -> Steps[Cause]:
     raise AssertionError("the last check always names a cause")  # pragma: no cover
 
 
+def _repaired(case: Case, cause: Cause, last: Repair) -> Verdict:
+    """The verdict if the last repair helped, together with those before it."""
+    repair = case.with_earlier(last)
+    cause = replace(cause, next_steps=repair.permanent or cause.next_steps)
+    return Verdict(conclude(case, cause, repair), repair)
+
+
 def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     """The same request, refused again with the repaired settings."""
     case.note("settings", "unknown", f"{repair.how}; the request was still refused")
@@ -150,7 +157,10 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
     setup = replace(case.setup, held=repair.settings, session=repair.access.session)
     region = region_of_web(case.home)  # a web app's URL means its API
     home = region.api if region else case.home
-    return replace(case, refusal=refusal, setup=setup, home=home, workspaces=())
+    earlier = (*case.earlier, (case.held, repair))
+    return replace(
+        case, refusal=refusal, setup=setup, home=home, workspaces=(), earlier=earlier
+    )
 
 
 def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:

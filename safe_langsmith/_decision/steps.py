@@ -166,13 +166,18 @@ def load(
     if not others:
         return steps
     environ = case.setup.environ
-    hidden = [s.name for name, s in others.items() if environ[name].source.name == s.name]
+    is_hidden = any(environ[n].source.name == s.name for n, s in others.items())
     condition = _if_right(others.values()) if condition is None else condition
-    step = "call load_dotenv() before the client is created"
-    if hidden:
-        unset = f"unset {' '.join(hidden)} (if your shell exports it)"
-        step = f"{unset}, or {step.replace('()', '(override=True)')}"
-    return [*steps, f"{condition}{step}"]
+    call = f"load_dotenv({'override=True' if is_hidden else ''})"
+    return [*steps, f"{condition}call {call} before the client is created"]
+
+
+def unhide(case: Case, found: Mapping[Name, Source]) -> list[str]:
+    """Let the settings of a profile count, which the environment's override."""
+    environ = case.setup.environ
+    hiding = [str(environ[name].source) for name in found if environ[name].value]
+    profile = next(iter(found.values()))
+    return [f"remove {' and '.join(hiding)}: it overrides {profile}"] if hiding else []
 
 
 def _if_right(sources: Iterable[Source]) -> str:

@@ -170,8 +170,7 @@ ROWS = [
         "stale-setting",
         (
             f"key        lsv2_pt_\u2026{GONE[-4:]}  LANGSMITH_API_KEY\n",
-            "unset LANGSMITH_API_KEY (if your shell exports it), or call load_dotenv(",
-            "in the program (not visible here)",
+            "call load_dotenv(override=True) in the program (not visible here)",
         ),
         environ={"LANGSMITH_API_KEY": GONE, "LANGSMITH_ENDPOINT": "{url}"},
     ),

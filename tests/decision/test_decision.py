@@ -1373,6 +1373,20 @@ def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
     assert verdict.diagnosis.next_steps[0].startswith("call it again: used the newer key")
 
 
+def test_two_repairs_have_two_fixes() -> None:
+    setup = client_of(endpoint="https://smith.langchain.com")
+    answers: dict[str, Answer | list[Answer]] = {
+        "again": [NEEDS_WORKSPACE, Reply(200, "[]")],
+        "/workspaces": listing(IDS[0]),
+    }
+    diagnosis, _ = played(setup, answers, reply=PAGE)
+    assert diagnosis is not None
+    assert diagnosis.resolved
+    fixes = [f"LANGSMITH_ENDPOINT={US.api}", f"LANGSMITH_WORKSPACE_ID={IDS[0]}"]
+    assert [str(fix) for fix in diagnosis.fixes] == fixes
+    assert diagnosis.next_steps == tuple(f"set {fix}" for fix in fixes)
+
+
 def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None:
     diagnosis = Diagnosis("stale-setting", True, "it was old.")
     new = from_environment(SECOND, US.api)
@@ -1380,7 +1394,7 @@ def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None
     assert Verdict(diagnosis, Repair(new, how="used it")).log_line == (
         "it was old. Repaired: used it."
     )
-    assert Verdict(diagnosis, Repair(new, False, "used it", "set it")).log_line == (
+    assert Verdict(diagnosis, Repair(new, False, "used it", ("set it",))).log_line == (
         "it was old. Repaired: used it. To make it permanent: set it."
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from safe_langsmith._decision import steps
 from safe_langsmith._decision.answers import Listed
-from safe_langsmith._decision.case import Case
+from safe_langsmith._decision.case import Case, Repair
 from safe_langsmith._decision.protocol import Refusal, Reply
 from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._settings.construction import Name
@@ -207,3 +208,15 @@ def test_a_line_that_load_dotenv_finds_is_told_as_such() -> None:
         "if .env, line 1 and line 2 are right, call load_dotenv() before the client is "
         "created"
     ]
+
+
+def test_the_steps_of_an_earlier_repair_that_was_undone_are_left_out() -> None:
+    case = case_of()
+    for key in ("second", "third"):
+        first = replace(case.held, key=Setting("second"))
+        case.earlier = ((case.held, Repair(first, how="used it", permanent=("set it",))),)
+        last = replace(case.held, key=Setting(key), workspace=Setting(ID))
+        both = case.with_earlier(Repair(last, how="chose it", permanent=("choose it",)))
+        is_in_effect = key == "second"
+        assert both.how == ("used it; chose it" if is_in_effect else "chose it")
+        assert both.permanent == (("set it",) if is_in_effect else ()) + ("choose it",)

@@ -148,8 +148,11 @@ def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
     todo = ["create the client after its settings are set (or recreate it)"]
     sources = _sources(case.held, fresh).items()
     of_file = {name: source for name, source in sources if source.kind == "dotenv"}
+    of_profile = {name: source for name, source in sources if source.kind == "profile"}
     if of_file:
         todo = steps.load(case, of_file, "")
+    elif of_profile:
+        todo = steps.unhide(case, of_profile) or todo
     secret = next((s.name for s in changed.values() if s.kind == "colab"), "")
     if secret:
         value = f'userdata.get("{secret}")'
