@@ -32,6 +32,7 @@ LONGEST = 1_000
 # LangSmith does not document the format of its keys. This is the pattern of secret
 # scanners, never a reason to call a key wrong.
 _SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
+_LENGTH = 51
 _KEY_IN_TEXT = r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}"
 # The shortest part of a key that is masked.
 _PART = 8
@@ -114,7 +115,9 @@ def oddity(key: str) -> str | None:
 
     Only a hint after the server has rejected the key; working keys are never checked.
     """
-    length = f"it has {len(key)} characters, and a LangSmith key has 51"
+    length = f"it has {len(key)} characters, and a LangSmith key has {_LENGTH}"
+    if len(key) == _LENGTH:
+        length = "it has characters that are in no LangSmith key"
     around = "it has extra characters around it, such as quotes or a comment"
     if len(key) > LONGEST:
         return length

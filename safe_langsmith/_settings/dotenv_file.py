@@ -213,8 +213,8 @@ def _parse(text: str, known_as: str) -> tuple[File, tuple[Finding, ...]]:
     file = File(values, place, known_as, mentions, refers)
     broken = [b for b in bindings if b.error]
     of_ours = [b for b in named if ours([str(b.key)])]
-    unparsed = noted(*_unparsed(broken, known_as), state="bad")
-    return file, (*unparsed, *_traps(of_ours, known_as), *_references(of_ours, known_as))
+    notes = _traps(of_ours, known_as) + _references(of_ours, known_as)
+    return file, _unparsed(broken, known_as) + notes
 
 
 def _at_its_line(binding: Binding) -> Binding:
@@ -248,18 +248,30 @@ def _mentions(
 
 def _references(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
     told = "refers to a variable, so its value is not expanded and not used"
-    found = [b for b in bindings if _refers(b)][:_MOST_LINES]
-    return noted(*(f"{known_as}, line {b.original.line}: {b.key} {told}" for b in found))
+    found = ((b.original.line, f"{b.key} {told}") for b in bindings if _refers(b))
+    return _listed(found, known_as)
 
 
-def _unparsed(broken: list[Binding], known_as: str) -> Iterable[str]:
+def _unparsed(broken: list[Binding], known_as: str) -> tuple[Finding, ...]:
     """Report the lines that python-dotenv skips, those about LangSmith first."""
     meant = {b.original.line: meant_by(b.original.string) for b in broken}
-    for line in sorted(sorted(meant, key=lambda n: meant[n] is None)[:_MOST_LINES]):
-        told = f"; was it meant to set LANGSMITH_{meant[line]}?" if meant[line] else ""
-        yield f"{known_as}, line {line}: cannot be parsed, so it sets nothing{told}"
-    if len(broken) > _MOST_LINES:
-        yield f"{known_as}: {len(broken) - _MOST_LINES} more lines cannot be parsed"
+    found = []
+    for line, name in sorted(meant.items(), key=lambda item: item[1] is None):
+        told = f"; was it meant to set LANGSMITH_{name}?" if name else ""
+        found.append((line, f"cannot be parsed, so it sets nothing{told}"))
+    return _listed(found, known_as, "bad")
+
+
+def _listed(
+    found: Iterable[tuple[int, str]], known_as: str, state: State = "unknown"
+) -> tuple[Finding, ...]:
+    """A finding for each of the first lines; the others are counted."""
+    every = list(found)
+    first = sorted(every[:_MOST_LINES])
+    texts = [f"{known_as}, line {line}: {text}" for line, text in first]
+    if left := len(every) - len(first):
+        texts.append(f"{known_as}: {left} more of these")
+    return noted(*texts, state=state)
 
 
 def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
@@ -282,8 +294,7 @@ def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
         if before:
             numbers = ", ".join(map(str, before[-3:]))
             found.append((last, f"{name} is also on line {numbers}; the last one wins"))
-    texts = [f"{known_as}, line {line}: {text}" for line, text in sorted(found)]
-    return noted(*texts[: 2 * _MOST_LINES])
+    return _listed(sorted(found), known_as)
 
 
 def ours(names: Iterable[str]) -> bool:

@@ -191,6 +191,7 @@ NO_KEY = "it does not look like a LangSmith key, which begins with lsv2_pt_ or l
         ("AIzaSy", "it looks like a key of Google"),
         ("ghp_abc", "it looks like a key of GitHub"),
         (PERSONAL[:40], "it has 40 characters, and a LangSmith key has 51"),
+        (f"{PERSONAL[:-1]}x", "it has characters that are in no LangSmith key"),
         (f"{PERSONAL}{PERSONAL}", AROUND),
         (f"{PERSONAL},", AROUND),
         (f"Bearer {PERSONAL}", AROUND),

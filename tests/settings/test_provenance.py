@@ -374,13 +374,22 @@ def test_what_is_not_a_trap(text: str) -> None:
     assert told(of_file(text)) == []
 
 
+@pytest.mark.parametrize("line", ["LANGSMITH_KEY_{n}=${OTHER}", "LANGSMITH_{n}"])
+def test_lines_that_are_not_shown_are_counted(line: str) -> None:
+    found = told(of_file("\n".join(line.replace("{n}", str(n)) for n in range(9))))
+    assert [text.partition(":")[0][-6:] for text in found[:4]] == [
+        f"line {n}" for n in range(1, 5)
+    ]
+    assert found[4].endswith(".env: 5 more of these")
+
+
 def test_many_lines_that_cannot_be_parsed_are_counted() -> None:
     lines = [f"nothing {n} here" for n in range(40)]
     lines[30] = "set LANGSMITH_API_KEY = x y"
     found = told(of_file("\n".join(lines)))
     assert len(found) == 5
     assert ".env, line 31: cannot be parsed, so it sets nothing; was it meant" in found[3]
-    assert found[4].endswith("36 more lines cannot be parsed")
+    assert found[4].endswith("36 more of these")
 
 
 @pytest.mark.slow
