@@ -448,9 +448,21 @@ ADVICE: tuple[Advice, ...] = (
         strangers,
         "key-rejected",
         environ=LOST,
-        regions={"US": strangers, "APAC": None},
-        says=("if the key is from another region",),
-        never=("--probe-regions",),
+        regions={"US": strangers, "EU": strangers, "APAC": None, "AWS US": None},
+        says=(
+            "if the key is from another region, set the endpoint in LANGSMITH_ENDPOINT to "
+            f"one of: {APAC_API} (APAC), https://aws.api.smith.langchain.com (AWS US)",
+        ),
+        never=("--probe-regions", EU_API),
+    ),
+    advice(
+        "the other regions were checked, and all but one rejected the key",
+        strangers,
+        "key-rejected",
+        environ=LOST,
+        regions={"US": strangers, "EU": strangers, "APAC": None, "AWS US": strangers},
+        says=(f"set the endpoint in LANGSMITH_ENDPOINT to {APAC_API} (APAC)",),
+        never=("--probe-regions", EU_API, "one of"),
     ),
     advice(
         "checking regions is not allowed",

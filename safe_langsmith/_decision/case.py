@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from safe_langsmith._decision.answers import Listed, Standing, judge, probe, standing_in
+from safe_langsmith._decision.answers import (
+    NOT_SENT,
+    Listed,
+    Standing,
+    judge,
+    probe,
+    standing_in,
+)
 from safe_langsmith._decision.protocol import Answer, Probe, ProbeAll, Refusal, Steps
 from safe_langsmith._diagnosis import Code, Finding, State
 from safe_langsmith._knowledge import hosts
@@ -225,6 +232,13 @@ class Case:
     def ask_who(self, access: Access, *, alone: bool = False) -> Steps[Answer]:
         """Ask who the key belongs to. This needs no permission."""
         return (yield from self.ask(probe(access, "/auth/public", alone=alone)))
+
+    def told_about(self, access: Access) -> tuple[Answer, Answer]:
+        """The answers so far that tell whose key this is: its workspaces, its owner."""
+        anywhere = replace(access, workspace=None)
+        asked = (probe(anywhere, "/workspaces"), probe(access, "/auth/public"))
+        listing, who = (self.answers.get(question, NOT_SENT) for question in asked)
+        return listing, who
 
     def identify(self, access: Access) -> Steps[Standing]:
         """Check whether the server accepts a key, in any workspace."""

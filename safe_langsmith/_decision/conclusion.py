@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from safe_langsmith._decision.answers import NOT_SENT, probe, sender_in
+from safe_langsmith._decision.answers import sender_in
 from safe_langsmith._decision.case import Case, Cause, Repair
 from safe_langsmith._decision.steps import variable
-from safe_langsmith._diagnosis import Diagnosis, Fix, Identity, SettingInfo, WorkspaceInfo
-from safe_langsmith._knowledge.access import Access
+from safe_langsmith._diagnosis import Diagnosis, Fix, SettingInfo, WorkspaceInfo
 from safe_langsmith._knowledge.hosts import region_of, shown
 from safe_langsmith._knowledge.keys import clean, kind_of, mask, scrub
 from safe_langsmith._settings.construction import reworded
@@ -61,7 +60,7 @@ def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosi
         workspace_source=str(held.workspace.source),
         workspaces=tuple(WorkspaceInfo(w.id, w.name) for w in case.workspaces),
         required_permission=cause.required_permission,
-        identity=_sender(case, access),
+        identity=sender_in(access, *case.told_about(access)),
     )
     told: Diagnosis = _made_safe(raw, safe)
     return replace(
@@ -82,14 +81,6 @@ def _made_safe(value: Any, safe: Callable[[str], str]) -> Any:
         return value
     names = [f.name for f in fields(value) if f.name not in _OURS]
     return replace(value, **{n: _made_safe(getattr(value, n), safe) for n in names})
-
-
-def _sender(case: Case, access: Access) -> Identity | None:
-    """The identity behind the key, from the probes that were sent already."""
-    anywhere = replace(access, workspace=None)
-    listing = case.answers.get(probe(anywhere, "/workspaces"), NOT_SENT)
-    who = case.answers.get(probe(access, "/auth/public"), NOT_SENT)
-    return sender_in(access, listing, who)
 
 
 def _settings_of(

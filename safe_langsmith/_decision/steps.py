@@ -107,8 +107,9 @@ def choose_workspace(case: Case) -> str:
 
 def choose_region(case: Case, regions: Iterable[Region], condition: str = "") -> str:
     """Set the endpoint to one of several regions; lists them, and picks none."""
-    apis = ", ".join(f"{region.api} ({region.name})" for region in regions)
-    return f"{condition}set the endpoint in {place(case, 'ENDPOINT')} to one of: {apis}"
+    apis = [f"{region.api} ({region.name})" for region in regions]
+    these = f"one of: {', '.join(apis)}" if len(apis) > 1 else apis[0]
+    return f"{condition}set the endpoint in {place(case, 'ENDPOINT')} to {these}"
 
 
 def correct(case: Case, name: Name, how: str) -> str:

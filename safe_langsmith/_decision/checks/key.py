@@ -9,7 +9,8 @@ from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.checks import endpoint
 from safe_langsmith._decision.checks.settings import newer_settings, replaced, unused
 from safe_langsmith._decision.protocol import Answer, Reply, Steps
-from safe_langsmith._knowledge.hosts import REGIONS, same_origin, shown
+from safe_langsmith._knowledge.access import Access
+from safe_langsmith._knowledge.hosts import REGIONS, Region, same_origin, shown
 from safe_langsmith._knowledge.keys import clean, is_code, kind_of, oddity
 from safe_langsmith._settings.sources import Setting
 
@@ -203,8 +204,16 @@ def _other_regions(case: Case) -> tuple[str, ...]:
     """How to find out whether a key belongs to another region."""
     if not case.region or case.names_another_host:
         return ()
-    others = [region for region in REGIONS if region != case.region]
+    others = [r for r in REGIONS if r != case.region and not _rejects(case, r)]
+    if not others:
+        return ()
     step = steps.choose_region(case, others, "if the key is from another region, ")
     was_asked = any(same_origin(p.url, others[0].api) for p in case.answers)
     may_ask = case.probe_regions is None and not was_asked
     return (step, steps.ask_regions(case)) if may_ask else (step,)
+
+
+def _rejects(case: Case, region: Region) -> bool:
+    """Whether a region was asked, and rejected the key."""
+    there = Access(region.api, clean(case.sent.key or ""))
+    return answers.standing_in(there, *case.told_about(there)).state == "bad"
