@@ -418,7 +418,7 @@ ADVICE: tuple[Advice, ...] = (
         says=(
             "set LANGSMITH_WORKSPACE_ID to one that this key can use, such as {own}, or "
             "remove it",
-            "if that workspace still exists, create a key for it",
+            "or, if it still exists, create a key for it",
         ),
         never=("in its scope", "WORKSPACE_ID="),
     ),
@@ -483,6 +483,7 @@ ADVICE: tuple[Advice, ...] = (
         uses_dotenv=False,
         says=(
             ".env, line 1 is right, call load_dotenv(override=True) before the client is",
+            "or create a new key at {url}/settings",
         ),
         never=("unset ",),
     ),
@@ -523,7 +524,10 @@ ADVICE: tuple[Advice, ...] = (
         "key-missing",
         dotenv="LANGSMITH_API_KEY={key}",
         uses_dotenv=False,
-        says=(".env, line 1 is right, call load_dotenv() before the client is created",),
+        says=(
+            ".env, line 1 is right, call load_dotenv() before the client is created",
+            "or set LANGSMITH_API_KEY",
+        ),
         never=("override", "unset "),
     ),
     advice(

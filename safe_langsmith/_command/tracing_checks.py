@@ -173,7 +173,7 @@ def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
     """A destination that refuses every call, or whose state is unknown."""
     code = diagnosis.code
     todo = diagnosis.next_steps  # a new key is the last of several
-    step = "".join(todo[-1:] if code == "key-rejected" else todo[:1])
+    step = "".join(todo[-1:] if code == "key-rejected" else todo[:1]).removeprefix("or ")
     if code.startswith("workspace-") and len(diagnosis.workspaces) > 1:
         usable = (f"{w.id} ({w.name})" for w in diagnosis.workspaces[:_SHOWN])
         step += f"; the key can use {', '.join(usable)}"

@@ -77,7 +77,7 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
         named = "" if where in UNNAMED else f", in {where}"
         return f"use {value} for this destination{named}"
     if where == _API_URLS:
-        return "api_urls= cannot set a workspace: use a key for a single workspace there"
+        return f"in {where}, use a key for a single workspace: it cannot name one"
     if where == case.setup.runs_endpoints:
         rows = f'[{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}]'
         return f"set it in {where} (langsmith {_ROWS_SINCE} or newer): {rows}"
@@ -120,10 +120,11 @@ def correct(case: Case, name: Name, how: str) -> str:
 # --- keys -----------------------------------------------------------------------------
 
 
-def new_key(case: Case, more: str = "") -> str:
-    """Create a key, and put it where the rejected one is."""
+def or_new_key(case: Case, others: tuple[str, ...] = (), more: str = "") -> tuple[str, ...]:
+    """The other steps, if any, or create a key and put it where the rejected one is."""
     page, where = case.keys_page, place(case, "API_KEY")
-    return f"create a new key at {page}{more}, and put it into {where}"
+    step = f"create a new key at {page}{more}, and put it into {where}"
+    return (*others, f"or {step}" if others else step)
 
 
 def give_key(case: Case) -> str:
@@ -227,4 +228,4 @@ def allow_host(case: Case) -> tuple[str, ...]:
     """Have a host allowed that a proxy or firewall blocks."""
     ask = f"ask your network admin to allow {case.host}"
     proxy = case.setup.network.proxy(case.sent.endpoint).variable
-    return (ask, f"check the proxy in {proxy}") if proxy else (ask,)
+    return (ask, f"or check the proxy in {proxy}") if proxy else (ask,)

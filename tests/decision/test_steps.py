@@ -95,7 +95,7 @@ PUT: list[tuple[Name, str, dict[str, Any], str]] = [
         "WORKSPACE_ID",
         ID,
         {"key": Source("request", "the api_urls argument")},
-        "api_urls= cannot set a workspace: use a key for a single workspace there",
+        "in the api_urls argument, use a key for a single workspace: it cannot name one",
     ),
     (
         "WORKSPACE_ID",
@@ -125,7 +125,7 @@ def test_a_value_is_put_where_it_is_used(
     assert steps.put(case_of(**setup), name, value) == step
 
 
-API_URLS = "api_urls= cannot set a workspace: use a key for a single workspace there"
+API_URLS = "in the api_urls argument, use a key for a single workspace: it cannot name one"
 ROW = f'{IN_ROWS}: [{{"api_url": ..., "api_key": ..., "workspace_id": "..."}}]'
 ONE, TWO = (Listed(ID),), (Listed(ID, "Research"), Listed(ID[::-1], "Production"))
 

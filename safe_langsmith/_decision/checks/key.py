@@ -67,16 +67,17 @@ def key_missing(case: Case) -> Steps[Cause | None]:
     if source.kind == "environment":
         summary = f"no key was sent: {source} is set, but empty."
         give += "; in CI, check that the secret exists and that this job may read it"
-    todo = (*unused(case), *(steps.mentioned(case, "API_KEY") or [give]))
+    login = case.setup.login
+    todo = (*([steps.log_in_again(case)] if login else []), *unused(case))
+    todo += tuple(steps.mentioned(case, "API_KEY") or [f"or {give}" if todo else give])
     for fresh in newer_settings(case):
         if fresh.key.value and (yield from case.works(fresh.access)) == "good":
             late = "no key was sent; the client was created before one was set."
             summary = _UNLOADED.get(fresh.key.source.kind, late)
             return replaced(case, "key-missing", summary, fresh)
-    if case.setup.login:
-        failed = ", and was not refreshed" if case.setup.login.refreshes else ""
-        summary = f"no key was sent: {case.setup.login} has no usable token{failed}."
-        todo = (steps.log_in_again(case), *todo)
+    if login:
+        failed = ", and was not refreshed" if login.refreshes else ""
+        summary = f"no key was sent: {login} has no usable token{failed}."
     return Cause("key-missing", summary, todo)
 
 
@@ -88,7 +89,7 @@ def legacy_key(case: Case) -> Cause | None:
 
 def _legacy(case: Case) -> Cause:
     summary = "keys that begin with ls__ stopped working in October 2024."
-    return Cause("key-legacy", summary, (steps.new_key(case),))
+    return Cause("key-legacy", summary, steps.or_new_key(case))
 
 
 def stripped_key(case: Case) -> Cause | None:
@@ -181,13 +182,12 @@ def _rejected(case: Case) -> Cause:
         return Cause("key-rejected", summary, todo)
     if case.region:
         case.note("region", "unknown", "the key may belong to another region")
-    todo += (*_other_regions(case), steps.new_key(case))
+    todo = steps.or_new_key(case, (*todo, *_other_regions(case)))
     return Cause("key-rejected", summary, todo)
 
 
 def _malformed(case: Case, odd: str) -> Cause:
     """The cause if a rejected text does not look like a key. ``odd``: what is unusual."""
-    todo = (*unused(case), steps.new_key(case))
     how = "remove everything around the key" if "around it" in odd else ""
     if is_code(case.sent.key or ""):
         # Without the value itself, which is masked in every text.
@@ -195,8 +195,8 @@ def _malformed(case: Case, odd: str) -> Cause:
             "%env and .env run no code; in a notebook, write "
             "os.environ[...] = userdata.get(...)"
         )
-    if how:
-        todo = (steps.correct(case, "API_KEY", how), *todo)
+    first = [steps.correct(case, "API_KEY", how)] if how else []
+    todo = steps.or_new_key(case, (*first, *unused(case)))
     return Cause("key-malformed", f"the key was rejected: {odd}.", todo)
 
 

@@ -52,8 +52,8 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
     if not sure:
         return None
     summary = f"no LangSmith region accepts this key (checked all {len(REGIONS)})."
-    step = steps.new_key(case, ", or at the same page of your region")
-    return Cause("key-rejected", summary, (step,))
+    todo = steps.or_new_key(case, more=" (or at the same page of your region)")
+    return Cause("key-rejected", summary, todo)
 
 
 def _may_ask(case: Case, key: str) -> bool:

@@ -100,7 +100,7 @@ def foreign_workspace(case: Case) -> Steps[Cause | None]:
     pick = steps.choose_workspace(case)
     if not what and kind_of(case.sent.key) == "service":
         summary = f"this service key has no access to workspace {workspace}."
-        step = f"if that workspace still exists, create a key for it at {case.keys_page}"
+        step = f"or, if it still exists, create a key for it at {case.keys_page}"
         return Cause("service-key-scope", summary, (pick, step))
     summary = f"{what or f'this key has no access to workspace {workspace}'}."
     return Cause("workspace-mismatch", summary, (pick,))
