@@ -187,18 +187,18 @@ _PAGE = """\
 Measured on {days} with {versions}; later changes of safe_langsmith are not included.
 `nox -s benchmarks` measures everything again.
 
-All figures are ratios of two sides that took turns in one run, so that a slow or busy
-machine affects both in the same way. Wall times and instructions may come from different
-runs. The range in brackets contains the median with 95 % certainty (for the few rounds of
-instructions, it is the lowest and the highest value). If a limit is within the range, the
-result is "not decided".
+Wall times and instructions are ratios of two sides that took turns in one run, so that a
+slow or busy machine affects both in the same way. Wall times and instructions may come from
+different runs. The range in brackets contains the median with 95 % certainty (for the few
+rounds of instructions, it is the lowest and the highest value). If a limit is within the
+range, the result is "not decided".
 
 ![SafeClient against Client](speed.svg)
 
 ## A request that is not refused
 
-`SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith answers in a
-separate process. Wall times are from 40 pairs of new clients (10 pairs in the last column),
+`SafeClient` against `Client`; the limit is 1.01. A simulated LangSmith runs in a separate
+process. Wall times are from 40 pairs of new clients (10 pairs in the last column),
 because even two identical clients can differ by 1 % for their whole lifetime.
 
 {requests}
@@ -221,8 +221,8 @@ later changes. Modules needed only for a refusal are imported after one.
 
 These are the rows of `safe-langsmith demo`. The minimum is the refused request, one probe,
 and, if the call succeeds, the resent request. A request takes {delay} ms here; "round
-trips" is the total time divided by that. It includes waits: 0.5 and 1 second after a
-proxy's refusal, and 3 seconds after a temporary refusal by LangSmith.
+trips" is the total time divided by that. It includes waits: 0.5 seconds after a proxy's
+refusal, and 3 seconds after a temporary refusal by LangSmith.
 
 {repairs}
 

@@ -17,14 +17,15 @@ _HEAD = """\
 
 <!-- Written by make_paths.py. Change tests/ways.py, and run it again. -->
 
-Find the row for your program. If the last column says "a safe client", change the import
-or call `install()`. If it says `everywhere=True`, call `install(everywhere=True)`, or start
-the program with `safe-langsmith run`.
+Find the row for your program. If the last column says "a safe client", change the import;
+for traces and `evaluate()`, you can call `install()` instead. If it says
+`everywhere=True`, call `install(everywhere=True)`, or start the program with
+`safe-langsmith run`.
 
 If a request is refused on one of these paths and the [rules](repair.md) allow a fix, it
 is applied and the request is sent again; otherwise you get the typed error. The tests run
-each row against a server that refuses the request, once with one workspace and once with
-two. They also check that without a refusal, the same requests are sent as with the plain
+each row with a key that needs a workspace, once when the key has only one and once when it
+has two. They also check that without a refusal, the same requests are sent as with the plain
 client. The rows from "batches" on have separate tests.
 
 | path | after a refusal | needs |
@@ -44,8 +45,8 @@ _TAIL = """
   `tracing_error_callback` of the client that created the exporter, or otherwise of the
   client that traces.
 - Only exports to a URL that ends in `/otel/v1/traces`, with an `x-api-key`, are watched.
-- It uses the exporter's own `session` argument. An exporter that was created before
-  `install(everywhere=True)` is not changed. Neither is a provider that the program set up
+- safe_langsmith passes its own session to the exporter. An exporter that was created
+  before `install(everywhere=True)` is not changed. Neither is a provider that the program set up
   before it created a client with `tracing_mode="otel"`: the SDK uses that provider.
 
 ## Not covered

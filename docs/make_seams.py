@@ -41,6 +41,9 @@ If the SDK adds a method or an argument with a name that safe_langsmith uses, su
   `langsmith.sandbox` and OpenTelemetry's `OTLPSpanExporter` have our `__init__`. After
   `undo()` both are still there, but do what the originals did.
 - A watched OpenTelemetry exporter sends with our own `requests.Session`.
+- A client that was created before a fork [also traces in the child](fleets.md).
+- A key with characters around it that no header can contain, such as curly quotes, is cleaned
+  when the client is created, and one line is logged. The plain client cannot send it.
 
 For everything else, the SDK's own tests are run against both clients, and the results are
 compared: `nox -s upstream`.
@@ -63,8 +66,8 @@ compared: `nox -s upstream`.
 - `delete_examples(hard_delete=True)` does not use `request_with_retries`. Its URL ends in
   `/platform/datasets/examples/delete`; its typed error is also a `requests.HTTPError` with
   the response.
-- `LANGSMITH_*` is read before `LANGCHAIN_*`; the SDK strips white space and one layer of
-  quotes.
+- `LANGSMITH_*` is read before `LANGCHAIN_*`; the SDK strips white space, then double, then
+  single quotes.
 - On the httpx clients, a refused response gets a `raise_for_status` that raises the typed
   error: an error raised earlier would count as a failed connection.
 """

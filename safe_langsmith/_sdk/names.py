@@ -91,7 +91,7 @@ NAMES = (
         "batches for /runs/batch are not saved",
     ),
     Name(
-        *(SYNC, "_failed_traces_max_bytes", "0.8.1", "their size limit"),
+        *(SYNC, "_failed_traces_max_bytes", "0.8.1", "limits their size"),
         "the size of saved batches is not limited",
     ),
     Name(
@@ -130,7 +130,7 @@ NAMES = (
     ),
     Name(
         *("_internal._openapi_auth", "SyncClient._prepare_request", "0.14.12"),
-        *("overridden: explains an invalid URL", "it is tried three times"),
+        *("overridden: explains an invalid URL", "an invalid URL is tried three times"),
     ),
     Name(
         *("_internal._openapi_auth", "SyncClient._validate_headers", "0.14.12"),
@@ -142,7 +142,7 @@ NAMES = (
         "the SDK may retry probes",
     ),
     Name(
-        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "a form"),
+        *("_internal._multipart", "RewindableMultipartBody", "0.12.3", "a large batch"),
         "large batches of traces are not resent after a repair",
     ),
     Name(
