@@ -54,8 +54,8 @@ one more base class, so that your existing `except` clauses keep working. An err
 is also a `LangSmithAuthError`. On v2 resources such as `client.runs` it is also what the
 SDK raises there: `PermissionDeniedError` for a 403, `AuthenticationError` for a 401.
 
-Only a `Diagnosis` has the codes `ok` (LangSmith accepts the settings), `unknown` (they could
-not be checked), and `transient-refusal`.
+Only a `Diagnosis` has the codes `ok` (LangSmith accepts the settings), `unknown` (they
+could not be checked), and `transient-refusal`.
 
 | code | cause |
 |---|---|

@@ -25,8 +25,8 @@ for traces and `evaluate()`, you can call `install()` instead. If it says
 If a request is refused on one of these paths and the [rules](repair.md) allow a fix, it
 is applied and the request is sent again; otherwise you get the typed error. The tests run
 each row with a key that needs a workspace, once when the key has only one and once when it
-has two. They also check that without a refusal, the same requests are sent as with the plain
-client. The rows from "batches" on have separate tests.
+has two. They also check that without a refusal, the same requests are sent as with the
+plain client. The rows from "batches" on have separate tests.
 
 | path | after a refusal | needs |
 |---|---|---|
@@ -45,8 +45,8 @@ _TAIL = """
   `tracing_error_callback` of the client that created the exporter, or otherwise of the
   client that traces.
 - Only exports to a URL that ends in `/otel/v1/traces`, with an `x-api-key`, are watched.
-- safe_langsmith passes its own session to the exporter. An exporter that was created
-  before `install(everywhere=True)` is not changed. Neither is a provider that the program set up
+- safe_langsmith passes its own session to the exporter. An exporter that was created before
+  `install(everywhere=True)` is not changed. Neither is a provider that the program set up
   before it created a client with `tracing_mode="otel"`: the SDK uses that provider.
 
 ## Not covered

@@ -42,8 +42,9 @@ If the SDK adds a method or an argument with a name that safe_langsmith uses, su
   `undo()` both are still there, but do what the originals did.
 - A watched OpenTelemetry exporter sends with our own `requests.Session`.
 - A client that was created before a fork [also traces in the child](fleets.md).
-- A key with characters around it that no header can contain, such as curly quotes, is cleaned
-  when the client is created, and one line is logged. The plain client cannot send it.
+- A key with characters around it that no header can contain, such as curly quotes, is
+  cleaned when the client is created, and one line is logged. The plain client cannot send
+  it.
 
 For everything else, the SDK's own tests are run against both clients, and the results are
 compared: `nox -s upstream`.
