@@ -631,6 +631,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, WORKSPACES, SESSIONS),
         environ={**KEY, "LANGSMITH_WORKSPACE_ID": STRANGE},
         later={"LANGSMITH_WORKSPACE_ID": None},
+        says=("used workspace {own}, the only one that this key can use.",),
     ),
     Scenario(
         "a workspace that was unset, and there are two",

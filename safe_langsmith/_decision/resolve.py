@@ -106,9 +106,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
         if is_old or cause.code in done or len(done) == _MOST_REPAIRS:
             return Verdict(conclude(case, _AGAIN))
         if not case.refusal.replayable:
-            case.note("server", "unknown", _READ_ONCE)
-            todo = (f"call it again: {repair.how}", *cause.next_steps)
-            return Verdict(conclude(case, replace(cause, next_steps=todo)), repair)
+            return _not_resent(case, cause, repair)
         reply = yield Resend(repair.access, cause.waits)
         if not isinstance(reply, Reply):
             case.note("server", "unknown", reply.reason)
@@ -137,6 +135,15 @@ def decide(case: Case) -> Steps[Cause]:
         if cause is not None:
             return cause if is_sure or cause.code in _OF_STRANGERS else NO_REFUSAL
     raise AssertionError("the last check always names a cause")  # pragma: no cover
+
+
+def _not_resent(case: Case, cause: Cause, repair: Repair) -> Verdict:
+    """The verdict if the body cannot be sent twice: the caller can call it again."""
+    case.note("server", "unknown", _READ_ONCE)
+    if repair.access == case.sent:  # nothing to keep for that call
+        return Verdict(conclude(case, cause.otherwise or cause))
+    todo = (f"call it again: {repair.how}", *cause.next_steps)
+    return Verdict(conclude(case, replace(cause, next_steps=todo)), repair)
 
 
 def _repaired(case: Case, cause: Cause, last: Repair) -> Verdict:

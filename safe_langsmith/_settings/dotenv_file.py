@@ -106,7 +106,8 @@ def _as_load_dotenv_finds(here: Path) -> Dotenv:
     other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
     counts = python_dotenv.program_uses_it()
     if not counts and ours(found.values):
-        text = f"{found.known_as} is not used: this program does not import python-dotenv"
+        no_import = "no module of this program imports python-dotenv at its top level"
+        text = f"{found.known_as} is not used: {no_import}"
         notes = (*notes, *noted(text))
     return Dotenv(found, counts, other, (*notes, *_elsewhere(found, other)))
 

@@ -1373,6 +1373,17 @@ def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
     assert verdict.diagnosis.next_steps[0].startswith("call it again: used the newer key")
 
 
+def test_a_stream_is_not_sent_again_after_a_temporary_refusal() -> None:
+    """The error has the cause and the step that it has if the second try is refused."""
+    answers = {"/workspaces": listing(IDS[0]), "/auth/public": GOOD}
+    diagnosis, story = played(client_of(), answers, worked=True, replayable=False)
+    assert diagnosis is not None
+    assert diagnosis.code == "access-denied"
+    assert diagnosis.next_steps[0].startswith("try again in a minute")
+    assert any("cannot be sent twice" in f.text for f in diagnosis.findings)
+    assert not story.resends
+
+
 def test_two_repairs_have_two_fixes() -> None:
     setup = client_of(endpoint="https://smith.langchain.com")
     answers: dict[str, Answer | list[Answer]] = {

@@ -53,7 +53,9 @@ def _removed_workspace(case: Case) -> Steps[Cause | None]:
         return None
     case.workspaces = standing.workspaces or ()
     summary = "the client still uses a workspace that is no longer in the environment."
-    return replaced(case, "stale-setting", summary, replace(held, workspace=only))
+    cause = replaced(case, "stale-setting", summary, replace(held, workspace=only))
+    how = f"used workspace {only.value}, the only one that this key can use"
+    return replace(cause, repair=replace(cause.repair, how=how)) if cause.repair else cause
 
 
 def _parts(place: Settings) -> dict[str, Setting]:
