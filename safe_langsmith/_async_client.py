@@ -21,6 +21,7 @@ from safe_langsmith._sdk.warn import call_as_caller
 from safe_langsmith._settings.construction import at_construction
 from safe_langsmith._transport.auth import RefusalAuth, ResourceWatcher
 from safe_langsmith._transport.owner import State, access_for_new_key, state_of
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith.errors import AccessDeniedError, error_for, identity_in
 
 if TYPE_CHECKING:
@@ -167,12 +168,14 @@ class SafeAsyncClient(WatchedAsyncClient):
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        if self._safe is None or not isinstance(error, LangSmithConnectionError):
-            return None
-        with no_fork:
-            from safe_langsmith._transport.httpx_unsent import no_tunnel_async
+        diagnosis = None
+        if self._safe is not None and isinstance(error, LangSmithConnectionError):
+            with no_fork:
+                from safe_langsmith._transport.httpx_unsent import no_tunnel_async
 
-        diagnosis = await no_tunnel_async(self, method, path, error)
+            diagnosis = await no_tunnel_async(self, method, path, error)
+        if diagnosis is None:
+            hide_keys(self, error)
         return error_for(diagnosis, instead_of=error) if diagnosis else None
 
 

@@ -34,6 +34,7 @@ from safe_langsmith._transport.owner import (
     State,
     access_for_new_key,
 )
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
 from safe_langsmith.errors import error_for
 
@@ -77,8 +78,6 @@ class TranslatingClient(WatchedClient):
         **kwargs: Any,
     ) -> requests.Response:
         """Send as the SDK does; a refusal is repaired, or raises the typed error."""
-        if self._safe is None:
-            return super().request_with_retries(method, pathname, **kwargs)
         before, found = sys.exc_info()[1], None
         client = self
         sending = SENDING.set(self)
@@ -94,6 +93,8 @@ class TranslatingClient(WatchedClient):
             with Guard("explain a refused request"):
                 found = self._safe_explain(error, before, (method, pathname), kwargs)
             if found is None:
+                with Guard("mask keys in an error"):
+                    hide_keys(self, error, before)
                 raise
         finally:
             SENDING.reset(sending)
@@ -112,6 +113,8 @@ class TranslatingClient(WatchedClient):
         kwargs: Mapping[str, Any],
     ) -> Exception | requests.Response | None:
         """The typed error, or the response after a repair; None keeps the SDK's error."""
+        if self._safe is None:  # its constructor has not finished
+            return None
         response = response_behind(error, before)
         FAILURE.set(Failure(asked[1], None))
         if response is None:

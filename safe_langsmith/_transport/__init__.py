@@ -4,6 +4,7 @@
 driver, which sends and waits on behalf of `settle` and the decision. Each module uses only
 those above it.
 
+    passed_on          masks keys in the SDK's errors and log lines
     responses          quick checks of a requests response
     httpx_requests     quick checks of an httpx request
     flights            single-flight: one diagnosis per set of credentials; the cooldown

@@ -21,6 +21,7 @@ from safe_langsmith._transport.httpx_requests import (
     lost_its_method,
 )
 from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith.errors import AccessDeniedError, error_for, unsent_resource_error
 
 # The plain client also raises these if there is no response.
@@ -180,7 +181,9 @@ class ResourceWatcher:
             if owner is not None:
                 sent = error.request
                 found = _late().no_tunnel(owner, sent.method, sent, error)
-                return unsent_resource_error(found, sent) if found else None
+                if found is not None:
+                    return unsent_resource_error(found, sent)
+        self._hide_keys(error)
         return None
 
     async def explained_async(self, error: Any) -> Exception | None:
@@ -192,8 +195,16 @@ class ResourceWatcher:
             if owner is not None:
                 sent = error.request
                 found = await _late().no_tunnel_async(owner, sent.method, sent, error)
-                return unsent_resource_error(found, sent) if found else None
+                if found is not None:
+                    return unsent_resource_error(found, sent)
+        self._hide_keys(error)
         return None
+
+    def _hide_keys(self, error: Exception) -> None:
+        owner = self._owner()
+        with Guard("mask keys in an error"):
+            if owner is not None:
+                hide_keys(owner, error)
 
 
 def _log_in(request: httpx.Request) -> None:
