@@ -10,6 +10,7 @@ import langsmith
 from langsmith.utils import LangSmithConnectionError, LangSmithError
 
 from safe_langsmith._client import OWN
+from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, looks_like, take_policy
 from safe_langsmith._sdk.clients import access_of, generated_of, http_of, use
 from safe_langsmith._sdk.fork import no_fork
@@ -83,19 +84,34 @@ class SafeAsyncClient(WatchedAsyncClient):
             """
             policy = take_policy(kwargs, self._safe_plain.__init__)
             given = kwargs | dict(zip(_POSITIONAL, args, strict=False))
+            unsendable: tuple[str, Exception] | None = None
             try:
                 call_as_caller(super().__init__, *args, **kwargs)
-            except UnicodeEncodeError:
-                # The SDK cannot create an async client if the key begins with a BOM.
+            except UnicodeEncodeError as error:
+                # The SDK cannot create an async client with such a key.
+                key = getattr(self, "api_key", None)
+                if not key or can_be_sent(key):
+                    raise
                 with no_fork:
                     from safe_langsmith._settings.environment import sendable_key
 
-                key = sendable_key(given)
-                if key is None:
-                    raise
-                call_as_caller(super().__init__, **{**given, "api_key": key})
+                cleaned = sendable_key(key) if policy.repair else None
+                unsendable = None if cleaned else (key, error)
+                given_now = {**given, "api_key": cleaned or "none"}
+                call_as_caller(super().__init__, **given_now)
             with Guard("watch this client"):
                 self._safe_begin(policy, given)
+            if unsendable is not None:
+                raise self._safe_not_created(*unsendable) from None
+
+    def _safe_not_created(self, key: str, error: Exception) -> Exception:
+        """The typed error for a key with which the SDK creates no client, or its own."""
+        with Guard("explain a key that cannot be sent"):
+            with no_fork:
+                from safe_langsmith._transport.httpx_unsent import not_created
+
+            return error_for(not_created(self, key), instead_of=ValueError())
+        return error
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has created with these arguments."""

@@ -15,6 +15,7 @@ import requests
 from langsmith.utils import LangSmithError
 
 from safe_langsmith._knowledge.hosts import origin
+from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._sdk.clients import (
     access_of,
     endpoint_of,
@@ -46,6 +47,8 @@ class TranslatingClient(WatchedClient):
     """The overridden methods of `SafeClient`."""
 
     _safe: State | None = None
+    # Whether its constructor may remove what is not part of a key.
+    _safe_cleans = False
 
     @property
     def api_key(self) -> str | None:
@@ -54,10 +57,16 @@ class TranslatingClient(WatchedClient):
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
-        # The SDK's constructor assigns it too; at that time nothing has a copy yet.
+        # The SDK's constructor assigns it too, before its threads start to send it.
         old = None
         with Guard("follow a new key"):
-            old = access_of(self) if self._safe is not None else None
+            if self._safe is not None:
+                old = access_of(self)
+            elif value and self._safe_cleans and not can_be_sent(value):
+                with no_fork:
+                    from safe_langsmith._settings.environment import sendable_key
+
+                value = sendable_key(value) or value
         self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
             if self._safe is None or old is None or old == access_of(self):

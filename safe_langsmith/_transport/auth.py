@@ -16,7 +16,7 @@ from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard, step_aside
 from safe_langsmith._sdk.modules import connection_errors, httpx
 from safe_langsmith._transport.httpx_requests import (
-    has_origin,
+    can_send,
     log_in,
     lost_its_method,
 )
@@ -45,6 +45,9 @@ class RefusalAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request of a sync client, and handle a refusal."""
+        unsent = None if self.generated else self._unsent(request)
+        if unsent is not None:
+            raise unsent
         _log_in(request)
         response = yield request
         driver = self._driver_for(request, response)
@@ -61,7 +64,7 @@ class RefusalAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send a request of an async client, and handle a refusal."""
-        unsent = None if self.generated else await self._unsent(request)
+        unsent = None if self.generated else await self._unsent_async(request)
         if unsent is not None:
             raise unsent
         _log_in(request)
@@ -85,11 +88,19 @@ class RefusalAuth(httpx.Auth):
         finally:
             await flow.aclose()
 
-    async def _unsent(self, request: httpx.Request) -> Exception | None:
-        """The error for a request with an invalid URL."""
+    def _unsent(self, request: httpx.Request) -> Exception | None:
+        """The error for a request whose URL, key or workspace is invalid."""
         owner = self.owner()
-        with Guard("explain an invalid URL"):
-            if owner is not None and not has_origin(request):
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
+                return error_for(_late().unsent(owner, request))
+        return None
+
+    async def _unsent_async(self, request: httpx.Request) -> Exception | None:
+        """The same for an async client."""
+        owner = self.owner()
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
                 return error_for(await _late().unsent_async(owner, request))
         return None
 
@@ -152,10 +163,10 @@ class ResourceWatcher:
         return auth
 
     def unsent(self, request: httpx.Request) -> Exception | None:
-        """Explain an invalid URL, which the SDK would otherwise try three times."""
+        """Explain an invalid URL or key, which the SDK would otherwise try three times."""
         owner = self._owner()
-        with Guard("explain an invalid URL"):
-            if owner is not None and not has_origin(request):
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
                 diagnosis = _late().unsent(owner, request)
                 return unsent_resource_error(diagnosis, request)
         return None
@@ -163,8 +174,8 @@ class ResourceWatcher:
     async def unsent_async(self, request: httpx.Request) -> Exception | None:
         """The same for an async client."""
         owner = self._owner()
-        with Guard("explain an invalid URL"):
-            if owner is not None and not has_origin(request):
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
                 diagnosis = await _late().unsent_async(owner, request)
                 return unsent_resource_error(diagnosis, request)
         return None
