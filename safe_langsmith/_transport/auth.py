@@ -20,7 +20,7 @@ from safe_langsmith._transport.httpx_requests import (
     log_in,
     lost_its_method,
 )
-from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.owner import MEMORIES, Owner
 from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith.errors import AccessDeniedError, error_for, unsent_resource_error
 
@@ -130,6 +130,13 @@ class RefusalAuth(httpx.Auth):
             return True
         if response.request is not request and lost_its_method(request, response.request):
             return True
+        if MEMORIES and proves_key(status, request.url.path):
+            with no_fork:
+                from safe_langsmith._transport.flights import FLIGHTS
+                from safe_langsmith._transport.httpx_exchange import HttpxExchange
+
+            sent = HttpxExchange(owner, request, response)
+            FLIGHTS.end(sent.access, sent.operation)
         worked = owner._safe.worked
         # httpx searches all headers for each lookup, so headers are checked only until the
         # client's own are known to work.

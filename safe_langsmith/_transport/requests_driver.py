@@ -44,7 +44,7 @@ from safe_langsmith._transport.budget import (
     too_long,
     unchecked,
 )
-from safe_langsmith._transport.flights import for_operation
+from safe_langsmith._transport.flights import for_operation, kind_of
 from safe_langsmith._transport.messages import (
     TooLargeError,
     probe_headers,
@@ -168,7 +168,8 @@ def _settled(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
 
 def _settled_trace(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
     """The same on the tracing path, where all refusals in a cooldown share one budget."""
-    state, what = state_of(owner), (exchange.access, exchange.operation)
+    state, kind = state_of(owner), kind_of(exchange.reply())
+    what = (exchange.access, exchange.operation, kind)
     left, started = state.left_for_traces(), time.monotonic()
     if not left and what in state.of_traces:
         return replace(state.of_traces[what], resolved=False)
