@@ -45,10 +45,9 @@ class SafeAsyncClient(WatchedAsyncClient):
         policy: What the client may do by itself after a refusal. See `Policy`.
 
     Raises:
-        AccessDeniedError: From every method, or one of its subclasses, instead of the
-            SDK's own error for a refusal. The v2 resources (``client.runs`` and the
-            others) raise one that is also the SDK's `PermissionDeniedError` or
-            `AuthenticationError`.
+        AccessDeniedError: From every method, as for `SafeClient`.
+        KeyMalformedError: Also from the constructor, if the key cannot be sent.
+        TypeError: From the constructor, if ``policy`` is not a `Policy`.
     """
 
     _safe: State | None = None

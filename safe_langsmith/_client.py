@@ -64,8 +64,11 @@ class SafeClient(TranslatingClient):
             raised. None (the default) checks nothing.
 
     Raises:
-        AccessDeniedError: From every method, or one of its subclasses, instead of the
-            SDK's own error for a refusal.
+        AccessDeniedError: From every method, if LangSmith refuses a request. It has a
+            subclass for each cause, and is a `LangSmithError`, as the SDK's own error is.
+            The v2 resources (``client.runs`` and the others) raise one that is also the
+            SDK's `PermissionDeniedError` or `AuthenticationError`.
+        TypeError, ValueError: From the constructor, if ``policy`` or ``verify`` is wrong.
     """
 
     if TYPE_CHECKING:
