@@ -194,35 +194,27 @@ class ResourceWatcher:
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        owner = self._owner() if isinstance(error, connection_errors()) else None
-        with Guard("explain a failed connection"):
+        owner, found = self._owner(), None
+        with Guard("explain an error"):
             if owner is not None:
-                sent = error.request
-                found = _late().no_tunnel(owner, sent.method, sent, error)
-                if found is not None:
-                    return unsent_resource_error(found, sent)
-        self._hide_keys(error)
-        return None
+                hide_keys(owner, error)
+                if isinstance(error, connection_errors()):
+                    sent = error.request
+                    found = _late().no_tunnel(owner, sent.method, sent, error)
+        return unsent_resource_error(found, error.request) if found else None
 
     async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        owner = self._owner() if isinstance(error, connection_errors()) else None
-        with Guard("explain a failed connection"):
-            if owner is not None:
-                sent = error.request
-                found = await _late().no_tunnel_async(owner, sent.method, sent, error)
-                if found is not None:
-                    return unsent_resource_error(found, sent)
-        self._hide_keys(error)
-        return None
-
-    def _hide_keys(self, error: Exception) -> None:
-        owner = self._owner()
-        with Guard("mask keys in an error"):
+        owner, found = self._owner(), None
+        with Guard("explain an error"):
             if owner is not None:
                 hide_keys(owner, error)
+                if isinstance(error, connection_errors()):
+                    sent = error.request
+                    found = await _late().no_tunnel_async(owner, sent.method, sent, error)
+        return unsent_resource_error(found, error.request) if found else None
 
 
 def _log_in(request: httpx.Request) -> None:

@@ -201,12 +201,12 @@ def _never_sent(
     unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
     own_values = [value for value in (key_of(owner), workspace_of(owner)) if value]
     # A full URL may be that of an additional trace destination.
-    own = path.startswith((endpoint, "/"))
+    own, there = path.startswith((endpoint, "/")), origin(path)
+    path = target_of(path, (endpoint, *destinations_of(owner))).path
     if status:
         setup = read_settings(owner)
-        sent = Access(origin(path) or endpoint, key_of(owner), workspace_of(owner))
+        sent = Access(there or endpoint, key_of(owner), workspace_of(owner))
         setup = as_sent(setup, sent, given_headers(owner))
-        path = target_of(path, (endpoint, *destinations_of(owner))).path
         diagnosis = no_tunnel(method, path, setup, status)
     elif own and not origin(endpoint):
         diagnosis = no_address(method, path, read_settings(owner))
