@@ -105,13 +105,13 @@ class SafeAsyncClient(WatchedAsyncClient):
 
     def _safe_not_created(self, key: str, error: Exception) -> Exception:
         """The typed error for a key with which the SDK creates no client, or its own."""
-        found = error
+        typed = None
         with Guard("explain a key that cannot be sent"):
             with no_fork:
                 from safe_langsmith._transport.httpx_unsent import not_created
 
-            found = error_for(not_created(self, key), instead_of=ValueError())
-        return found
+            typed = error_for(not_created(self, key), instead_of=ValueError())
+        return typed or error
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has created with these arguments."""

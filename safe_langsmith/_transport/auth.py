@@ -195,26 +195,26 @@ class ResourceWatcher:
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
         owner, found = self._owner(), None
+        sent: Any = getattr(error, "request", None)
         with Guard("explain an error"):
             if owner is not None:
                 hide_keys(owner, error)
                 if isinstance(error, connection_errors()):
-                    sent = error.request
                     found = _late().no_tunnel(owner, sent.method, sent, error)
-        return unsent_resource_error(found, error.request) if found else None
+        return unsent_resource_error(found, sent) if found else None
 
     async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
         owner, found = self._owner(), None
+        sent: Any = getattr(error, "request", None)
         with Guard("explain an error"):
             if owner is not None:
                 hide_keys(owner, error)
                 if isinstance(error, connection_errors()):
-                    sent = error.request
                     found = await _late().no_tunnel_async(owner, sent.method, sent, error)
-        return unsent_resource_error(found, error.request) if found else None
+        return unsent_resource_error(found, sent) if found else None
 
 
 def _log_in(request: httpx.Request) -> None:
