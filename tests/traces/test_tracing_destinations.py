@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import langsmith
@@ -238,8 +239,11 @@ def test_a_key_in_place_of_a_url(
     monkeypatch: pytest.MonkeyPatch,
     way: str,
     caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     """The SDK's errors and log lines contain that "URL"; the key in it is masked."""
+    monkeypatch.setenv("LANGSMITH_FAILED_TRACES_DIR", str(tmp_path / "failed"))
+    server.answer(f"/{UNKNOWN}/runs/multipart", status=400, body={"detail": "No"})
     monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps({UNKNOWN: server.url}))
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     _parse_write_replicas_from_env_var.cache_clear()
@@ -255,6 +259,9 @@ def test_a_key_in_place_of_a_url(
     told = [*errors, caught.value, *filter(None, (e.__cause__ for e in errors))]
     texts = [*map(repr, told), *map(str, told), caplog.text]
     assert all("lsv2_pt_\u20260000" in text for text in texts)
+    texts += [file.read_text() for file in tmp_path.glob("failed/*")]
+    if way in ("multipart", "compressed"):  # the SDK saves only these
+        texts += client.replay_failed_traces(tmp_path / "failed").left.values()
     assert_no_secret("\n".join(texts), [UNKNOWN, key])
     client.cleanup()
     _parse_write_replicas_from_env_var.cache_clear()
