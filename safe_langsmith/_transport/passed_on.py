@@ -44,6 +44,9 @@ def hide_keys(
     sent = {name.lower(): value for name, value in headers_of(client).items()}
     keys = (sent.get("x-api-key"), sent.get("authorization"))
     secrets = [key for key in (*keys, *destinations_of(client).values()) if key]
+    # The SDK masks a key as `lsv2_***9f`; another one may not begin with a public prefix.
+    others = [key for key in secrets if not key.startswith("lsv2_")]
+    secrets += [f"{key[:5]}{'*' * (len(key) - 7)}{key[-2:]}" for key in others]
 
     def safe(value: Any) -> Any:
         return masked(value[:_LONGEST_TEXT], secrets) if isinstance(value, str) else value

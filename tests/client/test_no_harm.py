@@ -35,6 +35,7 @@ from requests.adapters import BaseAdapter
 from scenarios import GONE, HTML_403, PAGE
 from stage import assert_no_secret, closing
 from tracing import record
+from urllib3.util import Retry
 
 import safe_langsmith
 from safe_langsmith import (
@@ -754,6 +755,17 @@ def test_a_key_in_an_error_of_the_sdk(
     assert "Failed to get info" in caplog.text
     assert OPENAI not in caplog.text
     assert_no_secret(caplog.text, [GONE])
+
+
+def test_the_beginning_of_a_key_in_a_connection_error() -> None:
+    """The SDK shows five characters; they are secret unless they are a known prefix."""
+    arguments: dict[str, Any] = {"retry_config": Retry(0), "auto_batch_tracing": False}
+    for key, shown in (("s3cr3t-of-my-own-server", "\u2026"), (GONE, "lsv2_*")):
+        client = SafeClient("http://127.0.0.1:9", api_key=key, **arguments)
+        with pytest.raises(LangSmithConnectionError) as caught:
+            list(client.list_projects())
+        assert f"API Key: {shown}" in str(caught.value)
+        assert "s3cr3" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [SafeClient, SafeAsyncClient])
