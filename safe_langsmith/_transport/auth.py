@@ -197,7 +197,7 @@ class ResourceWatcher:
         owner, found = self._owner(), None
         sent: Any = getattr(error, "request", None)
         with Guard("explain an error"):
-            if owner is not None:
+            if owner is not None:  # pragma: no branch  # its resources keep it alive
                 hide_keys(owner, error)
                 if isinstance(error, connection_errors()):
                     found = _late().no_tunnel(owner, sent.method, sent, error)
@@ -210,7 +210,7 @@ class ResourceWatcher:
         owner, found = self._owner(), None
         sent: Any = getattr(error, "request", None)
         with Guard("explain an error"):
-            if owner is not None:
+            if owner is not None:  # pragma: no branch  # its resources keep it alive
                 hide_keys(owner, error)
                 if isinstance(error, connection_errors()):
                     found = await _late().no_tunnel_async(owner, sent.method, sent, error)
