@@ -10,6 +10,7 @@ import langsmith
 from langsmith.utils import LangSmithConnectionError, LangSmithError
 
 from safe_langsmith._client import OWN
+from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, looks_like, take_policy
 from safe_langsmith._sdk.clients import access_of, generated_of, http_of, use
 from safe_langsmith._sdk.fork import no_fork
@@ -21,6 +22,7 @@ from safe_langsmith._sdk.warn import call_as_caller
 from safe_langsmith._settings.construction import at_construction
 from safe_langsmith._transport.auth import RefusalAuth, ResourceWatcher
 from safe_langsmith._transport.owner import State, access_for_new_key, state_of
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith.errors import AccessDeniedError, error_for, identity_in
 
 if TYPE_CHECKING:
@@ -43,10 +45,9 @@ class SafeAsyncClient(WatchedAsyncClient):
         policy: What the client may do by itself after a refusal. See `Policy`.
 
     Raises:
-        AccessDeniedError: From every method, or one of its subclasses, instead of the
-            SDK's own error for a refusal. The v2 resources (``client.runs`` and the
-            others) raise one that is also the SDK's `PermissionDeniedError` or
-            `AuthenticationError`.
+        AccessDeniedError: From every method, as for `SafeClient`.
+        KeyMalformedError: Also from the constructor, if the key cannot be sent.
+        TypeError: From the constructor, if ``policy`` is not a `Policy`.
     """
 
     _safe: State | None = None
@@ -82,19 +83,35 @@ class SafeAsyncClient(WatchedAsyncClient):
             """
             policy = take_policy(kwargs, self._safe_plain.__init__)
             given = kwargs | dict(zip(_POSITIONAL, args, strict=False))
+            unsendable: tuple[str, Exception] | None = None
             try:
                 call_as_caller(super().__init__, *args, **kwargs)
-            except UnicodeEncodeError:
-                # The SDK cannot create an async client if the key begins with a BOM.
+            except UnicodeEncodeError as error:
+                # The SDK cannot create an async client with such a key.
+                key = getattr(self, "api_key", None)
+                if not key or can_be_sent(key):
+                    raise
                 with no_fork:
                     from safe_langsmith._settings.environment import sendable_key
 
-                key = sendable_key(given)
-                if key is None:
-                    raise
-                call_as_caller(super().__init__, **{**given, "api_key": key})
+                cleaned = sendable_key(key) if policy.repair else None
+                unsendable = None if cleaned else (key, error)
+                given_now = {**given, "api_key": cleaned or "none"}
+                call_as_caller(super().__init__, **given_now)
             with Guard("watch this client"):
                 self._safe_begin(policy, given)
+            if unsendable is not None:
+                raise self._safe_not_created(*unsendable) from None
+
+    def _safe_not_created(self, key: str, error: Exception) -> Exception:
+        """The typed error for a key with which the SDK creates no client, or its own."""
+        typed = None
+        with Guard("explain a key that cannot be sent"):
+            with no_fork:
+                from safe_langsmith._transport.httpx_unsent import not_created
+
+            typed = error_for(not_created(self, key), instead_of=ValueError())
+        return typed or error
 
     def _safe_begin(self, policy: Policy, given: Mapping[str, Any]) -> None:
         """Watch a client that the SDK has created with these arguments."""
@@ -167,12 +184,14 @@ class SafeAsyncClient(WatchedAsyncClient):
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        if self._safe is None or not isinstance(error, LangSmithConnectionError):
-            return None
-        with no_fork:
-            from safe_langsmith._transport.httpx_unsent import no_tunnel_async
+        diagnosis = None
+        if self._safe is not None and isinstance(error, LangSmithConnectionError):
+            with no_fork:
+                from safe_langsmith._transport.httpx_unsent import no_tunnel_async
 
-        diagnosis = await no_tunnel_async(self, method, path, error)
+            diagnosis = await no_tunnel_async(self, method, path, error)
+        if diagnosis is None:
+            hide_keys(self, error)
         return error_for(diagnosis, instead_of=error) if diagnosis else None
 
 

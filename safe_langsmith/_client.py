@@ -8,16 +8,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import langsmith
 import requests
 
-from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._policy import Policy, arguments_of, looks_like, take_policy
 from safe_langsmith._sdk.child import follow_forks
-from safe_langsmith._sdk.clients import access_of, use
+from safe_langsmith._sdk.clients import access_of
 from safe_langsmith._sdk.exporter import watching_exports
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard
@@ -66,8 +64,11 @@ class SafeClient(TranslatingClient):
             raised. None (the default) checks nothing.
 
     Raises:
-        AccessDeniedError: From every method, or one of its subclasses, instead of the
-            SDK's own error for a refusal.
+        AccessDeniedError: From every method, if LangSmith refuses a request. It has a
+            subclass for each cause, and is a `LangSmithError`, as the SDK's own error is.
+            The v2 resources (``client.runs`` and the others) raise one that is also the
+            SDK's `PermissionDeniedError` or `AuthenticationError`.
+        TypeError, ValueError: From the constructor, if ``policy`` or ``verify`` is wrong.
     """
 
     if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class SafeClient(TranslatingClient):
             if verify not in (None, "warn", "raise"):
                 text = f'verify must be "warn", "raise" or None, not {verify!r}'
                 raise ValueError(text)
+            self._safe_cleans = policy.repair and not kwargs.get("api_urls")
             exports = nullcontext()
             with Guard("watch OpenTelemetry's exporter"):
                 exports = self._safe_exports(policy, kwargs)
@@ -157,15 +159,8 @@ class SafeClient(TranslatingClient):
         """Watch a client that the SDK has created with these arguments."""
         report_missing(self)
         report_native(self)
-        access = access_of(self)
-        if access.key and not can_be_sent(access.key):
-            with no_fork:
-                from safe_langsmith._settings.environment import sendable_key
-
-            access = replace(access, key=sendable_key(given) or access.key)
-            use(self, access)
         own = self.session if given.get("session") is None else None
-        state = State(policy, at_construction(access, given), own)
+        state = State(policy, at_construction(access_of(self), given), own)
         attach(self)
         self._safe = state
         follow_forks(self)

@@ -137,9 +137,9 @@ def looks_like(
     init: Callable[..., None], plain: Callable[..., None], **ours: Any
 ) -> Callable[..., None]:
     """Give our constructor the SDK's signature, with our arguments at the end."""
-    more = init.__doc__
+    texts = (inspect.getdoc(plain), inspect.getdoc(init))
     functools.update_wrapper(init, plain)
-    init.__doc__ = f"{plain.__doc__}\n\n{more}"
+    init.__doc__ = "\n\n".join(filter(None, texts))
     signature, keyword = inspect.signature(plain), inspect.Parameter.KEYWORD_ONLY
     new = {n: kind for n, kind in ours.items() if n not in signature.parameters}
     for name in ours.keys() - new.keys():

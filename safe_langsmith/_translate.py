@@ -15,6 +15,7 @@ import requests
 from langsmith.utils import LangSmithError
 
 from safe_langsmith._knowledge.hosts import origin
+from safe_langsmith._knowledge.keys import can_be_sent
 from safe_langsmith._sdk.clients import (
     access_of,
     endpoint_of,
@@ -34,6 +35,7 @@ from safe_langsmith._transport.owner import (
     State,
     access_for_new_key,
 )
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
 from safe_langsmith.errors import error_for
 
@@ -45,6 +47,8 @@ class TranslatingClient(WatchedClient):
     """The overridden methods of `SafeClient`."""
 
     _safe: State | None = None
+    # Whether its constructor may remove what is not part of a key.
+    _safe_cleans = False
 
     @property
     def api_key(self) -> str | None:
@@ -53,10 +57,16 @@ class TranslatingClient(WatchedClient):
 
     @api_key.setter
     def api_key(self, value: str | None) -> None:
-        # The SDK's constructor assigns it too; at that time nothing has a copy yet.
+        # The SDK's constructor assigns it too, before its threads start to send it.
         old = None
         with Guard("follow a new key"):
-            old = access_of(self) if self._safe is not None else None
+            if self._safe is not None:
+                old = access_of(self)
+            elif value and self._safe_cleans and not can_be_sent(value):
+                with no_fork:
+                    from safe_langsmith._settings.environment import sendable_key
+
+                value = sendable_key(value) or value
         self._safe_plain.api_key.__set__(self, value)  # the SDK's own
         with Guard("follow a new key"):
             if self._safe is None or old is None or old == access_of(self):
@@ -77,8 +87,6 @@ class TranslatingClient(WatchedClient):
         **kwargs: Any,
     ) -> requests.Response:
         """Send as the SDK does; a refusal is repaired, or raises the typed error."""
-        if self._safe is None:
-            return super().request_with_retries(method, pathname, **kwargs)
         before, found = sys.exc_info()[1], None
         client = self
         sending = SENDING.set(self)
@@ -94,6 +102,8 @@ class TranslatingClient(WatchedClient):
             with Guard("explain a refused request"):
                 found = self._safe_explain(error, before, (method, pathname), kwargs)
             if found is None:
+                with Guard("mask keys in an error"):
+                    hide_keys(self, error, before)
                 raise
         finally:
             SENDING.reset(sending)
@@ -112,6 +122,8 @@ class TranslatingClient(WatchedClient):
         kwargs: Mapping[str, Any],
     ) -> Exception | requests.Response | None:
         """The typed error, or the response after a repair; None keeps the SDK's error."""
+        if self._safe is None:  # its constructor has not finished
+            return None
         response = response_behind(error, before)
         FAILURE.set(Failure(asked[1], None))
         if response is None:

@@ -162,19 +162,25 @@ def _without_parts(run: str, parts: frozenset[str]) -> str:
     return f"{run[: at[0]]}\u2026{run[at[-1] + _PART :]}" if at else run
 
 
-def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Mask keys in a text for people, and remove control characters.
+def masked(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text with all keys masked; the same text if it contains none.
 
     Masks each of ``secrets`` (also in the form that `clean` returns), each part of a key,
-    and everything that looks like a key. Removes invisible characters first, since a key
-    that contains one would not be found.
+    and everything that looks like a key. Invisible characters are removed for that, since
+    a key that contains one would not be found.
     """
-    text = re.sub(_INVISIBLE, "", text)
+    plain = found = re.sub(_INVISIBLE, "", text)
     secrets = tuple(secrets)
     for secret in _forms(secrets):
-        text = text.replace(secret, mask(secret))
+        found = found.replace(secret, mask(secret))
     if parts := _parts(secrets):
-        text = re.sub(_WORD, lambda found: _without_parts(found.group(), parts), text)
-    text = re.sub(_KEY_IN_TEXT, lambda found: mask(found.group()), text)
+        found = re.sub(_WORD, lambda word: _without_parts(word.group(), parts), found)
+    found = re.sub(_KEY_IN_TEXT, lambda key: mask(key.group()), found)
+    return text if found == plain else found
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Mask keys in a text for people, and remove invisible and control characters."""
+    text = re.sub(_INVISIBLE, "", masked(text, secrets))
     # GitHub Actions treats this as the start of a command, anywhere in a line.
     return re.sub(_CONTROL, " ", text).replace("##[", "## [")

@@ -65,10 +65,10 @@ _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
 _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
-# The server deduplicates runs by id, so a batch can safely be sent twice. For an export,
-# it derives the id of a run from its span.
+# The server deduplicates runs by id, so a batch can safely be sent twice. Nobody has shown
+# that it does so for the spans of an export.
 EXPORT = "/otel/v1/traces"
-_RUN_BATCHES = ("/runs/batch", "/runs/multipart", EXPORT)
+_RUN_BATCHES = ("/runs/batch", "/runs/multipart")
 _LONGEST_PATH = 2_000
 
 
@@ -121,8 +121,13 @@ def is_read(method: str, path: str) -> bool:
 
 
 def is_run_batch(method: str, path: str) -> bool:
-    """Whether a request sends a batch of runs, as the tracing threads do."""
+    """Whether a request sends a batch of runs, which may be sent twice."""
     return method == "POST" and route(path) in _RUN_BATCHES
+
+
+def is_trace(method: str, path: str) -> bool:
+    """Whether a request sends traces in the background: a batch of runs, or an export."""
+    return is_run_batch(method, path) or (method == "POST" and route(path) == EXPORT)
 
 
 def is_organization_wide(method: str, path: str) -> bool:

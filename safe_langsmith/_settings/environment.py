@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._knowledge.keys import can_be_sent, clean
@@ -17,14 +17,12 @@ from safe_langsmith._settings.sources import Setting, Settings, Source
 logger = logging.getLogger("safe_langsmith")
 
 
-def sendable_key(arguments: Mapping[str, Any]) -> str | None:
-    """A new client's key without characters that no HTTP header can contain, such as a BOM.
+def sendable_key(key: str) -> str | None:
+    """A key without characters that no HTTP header can contain, such as a BOM.
 
     None if there are none, or if they cannot be removed.
     """
-    given = arguments.get("api_key")
-    key = environ_now().key.value if given is None else given
-    if not key or can_be_sent(key) or not can_be_sent(clean(key)):
+    if can_be_sent(key) or not can_be_sent(clean(key)):
         return None
     logger.warning(
         "safe_langsmith: %s",

@@ -33,6 +33,7 @@ from safe_langsmith._settings.construction import (
 from safe_langsmith._transport.hook import Hook
 from safe_langsmith._transport.messages import access_of, is_set_by_user, resent_headers
 from safe_langsmith._transport.owner import SENDING, State
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith._transport.responses import FOUND
 from safe_langsmith.errors import AccessDeniedError, error_for
 
@@ -103,6 +104,7 @@ class ExportSession(requests.Session):
             with Guard("explain an export that was not sent"):
                 if self._exporter and is_export(url, kwargs.get("headers") or self.headers):
                     self._explain(url, kwargs, error)
+                    hide_keys(self._exporter, error)
             raise
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:

@@ -21,7 +21,7 @@ from langsmith.utils import LangSmithError, LangSmithExceptionGroup
 
 from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._knowledge.operations import is_run_batch
+from safe_langsmith._knowledge.operations import is_trace
 from safe_langsmith._sdk.clients import (
     destinations_of,
     endpoint_of,
@@ -66,7 +66,7 @@ def note_refused(
     method, path = asked
     if getattr(_here, "replaying", False):
         return  # the batch is saved already, and the caller gets the error
-    is_batch = is_run_batch(method, urlsplit(path).path)
+    is_batch = is_trace(method, urlsplit(path).path)
     if not is_batch and not _SINGLE.fullmatch(f"{method} {path}"):
         return
     _quiet_the_sdk()

@@ -4,10 +4,11 @@
 driver, which sends and waits on behalf of `settle` and the decision. Each module uses only
 those above it.
 
+    passed_on          masks keys in the SDK's errors and log lines
     responses          quick checks of a requests response
+    owner              our state of each client
     httpx_requests     quick checks of an httpx request
     flights            single-flight: one diagnosis per set of credentials; the cooldown
-    owner              our state of each client
     messages           converts HTTP messages to plain data and back
     settle             handles one refused request from start to end, without I/O
     unreachable        why there was no response, from the errors of both libraries

@@ -16,11 +16,12 @@ from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import Guard, step_aside
 from safe_langsmith._sdk.modules import connection_errors, httpx
 from safe_langsmith._transport.httpx_requests import (
-    has_origin,
+    can_send,
     log_in,
     lost_its_method,
 )
-from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.owner import MEMORIES, Owner
+from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith.errors import AccessDeniedError, error_for, unsent_resource_error
 
 # The plain client also raises these if there is no response.
@@ -44,6 +45,9 @@ class RefusalAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request of a sync client, and handle a refusal."""
+        unsent = None if self.generated else self._unsent(request)
+        if unsent is not None:
+            raise unsent
         _log_in(request)
         response = yield request
         driver = self._driver_for(request, response)
@@ -60,7 +64,7 @@ class RefusalAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send a request of an async client, and handle a refusal."""
-        unsent = None if self.generated else await self._unsent(request)
+        unsent = None if self.generated else await self._unsent_async(request)
         if unsent is not None:
             raise unsent
         _log_in(request)
@@ -84,11 +88,19 @@ class RefusalAuth(httpx.Auth):
         finally:
             await flow.aclose()
 
-    async def _unsent(self, request: httpx.Request) -> Exception | None:
-        """The error for a request with an invalid URL."""
+    def _unsent(self, request: httpx.Request) -> Exception | None:
+        """The error for a request whose URL, key or workspace is invalid."""
         owner = self.owner()
-        with Guard("explain an invalid URL"):
-            if owner is not None and not has_origin(request):
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
+                return error_for(_late().unsent(owner, request))
+        return None
+
+    async def _unsent_async(self, request: httpx.Request) -> Exception | None:
+        """The same for an async client."""
+        owner = self.owner()
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
                 return error_for(await _late().unsent_async(owner, request))
         return None
 
@@ -118,6 +130,13 @@ class RefusalAuth(httpx.Auth):
             return True
         if response.request is not request and lost_its_method(request, response.request):
             return True
+        if MEMORIES and proves_key(status, request.url.path):
+            with no_fork:
+                from safe_langsmith._transport.flights import FLIGHTS
+                from safe_langsmith._transport.httpx_exchange import HttpxExchange
+
+            sent = HttpxExchange(owner, request, response)
+            FLIGHTS.end(sent.access, sent.operation)
         worked = owner._safe.worked
         # httpx searches all headers for each lookup, so headers are checked only until the
         # client's own are known to work.
@@ -151,10 +170,10 @@ class ResourceWatcher:
         return auth
 
     def unsent(self, request: httpx.Request) -> Exception | None:
-        """Explain an invalid URL, which the SDK would otherwise try three times."""
+        """Explain an invalid URL or key, which the SDK would otherwise try three times."""
         owner = self._owner()
-        with Guard("explain an invalid URL"):
-            if owner is not None and not has_origin(request):
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
                 diagnosis = _late().unsent(owner, request)
                 return unsent_resource_error(diagnosis, request)
         return None
@@ -162,8 +181,8 @@ class ResourceWatcher:
     async def unsent_async(self, request: httpx.Request) -> Exception | None:
         """The same for an async client."""
         owner = self._owner()
-        with Guard("explain an invalid URL"):
-            if owner is not None and not has_origin(request):
+        with Guard("explain a request that cannot be sent"):
+            if owner is not None and not can_send(owner, request):
                 diagnosis = await _late().unsent_async(owner, request)
                 return unsent_resource_error(diagnosis, request)
         return None
@@ -175,25 +194,27 @@ class ResourceWatcher:
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        owner = self._owner() if isinstance(error, connection_errors()) else None
-        with Guard("explain a failed connection"):
-            if owner is not None:
-                sent = error.request
-                found = _late().no_tunnel(owner, sent.method, sent, error)
-                return unsent_resource_error(found, sent) if found else None
-        return None
+        owner, found = self._owner(), None
+        sent: Any = getattr(error, "request", None)
+        with Guard("explain an error"):
+            if owner is not None:  # pragma: no branch  # its resources keep it alive
+                hide_keys(owner, error)
+                if isinstance(error, connection_errors()):
+                    found = _late().no_tunnel(owner, sent.method, sent, error)
+        return unsent_resource_error(found, sent) if found else None
 
     async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        owner = self._owner() if isinstance(error, connection_errors()) else None
-        with Guard("explain a failed connection"):
-            if owner is not None:
-                sent = error.request
-                found = await _late().no_tunnel_async(owner, sent.method, sent, error)
-                return unsent_resource_error(found, sent) if found else None
-        return None
+        owner, found = self._owner(), None
+        sent: Any = getattr(error, "request", None)
+        with Guard("explain an error"):
+            if owner is not None:  # pragma: no branch  # its resources keep it alive
+                hide_keys(owner, error)
+                if isinstance(error, connection_errors()):
+                    found = await _late().no_tunnel_async(owner, sent.method, sent, error)
+        return unsent_resource_error(found, sent) if found else None
 
 
 def _log_in(request: httpx.Request) -> None:

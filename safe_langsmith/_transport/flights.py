@@ -12,31 +12,43 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from safe_langsmith._transport.owner import MEMORIES
 
 if TYPE_CHECKING:
+    from safe_langsmith._decision.protocol import Reply
     from safe_langsmith._diagnosis import Diagnosis
     from safe_langsmith._knowledge.access import Access
     from safe_langsmith._settings.sources import Settings, Setup
 
 # Which client asks, with which access: see `owner.sender`.
 Question = tuple["Access", tuple[object, ...]]
+# Whose refusal it is: LangSmith's own, a web page, or unknown.
+Kind = Literal["langsmith", "page", "other"]
 # Above this number, old entries are dropped: a program may create clients forever.
 _MOST_KEPT = 1_000
+
+
+def kind_of(reply: Reply) -> Kind:
+    """The kind of a response: a diagnosis of one kind says nothing about another."""
+    return "page" if reply.is_html else "langsmith" if reply.is_langsmiths else "other"
 
 
 class Found(NamedTuple):
     """A diagnosis of a refusal that could not be repaired.
 
-    ``scope``: the only operation it applies to; empty if it applies to all.
+    ``scope``: the only operation it applies to; empty if it applies to all. ``kind``: the
+    kind of response that it applies to.
     """
 
     diagnosis: Diagnosis
-    scope: str = ""
+    scope: str
+    kind: Kind
 
-    def answers(self, operation: str) -> bool:
+    def answers(self, operation: str, kind: Kind) -> bool:
         """Whether this also applies to another refused operation."""
-        return self.scope in ("", operation)
+        return self.scope in ("", operation) and self.kind == kind
 
 
 class Repaired(NamedTuple):
@@ -104,7 +116,7 @@ class Flights:
         """Start over: in a forked process, or between two tests."""
         self.lock = threading.RLock()
         self._flights: dict[Question, Flight] = {}
-        self._memories: dict[tuple[Question, str], _Memory] = {}
+        MEMORIES.clear()
         self._repairs: dict[Question, Repaired] = {}
         self._said: dict[Hashable, float] = {}
 
@@ -149,7 +161,7 @@ class Flights:
         repaired = Repaired(access, settings, time.monotonic() + seconds)
         with self.lock:
             self._repairs[question] = repaired
-            self._memories.clear()
+            MEMORIES.clear()
             _trim(self._repairs)
 
     def drop_repair(self, question: Question) -> None:
@@ -161,30 +173,52 @@ class Flights:
         self, question: Question, setup: Setup, found: Found, seconds: float
     ) -> None:
         """Remember a refusal that could not be repaired, for some seconds."""
-        memory = _Memory(found, setup, time.monotonic() + seconds)
+        code, until = found.diagnosis.code, time.monotonic() + seconds
         with self.lock:
-            self._memories[question, found.scope] = memory
-            _trim(self._memories)
+            self.end(question[0], found.scope, code=code, kind=found.kind)
+            MEMORIES[question, found.scope, found.kind] = _Memory(found, setup, until)
+            _trim(MEMORIES)
 
-    def recall(self, question: Question, operation: str, setup: Setup) -> Found | None:
-        """The remembered diagnosis that applies to this operation, or None.
+    def end(
+        self, access: Access, operation: str, *, code: str = "", kind: Kind | None = None
+    ) -> None:
+        """End what is remembered about an access: LangSmith has accepted this operation.
 
-        Valid until it expires, or until any key, endpoint or workspace changes.
+        ``code``, ``kind``: or there is a new diagnosis, of this kind of response; it ends
+        only those with another code.
+        """
+        now = time.monotonic()
+        with self.lock:
+            for place, memory in list(MEMORIES.items()):
+                (asked, _), scope, of = place
+                applies = (
+                    asked == access and scope in ("", operation) and kind in (None, of)
+                )
+                other = memory.found.diagnosis.code != code
+                if (applies and other) or now >= memory.until:
+                    del MEMORIES[place]
+
+    def recall(
+        self, question: Question, operation: str, kind: Kind, setup: Setup
+    ) -> Found | None:
+        """The remembered diagnosis that applies to this refusal, or None.
+
+        Valid until it expires or is ended, or until any key, endpoint or workspace changes.
         """
         with self.lock:
             for scope in ("", operation):
-                memory = self._memories.get((question, scope))
+                memory: _Memory | None = MEMORIES.get((question, scope, kind))
                 if memory is None:
                     continue
                 if memory.setup == setup and time.monotonic() < memory.until:
                     return memory.found
-                del self._memories[question, scope]
+                del MEMORIES[question, scope, kind]
         return None
 
     def remembers(self, question: Question) -> bool:
         """Whether anything is remembered for a question, even if it is no longer valid."""
         with self.lock:
-            return any(asked == question for asked, _ in self._memories)
+            return any(asked == question for asked, _, _ in MEMORIES)
 
     def is_news(self, what: Hashable, seconds: float) -> bool:
         """Whether this was not logged within the last seconds; marks it as logged."""
@@ -197,9 +231,9 @@ class Flights:
             return True
 
 
-def _trim(kept: dict[Question, Repaired] | dict[tuple[Question, str], _Memory]) -> None:
+def _trim(kept: dict[Any, Any]) -> None:
     while len(kept) > _MOST_KEPT:
-        del kept[next(iter(kept))]  # type: ignore[arg-type]  # one of its own keys
+        del kept[next(iter(kept))]
 
 
 FLIGHTS = Flights()

@@ -14,7 +14,7 @@ from safe_langsmith._knowledge.access import proves_key
 from safe_langsmith._sdk.clients import key_of, workspace_of
 from safe_langsmith._sdk.fork import no_fork
 from safe_langsmith._sdk.guard import PassedOn, step_aside
-from safe_langsmith._transport.owner import SENDING, Owner
+from safe_langsmith._transport.owner import MEMORIES, SENDING, Owner
 from safe_langsmith._transport.responses import REDIRECTED, is_hard_delete, is_suspect
 
 
@@ -64,6 +64,13 @@ class Hook:
                 from safe_langsmith._transport.requests_driver import answer
 
             return answer(owner, response, kwargs) if self._is_ours(request) else None
+        if MEMORIES and proves_key(status, response.url):
+            with no_fork:
+                from safe_langsmith._transport.flights import FLIGHTS
+                from safe_langsmith._transport.requests_exchange import RequestsExchange
+
+            sent = RequestsExchange(owner, response, kwargs)
+            FLIGHTS.end(sent.access, sent.operation)
         worked = owner._safe.worked
         # Only writes may go to replicas, with their own keys. Reads need no check once the
         # client's own key is known to work.

@@ -10,7 +10,7 @@ from safe_langsmith._decision.protocol import Refusal, Reply
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.keys import mask, scrub
-from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
+from safe_langsmith._knowledge.operations import is_read, is_trace, operation
 from safe_langsmith._sdk.clients import access_of as own_access
 from safe_langsmith._sdk.modules import httpx
 from safe_langsmith._transport.flights import for_operation
@@ -48,7 +48,7 @@ class HttpxExchange:
         self.home = self.access.endpoint
         self.operation = operation(request.method, self.target.path)
         self.is_read = is_read(request.method, self.target.path)
-        self.is_trace = is_run_batch(request.method, self.target.path)
+        self.is_trace = is_trace(request.method, self.target.path)
 
     def keep(self, body: bytes | None) -> None:
         """Keep the body if it was read completely.

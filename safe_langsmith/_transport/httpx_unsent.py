@@ -1,21 +1,25 @@
-"""Explains httpx requests that could not be sent: an invalid URL, or a proxy's refusal.
+"""Explains httpx requests that could not be sent: an invalid URL or key, or a proxy.
 
-Each function exists twice: for a thread that may block, and for an event loop.
+Most functions exist twice: for a thread that may block, and for an event loop.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 
-from safe_langsmith._decision.resolve import no_address
+from safe_langsmith._decision.resolve import never_sendable, no_address
 from safe_langsmith._decision.resolve import no_tunnel as tunnel_diagnosis
 from safe_langsmith._diagnosis import Diagnosis
-from safe_langsmith._sdk.clients import endpoint_of
+from safe_langsmith._sdk.clients import access_of, endpoint_of
 from safe_langsmith._sdk.modules import httpx
+from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import Setup
 from safe_langsmith._transport.httpx_exchange import redact
+from safe_langsmith._transport.httpx_requests import has_origin
 from safe_langsmith._transport.messages import target_of
-from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.owner import Owner, state_of
 from safe_langsmith._transport.settle import read_settings, record
 from safe_langsmith._transport.unreachable import tunnel_refusal
 
@@ -28,13 +32,13 @@ async def read_settings_async(owner: Owner) -> Setup:
 
 
 def unsent(owner: Owner, request: httpx.Request) -> Diagnosis:
-    """The diagnosis of a request with an invalid URL."""
-    return _no_address(owner, request, read_settings(owner))
+    """The diagnosis of a request whose URL, key or workspace is invalid."""
+    return _unsent(owner, request, read_settings(owner))
 
 
 async def unsent_async(owner: Owner, request: httpx.Request) -> Diagnosis:
     """The same on an event loop."""
-    return _no_address(owner, request, await read_settings_async(owner))
+    return _unsent(owner, request, await read_settings_async(owner))
 
 
 def no_tunnel(
@@ -60,8 +64,21 @@ async def no_tunnel_async(
     return _no_tunnel(owner, method, asked, refusal, await read_settings_async(owner))
 
 
-def _no_address(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
-    diagnosis = no_address(request.method, _path_of(owner, request), setup)
+def not_created(owner: Owner, key: str) -> Diagnosis:
+    """The diagnosis of a client that the SDK cannot create with this key."""
+    state, access = state_of(owner), replace(access_of(owner), key=key)
+    initial = replace(state.initial, held=access)
+    setup = read(access, initial, None, state.policy.dotenv)
+    found = never_sendable("GET", "/sessions", setup)
+    why = found.summary.partition(": ")[2]
+    found = replace(found, operation="", summary=f"the client was not created: {why}")
+    record(owner, found)
+    return found
+
+
+def _unsent(owner: Owner, request: httpx.Request, setup: Setup) -> Diagnosis:
+    explain = never_sendable if has_origin(request) else no_address
+    diagnosis = explain(request.method, _path_of(owner, request), setup)
     record(owner, diagnosis)
     return diagnosis
 

@@ -35,7 +35,8 @@ class State:
     hashes of keys and workspaces that the server has accepted; hashes, so that no `repr`
     shows a key. ``repaired``: what the last repair set. ``repairs``: what replaced each
     refused access. ``for_reads``: settings that only requests without side effects may use.
-    ``of_traces``: the diagnoses of the tracing path, by access and operation.
+    ``of_traces``: the diagnoses of the tracing path, by access, operation and kind of
+    response.
     """
 
     policy: Policy
@@ -47,7 +48,7 @@ class State:
     repairs: dict[Access, Access] = field(default_factory=dict)
     for_reads: dict[Access, Settings] = field(default_factory=dict)
     lost: deque[Exception] = field(default_factory=lambda: deque(maxlen=_MOST_LOST))
-    of_traces: dict[tuple[Access, str], Diagnosis] = field(default_factory=dict)
+    of_traces: dict[tuple[Access, str, str], Diagnosis] = field(default_factory=dict)
     _spent: float = 0.0
     _since: float | None = None
 
@@ -82,6 +83,11 @@ class Failure(NamedTuple):
 
 # The latest one on this thread, or in this task.
 FAILURE: ContextVar[Failure | None] = ContextVar("safe_langsmith_failure", default=None)
+
+
+# Refusals that are remembered: see `flights`. It is here because a success may end one, so
+# each success checks whether there are any.
+MEMORIES: dict[Any, Any] = {}
 
 
 # The client whose request this thread is sending with the SDK's own method.

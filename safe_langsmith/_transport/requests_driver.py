@@ -44,7 +44,7 @@ from safe_langsmith._transport.budget import (
     too_long,
     unchecked,
 )
-from safe_langsmith._transport.flights import for_operation
+from safe_langsmith._transport.flights import for_operation, kind_of
 from safe_langsmith._transport.messages import (
     TooLargeError,
     probe_headers,
@@ -168,7 +168,8 @@ def _settled(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
 
 def _settled_trace(owner: Owner, exchange: RequestsExchange) -> Diagnosis | None:
     """The same on the tracing path, where all refusals in a cooldown share one budget."""
-    state, what = state_of(owner), (exchange.access, exchange.operation)
+    state, kind = state_of(owner), kind_of(exchange.reply())
+    what = (exchange.access, exchange.operation, kind)
     left, started = state.left_for_traces(), time.monotonic()
     if not left and what in state.of_traces:
         return replace(state.of_traces[what], resolved=False)
@@ -200,12 +201,12 @@ def _never_sent(
     unsendable = isinstance(cause, (UnicodeError, requests.exceptions.InvalidHeader))
     own_values = [value for value in (key_of(owner), workspace_of(owner)) if value]
     # A full URL may be that of an additional trace destination.
-    own = path.startswith((endpoint, "/"))
+    own, there = path.startswith((endpoint, "/")), origin(path)
+    path = target_of(path, (endpoint, *destinations_of(owner))).path
     if status:
         setup = read_settings(owner)
-        sent = Access(origin(path) or endpoint, key_of(owner), workspace_of(owner))
+        sent = Access(there or endpoint, key_of(owner), workspace_of(owner))
         setup = as_sent(setup, sent, given_headers(owner))
-        path = target_of(path, (endpoint, *destinations_of(owner))).path
         diagnosis = no_tunnel(method, path, setup, status)
     elif own and not origin(endpoint):
         diagnosis = no_address(method, path, read_settings(owner))

@@ -18,7 +18,7 @@ from requests.utils import get_netrc_auth, rewind_body
 from safe_langsmith._decision.protocol import Refusal, Reply
 from safe_langsmith._knowledge.access import Access, is_sure_refusal
 from safe_langsmith._knowledge.hosts import same_origin
-from safe_langsmith._knowledge.operations import is_read, is_run_batch, operation
+from safe_langsmith._knowledge.operations import is_read, is_trace, operation
 from safe_langsmith._sdk.clients import access_of as own_access
 from safe_langsmith._sdk.clients import destinations_of, headers_of
 from safe_langsmith._sdk.guard import PassedOn
@@ -62,7 +62,7 @@ class RequestsExchange:
         self.home = self.access.endpoint
         self.operation = operation(self.method, self.target.path)
         self.is_read = is_read(self.method, self.target.path)
-        self.is_trace = is_run_batch(self.method, self.target.path)
+        self.is_trace = is_trace(self.method, self.target.path)
 
     def reply(self) -> Reply:
         """The response as plain data; the body of a success is not read."""

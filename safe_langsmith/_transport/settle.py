@@ -21,18 +21,20 @@ from safe_langsmith._knowledge.hosts import same_origin
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._knowledge.notebook import show_repair
 from safe_langsmith._policy import callbacks_of
-from safe_langsmith._sdk.clients import (
-    access_of,
-    given_headers,
-    headers_of,
-    use,
-)
+from safe_langsmith._sdk.clients import access_of, given_headers, headers_of, use
 from safe_langsmith._sdk.guard import Guard
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith._settings.construction import reworded
 from safe_langsmith._settings.reading import as_sent, read
 from safe_langsmith._settings.sources import Settings, Setup
-from safe_langsmith._transport.flights import FLIGHTS, Flight, Found, Question, Repaired
+from safe_langsmith._transport.flights import (
+    FLIGHTS,
+    Flight,
+    Found,
+    Question,
+    Repaired,
+    kind_of,
+)
 from safe_langsmith._transport.owner import Owner, sender, state_of
 
 T = TypeVar("T")
@@ -128,7 +130,8 @@ def settle(owner: Owner, exchange: Exchange) -> Works[Diagnosis | None]:
             flight, leads = Flight(question), True
         if leads:
             return (yield from _lead(owner, exchange, flight))
-        if flight.found is not None and flight.found.answers(exchange.operation):
+        kind = kind_of(exchange.reply())
+        if flight.found is not None and flight.found.answers(exchange.operation, kind):
             state.last_diagnosis = flight.found.diagnosis
             return flight.found.diagnosis
     return (yield from _lead(owner, exchange, Flight((sent, who))))
@@ -189,12 +192,12 @@ def _make_diagnosis(
     again if it is a new one. If the settings changed in the meantime, the diagnosis is
     repeated for the access that was sent first.
     """
-    (sent, _), state = question, state_of(owner)
+    (sent, _), state, kind = question, state_of(owner), kind_of(exchange.reply())
     read: Setup = yield Read()
     for _ in range(_MOST_ROUNDS):  # pragma: no branch  # it ends long before that
         setup = _as_refused(owner, sent, read)
-        known = FLIGHTS.recall(question, exchange.operation, setup)
-        if known is not None and not _is_disproven(known, exchange.reply()):
+        known = FLIGHTS.recall(question, exchange.operation, kind, setup)
+        if known is not None:
             state.last_diagnosis = known.diagnosis
             return known, None
         worked = hash((sent.key, sent.workspace)) in state.worked
@@ -211,9 +214,10 @@ def _make_diagnosis(
     _keep(owner, question, verdict)
     state.last_diagnosis = verdict.diagnosis
     if verdict.diagnosis.resolved:
+        FLIGHTS.end(sent, exchange.operation)
         _log(owner, sent, verdict)
         return None, verdict.diagnosis
-    found = Found(verdict.diagnosis, verdict.scope)
+    found = Found(verdict.diagnosis, verdict.scope, kind)
     FLIGHTS.remember(question, setup, found, state.policy.cooldown_s)
     return found, verdict.diagnosis
 
@@ -244,11 +248,6 @@ def log(line: str, diagnosis: Diagnosis) -> None:
         logger.warning("%s", line, extra=extra)
     except KeyError:  # the program's own log records already use such a name
         logger.warning("%s", line)
-
-
-def _is_disproven(found: Found, reply: Reply) -> bool:
-    """Whether LangSmith itself responds now, although a proxy was the cause before."""
-    return found.diagnosis.code == "blocked-by-proxy" and reply.is_langsmiths
 
 
 def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
@@ -294,8 +293,10 @@ def _keep(owner: Owner, question: Question, verdict: Verdict) -> None:
 
 def diagnosed(owner: Owner) -> Works[Diagnosis]:
     """Run every check of a client. Repairs nothing."""
-    setup: Setup = yield Read()
-    diagnosis = yield from examine(_as_diagnosed(owner, setup), state_of(owner).policy)
+    setup = _as_diagnosed(owner, (yield Read()))
+    diagnosis = yield from examine(setup, state_of(owner).policy)
+    if diagnosis.code != "unknown":
+        FLIGHTS.end(setup.access, diagnosis.operation, code=diagnosis.code)
     record(owner, diagnosis)
     return diagnosis
 

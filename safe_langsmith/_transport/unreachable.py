@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 
 from safe_langsmith._decision.protocol import Probe, Resend, Trouble, Unreachable
 from safe_langsmith._knowledge.hosts import origin, shown
 from safe_langsmith._settings.network import CERTIFICATES
+from safe_langsmith._transport.passed_on import causes
 
 OVER = "Policy.budget_s is over"
 REQUESTS, HTTPX = CERTIFICATES[:2], CERTIFICATES[2:]
-_LONGEST_ERROR, _MOST_ERRORS = 2_000, 30
+_LONGEST_ERROR = 2_000
 _KINDS: tuple[tuple[type[BaseException], Trouble], ...] = (
     (ssl.SSLCertVerificationError, "certificate"),
     (socket.gaierror, "name"),
@@ -62,7 +62,7 @@ def no_answer(
         return Unreachable(f"{there}: {why}", trouble="timeout")
     trouble, detail = trouble_in(why, before)
     words = _WORDS.get(trouble, type(why).__name__) + (f" ({detail})" if detail else "")
-    at_proxy = any(_is_of_a_proxy(error) for error in _behind(why, before))
+    at_proxy = any(_is_of_a_proxy(error) for error in causes(why, before))
     return Unreachable(
         f"{there}: {words}",
         trouble=trouble,
@@ -79,7 +79,7 @@ def trouble_in(
     answered = tunnel_refusal(error, every=True)
     if answered:
         return "tunnel", answered
-    for one in _behind(error, before):
+    for one in causes(error, before):
         name = type(one).__name__
         kind = next((k for of, k in _KINDS if isinstance(one, of)), _NAMES.get(name))
         if kind:
@@ -93,7 +93,7 @@ def tunnel_refusal(error: BaseException, *, every: bool = False) -> str:
 
     ``every``: also other statuses. The status is only in the error's text.
     """
-    for one in _behind(error):
+    for one in causes(error):
         if type(one) is OSError or _is_of_a_proxy(one):
             found = _TUNNEL.match(str(one)[:_LONGEST_ERROR])
             if found and (every or found[1][:3] in ("403", "407")):
@@ -103,21 +103,3 @@ def tunnel_refusal(error: BaseException, *, every: bool = False) -> str:
 
 def _is_of_a_proxy(error: BaseException) -> bool:
     return type(error).__name__ == "ProxyError"
-
-
-def _behind(
-    error: BaseException, before: BaseException | None = None
-) -> Iterator[BaseException]:
-    """An error and all its causes, from the outermost to the innermost."""
-    seen, left = {id(before)}, [error]
-    while left and len(seen) < _MOST_ERRORS:
-        one = left.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        several = getattr(one, "exceptions", ())  # in an exception group
-        linked = (one.__cause__, getattr(one, "reason", None), *several, *one.args)
-        left = [
-            e for e in (*linked, one.__context__) if isinstance(e, BaseException)
-        ] + left

@@ -8,6 +8,7 @@ import inspect
 import pickle
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,15 @@ import requests
 from conftest import QUICK, Serve
 from langsmith.utils import LangSmithError, LangSmithNotFoundError
 from releases import RESOURCES, WATCHES_V2, needs_v2
-from scenarios import GONE, HTML_403
-from stage import closing
+from scenarios import GONE, HTML_403, list_projects
+from stage import TRANSPORTS, assert_no_secret, closing
+from table import SCENARIOS
 
 import safe_langsmith
 from safe_langsmith import (
     AccessDeniedError,
     Diagnosis,
+    KeyMalformedError,
     KeyMissingError,
     KeyRejectedError,
     Policy,
@@ -287,9 +290,38 @@ def test_a_key_with_a_bom(
     assert client.last_diagnosis.key_source == expected
 
 
-def test_a_key_that_cannot_be_sent(server: SimulatedLangSmith) -> None:
-    with pytest.raises(UnicodeEncodeError):
-        client_for(server, api_key="ключ")
+@pytest.mark.parametrize(
+    ("key", "repair"), [("ключ-" + GONE[8:], True), (f"\u201c{GONE}\u201d", False)]
+)
+def test_a_key_with_which_no_client_can_be_created(
+    server: SimulatedLangSmith, key: str, repair: bool
+) -> None:
+    """The plain client raises a UnicodeEncodeError, which is a ValueError, too."""
+    told: list[Diagnosis] = []
+    policy = Policy(repair=repair, on_diagnosis=told.append)
+    with pytest.raises(KeyMalformedError, match="the client was not created") as caught:
+        client_for(server, api_key=key, policy=policy)
+    assert isinstance(caught.value, ValueError)
+    assert told == [caught.value.diagnosis]
+    assert caught.value.diagnosis.key_source == "the api_key argument"
+    assert caught.value.diagnosis.endpoint == server.url
+    assert_no_secret("".join(traceback.format_exception(caught.value)), [GONE])
+    with pytest.raises(UnicodeEncodeError):  # its own text contains no key
+        client_for(server, headers={"X-Name": "\u00e9"})
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_key_with_a_line_break(server: SimulatedLangSmith, transport: str) -> None:
+    """It is not sent, so nothing quotes it."""
+    kind, call = TRANSPORTS[transport]
+    broken = f"{GONE[:20]}\n{GONE[20:]}"
+    alone = {} if kind is SafeAsyncClient else {"auto_batch_tracing": False}
+    client = kind(server.url, api_key=broken, policy=QUICK, **alone)
+    row = next(row for row in SCENARIOS if row.call is list_projects)
+    with pytest.raises(KeyMalformedError, match="was not sent: the key has char") as caught:
+        anyio.run(closing, client, partial(call, client, row))
+    assert_no_secret("".join(traceback.format_exception(caught.value)), [GONE])
+    assert server.exchanges == ()
 
 
 @needs_v2

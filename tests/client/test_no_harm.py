@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import traceback
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,7 @@ from requests.adapters import BaseAdapter
 from scenarios import GONE, HTML_403, PAGE
 from stage import assert_no_secret, closing
 from tracing import record
+from urllib3.util import Retry
 
 import safe_langsmith
 from safe_langsmith import (
@@ -741,6 +743,56 @@ def test_what_a_server_says_back_is_not_shown(server: SimulatedLangSmith) -> Non
         assert OPENAI not in shown
         assert OPENAI[::-1] not in shown
         assert_no_secret(shown, [GONE])
+
+
+def test_a_key_in_an_error_of_the_sdk(
+    server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK's own errors and log lines are passed on with the client's key masked."""
+    key = GONE[8:]
+    arguments: dict[str, Any] = {"policy": QUICK, "headers": {"Authorization": OPENAI}}
+    said = f"{key} {OPENAI} lsv2_sk_{GONE[8:]}".encode()
+    server.answer("*", status=409, body=said, headers={"Content-Type": "text/plain"})
+    client = SafeClient(server.url, api_key=key, auto_batch_tracing=False, **arguments)
+    other = SafeAsyncClient(server.url, api_key=key, **arguments)
+    calls: list[Callable[[], Any]] = [
+        lambda: list(client.list_projects()),
+        lambda: list_projects_async(partial(same, other)),
+    ]
+    if WATCHES_V2:
+        calls.append(lambda: in_a_loop(client))
+    for call in calls:
+        with pytest.raises(Exception, match="6789") as caught:
+            call()
+        shown = "".join(traceback.format_exception(caught.value))
+        assert OPENAI not in shown
+        assert_no_secret(shown, [GONE])
+    assert client.info
+    assert "Failed to get info" in caplog.text
+    assert OPENAI not in caplog.text
+    assert_no_secret(caplog.text, [GONE])
+
+
+def test_the_beginning_of_a_key_in_a_connection_error() -> None:
+    """The SDK shows five characters; they are secret unless they are a known prefix."""
+    arguments: dict[str, Any] = {"retry_config": Retry(0), "auto_batch_tracing": False}
+    for key, shown in (("s3cr3t-of-my-own-server", "\u2026"), (GONE, "lsv2_*")):
+        client = SafeClient("http://127.0.0.1:9", api_key=key, **arguments)
+        with pytest.raises(LangSmithConnectionError) as caught:
+            list(client.list_projects())
+        assert f"API Key: {shown}" in str(caught.value)
+        assert "s3cr3" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [SafeClient, SafeAsyncClient])
+def test_a_key_in_place_of_the_endpoint(
+    kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = kind(GONE, api_key="no key", policy=QUICK)
+    info = anyio.run(client.info) if kind is SafeAsyncClient else client.info
+    assert info is not None
+    assert "Failed to get info" in caplog.text
+    assert_no_secret(caplog.text, [GONE])
 
 
 def in_a_loop(client: Any) -> Any:

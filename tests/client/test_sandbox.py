@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,10 +12,13 @@ import langsmith
 import pytest
 from conftest import QUICK
 from releases import needs
+from scenarios import GONE
+from stage import assert_no_secret
 
 from safe_langsmith import (
     AccessDeniedError,
     Installation,
+    KeyMalformedError,
     KeyRejectedError,
     WorkspaceRequiredError,
     WrongEndpointError,
@@ -109,11 +113,21 @@ def test_the_typed_error_is_their_own_as_well(
 def test_a_key_that_is_an_argument(
     server: SimulatedLangSmith, own: str, call: Callable[..., Any]
 ) -> None:
-    gone = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
     with pytest.raises(KeyRejectedError) as caught:
-        call(api_key=gone, headers={"X-Tenant-Id": own})
+        call(api_key=GONE, headers={"X-Tenant-Id": own})
     assert isinstance(caught.value, sandbox.SandboxAuthenticationError)
     assert caught.value.diagnosis.key_source == "the api_key argument"
+
+
+@calls
+def test_a_key_with_a_line_break(
+    server: SimulatedLangSmith, own: str, call: Callable[..., Any]
+) -> None:
+    """It is not sent, so no error quotes it."""
+    with pytest.raises(KeyMalformedError, match="was not sent") as caught:
+        call(api_key=f"{GONE[:20]}\n{GONE[20:]}")
+    assert_no_secret("".join(traceback.format_exception(caught.value)), [GONE])
+    assert not server.exchanges
 
 
 @calls

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from unittest import mock
 
+import anyio
 import langsmith
 import pytest
 import requests
+from conftest import QUICK
 from langsmith.utils import LangSmithError
+from stage import closing
 
 from safe_langsmith import (
     AccessDeniedError,
     BlockedByProxyError,
     Diagnosis,
     KeyMalformedError,
+    KeyRejectedError,
     PermissionMissingError,
     Policy,
     SafeAsyncClient,
@@ -167,6 +172,81 @@ def test_langsmith_s_own_words_outweigh_a_proxy_that_was_remembered(
             first.create_project("p")
         with pytest.raises(PermissionMissingError):
             second.create_project("p")
+
+
+@pytest.fixture
+def came_back(server: SimulatedLangSmith) -> Iterator[SafeClient]:
+    """A key that was rejected, which is remembered; now it is valid, with another role."""
+    own = server.add_workspace("Research", projects=1)
+    key = server.add_personal_key(workspaces=[own], role="Viewer")
+    for path in ("/sessions", "/workspaces", "/auth/public"):
+        server.answer(path, status=403, body={"error": "Forbidden"})
+    client = safe(server, key.secret)
+    with client.session:
+        for _ in range(2):
+            with pytest.raises(KeyRejectedError):
+                client.create_project("p")
+        server.clear_answers()
+        yield client
+
+
+@pytest.mark.parametrize("of", ["this client", "another client", "an async client"])
+def test_a_success_ends_what_is_remembered(
+    server: SimulatedLangSmith, came_back: SafeClient, of: str
+) -> None:
+    """Even that of another client with another policy, since the key is the same."""
+    key, other = came_back.api_key or "", came_back
+    if of == "an async client":
+        later = SafeAsyncClient(server.url, api_key=key, policy=QUICK)
+        get = partial(later._arequest_with_retries, "GET", "/sessions")
+        assert anyio.run(closing, later, get).json()
+    else:
+        if of == "another client":
+            other = safe(server, key, policy=Policy(budget_s=7))
+        with other.session:
+            assert list(other.list_projects())
+    with pytest.raises(PermissionMissingError, match="projects:create"):
+        came_back.create_project("p")
+
+
+def test_a_newer_diagnosis_ends_what_is_remembered(
+    server: SimulatedLangSmith, came_back: SafeClient
+) -> None:
+    """That of a check, or that of a client with another policy."""
+    other = safe(server, came_back.api_key or "", policy=Policy(budget_s=7))
+    with other.session, pytest.raises(PermissionMissingError):
+        other.create_project("p")
+    with pytest.raises(PermissionMissingError):
+        came_back.create_project("p")
+    assert list(came_back.list_projects())  # another operation's success ends nothing
+    asked = len(server.exchanges)
+    with pytest.raises(PermissionMissingError):
+        came_back.create_project("p")
+    assert len(server.exchanges) == asked + 1
+
+
+def test_a_check_ends_what_is_remembered(came_back: SafeClient) -> None:
+    assert came_back.diagnose().code == "ok"
+    with pytest.raises(PermissionMissingError):
+        came_back.create_project("p")
+
+
+def test_each_kind_of_response_has_its_own_diagnosis(server: SimulatedLangSmith) -> None:
+    """A proxy's page within the cooldown of a rejected key, and the other way round."""
+    html = {"Content-Type": "text/html"}
+    client = safe(server, GONE)
+    with client.session:
+        for _ in range(2):
+            with pytest.raises(KeyRejectedError):
+                client.create_project("p")
+            page = "<title>Blocked</title>"
+            server.answer("/sessions", status=403, body=page, headers=html, times=1)
+            with pytest.raises(BlockedByProxyError) as caught:
+                client.create_project("p")
+            assert "Blocked" in caught.value.diagnosis.server_message
+    paths = [e.path for e in server.exchanges]
+    assert paths.count("/sessions") == 4
+    assert paths.count("/workspaces") == 1
 
 
 @pytest.mark.parametrize("on_thread", [False, True])

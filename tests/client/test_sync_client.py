@@ -15,6 +15,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from langsmith.utils import (
 )
 from releases import needs_v2
 from scenarios import GONE, HTML_403
+from stage import assert_no_secret
+from tracing import record
 from urllib3.util import Retry
 
 import safe_langsmith
@@ -846,6 +849,26 @@ def test_invisible_characters_are_taken_off(
     assert list(client.list_projects())
     assert client.diagnose().key_source == "the api_key argument"
     assert "To make it permanent: remove them" in caplog.text
+
+
+@pytest.mark.parametrize("repair", [True, False])
+def test_a_key_in_quotes_and_the_tracing_thread(
+    server: SimulatedLangSmith, repair: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That thread asks for /info before the client is complete. No line shows the key."""
+    key = server.add_personal_key(workspaces=[server.add_workspace("Research")]).secret
+    quoted = f"\u201c{key}\u201d"
+    client = SafeClient(server.url, api_key=quoted, policy=Policy(repair=repair))
+    assert client.api_key == (key if repair else quoted)
+    record(client, 1)
+    client.flush()
+    assert (len(server.runs), "Failed to get info" in caplog.text) == (repair, not repair)
+    assert ("To make it permanent" in caplog.text) == repair
+    assert_no_secret(caplog.text, [key])
+    unsent = pytest.raises(KeyMalformedError, match=r"^POST /runs[a-z/]* was not sent: ")
+    with nullcontext() if repair else unsent:
+        client.raise_for_tracing_errors()
+    client.cleanup()
 
 
 def test_a_key_that_cannot_be_sent_is_named(server: SimulatedLangSmith) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import langsmith
@@ -12,7 +13,8 @@ import tracing
 from conftest import QUICK
 from langsmith import RunTree
 from langsmith.run_trees import _parse_write_replicas_from_env_var
-from langsmith.utils import LangSmithExceptionGroup
+from langsmith.utils import LangSmithError, LangSmithExceptionGroup
+from stage import assert_no_secret
 
 from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeClient
 from safe_langsmith._sdk.modules import clear_caches
@@ -228,6 +230,41 @@ def test_endpoints_of_the_environment(
         assert keys_seen(place) == {key}
     tracing.refused_came_again(other)
     client.cleanup()
+
+
+@ways
+@pytest.mark.filterwarnings("ignore:.*LANGSMITH_RUNS_ENDPOINTS")
+def test_a_key_in_place_of_a_url(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """The SDK's errors and log lines contain that "URL"; the key in it is masked."""
+    monkeypatch.setenv("LANGSMITH_FAILED_TRACES_DIR", str(tmp_path / "failed"))
+    server.answer(f"/{UNKNOWN}/runs/multipart", status=400, body={"detail": "No"})
+    monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", json.dumps({UNKNOWN: server.url}))
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    _parse_write_replicas_from_env_var.cache_clear()
+    errors: list[Exception] = []
+    arguments = tracing.WAYS[way](server) | {"tracing_error_callback": errors.append}
+    key = personal(server, "Ours")
+    client = SafeClient(server.url, api_key=key, policy=QUICK, **arguments)
+    langsmith.traceable(client=client)(str.upper)("text")
+    client.flush()
+    with pytest.raises(LangSmithError) as caught:
+        client.raise_for_tracing_errors()
+    assert errors
+    told = [*errors, caught.value, *filter(None, (e.__cause__ for e in errors))]
+    texts = [*map(repr, told), *map(str, told), caplog.text]
+    assert all("lsv2_pt_\u20260000" in text for text in texts)
+    texts += [file.read_text() for file in tmp_path.glob("failed/*")]
+    if way in ("multipart", "compressed"):  # the SDK saves only these
+        texts += client.replay_failed_traces(tmp_path / "failed").left.values()
+    assert_no_secret("\n".join(texts), [UNKNOWN, key])
+    client.cleanup()
+    _parse_write_replicas_from_env_var.cache_clear()
 
 
 CREDENTIALS: dict[str, dict[str, Any]] = {
