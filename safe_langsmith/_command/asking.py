@@ -33,7 +33,7 @@ from safe_langsmith._command.terminal import (
     Progress,
     complain,
 )
-from safe_langsmith._command.tracing_checks import role_of
+from safe_langsmith._command.tracing_checks import role_of, step_after
 from safe_langsmith._diagnosis import Diagnosis, Identity
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
@@ -55,7 +55,7 @@ _OPTIONS = (
 
 
 class NoClientError(Exception):
-    """The SDK cannot create a client with the settings. The text says why."""
+    """The SDK cannot create a client with the settings: why, and what to do, if known."""
 
 
 @contextmanager
@@ -69,7 +69,8 @@ def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[S
         if not isinstance(error, (LangSmithError, ValueError)):
             notes = read_profile(more.get("profile"), None).notes
             why = notes[0].text if notes else f"{type(error).__name__}: {why}"
-        raise NoClientError(scrub(" ".join(why.split()))) from error
+        why = scrub(" ".join(why.split()))
+        raise NoClientError(why, step_after(why)) from error
     with client.session:
         yield client
 
@@ -82,7 +83,8 @@ def _with_settings(command: _Command) -> _Command:
         try:
             return command(options)
         except NoClientError as error:
-            text = f"langsmith cannot create a client with these settings: {error}"
+            why = "; ".join(filter(None, error.args))
+            text = f"langsmith cannot create a client with these settings: {why}"
             return complain(text, PROBLEM)
 
     return run
@@ -139,7 +141,7 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
                     return report(examined(client, offline=offline), program)
         except NoClientError as error:
             given = {"api_url": options.api_url, **more}
-            return report(no_client(str(error), program, given), program)
+            return report(no_client(program, given, *error.args), program)
 
 
 def _fix(options: argparse.Namespace) -> Report:

@@ -32,7 +32,6 @@ from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import ARGUMENTS, Setting, Settings, Setup
-from safe_langsmith._settings.tracing import sampling_variable
 from safe_langsmith._transport.settle import diagnosed_offline, read_settings
 
 # For callers that read a report.
@@ -124,8 +123,8 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     )
 
 
-def no_client(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
-    """The facts if the SDK cannot create a client. ``why``: its message."""
+def no_client(program: Program, arguments: Mapping[str, Any], why: str, step: str) -> Facts:
+    """The facts if the SDK cannot create a client: its message, and what to do."""
     now, place = environ_now(), read_profile(arguments.get("profile"), None)
     key, endpoint, workspace = (
         arguments.get(ARGUMENTS[n]) or now[n].value or place.settings[n].value
@@ -135,12 +134,7 @@ def no_client(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts
     setup = read(access, at_construction(access, arguments), None, program.path)
     seen = offline_diagnosis(setup)
     summary = f"langsmith cannot create a client with these settings: {why.rstrip('.')}."
-    steps: tuple[str, ...] = ()
-    if "cannot provide both" in why:
-        both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
-        steps = (f"{both}: only one of them may be set",)
-    if "convert string to float" in why:  # the SDK does not name the variable
-        steps = (f"correct {sampling_variable()}: it must be a number from 0 to 1",)
+    steps = (step,) if step else ()
     if place.notes and setup.held.endpoint.source.kind == "default":
         rest = tuple(s for s in seen.settings if s.name != "endpoint")
         seen = replace(seen, endpoint="", region=None, settings=rest)
@@ -194,13 +188,15 @@ def _withheld(facts: Facts, program: Program) -> Facts:
 def _problems(
     verdict: Diagnosis, facts: Facts, sections: tuple[Section, ...]
 ) -> Iterator[str]:
-    """The verdict, and other problems with tracing."""
-    if verdict.code not in ("ok", "unknown") or facts.no_client:
+    """The verdict, and the other destinations that lose traces."""
+    is_known = verdict.code not in ("ok", "unknown")
+    if is_known or facts.no_client or facts.is_about_traces:
         yield verdict.summary
-    for line in next(s.lines for s in sections if s.name == "tracing"):
-        text = line.text.partition(": ")[2] or line.text
-        is_said = text in verdict.summary or text.endswith(f"refused: {verdict.code}")
-        if line.state == "bad" and not is_said:
+    lines = next(s.lines for s in sections if s.name == "tracing")
+    bad = (line for line in lines if line.state == "bad")
+    for number, (place, line) in enumerate(zip(facts.refusing, bad, strict=False)):
+        is_said = facts.is_about_traces and number == 0
+        if not is_said and not (place.is_own and is_known):
             yield in_words(line)
 
 

@@ -17,7 +17,7 @@ from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Setting, Setup
-from safe_langsmith._settings.tracing import Mode, destinations_variable, odd_project
+from safe_langsmith._settings.tracing import Mode, odd_project
 
 Mark = Literal["good", "warning", "bad", "unknown", "info"]
 
@@ -110,30 +110,40 @@ class Facts:
         return self.setup.tracing.value not in ("off", "local") and self.rate != 0
 
     @property
+    def refusing(self) -> list[Destination]:
+        """The destinations that lose traces."""
+        places = self.tracing.destinations if self.wants_traces else ()
+        return [place for place in places if place.state == "bad"]
+
+    @property
+    def is_about_traces(self) -> bool:
+        """Whether the verdict is that of the first destination that loses traces."""
+        return bool(self.refusing) and (self.needs_no_key or self.diagnosis.code == "ok")
+
+    @property
     def verdict(self) -> Diagnosis:
         """The client's diagnosis; if it is healthy, that of a destination that fails."""
-        own, places = self.diagnosis, self.tracing.destinations
-        refusing = [place for place in places if place.state == "bad"]
+        own, refusing = self.diagnosis, self.refusing
         if self.needs_no_key:
-            place = (refusing or places)[0]
+            place = (refusing or self.tracing.destinations)[0]
             place = place._replace(steps=_steps_of(refusing) or place.steps)
             said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
             said += "traces, to"
             if self.tracing.way.mode != "otel":
                 bad = place.state == "bad"
-                only = f"Traces go only to {destinations_variable()}:"
+                only = f"Traces go only to {self.setup.runs_endpoints}:"
                 said = "traces do not reach" if bad else only
             said += f" {place.place} ({place.text})."
             code = "unknown" if place.state == "unknown" else place.code
-        elif own.code == "ok" and self.wants_traces and refusing:
+        elif self.is_about_traces:
             place, code = refusing[0], refusing[0].code
             place = place._replace(steps=_steps_of(refusing))
             what = f"traces do not reach {place.place} ({place.text})"
             what = place.text if place.is_own else what
             said = f"LangSmith accepts these settings, but {what}."
         else:
-            others = _steps_of(p for p in refusing if not p.is_own)
-            more = others if self.wants_traces else ()
+            is_known = own.code != "unknown"
+            more = _steps_of(p for p in refusing if not (p.is_own and is_known))
             return replace(own, next_steps=(*own.next_steps, *more))
         verdict = replace(own, code=code, summary=said, next_steps=place.steps)
         return replace(verdict, status_code=None, workspaces=())
@@ -324,7 +334,8 @@ def _destination(place: Destination, facts: Facts) -> Line:
     state: Mark = place.state
     if place.state == "bad" and not facts.wants_traces:
         # The client's own problem is reported already.
-        state = "info" if facts.diagnosis.code == place.code else "warning"
+        is_said = place.is_own and place.code == facts.diagnosis.code != "unknown"
+        state = "info" if is_said else "warning"
     return Line(state, place.by, f"{place.place}: {place.text or facts.not_known}")
 
 

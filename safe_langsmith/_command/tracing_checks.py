@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from langsmith.utils import LangSmithUserError
+
 from safe_langsmith._client import SafeClient
 from safe_langsmith._decision.answers import object_of, probe
 from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
@@ -20,15 +22,16 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import describe, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._sdk.clients import destinations_of
+from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.sources import Setup, Source
 from safe_langsmith._settings.tracing import (
     EXPORT_HEADERS,
     Way,
     as_destination,
-    destinations_variable,
     read_destinations,
     read_export,
     read_way,
+    variable_in_use,
 )
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.requests_driver import RequestsWire
@@ -39,6 +42,18 @@ TO_TRACE = str(permission_for("POST", "/runs/batch"))
 _LIMITS = "/workspaces/current/usage_limits"
 # The doctor's call was refused, but a batch may still be accepted.
 _OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
+
+
+def step_after(why: str) -> str:
+    """What to do after this message of the SDK about settings; "" if unknown."""
+    if "cannot provide both" in why:
+        endpoint = environ_now().endpoint.source.name
+        both = f"unset {endpoint} or {variable_in_use('RUNS_ENDPOINTS')}"
+        return f"{both}: only one of them may be set"
+    if "to float" in why or "SAMPLING_RATE" in why:
+        rate = variable_in_use("TRACING_SAMPLING_RATE")
+        return f"correct {rate}: it must be a number from 0 to 1"
+    return ""
 
 
 def role_of(who: Identity | None) -> str:
@@ -113,10 +128,18 @@ def look_at_tracing(
     """Check all destinations in parallel. ``until``: the deadline; None to send nothing."""
     way, access = read_way(str(client.tracing_mode)), setup.access
     notes, places = [way.note], []
-    if way.mode != "otel":
+    try:
         replicas, note = read_destinations(access)
+    except LangSmithUserError as error:  # as for each run of the program
+        text = f"each @traceable function raises an error: {error}"
+        step = (step_after(text),)
+        broken = Destination(
+            setup.runs_endpoints, "bad", text, "unknown", step, is_own=True
+        )
+        return Tracing(way, (broken,), tuple(filter(None, notes)))
+    if way.mode != "otel":
         notes.append(note)
-        listed = destinations_variable()
+        listed = setup.runs_endpoints
         places = [_Place(setup.for_destination(each), listed) for each in replicas]
         places = places or [*_of_client(client, own, setup)]
     foreign = []

@@ -287,18 +287,29 @@ def test_doctor_reads_the_dotenv(
         assert main([*command, "--no-env-file"]) == 1
 
 
-@pytest.mark.parametrize(("rate", "lines"), [("2", 3), ("often", 5)])
+@pytest.mark.parametrize("rate", ["2", "1.5", "often"])
+@pytest.mark.parametrize("name", ["LANGSMITH", "LANGCHAIN"])
 def test_settings_that_the_sdk_refuses(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     rate: str,
-    lines: int,
+    name: str,
 ) -> None:
-    monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", rate)
+    """Each command names the variable that is set; the SDK's message may not."""
+    monkeypatch.setenv(f"{name}_TRACING_SAMPLING_RATE", rate)
+    says = "langsmith cannot create a client with these settings: "
+    step = f"correct {name}_TRACING_SAMPLING_RATE: it must be a number from 0 to 1"
     assert main(["doctor"]) == 1
     shown = capsys.readouterr()
-    assert "langsmith cannot create a client with these settings" in shown.out
-    assert (shown.err, len(shown.out.splitlines())) == ("", lines)
+    assert says in " ".join(shown.out.split())
+    assert f"To fix it: - {step}" in " ".join(shown.out.split())
+    assert shown.err == ""
+    for command in (["whoami"], ["can-i", "runs:create"]):
+        assert main(command) == 1
+        shown = capsys.readouterr()
+        assert (shown.out, len(shown.err.splitlines())) == ("", 1)
+        assert says in shown.err
+        assert shown.err.endswith(f"; {step}\n")
     assert main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == 1
 

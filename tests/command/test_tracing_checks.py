@@ -24,6 +24,7 @@ from safe_langsmith import SafeClient
 from safe_langsmith._command.cli import main
 from safe_langsmith._command.doctor import examined, report
 from safe_langsmith._command.sections import lines_of
+from safe_langsmith._command.terminal import quiet_sdk
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.names import at_least
 from safe_langsmith._settings.tracing import read_destinations
@@ -297,6 +298,32 @@ ROWS = (
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": "{there} {key_there}"},
         (("warning", "ignored", "ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON"),),
         "good",
+    ),
+    *(
+        Row(
+            f"an endpoint next to destinations, which the SDK refuses; tracing: {tracing}",
+            {**tracing, "LANGCHAIN_RUNS_ENDPOINTS": '{"{there}": "{key_there}"}'},
+            (
+                (
+                    state,
+                    "destination",
+                    "LANGCHAIN_RUNS_ENDPOINTS: each @traceable function raises an error: "
+                    "You cannot provide both LANGSMITH_ENDPOINT",
+                ),
+            ),
+            state,
+            code=code,
+            step=step,
+        )
+        for tracing, state, code, step in (
+            (
+                ON,
+                "bad",
+                "unknown",
+                "unset LANGSMITH_ENDPOINT or LANGCHAIN_RUNS_ENDPOINTS: only one of them",
+            ),
+            ({}, "warning", "ok", ""),
+        )
     ),
     Row(
         "the role may not trace",
@@ -619,6 +646,76 @@ def world(server: SimulatedLangSmith, there: SimulatedLangSmith) -> dict[str, st
         "key_there": there.add_personal_key(workspaces=[other]).secret,
         "org_there": there.add_service_key(workspaces=None).secret,
     }
+
+
+def test_settings_with_which_every_traced_function_fails(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The SDK checks this variable only once a run is traced."""
+    names = world(server, server)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", json.dumps({server.url: names["key"]}))
+    with pytest.raises(langsmith.utils.LangSmithUserError, match="provide both"):
+        langsmith.traceable(lambda: 1)()
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("\u2717 LangSmith accepts these settings, but each @traceable")
+    assert "1 problem, 0 warnings" in shown
+
+
+NOT_THERE = f"{NOBODY} with personal key lsv2_pt_"
+
+
+@pytest.mark.parametrize(
+    ("places", "code", "problems", "says"),
+    [
+        ([(NOBODY, "{key}")], 1, 1, "\u2717 LangSmith accepts these settings, but traces"),
+        ([(NOBODY, "{key}"), (NOBODY, GONE)], 1, 2, f"\u2717 destination: {NOT_THERE}"),
+        ([("{url}", GONE), ("{url}", f"{GONE}0")], 1, 2, "\u2717 destination: {url} with"),
+        ([("{url}", GONE), (NOBODY, "{key}"), ("{there}", GONE)], 1, 3, "\u2717 key-rej"),
+        ([("{url}", "{key}"), (NOBODY, "{key}")], 1, 1, f"do not reach {NOT_THERE}"),
+    ],
+)
+def test_each_destination_that_loses_traces_is_a_problem(
+    places: list[tuple[str, str]],
+    code: int,
+    problems: int,
+    says: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Even if two of them fail for the same reason, or do not respond."""
+    with SimulatedLangSmith() as there:
+        names = world(server, there)
+        monkeypatch.setenv("LANGSMITH_TRACING", "true")
+        monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+        monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", fill(entries(*places), names))
+        assert main(["doctor", "--api-url", server.url]) == code
+    shown = " ".join(capsys.readouterr().out.split())
+    assert fill(says, names) in shown
+    assert f"{problems} problem{'s' * (problems > 1)}, 0 warnings" in shown
+
+
+def test_the_report_uses_the_settings_of_the_client(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read the environment again."""
+    names = world(server, server)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", json.dumps({server.url: names["key"]}))
+    with quiet_sdk():
+        client = SafeClient(auto_batch_tracing=False)
+    with client.session:
+        facts = examined(client)
+    monkeypatch.delenv("LANGCHAIN_RUNS_ENDPOINTS")
+    assert report(facts).message.startswith(
+        f"Traces go only to LANGCHAIN_RUNS_ENDPOINTS: {server.url} with "
+    )
 
 
 @pytest.mark.parametrize("place", ["{key}", "https://{key}", "http://127.0.0.1:9/{key}"])
