@@ -9,15 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from safe_langsmith._client import SafeClient
+from safe_langsmith._command.facts import Facts, Line
 from safe_langsmith._command.loaded import Program
-from safe_langsmith._command.sections import (
-    SECTIONS,
-    SHOWN_WORKSPACES,
-    Facts,
-    Line,
-    Section,
-    lines_of,
-)
+from safe_langsmith._command.sections import SECTIONS, SHOWN_WORKSPACES, Section, lines_of
 from safe_langsmith._command.terminal import assignment
 from safe_langsmith._command.tracing_checks import Tracing, look_at_tracing
 from safe_langsmith._decision.resolve import offline as offline_diagnosis

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from safe_langsmith._command.doctor import Report, in_words
-from safe_langsmith._command.sections import Line, Mark, Section
+from safe_langsmith._command.facts import Line, Mark
+from safe_langsmith._command.sections import Section
 from safe_langsmith._command.terminal import Look, columns, cut, wrapped
 from safe_langsmith._diagnosis import explain_command
 from safe_langsmith._settings.sources import Setting

@@ -19,7 +19,7 @@ from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
 from safe_langsmith._decision.resolve import examine, offline
 from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State
 from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._knowledge.keys import describe, scrub
+from safe_langsmith._knowledge.keys import describe
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._sdk.clients import destinations_of
 from safe_langsmith._settings.environment import environ_now
@@ -101,8 +101,7 @@ class _Place(NamedTuple):
     def judged(self, state: State, text: str, code: Code, step: str = "") -> Destination:
         """The destination, with the result of its check."""
         access = self.setup.access
-        # A key may be where the URL should be.
-        place = scrub(shown(access.endpoint), self.setup.secrets)
+        place = shown(access.endpoint)
         if self.listed:
             place += f" with {describe(access.key)}"
             step = step and f"{place}: {step}"
@@ -147,9 +146,7 @@ def look_at_tracing(
         export = read_export(access)
         if export.settings is None:
             text = "not checked: it is not LangSmith"
-            foreign = [
-                Destination(scrub(export.address), "unknown", text, by="OpenTelemetry")
-            ]
+            foreign = [Destination(export.address, "unknown", text, by="OpenTelemetry")]
         else:
             to_langsmith = setup.for_destination(export.settings)
             places.append(_Place(to_langsmith, by="OpenTelemetry"))
