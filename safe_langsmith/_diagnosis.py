@@ -122,7 +122,7 @@ class Identity:
             ("who", who),
             ("organization", self.organization_id or "unknown"),
             ("workspace", where),
-            *(("" if n else "can use", f"{w.id} ({w.name})") for n, w in enumerate(usable)),
+            *(("" if n else "can use", str(w)) for n, w in enumerate(usable)),
             ("role", self.role or "unknown"),
             ("permissions", "unknown" if may is None else ", ".join(may) or "none"),
         ]
@@ -332,12 +332,16 @@ _PARTS: dict[str, Callable[..., Any]] = {
 
 def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:
     noun = "workspace" if len(workspaces) == 1 else "workspaces"
-    lines = [f"the key can use {len(workspaces)} {noun}:"]
-    lines += [f"  {w}" for w in workspaces[:_SHOWN_WORKSPACES]]
-    if len(workspaces) > _SHOWN_WORKSPACES:
-        left = len(workspaces) - _SHOWN_WORKSPACES
-        lines.append(f"  and {left} more, in error.diagnosis.workspaces")
-    return lines
+    lines = listed(workspaces, where=", in error.diagnosis.workspaces")
+    return [f"the key can use {len(workspaces)} {noun}:", *(f"  {x}" for x in lines)]
+
+
+def listed(
+    items: Sequence[object], most: int = _SHOWN_WORKSPACES, where: str = ""
+) -> list[str]:
+    """The first ``most`` of these, and how many more there are (and ``where``)."""
+    more = [f"and {len(items) - most} more{where}"] if len(items) > most else []
+    return [*map(str, items[:most]), *more]
 
 
 def _lines(rows: list[tuple[str, str]]) -> list[str]:

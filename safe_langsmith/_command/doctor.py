@@ -35,6 +35,8 @@ SCHEMA_VERSION = 2
 
 # Needs no quotes in any shell, notebook or `.env`.
 _PLAIN_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
+# The step of an error that sets a workspace.
+_SETS = re.compile(r"(?:choose one and )?set (LANG\w+_ID)(?:=([\w-]+))?(?: in .*)?")
 _NOT_PLAIN = re.compile(r"[^\w ]+")
 
 
@@ -232,17 +234,17 @@ def in_words(line: Line) -> str:
 
 def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     """What to paste, and where. Only proven values."""
-    verdict, facts, held = found.verdict, found.facts, found.facts.setup.held
+    verdict, facts = found.verdict, found.facts
     if verdict.code == "unknown" and facts.offline:
         return "Run:", (Command("safe-langsmith doctor"),)
-    known = {w.id: w.name for w in verdict.workspaces}
+    known = {w.id: w.name for w in verdict.workspaces if _PLAIN_ID.fullmatch(w.id)}
     pairs = [(fix.variable, fix.value) for fix in verdict.fixes]
-    is_choice = not pairs and verdict.code.startswith("workspace-")
-    if is_choice and not held.workspace.source.is_explicit:
-        source = held.workspace.source
-        name = source.name if source.kind == "environment" else "LANGSMITH_WORKSPACE_ID"
-        usable = [w.id for w in verdict.workspaces if _PLAIN_ID.fullmatch(w.id)]
-        pairs = [(name, workspace) for workspace in usable[:SHOWN_WORKSPACES]]
+    step = _SETS.fullmatch("\n".join(verdict.next_steps))
+    is_choice = bool(step and not pairs)
+    if step and is_choice:  # the same as the step, but ready to paste
+        name, value = step.groups()
+        usable = [value] if value else [*known][:SHOWN_WORKSPACES]
+        pairs = [(name, workspace) for workspace in usable]
     if not pairs:
         return "", ()
     into = _file_of([variable for variable, _ in pairs], found)

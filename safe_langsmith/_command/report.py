@@ -9,9 +9,9 @@ from itertools import accumulate
 
 from safe_langsmith._command.doctor import Report, in_words
 from safe_langsmith._command.facts import Line, Mark
-from safe_langsmith._command.sections import Section
+from safe_langsmith._command.sections import ALL, SHOWN_WORKSPACES, Section
 from safe_langsmith._command.terminal import Look, columns, cut, wrapped
-from safe_langsmith._diagnosis import explain_command
+from safe_langsmith._diagnosis import explain_command, listed
 from safe_langsmith._settings.sources import Setting
 
 # The mark, its ASCII replacement, and its colour.
@@ -166,16 +166,19 @@ def _evidence(report: Report, look: Look) -> list[str]:
 def _todo(report: Report, look: Look) -> list[str]:
     """The commands, or the steps if no command is proven right."""
     if not report.commands:
-        steps = report.verdict.next_steps
-        lines = [
-            line for step in steps for line in wrapped(look.shown(step), look.width, "  - ")
-        ]
+        lines = []
+        for step in report.verdict.next_steps:
+            lines += wrapped(look.shown(step), look.width, "  - ")
+            if step.startswith("choose one"):
+                usable = listed(report.verdict.workspaces, SHOWN_WORKSPACES, ALL)
+                lines += [f"    {look.shown(text)}" for text in usable]
         return [look.coloured("To fix it:", "bold"), *lines] if lines else []
     return [look.coloured(report.heading, "bold"), *_pasteable(report, look)]
 
 
 def _pasteable(report: Report, look: Look) -> Iterator[str]:
     """The commands, never cut or wrapped: they are for pasting."""
+    left = len(report.verdict.workspaces) - SHOWN_WORKSPACES
     for command, name in report.commands:
         line = f"  {look.shown(command)}"
         if report.facts.machine.notebook and "%env" in command and name:
@@ -190,6 +193,8 @@ def _pasteable(report: Report, look: Look) -> Iterator[str]:
                 comment = f"{cut(comment, max(room - len(more), 0))}{more}"
             line += comment if room > _LEAST else ""
         yield line
+    if left > 0 and len(report.commands) == SHOWN_WORKSPACES:
+        yield f"  # and {left} more{ALL}"
 
 
 def _rows_of(line: str, width: int) -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from safe_langsmith import __version__
 from safe_langsmith._command.facts import Facts, Line, Mark
 from safe_langsmith._command.tracing_checks import Destination
-from safe_langsmith._diagnosis import SettingInfo, WorkspaceInfo
+from safe_langsmith._diagnosis import SettingInfo, WorkspaceInfo, listed
 from safe_langsmith._knowledge.keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
@@ -19,6 +19,7 @@ from safe_langsmith._settings.sources import Setting
 from safe_langsmith._settings.tracing import Mode, odd_project
 
 SHOWN_WORKSPACES = 10
+ALL = ": safe-langsmith doctor --json"
 # Common tasks, and the request that each of them makes.
 _JOBS = (
     ("list projects", "GET", "/sessions"),
@@ -154,16 +155,12 @@ def _workspaces(facts: Facts) -> list[Line]:
         active = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
     text = "" if facts.no_client else "not set"
     text = f"{sent} ({diagnosis.workspace_source})" if sent else text
-    shown_ones, more = usable[:SHOWN_WORKSPACES], len(usable) - SHOWN_WORKSPACES
-    lines = [
+    return [
         facts.line("info", "configured", text),
         facts.line("good", "active", active),
         facts.line("good", "available", str(len(usable) or "")),
-        *(Line("info", "", str(workspace)) for workspace in shown_ones),
+        *(Line("info", "", text) for text in listed(usable, SHOWN_WORKSPACES, ALL)),
     ]
-    if more > 0:
-        lines.append(Line("info", "", f"and {more} more: safe-langsmith doctor --json"))
-    return lines
 
 
 def _permissions(facts: Facts) -> list[Line]:

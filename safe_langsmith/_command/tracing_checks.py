@@ -17,7 +17,7 @@ from safe_langsmith._client import SafeClient
 from safe_langsmith._decision.answers import object_of, probe
 from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
 from safe_langsmith._decision.resolve import examine, offline
-from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State
+from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State, listed
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import describe
 from safe_langsmith._knowledge.operations import permission_for
@@ -37,7 +37,6 @@ from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.requests_driver import RequestsWire
 from safe_langsmith._transport.settle import Work
 
-_SHOWN = 4
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
 _LIMITS = "/workspaces/current/usage_limits"
 # The doctor's call was refused, but a batch may still be accepted.
@@ -195,8 +194,7 @@ def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
     todo = diagnosis.next_steps  # a new key is the last of several
     step = "".join(todo[-1:] if code == "key-rejected" else todo[:1])
     if code.startswith("workspace-") and len(diagnosis.workspaces) > 1:
-        usable = (f"{w.id} ({w.name})" for w in diagnosis.workspaces[:_SHOWN])
-        step += f"; the key can use {', '.join(usable)}"
+        step += f"; the key can use {', '.join(listed(diagnosis.workspaces))}"
     if code == "unknown":
         return place.judged("unknown", "", code, step)
     if place.known:

@@ -12,7 +12,7 @@ from typing import Any
 
 import langsmith
 
-from safe_langsmith._diagnosis import Finding, State
+from safe_langsmith._diagnosis import Finding, State, listed
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._sdk.modules import expiry_of, load_profile, profile_path
 from safe_langsmith._settings.dotenv_file import read_bytes, short
@@ -105,7 +105,7 @@ def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -
     names = [str(n) for n in data["profiles"]]
     if not names:
         return Place()
-    has = ", ".join(map(repr, names[:_MOST_NAMES]))
+    has = ", ".join(listed([repr(name) for name in names], _MOST_NAMES))
     variable = os.environ.get("LANGSMITH_PROFILE")
     if name or variable:
         who = "the profile argument" if name else "LANGSMITH_PROFILE"

@@ -80,8 +80,8 @@ def test_an_organization_s_key_without_a_workspace(server: SimulatedLangSmith) -
     assert (who.workspace_id, who.permissions) == (None, None)
     lines = (
         "workspace:    not set",
-        f"can use:      {own.id} (Research)",
-        f"              {other.id} (Production)",
+        f"can use:      {own.id}  Research",
+        f"              {other.id}  Production",
     )
     assert "\n".join(lines) in str(who)
 

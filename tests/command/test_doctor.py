@@ -793,6 +793,67 @@ def test_many_workspaces(server: SimulatedLangSmith) -> None:
     assert rows_of(shown) <= 22
     assert shown.count("  export ") == 10
     assert "# Team 9" in shown
+    assert "  # and 2 more: safe-langsmith doctor --json\n" in shown
+
+
+def test_a_workspace_of_another_region_is_not_replaced_by_one_of_this_region(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor gives the same advice as the error."""
+    here = serve_tls("api.smith.langchain.com")
+    names = scenarios.personal(here)
+    url = f"https://eu.smith.langchain.com/o/{scenarios.STRANGE}/projects"
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://api.smith.langchain.com")
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", url)
+    with pytest.raises(safe_langsmith.WorkspaceMismatchError) as caught:
+        list(SafeClient(auto_batch_tracing=False).list_projects())
+    data, code = run_json(capsys)
+    assert (code, data["code"]) == (1, "workspace-mismatch")
+    assert tuple(data["next_steps"]) == caught.value.next_steps
+    assert data["commands"] == ["safe-langsmith explain workspace-mismatch"]
+    assert main(["doctor"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"To fix it: - {data['next_steps'][0]} 1 problem" in shown
+
+
+def test_a_workspace_is_chosen_where_it_is_set(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """For example, in a profile. If there is no command to paste, the ids are listed."""
+    names = scenarios.personal_of_two(server)
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    profile = {"default": {"workspace_id": names["foreign"]}}
+    path.write_text(json.dumps({"profiles": profile}))
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "export" not in shown
+    _, _, todo = shown.partition("To fix it:\n")
+    step, *listed, _ = todo.replace("\n    ~", " ~").splitlines()
+    assert step.startswith('  - choose one and set "workspace_id" of profile')
+    assert listed == [
+        f"    {names['own']}  Research",
+        f"    {names['other']}  Production",
+    ]
+
+
+def test_the_workspaces_of_another_region_are_listed(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for region in REGIONS:
+        serve_tls(region.api.removeprefix("https://"))
+    there = serve_tls("eu.api.smith.langchain.com")
+    names = scenarios.personal_of_two(there)
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    step = "  - choose one and set LANGSMITH_WORKSPACE_ID\n"
+    assert f"{step}    {names['own']}  Research\n    {names['other']}  " in shown
 
 
 @pytest.mark.parametrize(

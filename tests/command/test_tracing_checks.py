@@ -182,7 +182,7 @@ ROWS = (
             code="workspace-required",
             step=f"choose one and set it in {variable}: "
             '{"api_url": ..., "api_key": ..., "workspace_id": "..."}; '
-            "the key can use {own_there} (Elsewhere)",
+            "the key can use {own_there}  Elsewhere",
             unseen=(),
         )
         for variable in ("LANGSMITH_RUNS_ENDPOINTS", "LANGCHAIN_RUNS_ENDPOINTS")
@@ -671,18 +671,29 @@ NOT_THERE = f"{NOBODY} with personal key lsv2_pt_"
 
 
 @pytest.mark.parametrize(
-    ("places", "code", "problems", "says"),
+    ("own", "places", "problems", "says"),
     [
-        ([(NOBODY, "{key}")], 1, 1, "\u2717 LangSmith accepts these settings, but traces"),
-        ([(NOBODY, "{key}"), (NOBODY, GONE)], 1, 2, f"\u2717 destination: {NOT_THERE}"),
-        ([("{url}", GONE), ("{url}", f"{GONE}0")], 1, 2, "\u2717 destination: {url} with"),
-        ([("{url}", GONE), (NOBODY, "{key}"), ("{there}", GONE)], 1, 3, "\u2717 key-rej"),
-        ([("{url}", "{key}"), (NOBODY, "{key}")], 1, 1, f"do not reach {NOT_THERE}"),
+        ("{key}", [(NOBODY, "{key}")], 1, "\u2717 LangSmith accepts these settings, but "),
+        (
+            "{key}",
+            [(NOBODY, "{key}"), (NOBODY, GONE)],
+            2,
+            f"\u2717 destination: {NOT_THERE}",
+        ),
+        ("{key}", [("{url}", GONE), ("{url}", GONE)], 2, "\u2717 destination: {url} with"),
+        (
+            "{key}",
+            [("{url}", GONE), (NOBODY, GONE), ("{there}", GONE)],
+            3,
+            "\u2717 key-rej",
+        ),
+        ("{key}", [("{url}", "{key}"), (NOBODY, "{key}")], 1, f"not reach {NOT_THERE}"),
+        (GONE, [(NOBODY, "{key}")], 2, f"\u2717 destination: {NOT_THERE}"),
     ],
 )
 def test_each_destination_that_loses_traces_is_a_problem(
+    own: str,
     places: list[tuple[str, str]],
-    code: int,
     problems: int,
     says: str,
     server: SimulatedLangSmith,
@@ -693,9 +704,9 @@ def test_each_destination_that_loses_traces_is_a_problem(
     with SimulatedLangSmith() as there:
         names = world(server, there)
         monkeypatch.setenv("LANGSMITH_TRACING", "true")
-        monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+        monkeypatch.setenv("LANGSMITH_API_KEY", fill(own, names))
         monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", fill(entries(*places), names))
-        assert main(["doctor", "--api-url", server.url]) == code
+        assert main(["doctor", "--api-url", server.url]) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert fill(says, names) in shown
     assert f"{problems} problem{'s' * (problems > 1)}, 0 warnings" in shown
