@@ -29,6 +29,8 @@ _ROWS = 22
 _LEAST, _LONGEST_NAME, _FEW = 10, 40, 4
 # A second space, which `wrapped` would drop.
 _GAP = "\0"
+# The doctor does not see what a program passes to its clients.
+_STILL = "If your program still gets a 403: safe-langsmith run -- python your_program.py"
 _MORE = "Details: safe-langsmith doctor -v"
 
 
@@ -73,54 +75,47 @@ def _counts(report: Report) -> str:
 
 
 def _in_short(report: Report, look: Look, run: bool) -> list[str]:
-    mark = mark_of(report)
     text = report.verdict.summary.removesuffix(".")
-    if mark == "good":
-        if report.program.places:
-            text += f", with {report.program.known_as} as load_dotenv() loads it"
-        lines, more = _marked(mark, "", text, look), _warned(report, look)
-        more += _evidence(report, look)
-        return [*lines, *more, *_last(report, look)] if more else lines
-    head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
-    for name, value in _rows(report):
-        gap = " " * (_SHORT_NAMES - len(name))
-        row = wrapped(look.shown(value), look.width, f"  {name}{gap}")
+    head = _at_most(4, _marked(mark_of(report), "", verdict_of(report, text), look))
+    for state, name, value in _rows(report):
+        row = _marked(state, f"{name:<{_SHORT_NAMES}}", value, look)
         head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]
     todo = _todo(report, look) if run else []
     room = _ROWS - len(head) - 1
     todo = _at_most(room, todo, look.width)
     room -= sum(_rows_of(line, look.width) for line in todo)
     found = _at_most(room, [*_warned(report, look), *_evidence(report, look)])
-    return [*head, *found, *todo, *_last(report, look)]
+    return [*head, *found, *todo, *wrapped(f"{_counts(report)}. {_MORE}", look.width)]
 
 
-def _last(report: Report, look: Look) -> list[str]:
-    return wrapped(f"{_counts(report)}. {_MORE}", look.width)
-
-
-def _rows(report: Report) -> Iterator[tuple[str, str]]:
+def _rows(report: Report) -> Iterator[Line]:
     """Key, endpoint, workspace and tracing, each with its source."""
     if report.facts.no_client or report.program.refers:
         return
     diagnosis, setup = report.facts.diagnosis, report.facts.setup
     held, switch = setup.held, setup.tracing
     key = {"missing": "not set", "oauth": "login session"}.get(diagnosis.key_kind)
-    yield "key", _with_source(key or diagnosis.key, held.key, "")
-    yield (
-        "endpoint",
-        _with_source(diagnosis.endpoint, held.endpoint, diagnosis.region or ""),
-    )
+    yield Line("info", "key", _with_source(key or diagnosis.key, held.key, ""))
+    address = _with_source(diagnosis.endpoint, held.endpoint, diagnosis.region or "")
+    yield Line("info", "endpoint", address)
     names = {w.id: w.name for w in diagnosis.workspaces}
     sent = diagnosis.workspace_id or "not set"
-    yield "workspace", _with_source(sent, held.workspace, names.get(sent, ""))
+    workspace = _with_source(sent, held.workspace, names.get(sent, ""))
+    yield Line("info", "workspace", workspace)
+    text = _with_source(switch.value or "", switch, "")
     if switch.value == "off" and switch.source.kind == "default":
-        yield "tracing", "off: set LANGSMITH_TRACING=true"
-    else:
-        yield "tracing", _with_source(switch.value or "", switch, "")
+        text = "off: set LANGSMITH_TRACING=true"
+    is_warned = any(map(_is_of_tracing, report.warnings))
+    yield Line("warning" if is_warned else "info", "tracing", text)
     if report.program.note:
-        yield ".env", report.program.note
+        yield Line("info", ".env", report.program.note)
     if diagnosis.server_message:
-        yield "server", diagnosis.server_message
+        yield Line("info", "server", diagnosis.server_message)
+
+
+def _is_of_tracing(warning: str) -> bool:
+    """Whether the row of tracing says the same as this warning."""
+    return warning.startswith("tracing is ")
 
 
 def _with_source(value: str, setting: Setting, known: str) -> str:
@@ -136,11 +131,10 @@ def _with_source(value: str, setting: Setting, known: str) -> str:
 
 def _warned(report: Report, look: Look) -> list[str]:
     lines: list[str] = []
+    has_rows = any(_rows(report))
     for text in report.warnings:
-        is_off = text.startswith("tracing is off (default)")
-        told = "tracing is off: set LANGSMITH_TRACING=true" if is_off else text
-        if not is_off or mark_of(report) == "good":  # otherwise it has a row of its own
-            lines += _marked("warning", "", told, look)
+        if not (has_rows and _is_of_tracing(text)):
+            lines += _marked("warning", "", text, look)
     return lines
 
 
@@ -165,6 +159,8 @@ def _evidence(report: Report, look: Look) -> list[str]:
 
 def _todo(report: Report, look: Look) -> list[str]:
     """The commands, or the steps if no command is proven right."""
+    if mark_of(report) == "good":
+        return wrapped(_STILL, look.width)
     if not report.commands:
         lines = []
         for step in report.verdict.next_steps:
@@ -227,6 +223,8 @@ def _in_full(report: Report, look: Look, run: bool) -> list[str]:
             lines += _line(Line("info", ".env", text), look)
         if section.name == "settings" and report.program.note:
             lines += _line(Line("info", "another .env", report.program.note), look)
+    if report.program.withheld and report.code != "unknown":
+        lines += ["", *_marked("warning", "", report.warnings[0], look)]
     if report.verdict.next_steps:
         lines += ["", look.coloured("Fix", "bold")]
         for step in report.verdict.next_steps:

@@ -62,7 +62,11 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
     key = settings["LANGSMITH_API_KEY"]
     assert done.stdout == (
         "✓ LangSmith accepts these settings\n"
-        "! tracing is off: set LANGSMITH_TRACING=true\n"
+        f"  key        lsv2_pt_…{key[-4:]}  LANGSMITH_API_KEY\n"
+        f"  endpoint   {server.url}  LANGSMITH_ENDPOINT\n"
+        "  workspace  not set\n"
+        "! tracing    off: set LANGSMITH_TRACING=true\n"
+        "If your program still gets a 403: safe-langsmith run -- python your_program.py\n"
         "0 problems, 1 warning. Details: safe-langsmith doctor -v\n"
     )
     done = command("doctor", "-v", **settings)
@@ -275,8 +279,8 @@ def test_doctor_reads_the_dotenv(
     for command in (["doctor"], ["whoami"], ["can-i", "runs:create"]):
         assert main([*command, *options]) == 0
     shown = capsys.readouterr().out
-    accepts = f"✓ LangSmith accepts these settings, with {name} as load_dotenv() loads it\n"
-    assert shown.startswith(accepts)
+    assert shown.startswith("✓ LangSmith accepts these settings\n")
+    assert f"LANGSMITH_API_KEY in {name} line 2" in shown or f"  {name} line 2, as" in shown
     assert main(["doctor", "-v", *options]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"project mine (LANGSMITH_PROJECT in {name}, line 4)" in shown

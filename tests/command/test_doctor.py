@@ -705,17 +705,28 @@ def test_what_is_set_is_told_without_a_client(
     assert server.exchanges == ()
 
 
-@pytest.mark.parametrize("name", ["LANGSMITH", "LANGCHAIN"])
-def test_a_sampling_rate_that_is_not_a_number(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("more", REFUSED.values(), ids=REFUSED)
+def test_each_counted_warning_has_a_mark(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, str],
 ) -> None:
-    """The SDK's error does not name the variable, so the doctor does."""
-    monkeypatch.setenv(f"{name}_TRACING_SAMPLING_RATE", "half")
-    data, code = run_json(capsys)
-    step = f"correct {name}_TRACING_SAMPLING_RATE: it must be a number from 0 to 1"
-    assert (code, data["next_steps"]) == (1, [step])
+    """Also if the settings are not shown, because there is no client."""
+    misspelled = {"LANGSMITH_APIKEY": "x"}
+    for name, value in {**in_a_healthy_world(server), **more, **misspelled}.items():
+        monkeypatch.setenv(name, value)
     assert main(["doctor"]) == 1
-    assert step in " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr().out
+    assert "1 problem, 2 warnings" in shown
+    assert shown.count("\n! ") == 2
+    for name in more:
+        monkeypatch.delenv(name)
+    clear_caches()
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "0 problems, 2 warnings" in shown
+    assert shown.count("\n! ") == 2
 
 
 def test_two_settings_that_exclude_each_other_in_two_places(
