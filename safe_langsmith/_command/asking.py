@@ -39,7 +39,9 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._settings.construction import NAMES, reworded
 from safe_langsmith._settings.profile_file import read_profile
+from safe_langsmith._settings.sources import FIELDS, Setup
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
@@ -48,6 +50,7 @@ _OPTIONS = (
     ("the api_url argument", "--api-url"),
     ("pass api_url=", "pass --api-url "),
     ("the workspace_id argument", "--workspace-id"),
+    ("the profile argument", "--profile"),
     ("pass workspace_id=", "pass --workspace-id "),
     (": Policy(probe_regions=True)", ": --probe-regions"),
     ("=True) before the client is created", "=True) in the program (not visible here)"),
@@ -95,7 +98,9 @@ def _with_settings(command: _Command) -> _Command:
 
 def doctor(options: argparse.Namespace) -> int:
     """Check the settings; with --fix, correct the `.env`."""
-    if wrong := _misuse(options):
+    with loaded(options.env_file):  # it may name the file with the profiles
+        wrong = _misuse(options)
+    if wrong:
         return complain(wrong)
     found = _fix(options) if options.fix else _report(options, options.env_file)
     if options.json:
@@ -117,15 +122,27 @@ def _misuse(options: argparse.Namespace) -> str | None:
         without = "--api-url, --workspace-id, --profile, --offline, or --no-env-file"
         return f"--fix cannot be combined with {without}"
     known = inspect.signature(SafeClient).parameters
-    if options.profile is not None and "profile" not in known:
+    if options.profile is None:
+        return None
+    if "profile" not in known:
         return "--profile needs a newer langsmith"
-    return None
+    place = read_profile(options.profile, None)
+    return reworded(place.notes[0].text, _OPTIONS) if place.mentions else None
+
+
+def _overridden(setup: Setup) -> Iterator[str]:
+    """What a profile has, but variables override."""
+    for name in NAMES:
+        source, value = setup.held[name].source, setup.profile[name].value
+        has_value = value or (name == "API_KEY" and setup.login)
+        if has_value and source.kind == "environment":
+            yield f"--profile: its {FIELDS[name]} is not used; {source.name} overrides it"
 
 
 def _report(options: argparse.Namespace, choice: Choice) -> Report:
-    more = {"workspace_id": options.workspace_id, "profile": options.profile}
+    given = {"workspace_id": options.workspace_id, "profile": options.profile}
     # An older langsmith has no argument `profile`.
-    more = {name: value for name, value in more.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
     with loaded(choice) as program:
         policy = Policy(
             dotenv=program.path,
@@ -133,14 +150,16 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
             budget_s=options.timeout,
         )
         try:
-            with _client(program, options.api_url, policy=policy, **more) as client:
+            with _client(program, options.api_url, policy=policy, **given) as client:
                 state_of(client).initial = replace(state_of(client).initial, words=_OPTIONS)
                 offline = options.offline or bool(program.withheld)
                 doing = "reading" if offline else f"asking {shown(client.api_url)}"
                 with Progress(doing, sys.stderr):
-                    return report(examined(client, offline=offline), program)
+                    facts = examined(client, offline=offline)
+            more = _overridden(facts.setup) if options.profile else ()
+            return report(facts, program._replace(unused=(*program.unused, *more)))
         except NoClientError as error:
-            given = {"api_url": options.api_url, **more}
+            given = {"api_url": options.api_url, **given}
             return report(no_client(program, given, *error.args), program)
 
 

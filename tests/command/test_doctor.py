@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -462,6 +462,62 @@ def test_a_profile(server: SimulatedLangSmith, capsys: pytest.CaptureFixture[str
     assert "profile 'work'" in data["auth_source"]
 
 
+PROFILES = pytest.mark.skipif(
+    "profile" not in inspect.signature(langsmith.Client).parameters, reason="no profiles"
+)
+
+
+@PROFILES
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (None, "there is no ~/.langsmith/config.json"),
+        ((), "~/.langsmith/config.json has none"),
+        (("a", "b"), "~/.langsmith/config.json has 'a', 'b'"),
+        ("abcdefg", "~/.langsmith/config.json has 'a', 'b', 'c', 'd', 'e', and 2 more"),
+    ],
+)
+def test_a_profile_that_does_not_exist(
+    names: Sequence[str] | None,
+    says: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The SDK ignores it, and uses the other settings."""
+    for name, value in in_a_healthy_world(server).items():
+        monkeypatch.setenv(name, value)
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    if names is not None:
+        profiles = {name: {"api_key": GONE} for name in names}
+        path.write_text(json.dumps({"profiles": profiles}))
+    assert main(["doctor", "--profile", "work"]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, server.exchanges) == ("", ())
+    assert shown.err == f"safe-langsmith: --profile names profile 'work'; {says}\n"
+
+
+@PROFILES
+def test_a_profile_that_variables_override(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    profile = {"api_key": GONE, "api_url": "http://127.0.0.1:9"}
+    path.write_text(json.dumps({"profiles": {"work": profile}}))
+    for name, value in in_a_healthy_world(server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    assert main(["doctor", "--profile", "work", "--strict"]) == 1
+    shown = capsys.readouterr().out
+    assert "! --profile: its key is not used; LANGSMITH_API_KEY overrides it\n" in shown
+    assert "! --profile: its endpoint is not used; LANGSMITH_ENDPOINT over" in shown
+    assert "0 problems, 2 warnings" in shown
+
+
 def test_a_langsmith_that_knows_no_profiles(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -633,9 +689,7 @@ BROKEN_PROFILES = {
 }
 
 
-@pytest.mark.skipif(
-    "profile" not in inspect.signature(langsmith.Client).parameters, reason="no profiles"
-)
+@PROFILES
 @pytest.mark.parametrize("place", ["home", ".env"])
 @pytest.mark.parametrize(("profile", "why"), BROKEN_PROFILES.values(), ids=BROKEN_PROFILES)
 def test_a_broken_profile(
