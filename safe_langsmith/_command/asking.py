@@ -33,8 +33,13 @@ from safe_langsmith._command.terminal import (
     Progress,
     complain,
 )
-from safe_langsmith._command.tracing_checks import role_of, step_after
-from safe_langsmith._diagnosis import Diagnosis, Identity
+from safe_langsmith._command.tracing_checks import (
+    OF_ONE_CALL,
+    role_of,
+    step_after,
+    unanswered,
+)
+from safe_langsmith._diagnosis import Diagnosis, Identity, in_one_line
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
@@ -199,42 +204,43 @@ def _not_asked(program: Program) -> int:
 @_with_settings
 def whoami(options: argparse.Namespace) -> int:
     """Show who you are to LangSmith."""
-    who = _identity(options)
-    if isinstance(who, int):
-        return who
+    found = _identified(options)
+    if isinstance(found, int):
+        return found
+    diagnosis, who = found
     print(json.dumps(asdict(who), indent=2) if options.json else who)
-    return HEALTHY
+    if diagnosis.code in OF_ONE_CALL:
+        return HEALTHY
+    return complain(in_one_line(diagnosis, "To fix it"), PROBLEM)
 
 
 @_with_settings
 def can_i(options: argparse.Namespace) -> int:
     """Print whether your role has a permission."""
-    who = _identity(options)
-    if isinstance(who, int):
-        return who
-    try:
-        may = who.may(options.permission)
-    except ValueError as error:
-        return complain(str(error))
+    found = _identified(options)
+    if isinstance(found, int):
+        return found
+    diagnosis, who = found
+    may = who.may(options.permission)
     if may is None:
         why = "LangSmith does not list permissions for this key"
         why = why if who.workspace_id else "no workspace is set; see safe-langsmith doctor"
-        print(f"unknown: {why}")
+        print(f"unknown: {unanswered(diagnosis) or why}")
         return UNKNOWN
     verdict, verb = ("yes", "has") if may else ("no", "lacks")
     print(f"{verdict}: {role_of(who)} {verb} {options.permission}")
     return HEALTHY if may else PROBLEM
 
 
-def _identity(options: argparse.Namespace) -> Identity | int:
+def _identified(options: argparse.Namespace) -> tuple[Diagnosis, Identity] | int:
     """Who you are to LangSmith; if unknown, print why and return the exit code."""
     with loaded(options.env_file) as program:
         if program.withheld:
             return _not_asked(program)
         with _client(program) as client:
             diagnosis = client.diagnose()
-    if diagnosis.identity and diagnosis.code != "workspace-mismatch":
-        return diagnosis.identity
+    if diagnosis.identity and diagnosis.code in (*OF_ONE_CALL, "workspace-required"):
+        return diagnosis, diagnosis.identity
     print(diagnosis, file=sys.stderr)
     return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
 

@@ -32,6 +32,7 @@ from safe_langsmith._command.terminal import (
     quiet_sdk,
 )
 from safe_langsmith._knowledge.keys import scrub
+from safe_langsmith._knowledge.operations import check_permission
 
 _LONGEST = 600
 
@@ -117,6 +118,14 @@ def _seconds(text: str) -> float:
             f"{text!r} is not between 0 and {_LONGEST} seconds"
         )
     return seconds
+
+
+def _permission(text: str) -> str:
+    try:
+        check_permission(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _file(text: str) -> Path:
@@ -326,7 +335,11 @@ _OF_DOCTOR: tuple[_Argument, ...] = (
 )
 _CODE = "an error code (default: list all)"
 _FOLDER = "folder with the saved traces (default: LANGSMITH_FAILED_TRACES_DIR)"
-_PERMISSION = ("permission", "such as runs:create", {"metavar": "PERMISSION"})
+_PERMISSION: _Argument = (
+    "permission",
+    "such as runs:create",
+    {"metavar": "PERMISSION", "type": _permission},
+)
 _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     "doctor": (_doctor, _OF_DOCTOR),
     "explain": (_explain, (("code", _CODE, {"nargs": "?", "metavar": "CODE"}),)),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from safe_langsmith._command.tracing_checks import Destination, Tracing
+from safe_langsmith._command.tracing_checks import Destination, Tracing, unanswered
 from safe_langsmith._diagnosis import Diagnosis, Finding
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Setup
@@ -48,6 +48,8 @@ class Facts:
         if self.offline:
             return "not checked: --offline"
         code = self.diagnosis.code
+        if why := unanswered(self.diagnosis):
+            return f"unknown: {why}"
         if self.diagnosis.identity or code == "ok":
             return "not listed by LangSmith"
         return f"unknown: {'no response' if code == 'unknown' else code}"

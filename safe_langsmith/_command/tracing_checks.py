@@ -40,7 +40,7 @@ from safe_langsmith._transport.settle import Work
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
 _LIMITS = "/workspaces/current/usage_limits"
 # The doctor's call was refused, but a batch may still be accepted.
-_OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
+OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
 
 
 def step_after(why: str) -> str:
@@ -53,6 +53,13 @@ def step_after(why: str) -> str:
         rate = variable_in_use("TRACING_SAMPLING_RATE")
         return f"correct {rate}: it must be a number from 0 to 1"
     return ""
+
+
+def unanswered(diagnosis: Diagnosis) -> str:
+    """Why not everything about a good key is known, if LangSmith did not respond."""
+    is_good = diagnosis.code == "ok"
+    said = (f.text for f in diagnosis.findings if is_good and f.subject == "server")
+    return next(said, "")
 
 
 def role_of(who: Identity | None) -> str:
@@ -176,7 +183,7 @@ def _asked(client: SafeClient, place: _Place, until: float | None) -> Destinatio
     wire = _Wire(client, None, Clock(until - time.monotonic()))
     with wire:
         diagnosis = place.known or wire.drive(examine(place.setup, policy))
-        if diagnosis.code in _OF_ONE_CALL:
+        if diagnosis.code in OF_ONE_CALL:
             answer = wire.do(probe(place.setup.access, _LIMITS))
             return _judged_by_limits(place, diagnosis, answer)
         found = _judged(place, diagnosis)
@@ -225,6 +232,8 @@ def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> De
         text = f"a usage limit is reached ({limit}), so traces are refused with 429"
         step = "raise the usage limit in LangSmith's settings, or wait until it resets"
         return place.judged("bad", text, "feature-unavailable", step)
+    if may is None and (why := unanswered(diagnosis)):
+        return place.judged("unknown", f"unknown: {why}", "ok")
     if who is None:
         return place.judged("unknown", "", diagnosis.code)
     if may is None:

@@ -138,7 +138,12 @@ def test_version_and_help() -> None:
         (("doctor", "--no-env-file", "--fix"), "--fix cannot be combined with"),
         (("doctor", "--env-file", "no/such/file"), "there is no file 'no/such/file'"),
         (("doctor", "--env-file", "."), "'.' is not a regular file"),
-        (("doctor", "more"), "unrecognized arguments: more"),
+        (("doctor", "more"), "unrecognized arguments: more; see safe-langsmith doctor --h"),
+        (
+            ("can-i", "runs:crate"),
+            "'runs:crate'; did you mean runs:create?; see safe-langs",
+        ),
+        (("can-i", "nonsense"), "LangSmith has no permission 'nonsense'; these are: "),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
         (("explain", "403"), "to check a 403: safe-langsmith doctor; all codes: safe-lan"),
         (("doctor", "--env-file", "/dev/null"), "'/dev/null' is not a regular file"),

@@ -92,6 +92,10 @@ def limit_silent(server: SimulatedLangSmith, _: object) -> None:
     server.answer(LIMITS, status=None, delay=60)
 
 
+def no_list(server: SimulatedLangSmith, _: object) -> None:
+    server.answer("/workspaces", status=None, delay=60)
+
+
 def nothing_listed(server: SimulatedLangSmith, _: object) -> None:
     server.answer("/workspaces", status=403, body='{"error":"Forbidden"}')
 
@@ -340,6 +344,22 @@ ROWS = (
         (("unknown", "destination", "unknown: LangSmith does not list this key's"),),
         "unknown",
         prepare=nothing_listed,
+    ),
+    Row(
+        "the permissions are not told in time",
+        ON,
+        (("unknown", "destination", "{url}: unknown: no response from {url}: "),),
+        "unknown",
+        options=("--timeout", "0.4"),
+        prepare=no_list,
+    ),
+    Row(
+        "the same: nothing counts as not listed",
+        ON,
+        (("unknown", "who", "unknown: no response from {url}: "),),
+        options=("--timeout", "0.4"),
+        prepare=no_list,
+        section="identity",
     ),
     Row(
         "the client's own key is rejected",
