@@ -201,6 +201,7 @@ def _warnings(
 ) -> Iterator[str]:
     if program.withheld and verdict.code != "unknown":
         yield f"not checked with LangSmith: {program.withheld}"
+    is_said = f"{program.withheld.partition(' ')[0]} refers to a variable"
     for section in sections:
         warned = [x for x in section.lines if x.state == "warning"]
         if section.name == "key" and verdict.code.startswith("key-"):
@@ -214,6 +215,7 @@ def _warnings(
             warned = [x for x in warned if x.name != "status"]
         if section.name == "settings":  # such as a line that cannot be parsed
             warned = [x for x in section.lines if x.state in ("warning", "bad")]
+            warned = [x for x in warned if not (program.refers and is_said in x.text)]
         yield from (in_words(line) for line in warned if line.name != "cause")
 
 

@@ -113,7 +113,8 @@ def _key(facts: Facts) -> list[Line]:
     diagnosis, held = facts.diagnosis, facts.setup.held.key.value
     if diagnosis.key_kind == "missing":
         state: Mark = "info" if facts.needs_no_key else "warning"
-        return [facts.line(state, "kind", "" if facts.no_client else "no key is set")]
+        text = "" if facts.no_client or facts.withheld else "no key is set"
+        return [facts.line(state, "kind", text)]
     if not held:
         return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
     odd = oddity(held)

@@ -255,6 +255,57 @@ def test_doctor_without_an_answer(
     assert "refused the connection" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("settings", "step"),
+    [
+        (
+            {"LANGSMITH_API_KEY": "<your-api-key>"},
+            "correct LANGSMITH_API_KEY: it is a placeholder",
+        ),
+        (
+            {"LANGSMITH_ENDPOINT": "https://smith.langchain.com"},
+            "set LANGSMITH_ENDPOINT=https://api.smith.langchain.com",
+        ),
+        (
+            {"LANGSMITH_BASE_URL": "https://langsmith.example/api"},
+            "if LANGSMITH_BASE_URL contains the endpoint to use, rename it to LANGSMITH",
+        ),
+        (
+            {"LANGSMITH_API_KEY": "", "LANGSMITH_APIKEY": GONE},
+            "if LANGSMITH_APIKEY contains the key to use, rename it to LANGSMITH_API_KEY",
+        ),
+    ],
+)
+def test_without_an_answer_what_is_seen_anyway_is_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, str],
+    step: str,
+) -> None:
+    for name, value in {"LANGSMITH_API_KEY": GONE, **settings}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor"]) == 3
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("? LangSmith could not be reached: ")
+    assert f" - {step}" in shown.partition("To fix it:")[2]
+
+
+def test_a_key_that_refers_to_a_variable_is_reported_once(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path(".env").write_text("LANGSMITH_API_KEY=${OTHER}\n")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    assert main(["doctor"]) == 3
+    shown = capsys.readouterr().out
+    assert shown.startswith("? not checked with LangSmith: LANGSMITH_API_KEY in .env, l")
+    assert "no key is set" not in shown
+    assert shown.count("LANGSMITH_API_KEY") == 1
+    assert "result unknown, 0 warnings" in shown
+
+
 def test_doctor_changes_nothing(
     server: SimulatedLangSmith, settings: dict[str, str]
 ) -> None:
