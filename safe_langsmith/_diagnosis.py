@@ -32,7 +32,6 @@ Code = Literal[
 State = Literal["good", "bad", "unknown"]
 
 _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
-_SHOWN_WORKSPACES = 4
 _SHORT = 100
 _LONGEST_QUOTE = 160
 # The maximum for the complete text, and the minimum for what was found.
@@ -298,8 +297,7 @@ def explain_command(code: Code) -> str:
 def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
     """What is wrong, then ``bridge`` and the fix, in one line for the log."""
     fix = "; ".join((*diagnosis.next_steps, *more_steps))
-    more = explain_command(diagnosis.code)
-    return f"{diagnosis.headline} {bridge}: {fix}. More: {more}"
+    return f"{diagnosis.headline} {bridge}: {fix}. More: {explain_command(diagnosis.code)}"
 
 
 def _unset(source: str) -> str:
@@ -331,14 +329,12 @@ _PARTS: dict[str, Callable[..., Any]] = {
 
 
 def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:
-    noun = "workspace" if len(workspaces) == 1 else "workspaces"
     lines = listed(workspaces, where=", in error.diagnosis.workspaces")
+    noun = "workspace" if len(workspaces) == 1 else "workspaces"
     return [f"the key can use {len(workspaces)} {noun}:", *(f"  {x}" for x in lines)]
 
 
-def listed(
-    items: Sequence[object], most: int = _SHOWN_WORKSPACES, where: str = ""
-) -> list[str]:
+def listed(items: Sequence[object], most: int = 4, where: str = "") -> list[str]:
     """The first ``most`` of these, and how many more there are (and ``where``)."""
     more = [f"and {len(items) - most} more{where}"] if len(items) > most else []
     return [*map(str, items[:most]), *more]

@@ -122,6 +122,7 @@ def test_no_text_fails_on_such_a_terminal(
 def test_version_and_help() -> None:
     version = command("--version")
     assert version.stdout == f"safe-langsmith {safe_langsmith.__version__}\n"
+    assert "usage: safe-langsmith run [-h] -- PROGRAM ...\n" in command("run", "-h").stdout
     for name in ("doctor", "explain", "demo"):
         shown = command(name, "--help")
         assert shown.returncode == 0
@@ -141,7 +142,7 @@ def test_version_and_help() -> None:
         (("doctor", "more"), "unrecognized arguments: more; see safe-langsmith doctor --h"),
         (
             ("can-i", "runs:crate"),
-            "'runs:crate'; did you mean runs:create?; see safe-langs",
+            "'runs:crate'; did you mean runs:create? see safe-langsm",
         ),
         (("can-i", "nonsense"), "LangSmith has no permission 'nonsense'; these are: "),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
@@ -382,6 +383,8 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["explain", explanation.code]) == 0
         text = capsys.readouterr().out
         assert text.splitlines()[0] == explanation.code
+        assert main(["explain", explanation.code.upper()]) == 0
+        assert capsys.readouterr().out == text
         heads = (
             "What it means",
             "How to fix it",
