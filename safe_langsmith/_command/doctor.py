@@ -130,14 +130,17 @@ def no_client(program: Program, arguments: Mapping[str, Any], why: str, step: st
     setup = read(access, at_construction(access, arguments), None, program.path)
     seen = offline_diagnosis(setup)
     summary = f"langsmith cannot create a client with these settings: {why.rstrip('.')}."
-    steps = (step,) if step else ()
     if place.notes and setup.held.endpoint.source.kind == "default":
         rest = tuple(s for s in seen.settings if s.name != "endpoint")
         seen = replace(seen, endpoint="", region=None, settings=rest)
     told = tuple(f for f in seen.findings if f.text not in summary)
     return Facts(
         diagnosis=replace(
-            seen, code="unknown", summary=summary, next_steps=steps, findings=told
+            seen,
+            code="unknown",
+            summary=summary,
+            next_steps=(step,) if step else (),
+            findings=told,
         ),
         setup=setup,
         machine=read_machine(),

@@ -77,7 +77,9 @@ def _counts(report: Report) -> str:
 def _in_short(report: Report, look: Look, run: bool) -> list[str]:
     text = report.verdict.summary.removesuffix(".")
     head = _at_most(4, _marked(mark_of(report), "", verdict_of(report, text), look))
-    for state, name, value in _rows(report):
+    for name, value in _rows(report):
+        is_warned = name == "tracing" and any(map(_is_of_tracing, report.warnings))
+        state: Mark = "warning" if is_warned else "info"
         row = _marked(state, f"{name:<{_SHORT_NAMES}}", value, look)
         head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]
     todo = _todo(report, look) if run else []
@@ -88,29 +90,27 @@ def _in_short(report: Report, look: Look, run: bool) -> list[str]:
     return [*head, *found, *todo, *wrapped(f"{_counts(report)}. {_MORE}", look.width)]
 
 
-def _rows(report: Report) -> Iterator[Line]:
+def _rows(report: Report) -> Iterator[tuple[str, str]]:
     """Key, endpoint, workspace and tracing, each with its source."""
     if report.facts.no_client or report.program.refers:
         return
     diagnosis, setup = report.facts.diagnosis, report.facts.setup
     held, switch = setup.held, setup.tracing
     key = {"missing": "not set", "oauth": "login session"}.get(diagnosis.key_kind)
-    yield Line("info", "key", _with_source(key or diagnosis.key, held.key, ""))
-    address = _with_source(diagnosis.endpoint, held.endpoint, diagnosis.region or "")
-    yield Line("info", "endpoint", address)
+    yield "key", _with_source(key or diagnosis.key, held.key, "")
+    region = diagnosis.region or ""
+    yield "endpoint", _with_source(diagnosis.endpoint, held.endpoint, region)
     names = {w.id: w.name for w in diagnosis.workspaces}
     sent = diagnosis.workspace_id or "not set"
-    workspace = _with_source(sent, held.workspace, names.get(sent, ""))
-    yield Line("info", "workspace", workspace)
-    text = _with_source(switch.value or "", switch, "")
+    yield "workspace", _with_source(sent, held.workspace, names.get(sent, ""))
     if switch.value == "off" and switch.source.kind == "default":
-        text = "off: set LANGSMITH_TRACING=true"
-    is_warned = any(map(_is_of_tracing, report.warnings))
-    yield Line("warning" if is_warned else "info", "tracing", text)
+        yield "tracing", "off: set LANGSMITH_TRACING=true"
+    else:
+        yield "tracing", _with_source(switch.value or "", switch, "")
     if report.program.note:
-        yield Line("info", ".env", report.program.note)
+        yield ".env", report.program.note
     if diagnosis.server_message:
-        yield Line("info", "server", diagnosis.server_message)
+        yield "server", diagnosis.server_message
 
 
 def _is_of_tracing(warning: str) -> bool:

@@ -137,15 +137,13 @@ def look_at_tracing(
         replicas, note = read_destinations(access)
     except LangSmithUserError as error:  # as for each run of the program
         text = f"each @traceable function raises an error: {error}"
-        step = (step_after(text),)
-        broken = Destination(
-            setup.runs_endpoints, "bad", text, "unknown", step, is_own=True
-        )
+        place, step = setup.runs_endpoints, (step_after(text),)
+        broken = Destination(place, "bad", text, "unknown", step, is_own=True)
         return Tracing(way, (broken,), tuple(filter(None, notes)))
     if way.mode != "otel":
         notes.append(note)
-        listed = setup.runs_endpoints
-        places = [_Place(setup.for_destination(each), listed) for each in replicas]
+        variable = setup.runs_endpoints
+        places = [_Place(setup.for_destination(each), variable) for each in replicas]
         places = places or [*_of_client(client, own, setup)]
     foreign = []
     if way.mode in ("otel", "hybrid"):

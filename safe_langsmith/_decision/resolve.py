@@ -14,15 +14,7 @@ from safe_langsmith._decision.case import NO_REFUSAL, Case, Cause, Repair
 from safe_langsmith._decision.checks import CHECKS
 from safe_langsmith._decision.checks.endpoint import misspelled, not_an_api
 from safe_langsmith._decision.conclusion import conclude
-from safe_langsmith._decision.protocol import (
-    Answer,
-    Probe,
-    Refusal,
-    Reply,
-    Resend,
-    Steps,
-    Unreachable,
-)
+from safe_langsmith._decision.protocol import Answer, Probe, Refusal, Reply, Resend, Steps
 from safe_langsmith._decision.unreachable import cannot_reach, tunnel_refused
 from safe_langsmith._diagnosis import Code, Diagnosis, Finding
 from safe_langsmith._knowledge.hosts import origin, region_of_web, shown
@@ -188,12 +180,11 @@ def _let_in(case: Case) -> Steps[Cause]:
     case.workspaces = standing.workspaces or ()
     yield from case.ask_who(case.sent)  # for the identity and the workspace
     case.note("key", "good", "LangSmith accepts the key")
-    answers = case.answers.values()
-    lost = [a.reason for a in answers if isinstance(a, Unreachable)]
-    replies = [a for a in answers if isinstance(a, Reply)]
-    lost += [f"a check returned {a.status}" for a in replies if a.status >= 500]
-    if lost:  # what is missing is unknown: LangSmith may list it
-        case.note("server", "unknown", lost[0])
+    for answer in case.answers.values():  # LangSmith may list what is missing
+        if not isinstance(answer, Reply):
+            case.note("server", "unknown", answer.reason)
+        elif answer.status >= 500:
+            case.note("server", "unknown", f"a check returned {answer.status}")
     return Cause("ok", "LangSmith accepts these settings.")
 
 
