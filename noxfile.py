@@ -230,7 +230,7 @@ def prereleases(session: nox.Session) -> None:
     run_tests(session)
 
 
-@nox.session
+@nox.session(tags=["full"])
 def docs(session: nox.Session) -> None:
     """Build the site in `build/site`; broken links are errors."""
     session.install("-e", ".[testing]", *groups("docs"))

@@ -32,7 +32,6 @@ Code = Literal[
 State = Literal["good", "bad", "unknown"]
 
 _MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
-_SHOWN_WORKSPACES = 4
 _SHORT = 100
 _LONGEST_QUOTE = 160
 # The maximum for the complete text, and the minimum for what was found.
@@ -122,7 +121,7 @@ class Identity:
             ("who", who),
             ("organization", self.organization_id or "unknown"),
             ("workspace", where),
-            *(("" if n else "can use", f"{w.id} ({w.name})") for n, w in enumerate(usable)),
+            *(("" if n else "can use", str(w)) for n, w in enumerate(usable)),
             ("role", self.role or "unknown"),
             ("permissions", "unknown" if may is None else ", ".join(may) or "none"),
         ]
@@ -298,8 +297,7 @@ def explain_command(code: Code) -> str:
 def in_one_line(diagnosis: Diagnosis, bridge: str, *more_steps: str) -> str:
     """What is wrong, then ``bridge`` and the fix, in one line for the log."""
     fix = "; ".join((*diagnosis.next_steps, *more_steps))
-    more = explain_command(diagnosis.code)
-    return f"{diagnosis.headline} {bridge}: {fix}. More: {more}"
+    return f"{diagnosis.headline} {bridge}: {fix}. More: {explain_command(diagnosis.code)}"
 
 
 def _unset(source: str) -> str:
@@ -331,13 +329,15 @@ _PARTS: dict[str, Callable[..., Any]] = {
 
 
 def _listing(workspaces: tuple[WorkspaceInfo, ...]) -> list[str]:
+    lines = listed(workspaces, where=", in error.diagnosis.workspaces")
     noun = "workspace" if len(workspaces) == 1 else "workspaces"
-    lines = [f"the key can use {len(workspaces)} {noun}:"]
-    lines += [f"  {w}" for w in workspaces[:_SHOWN_WORKSPACES]]
-    if len(workspaces) > _SHOWN_WORKSPACES:
-        left = len(workspaces) - _SHOWN_WORKSPACES
-        lines.append(f"  and {left} more, in error.diagnosis.workspaces")
-    return lines
+    return [f"the key can use {len(workspaces)} {noun}:", *(f"  {x}" for x in lines)]
+
+
+def listed(items: Sequence[object], most: int = 4, where: str = "") -> list[str]:
+    """The first ``most`` of these, and how many more there are (and ``where``)."""
+    more = [f"and {len(items) - most} more{where}"] if len(items) > most else []
+    return [*map(str, items[:most]), *more]
 
 
 def _lines(rows: list[tuple[str, str]]) -> list[str]:

@@ -6,6 +6,7 @@ run             runs a program with safe clients
 loaded          the environment after load_dotenv()
 fix             writes proven settings to the `.env`
 tracing_checks  whether each destination would accept traces
+facts           what a report is built from, and the verdict
 sections        the sections of the report
 doctor          the report, as data
 report          the report, as text

@@ -33,13 +33,20 @@ from safe_langsmith._command.terminal import (
     Progress,
     complain,
 )
-from safe_langsmith._command.tracing_checks import role_of
-from safe_langsmith._diagnosis import Diagnosis, Identity
+from safe_langsmith._command.tracing_checks import (
+    OF_ONE_CALL,
+    role_of,
+    step_after,
+    unanswered,
+)
+from safe_langsmith._diagnosis import Diagnosis, Identity, in_one_line
 from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._policy import Policy
 from safe_langsmith._sdk.clients import failed_traces_folder
+from safe_langsmith._settings.construction import NAMES, reworded
 from safe_langsmith._settings.profile_file import read_profile
+from safe_langsmith._settings.sources import FIELDS, Setup
 from safe_langsmith._transport.owner import state_of
 
 _Command = Callable[[argparse.Namespace], int]
@@ -48,6 +55,7 @@ _OPTIONS = (
     ("the api_url argument", "--api-url"),
     ("pass api_url=", "pass --api-url "),
     ("the workspace_id argument", "--workspace-id"),
+    ("the profile argument", "--profile"),
     ("pass workspace_id=", "pass --workspace-id "),
     (": Policy(probe_regions=True)", ": --probe-regions"),
     ("=True) before the client is created", "=True) in the program (not visible here)"),
@@ -55,7 +63,7 @@ _OPTIONS = (
 
 
 class NoClientError(Exception):
-    """The SDK cannot create a client with the settings. The text says why."""
+    """The SDK cannot create a client with the settings: why, and what to do, if known."""
 
 
 @contextmanager
@@ -69,7 +77,8 @@ def _client(program: Program, url: str | None = None, **more: Any) -> Iterator[S
         if not isinstance(error, (LangSmithError, ValueError)):
             notes = read_profile(more.get("profile"), None).notes
             why = notes[0].text if notes else f"{type(error).__name__}: {why}"
-        raise NoClientError(scrub(" ".join(why.split()))) from error
+        why = scrub(" ".join(why.split()))
+        raise NoClientError(why, step_after(why)) from error
     with client.session:
         yield client
 
@@ -82,7 +91,8 @@ def _with_settings(command: _Command) -> _Command:
         try:
             return command(options)
         except NoClientError as error:
-            text = f"langsmith cannot create a client with these settings: {error}"
+            why = "; ".join(filter(None, error.args))
+            text = f"langsmith cannot create a client with these settings: {why}"
             return complain(text, PROBLEM)
 
     return run
@@ -93,7 +103,9 @@ def _with_settings(command: _Command) -> _Command:
 
 def doctor(options: argparse.Namespace) -> int:
     """Check the settings; with --fix, correct the `.env`."""
-    if wrong := _misuse(options):
+    with loaded(options.env_file):  # it may name the file with the profiles
+        wrong = _misuse(options)
+    if wrong:
         return complain(wrong)
     found = _fix(options) if options.fix else _report(options, options.env_file)
     if options.json:
@@ -115,15 +127,27 @@ def _misuse(options: argparse.Namespace) -> str | None:
         without = "--api-url, --workspace-id, --profile, --offline, or --no-env-file"
         return f"--fix cannot be combined with {without}"
     known = inspect.signature(SafeClient).parameters
-    if options.profile is not None and "profile" not in known:
+    if options.profile is None:
+        return None
+    if "profile" not in known:
         return "--profile needs a newer langsmith"
-    return None
+    place = read_profile(options.profile, None)
+    return reworded(place.notes[0].text, _OPTIONS) if place.mentions else None
+
+
+def _overridden(setup: Setup) -> Iterator[str]:
+    """What a profile has, but variables override."""
+    for name in NAMES:
+        source, value = setup.held[name].source, setup.profile[name].value
+        has_value = value or (name == "API_KEY" and setup.login)
+        if has_value and source.kind == "environment":
+            yield f"--profile: its {FIELDS[name]} is not used; {source.name} overrides it"
 
 
 def _report(options: argparse.Namespace, choice: Choice) -> Report:
-    more = {"workspace_id": options.workspace_id, "profile": options.profile}
+    given = {"workspace_id": options.workspace_id, "profile": options.profile}
     # An older langsmith has no argument `profile`.
-    more = {name: value for name, value in more.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
     with loaded(choice) as program:
         policy = Policy(
             dotenv=program.path,
@@ -131,15 +155,17 @@ def _report(options: argparse.Namespace, choice: Choice) -> Report:
             budget_s=options.timeout,
         )
         try:
-            with _client(program, options.api_url, policy=policy, **more) as client:
+            with _client(program, options.api_url, policy=policy, **given) as client:
                 state_of(client).initial = replace(state_of(client).initial, words=_OPTIONS)
                 offline = options.offline or bool(program.withheld)
                 doing = "reading" if offline else f"asking {shown(client.api_url)}"
                 with Progress(doing, sys.stderr):
-                    return report(examined(client, offline=offline), program)
+                    facts = examined(client, offline=offline)
+            more = _overridden(facts.setup) if options.profile else ()
+            return report(facts, program._replace(unused=(*program.unused, *more)))
         except NoClientError as error:
-            given = {"api_url": options.api_url, **more}
-            return report(no_client(str(error), program, given), program)
+            given = {"api_url": options.api_url, **given}
+            return report(no_client(program, given, *error.args), program)
 
 
 def _fix(options: argparse.Namespace) -> Report:
@@ -178,42 +204,43 @@ def _not_asked(program: Program) -> int:
 @_with_settings
 def whoami(options: argparse.Namespace) -> int:
     """Show who you are to LangSmith."""
-    who = _identity(options)
-    if isinstance(who, int):
-        return who
+    found = _identified(options)
+    if isinstance(found, int):
+        return found
+    diagnosis, who = found
     print(json.dumps(asdict(who), indent=2) if options.json else who)
-    return HEALTHY
+    if diagnosis.code in OF_ONE_CALL:
+        return HEALTHY
+    return complain(in_one_line(diagnosis, "To fix it"), PROBLEM)
 
 
 @_with_settings
 def can_i(options: argparse.Namespace) -> int:
     """Print whether your role has a permission."""
-    who = _identity(options)
-    if isinstance(who, int):
-        return who
-    try:
-        may = who.may(options.permission)
-    except ValueError as error:
-        return complain(str(error))
+    found = _identified(options)
+    if isinstance(found, int):
+        return found
+    diagnosis, who = found
+    may = who.may(options.permission)
     if may is None:
         why = "LangSmith does not list permissions for this key"
         why = why if who.workspace_id else "no workspace is set; see safe-langsmith doctor"
-        print(f"unknown: {why}")
+        print(f"unknown: {unanswered(diagnosis) or why}")
         return UNKNOWN
     verdict, verb = ("yes", "has") if may else ("no", "lacks")
     print(f"{verdict}: {role_of(who)} {verb} {options.permission}")
     return HEALTHY if may else PROBLEM
 
 
-def _identity(options: argparse.Namespace) -> Identity | int:
+def _identified(options: argparse.Namespace) -> tuple[Diagnosis, Identity] | int:
     """Who you are to LangSmith; if unknown, print why and return the exit code."""
     with loaded(options.env_file) as program:
         if program.withheld:
             return _not_asked(program)
         with _client(program) as client:
             diagnosis = client.diagnose()
-    if diagnosis.identity and diagnosis.code != "workspace-mismatch":
-        return diagnosis.identity
+    if diagnosis.identity and diagnosis.code in (*OF_ONE_CALL, "workspace-required"):
+        return diagnosis, diagnosis.identity
     print(diagnosis, file=sys.stderr)
     return UNKNOWN if diagnosis.code in ("ok", "unknown") else PROBLEM
 

@@ -32,6 +32,7 @@ from safe_langsmith._command.terminal import (
     quiet_sdk,
 )
 from safe_langsmith._knowledge.keys import scrub
+from safe_langsmith._knowledge.operations import check_permission
 
 _LONGEST = 600
 
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(name, _COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else "see safe-langsmith --help"
         return complain(f"unknown command {name!r}; {hint}")
-    options = parser.parse_args(words)
+    options, others = parser.parse_known_args(words)
+    if others:  # argparse would name the help of all commands
+        options.parser.error(f"unrecognized arguments: {' '.join(others)}")
     command: _Command = options.command
     for stream in (sys.stdout, sys.stderr):
         never_fails(stream)
@@ -75,7 +78,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser with error messages of one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_USE, f"{self.prog}: {scrub(message)}; see {self.prog} --help\n")
+        text = f"{scrub(message)};".replace("?;", "?")
+        self.exit(WRONG_USE, f"{self.prog}: {text} see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,8 +100,10 @@ def _parser() -> argparse.ArgumentParser:
             description=about,
             epilog=examples,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            # argparse writes only "..." for the rest of a line.
+            usage="%(prog)s [-h] -- PROGRAM ..." if name == "run" else None,
         )
-        command.set_defaults(command=run)
+        command.set_defaults(command=run, parser=command)
         has_either = any(name == "--env-file" for name, _, _ in arguments)
         either = command.add_mutually_exclusive_group() if has_either else command
         for argument, about_it, settings in arguments:
@@ -117,6 +123,14 @@ def _seconds(text: str) -> float:
             f"{text!r} is not between 0 and {_LONGEST} seconds"
         )
     return seconds
+
+
+def _permission(text: str) -> str:
+    try:
+        check_permission(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _file(text: str) -> Path:
@@ -227,9 +241,10 @@ def _explain(options: argparse.Namespace) -> int:
                 textwrap.fill(f"{e.code:<21}{e.in_short}", 80, subsequent_indent=" " * 21)
             )
         return HEALTHY
-    found = explain(options.code)
+    code = options.code.lower()
+    found = explain(code)
     if found is None:
-        near = difflib.get_close_matches(options.code, [e.code for e in EXPLANATIONS], 1)
+        near = difflib.get_close_matches(code, [e.code for e in EXPLANATIONS], 1)
         hint = (
             f"did you mean {near[0]}?"
             if near
@@ -241,13 +256,16 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    """Show each cause, with the plain client and with SafeClient.
+    """Show most causes, with the plain client and with SafeClient.
 
     example:
       safe-langsmith demo
 
     It needs no account, and does not read your settings. It runs a simulated LangSmith on
     this machine, which needs two more packages: pip install starlette uvicorn
+
+    Two codes are missing: wrong-region needs LangSmith's own hosts, and access-denied means
+    that the cause is unknown.
     """
     try:
         from safe_langsmith.testing._demo import run
@@ -282,11 +300,7 @@ _LOAD: dict[str, Any] = {"metavar": "PATH", "type": _file}
 _DO_NOT_LOAD: dict[str, Any] = {"action": "store_const", "const": False, "dest": "env_file"}
 # Mutually exclusive.
 _ENV_FILE: tuple[_Argument, ...] = (
-    (
-        "--env-file",
-        "the .env file to load (default: the nearest, in this folder or a parent)",
-        _LOAD,
-    ),
+    ("--env-file", "the .env file to load (default: the nearest, here or above)", _LOAD),
     ("--no-env-file", "do not load a .env file", _DO_NOT_LOAD),
 )
 _ENV_FILE_OF_REPLAY: tuple[_Argument, ...] = (
@@ -300,16 +314,11 @@ _OF_DOCTOR: tuple[_Argument, ...] = (
     ("--strict", "exit with 1 if there are warnings", _FLAG),
     *_ENV_FILE,
     ("--profile", "the profile of LangSmith's CLI to use", {"metavar": "NAME"}),
-    ("--api-url", "check this endpoint instead of the configured one", {"metavar": "URL"}),
-    (
-        "--workspace-id",
-        "check this workspace instead of the configured one",
-        {"metavar": "ID"},
-    ),
+    ("--api-url", "check this endpoint, not the configured one", {"metavar": "URL"}),
+    ("--workspace-id", "check this workspace, not the configured one", {"metavar": "ID"}),
     (
         "--probe-regions",
-        "check a rejected key in LangSmith's other regions too "
-        "(default: only if no endpoint is set)",
+        "check a rejected key in the other regions too (default: if no endpoint is set)",
         {"action": argparse.BooleanOptionalAction, "default": None},
     ),
     (
@@ -317,16 +326,14 @@ _OF_DOCTOR: tuple[_Argument, ...] = (
         "time limit in seconds (default: 10)",
         {"metavar": "SECONDS", "type": _seconds, "default": 10.0},
     ),
-    (
-        "--fix",
-        "write the right endpoint or workspace to the .env file, after asking",
-        _FLAG,
-    ),
+    ("--fix", "write the right endpoint or workspace to the .env, after asking", _FLAG),
     ("--yes", "with --fix: write without asking", _FLAG),
 )
 _CODE = "an error code (default: list all)"
+_PROGRAM = "the program to run, and its arguments"
 _FOLDER = "folder with the saved traces (default: LANGSMITH_FAILED_TRACES_DIR)"
-_PERMISSION = ("permission", "such as runs:create", {"metavar": "PERMISSION"})
+_PERMISSION = {"metavar": "PERMISSION", "type": _permission}
+_REST = {"nargs": argparse.REMAINDER, "metavar": "PROGRAM ..."}
 _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
     "doctor": (_doctor, _OF_DOCTOR),
     "explain": (_explain, (("code", _CODE, {"nargs": "?", "metavar": "CODE"}),)),
@@ -335,11 +342,8 @@ _COMMANDS: dict[str, tuple[_Command, tuple[_Argument, ...]]] = {
         (("folder", _FOLDER, {"nargs": "?", "metavar": "DIR"}), *_ENV_FILE_OF_REPLAY),
     ),
     "whoami": (_whoami, (("--json", "print it as JSON", _FLAG), *_ENV_FILE)),
-    "can-i": (_can_i, (_PERMISSION, *_ENV_FILE)),
-    "run": (
-        run_program,
-        (("program", None, {"nargs": argparse.REMAINDER, "metavar": "..."}),),
-    ),
+    "can-i": (_can_i, (("permission", "such as runs:create", _PERMISSION), *_ENV_FILE)),
+    "run": (run_program, (("program", _PROGRAM, _REST),)),
     "demo": (_demo, ()),
     "completion": (_completion, (("shell", None, {"choices": ("bash", "zsh")}),)),
 }

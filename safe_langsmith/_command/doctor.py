@@ -9,15 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from safe_langsmith._client import SafeClient
+from safe_langsmith._command.facts import Facts, Line
 from safe_langsmith._command.loaded import Program
-from safe_langsmith._command.sections import (
-    SECTIONS,
-    SHOWN_WORKSPACES,
-    Facts,
-    Line,
-    Section,
-    lines_of,
-)
+from safe_langsmith._command.sections import SECTIONS, SHOWN_WORKSPACES, Section, lines_of
 from safe_langsmith._command.terminal import assignment
 from safe_langsmith._command.tracing_checks import Tracing, look_at_tracing
 from safe_langsmith._decision.resolve import offline as offline_diagnosis
@@ -32,7 +26,6 @@ from safe_langsmith._settings.machine import read_machine
 from safe_langsmith._settings.profile_file import read_profile
 from safe_langsmith._settings.reading import read
 from safe_langsmith._settings.sources import ARGUMENTS, Setting, Settings, Setup
-from safe_langsmith._settings.tracing import sampling_variable
 from safe_langsmith._transport.settle import diagnosed_offline, read_settings
 
 # For callers that read a report.
@@ -42,6 +35,8 @@ SCHEMA_VERSION = 2
 
 # Needs no quotes in any shell, notebook or `.env`.
 _PLAIN_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
+# The step of an error that sets a workspace.
+_SETS = re.compile(r"(?:choose one and )?set (LANG\w+_ID)(?:=([\w-]+))?(?: in .*)?")
 _NOT_PLAIN = re.compile(r"[^\w ]+")
 
 
@@ -124,8 +119,8 @@ def examined(client: SafeClient, *, offline: bool = False) -> Facts:
     )
 
 
-def no_client(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts:
-    """The facts if the SDK cannot create a client. ``why``: its message."""
+def no_client(program: Program, arguments: Mapping[str, Any], why: str, step: str) -> Facts:
+    """The facts if the SDK cannot create a client: its message, and what to do."""
     now, place = environ_now(), read_profile(arguments.get("profile"), None)
     key, endpoint, workspace = (
         arguments.get(ARGUMENTS[n]) or now[n].value or place.settings[n].value
@@ -135,19 +130,17 @@ def no_client(why: str, program: Program, arguments: Mapping[str, Any]) -> Facts
     setup = read(access, at_construction(access, arguments), None, program.path)
     seen = offline_diagnosis(setup)
     summary = f"langsmith cannot create a client with these settings: {why.rstrip('.')}."
-    steps: tuple[str, ...] = ()
-    if "cannot provide both" in why:
-        both = f"unset {setup.held.endpoint.source.name} or LANGSMITH_RUNS_ENDPOINTS"
-        steps = (f"{both}: only one of them may be set",)
-    if "convert string to float" in why:  # the SDK does not name the variable
-        steps = (f"correct {sampling_variable()}: it must be a number from 0 to 1",)
     if place.notes and setup.held.endpoint.source.kind == "default":
         rest = tuple(s for s in seen.settings if s.name != "endpoint")
         seen = replace(seen, endpoint="", region=None, settings=rest)
     told = tuple(f for f in seen.findings if f.text not in summary)
     return Facts(
         diagnosis=replace(
-            seen, code="unknown", summary=summary, next_steps=steps, findings=told
+            seen,
+            code="unknown",
+            summary=summary,
+            next_steps=(step,) if step else (),
+            findings=told,
         ),
         setup=setup,
         machine=read_machine(),
@@ -194,13 +187,15 @@ def _withheld(facts: Facts, program: Program) -> Facts:
 def _problems(
     verdict: Diagnosis, facts: Facts, sections: tuple[Section, ...]
 ) -> Iterator[str]:
-    """The verdict, and other problems with tracing."""
-    if verdict.code not in ("ok", "unknown") or facts.no_client:
+    """The verdict, and the other destinations that lose traces."""
+    is_known = verdict.code not in ("ok", "unknown")
+    if is_known or facts.no_client or facts.is_about_traces:
         yield verdict.summary
-    for line in next(s.lines for s in sections if s.name == "tracing"):
-        text = line.text.partition(": ")[2] or line.text
-        is_said = text in verdict.summary or text.endswith(f"refused: {verdict.code}")
-        if line.state == "bad" and not is_said:
+    lines = next(s.lines for s in sections if s.name == "tracing")
+    bad = (line for line in lines if line.state == "bad")
+    for number, (place, line) in enumerate(zip(facts.refusing, bad, strict=False)):
+        is_said = facts.is_about_traces and number == 0
+        if not is_said and not (place.is_own and is_known):
             yield in_words(line)
 
 
@@ -209,6 +204,7 @@ def _warnings(
 ) -> Iterator[str]:
     if program.withheld and verdict.code != "unknown":
         yield f"not checked with LangSmith: {program.withheld}"
+    is_said = f"{program.withheld.partition(' ')[0]} refers to a variable"
     for section in sections:
         warned = [x for x in section.lines if x.state == "warning"]
         if section.name == "key" and verdict.code.startswith("key-"):
@@ -222,6 +218,7 @@ def _warnings(
             warned = [x for x in warned if x.name != "status"]
         if section.name == "settings":  # such as a line that cannot be parsed
             warned = [x for x in section.lines if x.state in ("warning", "bad")]
+            warned = [x for x in warned if not (program.refers and is_said in x.text)]
         yield from (in_words(line) for line in warned if line.name != "cause")
 
 
@@ -242,17 +239,17 @@ def in_words(line: Line) -> str:
 
 def _commands(found: Report) -> tuple[str, tuple[Command, ...]]:
     """What to paste, and where. Only proven values."""
-    verdict, facts, held = found.verdict, found.facts, found.facts.setup.held
+    verdict, facts = found.verdict, found.facts
     if verdict.code == "unknown" and facts.offline:
         return "Run:", (Command("safe-langsmith doctor"),)
-    known = {w.id: w.name for w in verdict.workspaces}
+    known = {w.id: w.name for w in verdict.workspaces if _PLAIN_ID.fullmatch(w.id)}
     pairs = [(fix.variable, fix.value) for fix in verdict.fixes]
-    is_choice = not pairs and verdict.code.startswith("workspace-")
-    if is_choice and not held.workspace.source.is_explicit:
-        source = held.workspace.source
-        name = source.name if source.kind == "environment" else "LANGSMITH_WORKSPACE_ID"
-        usable = [w.id for w in verdict.workspaces if _PLAIN_ID.fullmatch(w.id)]
-        pairs = [(name, workspace) for workspace in usable[:SHOWN_WORKSPACES]]
+    step = _SETS.fullmatch("\n".join(verdict.next_steps))
+    is_choice = bool(step and not pairs)
+    if step and is_choice:  # the same as the step, but ready to paste
+        name, value = step.groups()
+        usable = [value] if value else [*known][:SHOWN_WORKSPACES]
+        pairs = [(name, workspace) for workspace in usable]
     if not pairs:
         return "", ()
     into = _file_of([variable for variable, _ in pairs], found)

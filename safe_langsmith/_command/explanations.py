@@ -300,9 +300,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "access-denied",
         "LangSmith refused the request, and the cause is unknown. The error says "
         "what was found, and which causes are likely.",
-        "The checks that could be made proved no cause.",
-        "Nothing: without a known cause there is no repair.",
-        f"{_KEY_ASKED} Nothing is resent.",
+        "The checks that could be made proved no cause; or the request was refused again "
+        "after each repair.",
+        "Nothing: no repair is known, or none helped.",
+        f"{_KEY_ASKED} The refused request is resent only if a repair was tried.",
         (
             "Read what was found; run safe-langsmith doctor, and ask an admin of your "
             "organization whether the key has access.",

@@ -47,8 +47,7 @@ class Program(NamedTuple):
     may be sent with these settings, and ``step``: what to do; both are empty if requests
     are safe. ``note``: what a script in another folder would load. ``named``: the file was
     passed explicitly. ``refers``: a setting is unknown, since it refers to a variable.
-    ``unused``: proxies and certificates in the file, which are not loaded. ``is_clear``: as
-    in `File`.
+    ``unused``: what the file has but the command does not use. ``is_clear``: as in `File`.
     """
 
     path: Path | Literal[False] = False

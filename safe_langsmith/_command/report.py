@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from safe_langsmith._command.doctor import Report, in_words
-from safe_langsmith._command.sections import Line, Mark, Section
+from safe_langsmith._command.facts import Line, Mark
+from safe_langsmith._command.sections import ALL, SHOWN_WORKSPACES, Section
 from safe_langsmith._command.terminal import Look, columns, cut, wrapped
-from safe_langsmith._diagnosis import explain_command
+from safe_langsmith._diagnosis import explain_command, listed
 from safe_langsmith._settings.sources import Setting
 
 # The mark, its ASCII replacement, and its colour.
@@ -28,6 +29,8 @@ _ROWS = 22
 _LEAST, _LONGEST_NAME, _FEW = 10, 40, 4
 # A second space, which `wrapped` would drop.
 _GAP = "\0"
+# The doctor does not see what a program passes to its clients.
+_STILL = "If your program still gets a 403: safe-langsmith run -- python your_program.py"
 _MORE = "Details: safe-langsmith doctor -v"
 
 
@@ -72,29 +75,19 @@ def _counts(report: Report) -> str:
 
 
 def _in_short(report: Report, look: Look, run: bool) -> list[str]:
-    mark = mark_of(report)
     text = report.verdict.summary.removesuffix(".")
-    if mark == "good":
-        if report.program.places:
-            text += f", with {report.program.known_as} as load_dotenv() loads it"
-        lines, more = _marked(mark, "", text, look), _warned(report, look)
-        more += _evidence(report, look)
-        return [*lines, *more, *_last(report, look)] if more else lines
-    head = _at_most(4, _marked(mark, "", verdict_of(report, text), look))
+    head = _at_most(4, _marked(mark_of(report), "", verdict_of(report, text), look))
     for name, value in _rows(report):
-        gap = " " * (_SHORT_NAMES - len(name))
-        row = wrapped(look.shown(value), look.width, f"  {name}{gap}")
+        is_warned = name == "tracing" and any(map(_is_of_tracing, report.warnings))
+        state: Mark = "warning" if is_warned else "info"
+        row = _marked(state, f"{name:<{_SHORT_NAMES}}", value, look)
         head += [line.replace(_GAP, " ").rstrip() for line in _at_most(3, row)]
     todo = _todo(report, look) if run else []
     room = _ROWS - len(head) - 1
     todo = _at_most(room, todo, look.width)
     room -= sum(_rows_of(line, look.width) for line in todo)
     found = _at_most(room, [*_warned(report, look), *_evidence(report, look)])
-    return [*head, *found, *todo, *_last(report, look)]
-
-
-def _last(report: Report, look: Look) -> list[str]:
-    return wrapped(f"{_counts(report)}. {_MORE}", look.width)
+    return [*head, *found, *todo, *wrapped(f"{_counts(report)}. {_MORE}", look.width)]
 
 
 def _rows(report: Report) -> Iterator[tuple[str, str]]:
@@ -105,10 +98,8 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     held, switch = setup.held, setup.tracing
     key = {"missing": "not set", "oauth": "login session"}.get(diagnosis.key_kind)
     yield "key", _with_source(key or diagnosis.key, held.key, "")
-    yield (
-        "endpoint",
-        _with_source(diagnosis.endpoint, held.endpoint, diagnosis.region or ""),
-    )
+    region = diagnosis.region or ""
+    yield "endpoint", _with_source(diagnosis.endpoint, held.endpoint, region)
     names = {w.id: w.name for w in diagnosis.workspaces}
     sent = diagnosis.workspace_id or "not set"
     yield "workspace", _with_source(sent, held.workspace, names.get(sent, ""))
@@ -120,6 +111,11 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
         yield ".env", report.program.note
     if diagnosis.server_message:
         yield "server", diagnosis.server_message
+
+
+def _is_of_tracing(warning: str) -> bool:
+    """Whether the row of tracing says the same as this warning."""
+    return warning.startswith("tracing is ")
 
 
 def _with_source(value: str, setting: Setting, known: str) -> str:
@@ -135,11 +131,10 @@ def _with_source(value: str, setting: Setting, known: str) -> str:
 
 def _warned(report: Report, look: Look) -> list[str]:
     lines: list[str] = []
+    has_rows = any(_rows(report))
     for text in report.warnings:
-        is_off = text.startswith("tracing is off (default)")
-        told = "tracing is off: set LANGSMITH_TRACING=true" if is_off else text
-        if not is_off or mark_of(report) == "good":  # otherwise it has a row of its own
-            lines += _marked("warning", "", told, look)
+        if not (has_rows and _is_of_tracing(text)):
+            lines += _marked("warning", "", text, look)
     return lines
 
 
@@ -164,17 +159,22 @@ def _evidence(report: Report, look: Look) -> list[str]:
 
 def _todo(report: Report, look: Look) -> list[str]:
     """The commands, or the steps if no command is proven right."""
+    if mark_of(report) == "good":
+        return wrapped(_STILL, look.width)
     if not report.commands:
-        steps = report.verdict.next_steps
-        lines = [
-            line for step in steps for line in wrapped(look.shown(step), look.width, "  - ")
-        ]
+        lines = []
+        for step in report.verdict.next_steps:
+            lines += wrapped(look.shown(step), look.width, "  - ")
+            if step.startswith("choose one"):
+                usable = listed(report.verdict.workspaces, SHOWN_WORKSPACES, ALL)
+                lines += [f"    {look.shown(text)}" for text in usable]
         return [look.coloured("To fix it:", "bold"), *lines] if lines else []
     return [look.coloured(report.heading, "bold"), *_pasteable(report, look)]
 
 
 def _pasteable(report: Report, look: Look) -> Iterator[str]:
     """The commands, never cut or wrapped: they are for pasting."""
+    left = len(report.verdict.workspaces) - SHOWN_WORKSPACES
     for command, name in report.commands:
         line = f"  {look.shown(command)}"
         if report.facts.machine.notebook and "%env" in command and name:
@@ -189,6 +189,8 @@ def _pasteable(report: Report, look: Look) -> Iterator[str]:
                 comment = f"{cut(comment, max(room - len(more), 0))}{more}"
             line += comment if room > _LEAST else ""
         yield line
+    if left > 0 and len(report.commands) == SHOWN_WORKSPACES:
+        yield f"  # and {left} more{ALL}"
 
 
 def _rows_of(line: str, width: int) -> int:
@@ -221,6 +223,8 @@ def _in_full(report: Report, look: Look, run: bool) -> list[str]:
             lines += _line(Line("info", ".env", text), look)
         if section.name == "settings" and report.program.note:
             lines += _line(Line("info", "another .env", report.program.note), look)
+    if report.program.withheld and report.code != "unknown":
+        lines += ["", *_marked("warning", "", report.warnings[0], look)]
     if report.verdict.next_steps:
         lines += ["", look.coloured("Fix", "bold")]
         for step in report.verdict.next_steps:

@@ -5,23 +5,21 @@ Plain data, built from a diagnosis, the settings and the machine. Sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from safe_langsmith import __version__
-from safe_langsmith._command.tracing_checks import Destination, Tracing
-from safe_langsmith._diagnosis import Diagnosis, Finding, SettingInfo, WorkspaceInfo
+from safe_langsmith._command.facts import Facts, Line, Mark
+from safe_langsmith._command.tracing_checks import Destination
+from safe_langsmith._diagnosis import SettingInfo, WorkspaceInfo, listed
 from safe_langsmith._knowledge.keys import KIND_NAMES, oddity, scrub
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._settings.conflicts import remembered
-from safe_langsmith._settings.machine import Machine
-from safe_langsmith._settings.sources import Setting, Setup
-from safe_langsmith._settings.tracing import Mode, destinations_variable, odd_project
-
-Mark = Literal["good", "warning", "bad", "unknown", "info"]
+from safe_langsmith._settings.sources import Setting
+from safe_langsmith._settings.tracing import Mode, odd_project
 
 SHOWN_WORKSPACES = 10
+ALL = ": safe-langsmith doctor --json"
 # Common tasks, and the request that each of them makes.
 _JOBS = (
     ("list projects", "GET", "/sessions"),
@@ -53,110 +51,11 @@ _BELONGS = {
 _PLACE = {word: section for section, words in _BELONGS.items() for word in words.split()}
 
 
-class Line(NamedTuple):
-    """One line: its state, its name, and the text."""
-
-    state: Mark
-    name: str
-    text: str
-
-
 class Section(NamedTuple):
     """One section of the report."""
 
     name: str
     lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything that a report is built from."""
-
-    diagnosis: Diagnosis
-    setup: Setup
-    machine: Machine
-    tracing: Tracing = field(default_factory=Tracing)
-    rate: float | None = None
-    saves_traces: bool = False
-    offline: bool = False
-    # The SDK cannot create a client; it is not safe to send requests with these settings.
-    no_client: bool = False
-    withheld: bool = False
-
-    @property
-    def not_known(self) -> str:
-        """Why something is unknown."""
-        if self.no_client or self.withheld:
-            return "not checked: no client" if self.no_client else "not checked, for safety"
-        if self.offline:
-            return "not checked: --offline"
-        code = self.diagnosis.code
-        if self.diagnosis.identity or code == "ok":
-            return "not listed by LangSmith"
-        return f"unknown: {'no response' if code == 'unknown' else code}"
-
-    def line(self, state: Mark, name: str, value: str | None) -> Line:
-        """A line with this value, or the reason why it is unknown."""
-        return Line(state, name, value) if value else Line("unknown", name, self.not_known)
-
-    def may(self, permission: str) -> bool | None:
-        """Whether the key's role has a permission; None if unknown."""
-        who = self.diagnosis.identity
-        return who.may(permission) if who else None
-
-    @property
-    def wants_traces(self) -> bool:
-        """Whether tracing is on."""
-        return self.setup.tracing.value not in ("off", "local") and self.rate != 0
-
-    @property
-    def verdict(self) -> Diagnosis:
-        """The client's diagnosis; if it is healthy, that of a destination that fails."""
-        own, places = self.diagnosis, self.tracing.destinations
-        refusing = [place for place in places if place.state == "bad"]
-        if self.needs_no_key:
-            place = (refusing or places)[0]
-            place = place._replace(steps=_steps_of(refusing) or place.steps)
-            said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
-            said += "traces, to"
-            if self.tracing.way.mode != "otel":
-                bad = place.state == "bad"
-                only = f"Traces go only to {destinations_variable()}:"
-                said = "traces do not reach" if bad else only
-            said += f" {place.place} ({place.text})."
-            code = "unknown" if place.state == "unknown" else place.code
-        elif own.code == "ok" and self.wants_traces and refusing:
-            place, code = refusing[0], refusing[0].code
-            place = place._replace(steps=_steps_of(refusing))
-            what = f"traces do not reach {place.place} ({place.text})"
-            what = place.text if place.is_own else what
-            said = f"LangSmith accepts these settings, but {what}."
-        else:
-            others = _steps_of(p for p in refusing if not p.is_own)
-            more = others if self.wants_traces else ()
-            return replace(own, next_steps=(*own.next_steps, *more))
-        verdict = replace(own, code=code, summary=said, next_steps=place.steps)
-        return replace(verdict, status_code=None, workspaces=())
-
-    def is_of_switch(self, finding: Finding) -> bool:
-        """Whether a finding is about the variable that turns tracing on."""
-        switch = self.setup.tracing.source.name
-        return bool(switch) and finding.text.startswith((f"{switch} is ", f"{switch}="))
-
-    @property
-    def needs_no_key(self) -> bool:
-        """Whether traces are sent, but not with the client's own key or endpoint."""
-        own, places = self.diagnosis, self.tracing.destinations
-        is_missing = own.code == "key-missing"
-        if self.tracing.way.mode == "otel":
-            return is_missing and all(p.code != "key-missing" for p in places)
-        has_none = own.code == "unknown" and own.endpoint_source == "default"
-        asked = not (self.offline or self.withheld) and self.wants_traces and bool(places)
-        return asked and (is_missing or has_none) and not any(p.is_own for p in places)
-
-
-def _steps_of(places: Iterable[Destination]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(step for place in places for step in place.steps))
 
 
 def lines_of(name: str, facts: Facts) -> tuple[Line, ...]:
@@ -214,7 +113,8 @@ def _key(facts: Facts) -> list[Line]:
     diagnosis, held = facts.diagnosis, facts.setup.held.key.value
     if diagnosis.key_kind == "missing":
         state: Mark = "info" if facts.needs_no_key else "warning"
-        return [facts.line(state, "kind", "" if facts.no_client else "no key is set")]
+        text = "" if facts.no_client or facts.withheld else "no key is set"
+        return [facts.line(state, "kind", text)]
     if not held:
         return [Line("info", "kind", KIND_NAMES[diagnosis.key_kind])]
     odd = oddity(held)
@@ -256,16 +156,12 @@ def _workspaces(facts: Facts) -> list[Line]:
         active = str(WorkspaceInfo(who.workspace_id, who.workspace_name))
     text = "" if facts.no_client else "not set"
     text = f"{sent} ({diagnosis.workspace_source})" if sent else text
-    shown_ones, more = usable[:SHOWN_WORKSPACES], len(usable) - SHOWN_WORKSPACES
-    lines = [
+    return [
         facts.line("info", "configured", text),
         facts.line("good", "active", active),
         facts.line("good", "available", str(len(usable) or "")),
-        *(Line("info", "", str(workspace)) for workspace in shown_ones),
+        *(Line("info", "", text) for text in listed(usable, SHOWN_WORKSPACES, ALL)),
     ]
-    if more > 0:
-        lines.append(Line("info", "", f"and {more} more: safe-langsmith doctor --json"))
-    return lines
 
 
 def _permissions(facts: Facts) -> list[Line]:
@@ -324,7 +220,8 @@ def _destination(place: Destination, facts: Facts) -> Line:
     state: Mark = place.state
     if place.state == "bad" and not facts.wants_traces:
         # The client's own problem is reported already.
-        state = "info" if facts.diagnosis.code == place.code else "warning"
+        is_said = place.is_own and place.code == facts.diagnosis.code != "unknown"
+        state = "info" if is_said else "warning"
     return Line(state, place.by, f"{place.place}: {place.text or facts.not_known}")
 
 

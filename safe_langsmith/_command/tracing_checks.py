@@ -11,34 +11,55 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from langsmith.utils import LangSmithUserError
+
 from safe_langsmith._client import SafeClient
 from safe_langsmith._decision.answers import object_of, probe
 from safe_langsmith._decision.protocol import Answer, Reply, Unreachable
 from safe_langsmith._decision.resolve import examine, offline
-from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State
+from safe_langsmith._diagnosis import Code, Diagnosis, Identity, State, listed
 from safe_langsmith._knowledge.hosts import shown
-from safe_langsmith._knowledge.keys import describe, scrub
+from safe_langsmith._knowledge.keys import describe
 from safe_langsmith._knowledge.operations import permission_for
 from safe_langsmith._sdk.clients import destinations_of
+from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.sources import Setup, Source
 from safe_langsmith._settings.tracing import (
     EXPORT_HEADERS,
     Way,
     as_destination,
-    destinations_variable,
     read_destinations,
     read_export,
     read_way,
+    variable_in_use,
 )
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.requests_driver import RequestsWire
 from safe_langsmith._transport.settle import Work
 
-_SHOWN = 4
 TO_TRACE = str(permission_for("POST", "/runs/batch"))
 _LIMITS = "/workspaces/current/usage_limits"
 # The doctor's call was refused, but a batch may still be accepted.
-_OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
+OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied")
+
+
+def step_after(why: str) -> str:
+    """What to do after this message of the SDK about settings; "" if unknown."""
+    if "cannot provide both" in why:
+        endpoint = environ_now().endpoint.source.name
+        both = f"unset {endpoint} or {variable_in_use('RUNS_ENDPOINTS')}"
+        return f"{both}: only one of them may be set"
+    if "to float" in why or "SAMPLING_RATE" in why:
+        rate = variable_in_use("TRACING_SAMPLING_RATE")
+        return f"correct {rate}: it must be a number from 0 to 1"
+    return ""
+
+
+def unanswered(diagnosis: Diagnosis) -> str:
+    """Why not everything about a good key is known, if LangSmith did not respond."""
+    is_good = diagnosis.code == "ok"
+    said = (f.text for f in diagnosis.findings if is_good and f.subject == "server")
+    return next(said, "")
 
 
 def role_of(who: Identity | None) -> str:
@@ -86,8 +107,7 @@ class _Place(NamedTuple):
     def judged(self, state: State, text: str, code: Code, step: str = "") -> Destination:
         """The destination, with the result of its check."""
         access = self.setup.access
-        # A key may be where the URL should be.
-        place = scrub(shown(access.endpoint), self.setup.secrets)
+        place = shown(access.endpoint)
         if self.listed:
             place += f" with {describe(access.key)}"
             step = step and f"{place}: {step}"
@@ -113,20 +133,24 @@ def look_at_tracing(
     """Check all destinations in parallel. ``until``: the deadline; None to send nothing."""
     way, access = read_way(str(client.tracing_mode)), setup.access
     notes, places = [way.note], []
-    if way.mode != "otel":
+    try:
         replicas, note = read_destinations(access)
+    except LangSmithUserError as error:  # as for each run of the program
+        text = f"each @traceable function raises an error: {error}"
+        place, step = setup.runs_endpoints, (step_after(text),)
+        broken = Destination(place, "bad", text, "unknown", step, is_own=True)
+        return Tracing(way, (broken,), tuple(filter(None, notes)))
+    if way.mode != "otel":
         notes.append(note)
-        listed = destinations_variable()
-        places = [_Place(setup.for_destination(each), listed) for each in replicas]
+        variable = setup.runs_endpoints
+        places = [_Place(setup.for_destination(each), variable) for each in replicas]
         places = places or [*_of_client(client, own, setup)]
     foreign = []
     if way.mode in ("otel", "hybrid"):
         export = read_export(access)
         if export.settings is None:
             text = "not checked: it is not LangSmith"
-            foreign = [
-                Destination(scrub(export.address), "unknown", text, by="OpenTelemetry")
-            ]
+            foreign = [Destination(export.address, "unknown", text, by="OpenTelemetry")]
         else:
             to_langsmith = setup.for_destination(export.settings)
             places.append(_Place(to_langsmith, by="OpenTelemetry"))
@@ -157,7 +181,7 @@ def _asked(client: SafeClient, place: _Place, until: float | None) -> Destinatio
     wire = _Wire(client, None, Clock(until - time.monotonic()))
     with wire:
         diagnosis = place.known or wire.drive(examine(place.setup, policy))
-        if diagnosis.code in _OF_ONE_CALL:
+        if diagnosis.code in OF_ONE_CALL:
             answer = wire.do(probe(place.setup.access, _LIMITS))
             return _judged_by_limits(place, diagnosis, answer)
         found = _judged(place, diagnosis)
@@ -175,8 +199,7 @@ def _judged(place: _Place, diagnosis: Diagnosis) -> Destination:
     todo = diagnosis.next_steps  # a new key is the last of several
     step = "".join(todo[-1:] if code == "key-rejected" else todo[:1]).removeprefix("or ")
     if code.startswith("workspace-") and len(diagnosis.workspaces) > 1:
-        usable = (f"{w.id} ({w.name})" for w in diagnosis.workspaces[:_SHOWN])
-        step += f"; the key can use {', '.join(usable)}"
+        step += f"; the key can use {', '.join(listed(diagnosis.workspaces))}"
     if code == "unknown":
         return place.judged("unknown", "", code, step)
     if place.known:
@@ -207,6 +230,8 @@ def _judged_by_limits(place: _Place, diagnosis: Diagnosis, limits: Answer) -> De
         text = f"a usage limit is reached ({limit}), so traces are refused with 429"
         step = "raise the usage limit in LangSmith's settings, or wait until it resets"
         return place.judged("bad", text, "feature-unavailable", step)
+    if may is None and (why := unanswered(diagnosis)):
+        return place.judged("unknown", f"unknown: {why}", "ok")
     if who is None:
         return place.judged("unknown", "", diagnosis.code)
     if may is None:

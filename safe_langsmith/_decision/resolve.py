@@ -197,6 +197,11 @@ def _let_in(case: Case) -> Steps[Cause]:
     case.workspaces = standing.workspaces or ()
     yield from case.ask_who(case.sent)  # for the identity and the workspace
     case.note("key", "good", "LangSmith accepts the key")
+    for answer in case.answers.values():  # LangSmith may list what is missing
+        if not isinstance(answer, Reply):
+            case.note("server", "unknown", answer.reason)
+        elif answer.status >= 500:
+            case.note("server", "unknown", f"a check returned {answer.status}")
     return Cause("ok", "LangSmith accepts these settings.")
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from safe_langsmith._decision import steps
 from safe_langsmith._decision.case import Case, Cause
 from safe_langsmith._decision.protocol import Trouble, Unreachable
-from safe_langsmith._decision.steps import give_key
+from safe_langsmith._knowledge.hosts import region_of_web
+from safe_langsmith._knowledge.keys import oddity
 from safe_langsmith._settings.network import CERTIFICATES, Proxy
 
 _AT_PROXY: dict[Trouble, tuple[str, str]] = {
@@ -35,8 +39,24 @@ def cannot_reach(case: Case, answer: Unreachable) -> Cause:
     else:
         case.note("server", "unknown", answer.reason)
         words, step = _on_the_way(case, answer, proxy)
-    todo = (step,) if case.sent.key or case.sent.session else (step, give_key(case))
+    todo = (*_of_endpoint(case), step, *_of_key(case))
     return Cause("unknown", f"LangSmith could not be reached: {words}.", todo)
+
+
+def _of_endpoint(case: Case) -> Iterator[str]:
+    """What is wrong with the endpoint, which needs no response to see."""
+    if region := region_of_web(case.sent.endpoint):
+        yield steps.put(case, "ENDPOINT", region.api)
+    if case.endpoint_mentions:
+        yield from steps.mentioned(case, "ENDPOINT")
+
+
+def _of_key(case: Case) -> Iterator[str]:
+    """The same for the key."""
+    if not (case.sent.key or case.sent.session):
+        yield from steps.mentioned(case, "API_KEY") or [steps.give_key(case)]
+    elif odd := oddity(case.sent.key or ""):
+        yield steps.correct(case, "API_KEY", odd)
 
 
 def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 
 Pure functions: no network, no files. Each module uses only those listed above it.
 
-    hosts       LangSmith's hosts and regions, and how to read an endpoint's URL
     keys        kinds of keys, and how to mask keys in text
+    hosts       LangSmith's hosts and regions, and how to read an endpoint's URL
     notebook    how errors, repairs and tables look in a notebook
     access      what a request sends, and whether a response may be a refusal
     operations  the permission and the kind of key that a request needs

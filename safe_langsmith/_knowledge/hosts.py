@@ -11,6 +11,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from safe_langsmith._knowledge.keys import scrub
+
 
 class Region(NamedTuple):
     """One LangSmith cloud region: its name, its API and its web app."""
@@ -83,7 +85,7 @@ def _login_and_path(url: str) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """A URL for display: without user, password and query."""
+    """A URL for display: without user, password, query, and any key in its place."""
     unreadable = "an invalid URL"
     try:
         parts = urlsplit(url)
@@ -95,7 +97,7 @@ def shown(url: str) -> str:
     rest = netloc + url.rpartition(parts.netloc)[2] if login else url
     if odd or "\\" in parts.netloc or "@" in rest.replace("%40", "@"):
         return unreadable
-    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+    return scrub(urlunsplit((parts.scheme, netloc, parts.path, "", "")))
 
 
 def region_of(url: str) -> Region | None:

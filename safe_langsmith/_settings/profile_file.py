@@ -12,7 +12,7 @@ from typing import Any
 
 import langsmith
 
-from safe_langsmith._diagnosis import Finding, State
+from safe_langsmith._diagnosis import Finding, State, listed
 from safe_langsmith._knowledge.hosts import DEFAULT_ENDPOINT
 from safe_langsmith._sdk.modules import expiry_of, load_profile, profile_path
 from safe_langsmith._settings.dotenv_file import read_bytes, short
@@ -37,7 +37,7 @@ def read_profile(name: str | None, config_path: str | None) -> Place:
     try:
         path = profile_path(**place)
         if path is None or not path.exists():
-            return _missing(path, config_path)
+            return _missing(path, config_path, name)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "its path is invalid"
         return _unread("the profile file", f"the profile file could not be read: {why}")
@@ -66,14 +66,14 @@ def _unread(place: str, text: str, state: State = "unknown") -> Place:
     return Place(notes=noted(text, state=state), mentions=(Mention("ENDPOINT", place),))
 
 
-def _missing(path: Path | None, config_path: str | None) -> Place:
-    """A missing file, which is only worth a note if it was named explicitly."""
-    who = "LANGSMITH_CONFIG_FILE"
+def _missing(path: Path | None, config_path: str | None, name: str | None) -> Place:
+    """A missing file: only worth a note if it, or a profile, was named explicitly."""
+    who, named = "LANGSMITH_CONFIG_FILE", short(path) if path else "a file"
     if config_path is not None:
         who = "the profile_config_path argument"
     elif not os.environ.get(who):
-        return Place()
-    named = short(path) if path else "a file"
+        text = f"the profile argument names profile {name!r}; there is no {named}"
+        return _unread(named, text, "bad") if name else Place()
     return _unread(named, f"{who} names {named}, which does not exist")
 
 
@@ -103,9 +103,9 @@ def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
 def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -> Place:
     """The file is valid, but the SDK selects no profile from it."""
     names = [str(n) for n in data["profiles"]]
-    if not names:
+    if not names and not name:
         return Place()
-    has = ", ".join(map(repr, names[:_MOST_NAMES]))
+    has = ", ".join(listed([*map(repr, names)], _MOST_NAMES)) or "none"
     variable = os.environ.get("LANGSMITH_PROFILE")
     if name or variable:
         who = "the profile argument" if name else "LANGSMITH_PROFILE"

@@ -29,7 +29,6 @@ _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
 _SAMPLING = variables("TRACING_SAMPLING_RATE")
-_DESTINATIONS = variables("RUNS_ENDPOINTS")
 # What the SDK accepts as yes, in any case; the tracing switch is stricter.
 _YES = ("true", "1")
 _EXPORT_TO = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -96,14 +95,10 @@ def read_switch() -> tuple[Setting, tuple[PassedOver, ...], tuple[Finding, ...]]
     return switch, _passed_over("tracing", others), notes
 
 
-def sampling_variable() -> str:
-    """The variable that sets the sampling rate."""
-    return next((name for name, _ in _set_among(_SAMPLING)), _SAMPLING[0])
-
-
-def destinations_variable() -> str:
-    """The variable that lists trace destinations."""
-    return next((name for name, _ in _set_among(_DESTINATIONS)), _DESTINATIONS[0])
+def variable_in_use(name: str) -> str:
+    """The variable of this name that is set; the usual one if none is."""
+    usual = variables(name)
+    return next((variable for variable, _ in _set_among(usual)), usual[0])
 
 
 def read_way(mode: str) -> Way:
@@ -134,7 +129,7 @@ def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
     """
     text = modules.remembered_variable("RUNS_ENDPOINTS", None)
     replicas = [r for r in modules.destinations_in_environment() if r.get("api_url")]
-    note, variable = "", destinations_variable()
+    note, variable = "", variable_in_use("RUNS_ENDPOINTS")
     if text and not replicas:
         example = '[{"api_url": "https://...", "api_key": "..."}]'
         note = f"langsmith ignores {variable}: it must be JSON such as {example}"
@@ -150,7 +145,7 @@ def _of_replica(replica: Mapping[str, Any], own: Access) -> Settings:
         str(replica["api_url"]),
         shows.get("api_key"),
         own,
-        Source("request", destinations_variable()),
+        Source("request", variable_in_use("RUNS_ENDPOINTS")),
         shows.get("tenant_id"),
     )
 

@@ -1,4 +1,4 @@
-"""``safe-langsmith demo``: each cause with the plain client, and then with SafeClient.
+"""``safe-langsmith demo``: causes with the plain client, and then with SafeClient.
 
 It needs no account: it runs a simulated LangSmith on loopback. It ignores the settings of
 this machine.

@@ -12,8 +12,8 @@ from stage import Stage, assert_no_secret, staged
 
 from safe_langsmith import AccessDeniedError, Diagnosis
 from safe_langsmith._command.doctor import report
+from safe_langsmith._command.facts import Facts
 from safe_langsmith._command.report import rendered
-from safe_langsmith._command.sections import Facts
 from safe_langsmith._command.terminal import Look
 from safe_langsmith._diagnosis import in_one_line
 from safe_langsmith._settings.machine import read_machine

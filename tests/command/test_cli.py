@@ -62,7 +62,11 @@ def test_doctor_of_healthy_settings(server: SimulatedLangSmith) -> None:
     key = settings["LANGSMITH_API_KEY"]
     assert done.stdout == (
         "✓ LangSmith accepts these settings\n"
-        "! tracing is off: set LANGSMITH_TRACING=true\n"
+        f"  key        lsv2_pt_…{key[-4:]}  LANGSMITH_API_KEY\n"
+        f"  endpoint   {server.url}  LANGSMITH_ENDPOINT\n"
+        "  workspace  not set\n"
+        "! tracing    off: set LANGSMITH_TRACING=true\n"
+        "If your program still gets a 403: safe-langsmith run -- python your_program.py\n"
         "0 problems, 1 warning. Details: safe-langsmith doctor -v\n"
     )
     done = command("doctor", "-v", **settings)
@@ -118,6 +122,7 @@ def test_no_text_fails_on_such_a_terminal(
 def test_version_and_help() -> None:
     version = command("--version")
     assert version.stdout == f"safe-langsmith {safe_langsmith.__version__}\n"
+    assert "usage: safe-langsmith run [-h] -- PROGRAM ...\n" in command("run", "-h").stdout
     for name in ("doctor", "explain", "demo"):
         shown = command(name, "--help")
         assert shown.returncode == 0
@@ -134,7 +139,12 @@ def test_version_and_help() -> None:
         (("doctor", "--no-env-file", "--fix"), "--fix cannot be combined with"),
         (("doctor", "--env-file", "no/such/file"), "there is no file 'no/such/file'"),
         (("doctor", "--env-file", "."), "'.' is not a regular file"),
-        (("doctor", "more"), "unrecognized arguments: more"),
+        (("doctor", "more"), "unrecognized arguments: more; see safe-langsmith doctor --h"),
+        (
+            ("can-i", "runs:crate"),
+            "'runs:crate'; did you mean runs:create? see safe-langsm",
+        ),
+        (("can-i", "nonsense"), "LangSmith has no permission 'nonsense'; these are: "),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
         (("explain", "403"), "to check a 403: safe-langsmith doctor; all codes: safe-lan"),
         (("doctor", "--env-file", "/dev/null"), "'/dev/null' is not a regular file"),
@@ -246,6 +256,57 @@ def test_doctor_without_an_answer(
     assert "refused the connection" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("settings", "step"),
+    [
+        (
+            {"LANGSMITH_API_KEY": "<your-api-key>"},
+            "correct LANGSMITH_API_KEY: it is a placeholder",
+        ),
+        (
+            {"LANGSMITH_ENDPOINT": "https://smith.langchain.com"},
+            "set LANGSMITH_ENDPOINT=https://api.smith.langchain.com",
+        ),
+        (
+            {"LANGSMITH_BASE_URL": "https://langsmith.example/api"},
+            "if LANGSMITH_BASE_URL contains the endpoint to use, rename it to LANGSMITH",
+        ),
+        (
+            {"LANGSMITH_API_KEY": "", "LANGSMITH_APIKEY": GONE},
+            "if LANGSMITH_APIKEY contains the key to use, rename it to LANGSMITH_API_KEY",
+        ),
+    ],
+)
+def test_without_an_answer_what_is_seen_anyway_is_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    settings: dict[str, str],
+    step: str,
+) -> None:
+    for name, value in {"LANGSMITH_API_KEY": GONE, **settings}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor"]) == 3
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("? LangSmith could not be reached: ")
+    assert f" - {step}" in shown.partition("To fix it:")[2]
+
+
+def test_a_key_that_refers_to_a_variable_is_reported_once(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path(".env").write_text("LANGSMITH_API_KEY=${OTHER}\n")
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    assert main(["doctor"]) == 3
+    shown = capsys.readouterr().out
+    assert shown.startswith("? not checked with LangSmith: LANGSMITH_API_KEY in .env, l")
+    assert "no key is set" not in shown
+    assert shown.count("LANGSMITH_API_KEY") == 1
+    assert "result unknown, 0 warnings" in shown
+
+
 def test_doctor_changes_nothing(
     server: SimulatedLangSmith, settings: dict[str, str]
 ) -> None:
@@ -275,8 +336,8 @@ def test_doctor_reads_the_dotenv(
     for command in (["doctor"], ["whoami"], ["can-i", "runs:create"]):
         assert main([*command, *options]) == 0
     shown = capsys.readouterr().out
-    accepts = f"✓ LangSmith accepts these settings, with {name} as load_dotenv() loads it\n"
-    assert shown.startswith(accepts)
+    assert shown.startswith("✓ LangSmith accepts these settings\n")
+    assert f"LANGSMITH_API_KEY in {name} line 2" in shown or f"  {name} line 2, as" in shown
     assert main(["doctor", "-v", *options]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"project mine (LANGSMITH_PROJECT in {name}, line 4)" in shown
@@ -287,18 +348,29 @@ def test_doctor_reads_the_dotenv(
         assert main([*command, "--no-env-file"]) == 1
 
 
-@pytest.mark.parametrize(("rate", "lines"), [("2", 3), ("often", 5)])
+@pytest.mark.parametrize("rate", ["2", "1.5", "often"])
+@pytest.mark.parametrize("name", ["LANGSMITH", "LANGCHAIN"])
 def test_settings_that_the_sdk_refuses(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     rate: str,
-    lines: int,
+    name: str,
 ) -> None:
-    monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", rate)
+    """Each command names the variable that is set; the SDK's message may not."""
+    monkeypatch.setenv(f"{name}_TRACING_SAMPLING_RATE", rate)
+    says = "langsmith cannot create a client with these settings: "
+    step = f"correct {name}_TRACING_SAMPLING_RATE: it must be a number from 0 to 1"
     assert main(["doctor"]) == 1
     shown = capsys.readouterr()
-    assert "langsmith cannot create a client with these settings" in shown.out
-    assert (shown.err, len(shown.out.splitlines())) == ("", lines)
+    assert says in " ".join(shown.out.split())
+    assert f"To fix it: - {step}" in " ".join(shown.out.split())
+    assert shown.err == ""
+    for command in (["whoami"], ["can-i", "runs:create"]):
+        assert main(command) == 1
+        shown = capsys.readouterr()
+        assert (shown.out, len(shown.err.splitlines())) == ("", 1)
+        assert says in shown.err
+        assert shown.err.endswith(f"; {step}\n")
     assert main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["problems"] == 1
 
@@ -311,6 +383,8 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["explain", explanation.code]) == 0
         text = capsys.readouterr().out
         assert text.splitlines()[0] == explanation.code
+        assert main(["explain", explanation.code.upper()]) == 0
+        assert capsys.readouterr().out == text
         heads = (
             "What it means",
             "How to fix it",

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -462,6 +462,62 @@ def test_a_profile(server: SimulatedLangSmith, capsys: pytest.CaptureFixture[str
     assert "profile 'work'" in data["auth_source"]
 
 
+PROFILES = pytest.mark.skipif(
+    "profile" not in inspect.signature(langsmith.Client).parameters, reason="no profiles"
+)
+
+
+@PROFILES
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (None, "there is no ~/.langsmith/config.json"),
+        ((), "~/.langsmith/config.json has none"),
+        (("a", "b"), "~/.langsmith/config.json has 'a', 'b'"),
+        ("abcdefg", "~/.langsmith/config.json has 'a', 'b', 'c', 'd', 'e', and 2 more"),
+    ],
+)
+def test_a_profile_that_does_not_exist(
+    names: Sequence[str] | None,
+    says: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The SDK ignores it, and uses the other settings."""
+    for name, value in in_a_healthy_world(server).items():
+        monkeypatch.setenv(name, value)
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    if names is not None:
+        profiles = {name: {"api_key": GONE} for name in names}
+        path.write_text(json.dumps({"profiles": profiles}))
+    assert main(["doctor", "--profile", "work"]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, server.exchanges) == ("", ())
+    assert shown.err == f"safe-langsmith: --profile names profile 'work'; {says}\n"
+
+
+@PROFILES
+def test_a_profile_that_variables_override(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    profile = {"api_key": GONE, "api_url": "http://127.0.0.1:9"}
+    path.write_text(json.dumps({"profiles": {"work": profile}}))
+    for name, value in in_a_healthy_world(server).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    assert main(["doctor", "--profile", "work", "--strict"]) == 1
+    shown = capsys.readouterr().out
+    assert "! --profile: its key is not used; LANGSMITH_API_KEY overrides it\n" in shown
+    assert "! --profile: its endpoint is not used; LANGSMITH_ENDPOINT over" in shown
+    assert "0 problems, 2 warnings" in shown
+
+
 def test_a_langsmith_that_knows_no_profiles(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -601,24 +657,10 @@ def test_destinations(server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatc
     assert_no_secret(every_form(found), [GONE])
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ('{"https://other.example": "KEY"}', "You cannot provide both LANGSMITH_ENDPOINT"),
-        (
-            "https://other.example KEY",
-            "langsmith ignores LANGCHAIN_RUNS_ENDPOINTS: it must be JSON",
-        ),
-    ],
-)
 def test_destinations_that_cannot_be_read(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    text: str,
-    why: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The SDK reads both names of the variable, but checks only one for a conflict."""
-    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", text.replace("KEY", GONE))
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", f"https://other.example {GONE}")
     monkeypatch.setenv("LANGSMITH_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     data, code = run_json(capsys, "--offline")
@@ -626,6 +668,7 @@ def test_destinations_that_cannot_be_read(
     tracing = next(s["lines"] for s in data["sections"] if s["name"] == "tracing")
     (line,) = [x for x in tracing if x["name"] == "ignored"]
     assert line["state"] == "warning"
+    why = "langsmith ignores LANGCHAIN_RUNS_ENDPOINTS: it must be JSON"
     assert line["text"].startswith(why)
     assert_no_secret(json.dumps(data), [GONE])
 
@@ -646,9 +689,7 @@ BROKEN_PROFILES = {
 }
 
 
-@pytest.mark.skipif(
-    "profile" not in inspect.signature(langsmith.Client).parameters, reason="no profiles"
-)
+@PROFILES
 @pytest.mark.parametrize("place", ["home", ".env"])
 @pytest.mark.parametrize(("profile", "why"), BROKEN_PROFILES.values(), ids=BROKEN_PROFILES)
 def test_a_broken_profile(
@@ -718,17 +759,28 @@ def test_what_is_set_is_told_without_a_client(
     assert server.exchanges == ()
 
 
-@pytest.mark.parametrize("name", ["LANGSMITH", "LANGCHAIN"])
-def test_a_sampling_rate_that_is_not_a_number(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("more", REFUSED.values(), ids=REFUSED)
+def test_each_counted_warning_has_a_mark(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, str],
 ) -> None:
-    """The SDK's error does not name the variable, so the doctor does."""
-    monkeypatch.setenv(f"{name}_TRACING_SAMPLING_RATE", "half")
-    data, code = run_json(capsys)
-    step = f"correct {name}_TRACING_SAMPLING_RATE: it must be a number from 0 to 1"
-    assert (code, data["next_steps"]) == (1, [step])
+    """Also if the settings are not shown, because there is no client."""
+    misspelled = {"LANGSMITH_APIKEY": "x"}
+    for name, value in {**in_a_healthy_world(server), **more, **misspelled}.items():
+        monkeypatch.setenv(name, value)
     assert main(["doctor"]) == 1
-    assert step in " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr().out
+    assert "1 problem, 2 warnings" in shown
+    assert shown.count("\n! ") == 2
+    for name in more:
+        monkeypatch.delenv(name)
+    clear_caches()
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "0 problems, 2 warnings" in shown
+    assert shown.count("\n! ") == 2
 
 
 def test_two_settings_that_exclude_each_other_in_two_places(
@@ -806,6 +858,67 @@ def test_many_workspaces(server: SimulatedLangSmith) -> None:
     assert rows_of(shown) <= 22
     assert shown.count("  export ") == 10
     assert "# Team 9" in shown
+    assert "  # and 2 more: safe-langsmith doctor --json\n" in shown
+
+
+def test_a_workspace_of_another_region_is_not_replaced_by_one_of_this_region(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor gives the same advice as the error."""
+    here = serve_tls("api.smith.langchain.com")
+    names = scenarios.personal(here)
+    url = f"https://eu.smith.langchain.com/o/{scenarios.STRANGE}/projects"
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", "https://api.smith.langchain.com")
+    monkeypatch.setenv("LANGSMITH_WORKSPACE_ID", url)
+    with pytest.raises(safe_langsmith.WorkspaceMismatchError) as caught:
+        list(SafeClient(auto_batch_tracing=False).list_projects())
+    data, code = run_json(capsys)
+    assert (code, data["code"]) == (1, "workspace-mismatch")
+    assert tuple(data["next_steps"]) == caught.value.next_steps
+    assert data["commands"] == ["safe-langsmith explain workspace-mismatch"]
+    assert main(["doctor"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"To fix it: - {data['next_steps'][0]} 1 problem" in shown
+
+
+def test_a_workspace_is_chosen_where_it_is_set(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """For example, in a profile. If there is no command to paste, the ids are listed."""
+    names = scenarios.personal_of_two(server)
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    profile = {"default": {"workspace_id": names["foreign"]}}
+    path.write_text(json.dumps({"profiles": profile}))
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "export" not in shown
+    _, _, todo = shown.partition("To fix it:\n")
+    step, *listed, _ = todo.replace("\n    ~", " ~").splitlines()
+    assert step.startswith('  - choose one and set "workspace_id" of profile')
+    assert listed == [
+        f"    {names['own']}  Research",
+        f"    {names['other']}  Production",
+    ]
+
+
+def test_the_workspaces_of_another_region_are_listed(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for region in REGIONS:
+        serve_tls(region.api.removeprefix("https://"))
+    there = serve_tls("eu.api.smith.langchain.com")
+    names = scenarios.personal_of_two(there)
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    step = "  - choose one and set LANGSMITH_WORKSPACE_ID\n"
+    assert f"{step}    {names['own']}  Research\n    {names['other']}  " in shown
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from safe_langsmith import SafeClient
 from safe_langsmith._command.cli import main
 from safe_langsmith._command.doctor import examined, report
 from safe_langsmith._command.sections import lines_of
+from safe_langsmith._command.terminal import quiet_sdk
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._sdk.names import at_least
 from safe_langsmith._settings.tracing import read_destinations
@@ -89,6 +90,10 @@ def limit_unknown(server: SimulatedLangSmith, _: object) -> None:
 
 def limit_silent(server: SimulatedLangSmith, _: object) -> None:
     server.answer(LIMITS, status=None, delay=60)
+
+
+def no_list(server: SimulatedLangSmith, _: object) -> None:
+    server.answer("/workspaces", status=None, delay=60)
 
 
 def nothing_listed(server: SimulatedLangSmith, _: object) -> None:
@@ -181,7 +186,7 @@ ROWS = (
             code="workspace-required",
             step=f"choose one and set it in {variable} (langsmith 0.14.17 or newer): "
             '[{"api_url": ..., "api_key": ..., "workspace_id": "..."}]; '
-            "the key can use {own_there} (Elsewhere)",
+            "the key can use {own_there}  Elsewhere",
             unseen=(),
         )
         for variable in ("LANGSMITH_RUNS_ENDPOINTS", "LANGCHAIN_RUNS_ENDPOINTS")
@@ -298,6 +303,32 @@ ROWS = (
         (("warning", "ignored", "ignores LANGSMITH_RUNS_ENDPOINTS: it must be JSON"),),
         "good",
     ),
+    *(
+        Row(
+            f"an endpoint next to destinations, which the SDK refuses; tracing: {tracing}",
+            {**tracing, "LANGCHAIN_RUNS_ENDPOINTS": '{"{there}": "{key_there}"}'},
+            (
+                (
+                    state,
+                    "destination",
+                    "LANGCHAIN_RUNS_ENDPOINTS: each @traceable function raises an error: "
+                    "You cannot provide both LANGSMITH_ENDPOINT",
+                ),
+            ),
+            state,
+            code=code,
+            step=step,
+        )
+        for tracing, state, code, step in (
+            (
+                ON,
+                "bad",
+                "unknown",
+                "unset LANGSMITH_ENDPOINT or LANGCHAIN_RUNS_ENDPOINTS: only one of them",
+            ),
+            ({}, "warning", "ok", ""),
+        )
+    ),
     Row(
         "the role may not trace",
         {**ON, "LANGSMITH_API_KEY": "{viewer}"},
@@ -313,6 +344,22 @@ ROWS = (
         (("unknown", "destination", "unknown: LangSmith does not list this key's"),),
         "unknown",
         prepare=nothing_listed,
+    ),
+    Row(
+        "the permissions are not told in time",
+        ON,
+        (("unknown", "destination", "{url}: unknown: no response from {url}: "),),
+        "unknown",
+        options=("--timeout", "0.4"),
+        prepare=no_list,
+    ),
+    Row(
+        "the same: nothing counts as not listed",
+        ON,
+        (("unknown", "who", "unknown: no response from {url}: "),),
+        options=("--timeout", "0.4"),
+        prepare=no_list,
+        section="identity",
     ),
     Row(
         "the client's own key is rejected",
@@ -619,6 +666,87 @@ def world(server: SimulatedLangSmith, there: SimulatedLangSmith) -> dict[str, st
         "key_there": there.add_personal_key(workspaces=[other]).secret,
         "org_there": there.add_service_key(workspaces=None).secret,
     }
+
+
+def test_settings_with_which_every_traced_function_fails(
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The SDK checks this variable only once a run is traced."""
+    names = world(server, server)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    monkeypatch.setenv("LANGSMITH_API_KEY", names["key"])
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", json.dumps({server.url: names["key"]}))
+    with pytest.raises(langsmith.utils.LangSmithUserError, match="provide both"):
+        langsmith.traceable(lambda: 1)()
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("\u2717 LangSmith accepts these settings, but each @traceable")
+    assert "1 problem, 0 warnings" in shown
+
+
+NOT_THERE = f"{NOBODY} with personal key lsv2_pt_"
+
+
+@pytest.mark.parametrize(
+    ("own", "places", "problems", "says"),
+    [
+        ("{key}", [(NOBODY, "{key}")], 1, "\u2717 LangSmith accepts these settings, but "),
+        (
+            "{key}",
+            [(NOBODY, "{key}"), (NOBODY, GONE)],
+            2,
+            f"\u2717 destination: {NOT_THERE}",
+        ),
+        ("{key}", [("{url}", GONE), ("{url}", GONE)], 2, "\u2717 destination: {url} with"),
+        (
+            "{key}",
+            [("{url}", GONE), (NOBODY, GONE), ("{there}", GONE)],
+            3,
+            "\u2717 key-rej",
+        ),
+        ("{key}", [("{url}", "{key}"), (NOBODY, "{key}")], 1, f"not reach {NOT_THERE}"),
+        (GONE, [(NOBODY, "{key}")], 2, f"\u2717 destination: {NOT_THERE}"),
+    ],
+)
+def test_each_destination_that_loses_traces_is_a_problem(
+    own: str,
+    places: list[tuple[str, str]],
+    problems: int,
+    says: str,
+    server: SimulatedLangSmith,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Even if two of them fail for the same reason, or do not respond."""
+    with SimulatedLangSmith() as there:
+        names = world(server, there)
+        monkeypatch.setenv("LANGSMITH_TRACING", "true")
+        monkeypatch.setenv("LANGSMITH_API_KEY", fill(own, names))
+        monkeypatch.setenv("LANGSMITH_RUNS_ENDPOINTS", fill(entries(*places), names))
+        assert main(["doctor", "--api-url", server.url]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert fill(says, names) in shown
+    assert f"{problems} problem{'s' * (problems > 1)}, 0 warnings" in shown
+
+
+def test_the_report_uses_the_settings_of_the_client(
+    server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read the environment again."""
+    names = world(server, server)
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    monkeypatch.setenv("LANGCHAIN_RUNS_ENDPOINTS", json.dumps({server.url: names["key"]}))
+    with quiet_sdk():
+        client = SafeClient(auto_batch_tracing=False)
+    with client.session:
+        facts = examined(client)
+    monkeypatch.delenv("LANGCHAIN_RUNS_ENDPOINTS")
+    assert report(facts).message.startswith(
+        f"Traces go only to LANGCHAIN_RUNS_ENDPOINTS: {server.url} with "
+    )
 
 
 @pytest.mark.parametrize("place", ["{key}", "https://{key}", "http://127.0.0.1:9/{key}"])

@@ -628,7 +628,7 @@ def test_a_profile_that_is_not_in_the_file(set_variable: SetVariable) -> None:
     write_config(json.dumps({"profiles": names}))
     set_variable("LANGSMITH_PROFILE", "work")
     (text,) = told(made())
-    has = "'p0', 'p1', 'p2', 'p3', 'p4'"
+    has = "'p0', 'p1', 'p2', 'p3', 'p4', and 4 more"
     file = "~/.langsmith/config.json"
     assert text == f"LANGSMITH_PROFILE names profile 'work'; {file} has {has}"
     if "profile" in str(_profiles.load_profile_client_config.__annotations__):
