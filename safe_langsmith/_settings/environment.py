@@ -18,9 +18,10 @@ logger = logging.getLogger("safe_langsmith")
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
-    """A new client's key without characters that no HTTP header can contain, such as a BOM.
+    """The cleaned key of a new client, if its own cannot be sent; logs a warning.
 
-    None if there are none, or if they cannot be removed.
+    No HTTP header can contain some characters, such as a BOM. None if the key can be
+    sent as it is, or not even without the characters around it.
     """
     given = arguments.get("api_key")
     key = environ_now().key.value if given is None else given
@@ -39,7 +40,10 @@ def settings_in(
     kind: Literal["environment", "dotenv"],
     place: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Pick key, endpoint and workspace from variables, in the SDK's order of names."""
+    """Pick key, endpoint and workspace from variables, in the SDK's order of names.
+
+    ``place``: the file and line of each variable, if known.
+    """
 
     def pick(name: Name) -> Setting:
         for variable in variables(name):
@@ -52,7 +56,10 @@ def settings_in(
 
 
 def as_read(name: Name, text: str | None) -> str:
-    """The value that the SDK reads from a text: without blanks and one layer of quotes."""
+    """The value that the SDK reads from a text: without blanks and quotes around it.
+
+    An endpoint also loses its trailing slash.
+    """
     value = (text or "").strip().strip('"').strip("'")
     return value.rstrip("/") if name == "ENDPOINT" else value
 
