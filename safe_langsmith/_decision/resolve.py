@@ -37,7 +37,8 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "wrong-region",  # a read may succeed where a write does not
     }
 )
-# Causes that explain a 404 that LangSmith also returns to anonymous requests.
+# Causes that explain a status, such as 404, that LangSmith also returns to anonymous
+# requests.
 _OF_STRANGERS: frozenset[Code] = frozenset(
     {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
 )
@@ -57,7 +58,7 @@ _AGAIN = Cause(
 class Verdict:
     """The result of a diagnosis, and the repair that the client keeps, if any.
 
-    ``of_this_request``: another request with the same access might be repaired.
+    ``of_this_request``: not repaired, though another operation with the same access might.
     """
 
     diagnosis: Diagnosis
@@ -164,10 +165,10 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
 
 
 def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
-    """Make the most common call, and diagnose the result, as the doctor does.
+    """Make the most common call, ``GET /sessions``, and diagnose the result.
 
-    Repairs nothing. The code is "ok" if the call is accepted, and "unknown" if the
-    server could not be reached, or its response proves nothing about these settings.
+    Repairs nothing. The code is "ok" if the call succeeds, and "unknown" if the server
+    could not be reached, or its response proves nothing about these settings.
     """
     access = setup.access
     if unsendable := _cannot_be_sent(setup):
@@ -181,11 +182,11 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
             return verdict.diagnosis
     case = _unrefused("GET", "/sessions", setup, *disagreements(setup))
     healthy = isinstance(data_of(answer), list)
-    cause = yield from (_let_in(case) if healthy else _unknown(case, answer))
+    cause = yield from (_accepted(case) if healthy else _unknown(case, answer))
     return replace(conclude(case, cause), resolved=healthy)
 
 
-def _let_in(case: Case) -> Steps[Cause]:
+def _accepted(case: Case) -> Steps[Cause]:
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
     yield from case.ask_who(case.sent)  # for the identity and the workspace
