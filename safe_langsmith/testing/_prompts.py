@@ -37,8 +37,8 @@ def _read_commit(call: Call) -> Reply:
 
 def _list_commits(call: Call) -> Reply:
     prompt = _prompt(call)
-    address = {"owner": call.params["owner"], "repo": call.params["repo"]}
-    commits = [{**address, **c} for c in reversed(prompt["commits"])]
+    names = {"owner": call.params["owner"], "repo": call.params["repo"]}
+    commits = [{**names, **c} for c in reversed(prompt["commits"])]
     return Reply({"commits": call.page(commits), "total": len(commits)})
 
 
