@@ -126,10 +126,7 @@ def arguments_of(plain: Callable[..., None]) -> frozenset[str]:
 
 
 def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
-    """Remove and return our argument ``policy``; the default policy if there is none.
-
-    An argument ``policy`` of the SDK's own stays, unless its value is a `Policy`.
-    """
+    """Remove and return our argument ``policy``, but leave one of the SDK's own there."""
     is_sdks = "policy" in arguments_of(plain)
     if is_sdks and not isinstance(kwargs.get("policy"), Policy):
         return defaults[-1]

@@ -1,7 +1,7 @@
 """One error class for each cause. Each error holds its diagnosis, which contains no key.
 
 LangSmithError (langsmith.utils)
-└── AccessDeniedError            access-denied         cause unknown
+└── AccessDeniedError            access-denied         another cause, or unknown
     ├── WorkspaceRequiredError   workspace-required    also LangSmithUserError
     ├── WorkspaceMismatchError   workspace-mismatch
     ├── ServiceKeyScopeError     service-key-scope
@@ -71,7 +71,7 @@ class AccessDeniedError(LangSmithError):
 
 
 class WorkspaceRequiredError(AccessDeniedError, LangSmithUserError):
-    """The key needs a workspace, and none is set."""
+    """The key needs a workspace, and none reached LangSmith."""
 
     code = "workspace-required"
 
@@ -107,7 +107,7 @@ class WrongEndpointError(AccessDeniedError):
 
 
 class KeyMissingError(AccessDeniedError, LangSmithAuthError):
-    """No key reached the server."""
+    """No key was sent."""
 
     code = "key-missing"
 

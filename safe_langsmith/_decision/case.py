@@ -152,7 +152,7 @@ class Case:
 
     @property
     def endpoint_mentions(self) -> tuple[Mention, ...]:
-        """Where an endpoint is named that nothing reads, if none is configured."""
+        """Places that name an endpoint but that nothing reads, if none is configured."""
         if self.held.endpoint.source.kind not in ("default", "none"):
             return ()
         return tuple(m for m in self.setup.mentions if m.setting == "ENDPOINT")

@@ -55,7 +55,7 @@ NO_PROMPT_OWNER = "No prompt owner specified"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The server's response to a probe, or to the refused request at first or resent.
+    """The server's response to the refused request, to a probe, or to the resent request.
 
     ``is_cut``: the body was too long, or too slow, to be read completely.
     ``redirected_to``: the URL that the server redirected to, if any.

@@ -43,10 +43,10 @@ _OF_STRANGERS: frozenset[Code] = frozenset(
     {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
 )
 _NOT_REPEATED = (
-    "the response is not LangSmith's: the request may have been carried out; it was not "
+    "the response is not LangSmith's, so the request may have been carried out; it was not "
     "resent"
 )
-_READ_ONCE = "its body is a stream and cannot be sent twice; it was not resent"
+_READ_ONCE = "the body is a stream and cannot be sent twice; the request was not resent"
 _AGAIN = Cause(
     "access-denied",
     "it was refused again after each repair.",
@@ -241,15 +241,12 @@ def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of a key or workspace that no HTTP header can contain."""
-    code: Code = "key-malformed"
-    name: Name = "API_KEY"
     workspace, key = setup.access.workspace or "", setup.access.key or ""
-    if can_be_sent(key) and not can_be_sent(workspace):
-        code = "workspace-mismatch"
-        name = "WORKSPACE_ID"
+    is_key = not can_be_sent(key) or can_be_sent(workspace)
+    code: Code = "key-malformed" if is_key else "workspace-mismatch"
+    name: Name = "API_KEY" if is_key else "WORKSPACE_ID"
     case = _unrefused(method, path, setup)
-    asked = case.refusal.operation
-    what = FIELDS[name]
+    asked, what = case.refusal.operation, FIELDS[name]
     summary = f"{asked} was not sent: the {what} has characters that cannot be sent."
     step = steps.correct(case, name, f"type or paste the {what} again")
     return conclude(case, Cause(code, summary, (step,)))

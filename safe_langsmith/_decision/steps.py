@@ -121,7 +121,7 @@ def correct(case: Case, name: Name, how: str) -> str:
 
 
 def or_new_key(case: Case, others: tuple[str, ...] = (), more: str = "") -> tuple[str, ...]:
-    """The other steps, if any, or: create a key and put it where the rejected one is.
+    """The step to replace a rejected key, as an alternative to ``others`` if there are any.
 
     ``more``: where else a key can be created.
     """
@@ -161,9 +161,9 @@ def ask_regions(case: Case) -> str:
 def load(
     case: Case, found: Mapping[Name, Source], condition: str | None = None
 ) -> list[str]:
-    """Load the settings of a `.env` file; for a value in the code, use it there.
+    """Load the settings of a `.env` file. It cannot override a value in the code.
 
-    ``condition``: None means that the file's lines must be right.
+    ``condition`` begins the step; None means "if these lines are right".
     """
     steps = []
     in_code = [name for name in found if case.held[name].source.is_explicit]
@@ -226,7 +226,7 @@ def _found_places(case: Case) -> set[str]:
 
 
 def ask_owner(case: Case, what: str) -> str:
-    """Ask the admin of the server about something."""
+    """Ask the admin of the server. ``what`` completes the sentence."""
     return f"ask the admin of {case.host} {what}"
 
 

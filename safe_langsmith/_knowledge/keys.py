@@ -76,9 +76,9 @@ def mask(key: str | None) -> str:
 
 
 def describe(key: str | None, kind: KeyKind | None = None) -> str:
-    """Kind and mask of a key, such as ``service key lsv2_sk_…9f2c``."""
-    kind = kind or kind_of(key)
-    return KIND_NAMES[kind] if kind == "missing" else f"{KIND_NAMES[kind]} {mask(key)}"
+    """Kind and mask of a key, such as ``service key lsv2_sk_…9f2c``, or only the kind."""
+    name = KIND_NAMES[kind or kind_of(key)]
+    return f"{name} {mask(key)}" if key else name
 
 
 def clean(key: str) -> str:

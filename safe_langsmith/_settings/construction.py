@@ -140,9 +140,7 @@ def at_construction_of_export(
     is_chosen = chosen or held.endpoint != DEFAULT_ENDPOINT
     shown["api_url"] = held.endpoint if is_chosen else None
     texts = [text for _, text in initial.environ]
-    given = (
-        n for n, value in shown.items() if value and not any(value in t for t in texts)
-    )
+    given = (n for n, v in shown.items() if v and not any(v in text for text in texts))
     return replace(initial, held=held, arguments=frozenset(given), words=_OF_EXPORT)
 
 

@@ -18,10 +18,9 @@ logger = logging.getLogger("safe_langsmith")
 
 
 def sendable_key(arguments: Mapping[str, Any]) -> str | None:
-    """The cleaned key of a new client, if its own cannot be sent; logs a warning.
+    """The cleaned key of a new client, if no HTTP header can contain its own. Logs that.
 
-    No HTTP header can contain some characters, such as a BOM. None if the key can be
-    sent as it is, or not even without the characters around it.
+    None if the key can be sent as it is, or not even the cleaned one can.
     """
     given = arguments.get("api_key")
     key = environ_now().key.value if given is None else given

@@ -12,10 +12,7 @@ from safe_langsmith._sdk.names import numbers_in
 
 
 class Machine(NamedTuple):
-    """The versions in use, the system, and what this process runs in.
-
-    ``notebook`` is "Jupyter", "Colab" or empty. ``github`` means GitHub Actions.
-    """
+    """The versions in use, the system, the kind of notebook or "", and GitHub Actions."""
 
     python: str
     langsmith: str

@@ -48,9 +48,7 @@ class Network:
         """The spelling of a proxy variable that is set; lower case wins."""
         if wanted in self.variables:
             return wanted if self.variables[wanted] else ""
-        spelled = [
-            n for n, value in self.variables.items() if n.lower() == wanted and value
-        ]
+        spelled = [n for n, v in self.variables.items() if n.lower() == wanted and v]
         return spelled[-1] if spelled else ""
 
     def certificates(self, read: tuple[str, ...]) -> str:

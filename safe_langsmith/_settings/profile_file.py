@@ -96,7 +96,7 @@ def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError):
         return {}, f"{known_as}: not valid JSON, so no profile is read"
     if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
-        return {}, f'{known_as}: has no "profiles", so no profile is read'
+        return {}, f'{known_as} has no "profiles", so no profile is read'
     return data, ""
 
 

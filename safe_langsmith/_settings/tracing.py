@@ -50,10 +50,7 @@ class Way(NamedTuple):
 
 
 class Export(NamedTuple):
-    """Where OpenTelemetry sends traces. ``settings`` is None if that is not LangSmith.
-
-    ``address``: the URL, for display.
-    """
+    """The URL where OpenTelemetry sends traces; no ``settings`` if not to LangSmith."""
 
     address: str
     settings: Settings | None = None

@@ -119,9 +119,7 @@ def near_miss(name: str) -> str | None:
 
 
 def near_misses(
-    environ: Mapping[str, str],
-    in_file: Mapping[str, str | None],
-    place: Mapping[str, str],
+    environ: Mapping[str, str], in_file: Mapping[str, str | None], place: Mapping[str, str]
 ) -> Iterator[str]:
     """Report the variables, and lines of a `.env` file, that nothing reads."""
     for name, value in {**in_file, **environ}.items():

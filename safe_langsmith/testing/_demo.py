@@ -276,7 +276,7 @@ def _forget_settings() -> None:
 
 @contextmanager
 def _logged() -> Iterator[list[logging.LogRecord]]:
-    """Collect what safe_langsmith logs. The handlers of other loggers get none of it."""
+    """Collect what safe_langsmith logs; other loggers do not get it."""
     logger = logging.getLogger("safe_langsmith")
     propagate, level = logger.propagate, logger.level
     handler = BufferingHandler(capacity=1000)

@@ -73,13 +73,9 @@ class Records:
             self._store_run(workspace, _finished_run(number, started, project))
 
     def ingest(self, workspace: Workspace, operations: Iterable[Operation]) -> None:
-        """Add run operations. Each arrival is kept, even of one that was sent before."""
+        """Add run operations; ``arrivals`` keeps each one, even if it comes twice."""
         for operation in operations:
-            arrived = {
-                **operation.fields,
-                "op": operation.op,
-                "workspace": workspace.id,
-            }
+            arrived = {**operation.fields, "op": operation.op, "workspace": workspace.id}
             self.arrivals.setdefault(operation.id, []).append(arrived)
             self._store_run(workspace, {**operation.fields, "id": operation.id})
 

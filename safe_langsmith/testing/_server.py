@@ -207,11 +207,7 @@ class SimulatedLangSmith(Population):
             return _web_page(request.method, delay)
         status, content = _routes.respond(
             _routes.Request(
-                request.method,
-                path,
-                request.url.query,
-                _exchange.headers(request),
-                body,
+                request.method, path, request.url.query, _exchange.headers(request), body
             ),
             self._world,
             self._records,

@@ -86,7 +86,7 @@ def test_a_key_is_described_by_kind_and_mask(key: str | None, text: str) -> None
 
 
 def test_a_login_session_has_no_mask_to_show() -> None:
-    assert describe(None, "oauth") == "login session none"
+    assert describe(None, "oauth") == "login session"
 
 
 SOILED = [

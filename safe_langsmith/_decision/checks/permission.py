@@ -45,7 +45,7 @@ def feature_unavailable(case: Case) -> Cause | None:
 
 
 def personal_only(case: Case) -> Steps[Cause | None]:
-    """Does the call need a personal key, or an organization's, instead of this one?"""
+    """Does the call need a personal key, or an organization's key?"""
     if kind_of(case.sent.key) != "service":
         return None
     if operations.needs_personal_key(case.refusal.path):

@@ -78,7 +78,7 @@ def _endpoint_is_open(case: Case) -> bool:
 
 
 def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
-    """Check whether each region accepts a key, in all of them at the same time."""
+    """Ask all these regions at the same time whether they accept a key."""
     there = [Access(region.api, key) for region in regions]
     lists = yield from case.ask_all(probe(access, "/workspaces") for access in there)
     pairs = list(zip(there, lists, strict=True))

@@ -67,7 +67,7 @@ def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
 
 
 def newer_settings(case: Case) -> list[Settings]:
-    """The client's settings with the newer values that a repair may use, per source."""
+    """The settings that a repair may try: the client's, each updated from one source."""
     found: list[Settings] = []
     setup, held = case.setup, case.held
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
