@@ -1,7 +1,7 @@
 """The pytest plugin: `simulated_langsmith` and ``--langsmith-require-traces``.
 
-pytest imports it at every start. It is outside the package, which imports langsmith, and
-does nothing until the fixture or the option is used.
+pytest imports this file at every start. So it is outside the package, and imports nothing
+from there until the fixture or the option is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option."""
+    """Add the option ``--langsmith-require-traces``."""
     parser.getgroup("langsmith", "LangSmith").addoption(
         "--langsmith-require-traces",
         action="store_true",

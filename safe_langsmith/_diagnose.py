@@ -1,4 +1,4 @@
-"""`diagnose()`: the same checks without creating a client yourself."""
+"""`diagnose()`: `SafeClient.diagnose` without creating a client yourself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def diagnose(*, policy: Policy | None = None, **client_arguments: Any) -> Diagno
 
     Takes the arguments of `SafeClient`. Sends a few read-only requests with the key that
     such a client would use, to its endpoint and, if the policy allows it, to other
-    LangSmith regions (only the key). Reads the environment, the `.env` file and the
-    profile file.
+    LangSmith regions (only the key). Reads the environment, the `.env` file, the profile
+    file and, in a Colab notebook, its secrets.
 
     Raises:
         LangSmithUserError: If the SDK cannot create such a client.
     """
-    client_arguments.setdefault("auto_batch_tracing", False)  # no thread for one look
+    client_arguments.setdefault("auto_batch_tracing", False)  # no background thread
     client = SafeClient(policy=policy, **client_arguments)
     try:
         return client.diagnose()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from safe_langsmith._knowledge.keys import KIND_NAMES, KeyKind
-from safe_langsmith._knowledge.notebook import Row, table
+from safe_langsmith._knowledge.notebook import MARKS, Row, table
 from safe_langsmith._knowledge.operations import check_permission
 
 Code = Literal[
@@ -31,10 +31,9 @@ Code = Literal[
 ]
 State = Literal["good", "bad", "unknown"]
 
-_MARKS: dict[State, str] = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
 _SHORT = 100
 _LONGEST_QUOTE = 160
-# The maximum for the complete text, and the minimum for what was found.
+# Lines: what the complete text should not exceed, and the minimum for what was found.
 _MOST_LINES, _FEWEST_LINES = 13, 3
 
 
@@ -42,9 +41,8 @@ _MOST_LINES, _FEWEST_LINES = 13, 3
 class Finding:
     """One check: its subject, its state, and what was found.
 
-    ``state`` has three values: "unknown" means that it could not be determined, or that
-    it is only likely. ``subject`` is "key", "workspace", "endpoint", "region",
-    "settings", "permission", "proxy" or "server".
+    ``state`` is "good", "bad", or "unknown": not determined, or only likely. ``subject`` is
+    "key", "workspace", "region", "settings", "permission", "proxy" or "server".
     """
 
     subject: str
@@ -52,7 +50,7 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        return f"{_MARKS[self.state]} {self.subject}: {self.text}"
+        return f"{MARKS[self.state]} {self.subject}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ class Identity:
         permissions in the organization.
 
         Raises:
-            ValueError: If LangSmith documents no such permission.
+            ValueError: If the role does not have it, and LangSmith documents none of
+                that name.
         """
         if permission in (self.permissions or ()):
             return True
@@ -106,7 +105,7 @@ class Identity:
         return "\n".join(f"{name:<13} {value}" for name, value in rows)
 
     def _repr_html_(self) -> str:
-        """Show it as a table in a notebook; every text in it is escaped."""
+        """The identity as a table for a notebook; every text in it is escaped."""
         return table(Row(name, value) for name, value in self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -142,8 +141,9 @@ class SettingInfo:
     passed_over: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        words = {"nowhere": "not set", self.value: self.value}
-        return words.get(self.source, f"{self.value} ({self.source})")
+        if self.source == "nowhere":
+            return "not set"
+        return self.value + (f" ({self.source})" if self.source != self.value else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class Diagnosis:
     everything works, "unknown" that it could not be determined (no error has these two).
     ``resolved`` means that the request succeeded in the end. ``status_code`` is None if no
     request was refused. ``identity`` is None if LangSmith did not accept the key, or did
-    not say. ``fixes`` are what ``safe-langsmith doctor --fix`` can write.
+    not say whose it is. ``fixes`` are what ``safe-langsmith doctor --fix`` can write.
     """
 
     code: Code
@@ -271,7 +271,7 @@ class Diagnosis:
         return [*answer, *_block("found", found), *_block("fix", self.next_steps), *explain]
 
     def _repr_html_(self) -> str:
-        """Show the diagnosis as a table in a notebook; every text in it is escaped."""
+        """The diagnosis as a table for a notebook; every text in it is escaped."""
         fix = "fix" if self.code == "ok" or not self.resolved else "make it permanent"
         rows = [Row("result", self.headline, *self._state())]
         rows += [Row(fix, "\n".join(self.next_steps))] if self.next_steps else []

@@ -39,8 +39,8 @@ def install(
 ) -> Installation:
     """Make a SafeClient the one that ``@traceable``, LangChain and ``evaluate`` use.
 
-    For all threads of the process, wherever no other client is passed, even if the SDK
-    has already created and cached a plain client. Existing tracers and runs keep their own.
+    It applies to all threads of the process, wherever no other client is passed, even if
+    the SDK has already cached a plain client. Existing tracers and runs keep their own.
 
         import safe_langsmith
         safe_langsmith.install()
@@ -121,9 +121,9 @@ def _begin(owner: Owner, arguments: Mapping[str, Any]) -> ResourceWatcher:
 
 
 class Installation:
-    """A client that ``@traceable`` and LangChain use until ``undo()``.
+    """The result of `install`: its ``client`` is used until ``undo()``.
 
-    As a context manager, it returns the client, and calls ``undo()`` at the end.
+    A ``with`` block gets the client, and calls ``undo()`` at its end.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Installation:
     def undo(self) -> None:
         """Restore what was in use before. A second call does nothing.
 
-        Clients that were created everywhere do not change. A client that `install`
+        Safe clients that ``everywhere`` has created stay safe. A client that `install`
         created is flushed first, so that no trace is lost.
         """
         if self._own:
@@ -153,9 +153,8 @@ class Installation:
             later = _installed[place + 1 :]
             del _installed[place]
             _create()
-            if (
-                later
-            ):  # the later one stays in use; its undo() restores what this one replaced
+            # A later client stays in use; its undo() restores what this one replaced.
+            if later:
                 if later[0]._before is self.client:
                     later[0]._before = self._before
             elif tracing_client() is self.client:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from safe_langsmith._diagnosis import Diagnosis
 
 
-# The values of each switch. Any other would count as true or false, such as "no" as true.
+# The allowed values. Others would count as true or false by accident: "no" as true.
 _SWITCHES = {"repair": (True, False), "probe_regions": (None, True, False)}
 
 
@@ -72,10 +72,10 @@ class Policy:
             if value not in allowed:
                 options = ", ".join(map(str, allowed))
                 raise ValueError(f"Policy.{name} must be one of {options}, not {value!r}")
-        _refuse_async(self.on_diagnosis)
+        _check_is_plain(self.on_diagnosis)
 
 
-def _refuse_async(callback: Callable[[Diagnosis], object] | None) -> None:
+def _check_is_plain(callback: Callable[[Diagnosis], object] | None) -> None:
     if inspect.iscoroutinefunction(callback):
         raise ValueError(
             "on_diagnosis must be a plain function: nothing awaits an async one"
@@ -88,15 +88,15 @@ _for_all: list[Callable[[Diagnosis], object]] = []
 
 
 def set_on_diagnosis(callback: Callable[[Diagnosis], object] | None) -> None:
-    """Call this with each diagnosis of every client in this process.
+    """Call ``callback`` with each diagnosis of every client in this process.
 
-    It works like `Policy.on_diagnosis`, and in addition to it. It replaces the previous
-    callback; None removes it.
+    It is called like `Policy.on_diagnosis`, and in addition to that. There is one such
+    callback: a new one replaces it, and None removes it.
 
     Raises:
-        ValueError: If it is an ``async`` function.
+        ValueError: If ``callback`` is an ``async`` function.
     """
-    _refuse_async(callback)
+    _check_is_plain(callback)
     _for_all[:] = [callback] if callback else []
 
 
@@ -126,7 +126,7 @@ def arguments_of(plain: Callable[..., None]) -> frozenset[str]:
 
 
 def take_policy(kwargs: dict[str, Any], plain: Callable[..., None]) -> Policy:
-    """Remove and return the argument ``policy``, unless it is the SDK's own."""
+    """Remove and return our argument ``policy``, but leave one of the SDK's own there."""
     is_sdks = "policy" in arguments_of(plain)
     if is_sdks and not isinstance(kwargs.get("policy"), Policy):
         return defaults[-1]
@@ -143,10 +143,8 @@ def looks_like(
     signature, keyword = inspect.signature(plain), inspect.Parameter.KEYWORD_ONLY
     new = {n: kind for n, kind in ours.items() if n not in signature.parameters}
     for name in ours.keys() - new.keys():
-        text = (
-            f"safe_langsmith: langsmith {langsmith.__version__} has its own argument {name}"
-        )
-        warn_once(name, f"{text}, so ours is disabled. Please report this line.")
+        text = f"langsmith {langsmith.__version__} has its own argument {name}, so ours is"
+        warn_once(name, f"safe_langsmith: {text} disabled. Please report this line.")
     added = [
         inspect.Parameter(name, keyword, default=None, annotation=kind)
         for name, kind in new.items()

@@ -1,7 +1,7 @@
-"""One error class for each cause. Each error holds its diagnosis, but no request or key.
+"""One error class for each cause. Each error holds its diagnosis, which contains no key.
 
 LangSmithError (langsmith.utils)
-└── AccessDeniedError            access-denied         cause unknown
+└── AccessDeniedError            access-denied         another cause, or unknown
     ├── WorkspaceRequiredError   workspace-required    also LangSmithUserError
     ├── WorkspaceMismatchError   workspace-mismatch
     ├── ServiceKeyScopeError     service-key-scope
@@ -59,7 +59,7 @@ class AccessDeniedError(LangSmithError):
 
     @property
     def next_steps(self) -> tuple[str, ...]:
-        """What to do, step by step."""
+        """What to do. A step that begins with "or" is an alternative."""
         return self.diagnosis.next_steps
 
     def _render_traceback_(self) -> list[str]:
@@ -71,7 +71,7 @@ class AccessDeniedError(LangSmithError):
 
 
 class WorkspaceRequiredError(AccessDeniedError, LangSmithUserError):
-    """The key needs a workspace, and none is set."""
+    """The key needs a workspace, and none reached LangSmith."""
 
     code = "workspace-required"
 
@@ -107,7 +107,7 @@ class WrongEndpointError(AccessDeniedError):
 
 
 class KeyMissingError(AccessDeniedError, LangSmithAuthError):
-    """No key reached the server."""
+    """No key was sent."""
 
     code = "key-missing"
 
@@ -154,8 +154,8 @@ ERRORS: dict[Code, type[AccessDeniedError]] = {
     **{error.code: error for error in AccessDeniedError.__subclasses__()},
 }
 
-# What the SDK raises for these statuses, whatever the cause: code that catches it
-# today also catches our error.
+# What the SDK raises for these statuses, whatever the cause: code that catches that also
+# catches our error.
 _BY_STATUS: dict[int | None, type[Exception]] = {
     401: LangSmithAuthError,
     404: LangSmithNotFoundError,
@@ -169,8 +169,8 @@ def error_for(
 ) -> AccessDeniedError:
     """The error for a diagnosis.
 
-    ``instead_of``: what the SDK raises today. The error is also an instance of that class
-    if it is the SDK's, a ``ValueError``, or the ``requests.HTTPError`` of a hard delete.
+    ``instead_of``: what the SDK raised. The error is also an instance of its class if that
+    is the SDK's, a ``ValueError``, or the ``requests.HTTPError`` of a hard delete.
     """
     also: list[type[Exception]] = []
     kind: type[Any] = type(instead_of)
@@ -186,7 +186,7 @@ def identity_in(diagnosis: Diagnosis) -> Identity:
 
     Raises:
         AccessDeniedError: If LangSmith refused the request.
-        LangSmithConnectionError: If it could not be reached, or its response does not say.
+        LangSmithConnectionError: If LangSmith could not be reached, or did not say.
     """
     if diagnosis.identity is not None:
         return diagnosis.identity

@@ -805,7 +805,7 @@ ROWS: tuple[Scenario, ...] = (
         "raised",
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ={"LANGSMITH_API_KEY": "sk-ant-0123456789abcdef0123456789"},
-        says=("a key of Anthropic",),
+        says=("a key from Anthropic",),
     ),
     Scenario(
         "a truncated key",

@@ -43,7 +43,7 @@ class Standing:
     organization: str | None = None
 
     def lists(self, workspace: str) -> Listed | None:
-        """The listed workspace with this id."""
+        """The listed workspace with this id, or None."""
         same = workspace.lower()
         return next((w for w in self.workspaces or () if w.id.lower() == same), None)
 
@@ -62,7 +62,7 @@ def data_of(answer: Answer) -> Any:
 
 
 def object_of(answer: Answer) -> dict[str, Any] | None:
-    """The same if it is a JSON object."""
+    """The JSON object of a response with status 200, or None."""
     data = data_of(answer)
     return data if isinstance(data, dict) else None
 
@@ -144,7 +144,7 @@ def standing_in(access: Access, listing: Answer, who: Answer = NOT_SENT) -> Stan
 
 
 def sender_in(access: Access, listing: Answer, who: Answer) -> Identity | None:
-    """The identity behind a key, from the same responses."""
+    """The identity behind a key, or None, from the same responses as `standing_in`."""
     rows = listed_in(listing)
     told = (object_of(who) if judge(who, access) == "good" else None) or {}
     if rows is None and not told:

@@ -27,7 +27,7 @@ from safe_langsmith._settings.unread import Mention
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a client uses from now on, what was done, and how to make it permanent.
+    """What a client uses from now on, what that changes, and how to make it permanent.
 
     ``session``: a login session stays in use, unless the settings now have a key.
     ``permanent``: the steps that make it unnecessary.
@@ -152,7 +152,7 @@ class Case:
 
     @property
     def endpoint_mentions(self) -> tuple[Mention, ...]:
-        """Places that name an endpoint but that nothing reads, if the client has none."""
+        """Places that name an endpoint but that nothing reads, if none is configured."""
         if self.held.endpoint.source.kind not in ("default", "none"):
             return ()
         return tuple(m for m in self.setup.mentions if m.setting == "ENDPOINT")
@@ -179,7 +179,7 @@ class Case:
     # Which hosts a repair may use.
 
     def may_move(self, endpoint: str) -> bool:
-        """Whether a repair may send the request to another host. Decided only here.
+        """Whether a repair may send the request to this other host. Decided only here.
 
         Only from LangSmith's own hosts to an official API, and only if the key is the only
         credential. The transports make sure that certificates are checked.
@@ -264,7 +264,7 @@ class Case:
 
 
 def _holds(before: Settings, repair: Repair, now: Settings) -> bool:
-    """Whether all that a repair changed is still so."""
+    """Whether everything that a repair changed is still in effect."""
     there = repair.settings
     return all(now[n] == there[n] for n in NAMES if there[n].value != before[n].value)
 

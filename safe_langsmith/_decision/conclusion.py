@@ -24,8 +24,7 @@ _OURS = frozenset(
 )
 # Values that read the same with and without quotes, in any `.env` file and shell.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
-# A variable that is set is corrected under its own name. A profile is corrected in its
-# file, not overridden with a variable.
+# Not "profile": a profile is corrected in its file, not overridden with a variable.
 _WRITABLE = ("environment", "dotenv", "default", "none")
 
 
@@ -106,9 +105,9 @@ def _settings_of(
 
 
 def _fixes(case: Case, cause: Cause) -> list[Fix]:
-    """The proven endpoint and workspace that are not in use yet.
+    """The proven endpoint and workspace that are not configured yet.
 
-    None if they were proven with another key, since they may fit only that one. None if
+    Empty if they were proven with another key, since they may fit only that one, or if
     the repair is only for reads: a write could land in a workspace that was not named.
     """
     if case.earlier:  # compare with what is configured, not with an earlier repair

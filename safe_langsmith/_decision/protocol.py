@@ -55,11 +55,11 @@ NO_PROMPT_OWNER = "No prompt owner specified"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The server's response to a probe or to the resent request.
+    """The server's response to the refused request, to a probe, or to the resent request.
 
     ``is_cut``: the body was too long, or too slow, to be read completely.
     ``redirected_to``: the URL that the server redirected to, if any.
-    ``came_as_get``: the redirect turned a request with a body into a GET without it.
+    ``came_as_get``: the redirect turned another method, such as POST, into GET.
     """
 
     status: int
@@ -119,11 +119,11 @@ class Reply:
     def is_refusal(self) -> bool:
         """Whether this is a 403, a 401, or another response that may be a refusal.
 
-        A web page instead of JSON comes from a wrong endpoint. On prompt calls, the server
-        treats an unknown key as anonymous, and an anonymous sender owns no prompts.
+        A web page instead of JSON comes from a proxy or a wrong endpoint. On prompt calls,
+        the server treats an unknown key as anonymous, and anonymous senders own no prompts.
         """
         no_owner = self.status in (400, 404, 422) and NO_PROMPT_OWNER in self.body
-        # A repaired request never follows a redirect. If the SDK followed one that turned
+        # A resent request never follows a redirect. If the SDK followed one that turned
         # POST into GET, nothing was written, whatever the response says.
         stopped = self.status == 405 or 300 <= self.status < 400
         was_lost = bool(self.redirected_to) and (stopped or self.came_as_get)
@@ -133,11 +133,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No response: a probe that failed. It proves nothing about the key.
+    """No response to a probe or to the resent request. It proves nothing about the key.
 
     ``withheld``: it was not sent, because that is not safe. ``trouble``: what went wrong,
     if known; ``detail``: the certificate error, or the proxy's response to CONNECT.
-    ``at_proxy``: whether it failed at a proxy; None means yes if the environment names one.
+    ``at_proxy``: whether it failed at a proxy; None if the transport cannot tell.
     ``certificates``: the variables for certificates that this transport reads.
     """
 
@@ -178,7 +178,7 @@ class Refusal:
     ``path`` is relative to the endpoint. ``worked``: this client has used the same
     access successfully before. ``replayable``: its body can be sent again.
     ``login``: the source of an `Authorization` header that is not the client's own.
-    ``tied_by``: a credential besides the key that binds it to its host, if there is one.
+    ``tied_by``: what binds it to its host, other than its key, such as a login; or empty.
     ``secrets``: other values in it that must not appear in a text.
     """
 
@@ -214,10 +214,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A read-only GET to this URL. Without a key it is anonymous.
+    """A GET request to this URL. Without a key and a session, it is anonymous.
 
-    ``alone``: without the logins, cookies and headers that the client would add. Probes
-    to another host than that of the refused request are always sent this way.
+    ``session``: sent with the client's login session. ``alone``: without the logins,
+    cookies and headers that the client would add; probes to another host than that of the
+    refused request are always sent this way.
     """
 
     url: str

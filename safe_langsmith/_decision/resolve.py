@@ -37,15 +37,16 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "wrong-region",  # a read may succeed where a write does not
     }
 )
-# Causes that explain a 404 that LangSmith also returns to anonymous requests.
+# Causes that explain a status, such as 404, that LangSmith also returns to anonymous
+# requests.
 _OF_STRANGERS: frozenset[Code] = frozenset(
     {"key-rejected", "key-malformed", "key-legacy", "stale-setting", "wrong-region"}
 )
 _NOT_REPEATED = (
-    "the response is not LangSmith's: the request may have been carried out; it was not "
+    "the response is not LangSmith's, so the request may have been carried out; it was not "
     "resent"
 )
-_READ_ONCE = "its body is a stream and cannot be sent twice; it was not resent"
+_READ_ONCE = "the body is a stream and cannot be sent twice; the request was not resent"
 _AGAIN = Cause(
     "access-denied",
     "it was refused again after each repair.",
@@ -57,7 +58,7 @@ _AGAIN = Cause(
 class Verdict:
     """The result of a diagnosis, and the repair that the client keeps, if any.
 
-    ``of_this_request``: another request with the same access might be repaired.
+    ``of_this_request``: not repaired, though another operation with the same access might.
     """
 
     diagnosis: Diagnosis
@@ -171,10 +172,10 @@ def _next_case(case: Case, repair: Repair, reply: Reply) -> Case:
 
 
 def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
-    """Make the most common call, and diagnose the result, as the doctor does.
+    """Make the most common call, ``GET /sessions``, and diagnose the result.
 
-    Repairs nothing. The code is "ok" if the call is accepted, and "unknown" if the
-    server could not be reached, or its response proves nothing about these settings.
+    Repairs nothing. The code is "ok" if the call succeeds, and "unknown" if the server
+    could not be reached, or its response proves nothing about these settings.
     """
     access = setup.access
     if unsendable := _cannot_be_sent(setup):
@@ -188,11 +189,11 @@ def examine(setup: Setup, policy: Policy) -> Steps[Diagnosis]:
             return verdict.diagnosis
     case = _unrefused("GET", "/sessions", setup, *disagreements(setup))
     healthy = isinstance(data_of(answer), list)
-    cause = yield from (_let_in(case) if healthy else _unknown(case, answer))
+    cause = yield from (_accepted(case) if healthy else _unknown(case, answer))
     return replace(conclude(case, cause), resolved=healthy)
 
 
-def _let_in(case: Case) -> Steps[Cause]:
+def _accepted(case: Case) -> Steps[Cause]:
     standing = yield from case.identify(case.sent)
     case.workspaces = standing.workspaces or ()
     yield from case.ask_who(case.sent)  # for the identity and the workspace
@@ -252,15 +253,12 @@ def no_address(method: str, path: str, setup: Setup) -> Diagnosis:
 
 def never_sendable(method: str, path: str, setup: Setup) -> Diagnosis:
     """The diagnosis of a key or workspace that no HTTP header can contain."""
-    code: Code = "key-malformed"
-    name: Name = "API_KEY"
     workspace, key = setup.access.workspace or "", setup.access.key or ""
-    if can_be_sent(key) and not can_be_sent(workspace):
-        code = "workspace-mismatch"
-        name = "WORKSPACE_ID"
+    is_key = not can_be_sent(key) or can_be_sent(workspace)
+    code: Code = "key-malformed" if is_key else "workspace-mismatch"
+    name: Name = "API_KEY" if is_key else "WORKSPACE_ID"
     case = _unrefused(method, path, setup)
-    asked = case.refusal.operation
-    what = FIELDS[name]
+    asked, what = case.refusal.operation, FIELDS[name]
     summary = f"{asked} was not sent: the {what} has characters that cannot be sent."
     step = steps.correct(case, name, f"type or paste the {what} again")
     return conclude(case, Cause(code, summary, (step,)))

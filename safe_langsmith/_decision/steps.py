@@ -34,7 +34,7 @@ def variable(case: Case, name: Name) -> str:
         return ""
     if source.kind in _NAMED:
         return source.name
-    # The SDK does not allow both.
+    # The SDK does not allow an endpoint next to LANGSMITH_RUNS_ENDPOINTS.
     is_barred = name == "ENDPOINT" and bool(case.setup.runs_endpoints)
     return f"LANGSMITH_{name}" if source.kind in _UNNAMED and not is_barred else ""
 
@@ -121,7 +121,10 @@ def correct(case: Case, name: Name, how: str) -> str:
 
 
 def or_new_key(case: Case, others: tuple[str, ...] = (), more: str = "") -> tuple[str, ...]:
-    """The other steps, if any, or create a key and put it where the rejected one is."""
+    """The step to replace a rejected key, as an alternative to ``others`` if there are any.
+
+    ``more``: where else a key can be created.
+    """
     page, where = case.keys_page, place(case, "API_KEY")
     step = f"create a new key at {page}{more}, and put it into {where}"
     return (*others, f"or {step}" if others else step)
@@ -158,7 +161,10 @@ def ask_regions(case: Case) -> str:
 def load(
     case: Case, found: Mapping[Name, Source], condition: str | None = None
 ) -> list[str]:
-    """Load the settings of a `.env` file. It cannot override a value in the code."""
+    """Load the settings of a `.env` file. It cannot override a value in the code.
+
+    ``condition`` begins the step; None means "if these lines are right".
+    """
     steps = []
     in_code = [name for name in found if case.held[name].source.is_explicit]
     for name in in_code:
@@ -175,7 +181,7 @@ def load(
 
 
 def unhide(case: Case, found: Mapping[Name, Source]) -> list[str]:
-    """Let the settings of a profile count, which the environment's override."""
+    """Remove the variables that override the settings of a profile."""
     environ = case.setup.environ
     hiding = [str(environ[name].source) for name in found if environ[name].value]
     profile = next(iter(found.values()))
@@ -220,7 +226,7 @@ def _found_places(case: Case) -> set[str]:
 
 
 def ask_owner(case: Case, what: str) -> str:
-    """Ask the admin of the server."""
+    """Ask the admin of the server. ``what`` completes the sentence."""
     return f"ask the admin of {case.host} {what}"
 
 

@@ -12,12 +12,12 @@ from safe_langsmith._knowledge.keys import oddity
 from safe_langsmith._settings.network import CERTIFICATES, Proxy
 
 _AT_PROXY: dict[Trouble, tuple[str, str]] = {
-    "name": ("the host name of the proxy was not found", "correct the address in {in_}"),
+    "name": ("the host name of the proxy was not found", "correct the URL in {in_}"),
     "refused": (
         "the proxy refused the connection",
-        "check the address in {in_}, and that the proxy is running",
+        "check the URL in {in_}, and that the proxy is running",
     ),
-    "proxy-address": ("the address of the proxy is not valid", "correct {in_}"),
+    "proxy-address": ("the URL of the proxy is not valid", "correct {in_}"),
 }
 
 
@@ -60,7 +60,7 @@ def _of_key(case: Case) -> Iterator[str]:
 
 
 def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str]:
-    """What went wrong after the proxy, or without one; and the step."""
+    """What went wrong after the proxy, or without one, and the step to fix it."""
     host, source = case.host, case.held.endpoint.source
     ask = f"ask your network admin to allow {host}"
     own = None if case.region else f"check {source}"
@@ -87,8 +87,8 @@ def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str
     if answer.trouble in ("certificate", "bundle"):
         return _certificate(case, answer)
     otherwise = f"check your connection{f' and {source}' if own else ''}"
-    if proxy.variable:  # such as an address that the library cannot read
-        otherwise = f"check the proxy address in {proxy.variable}"
+    if proxy.variable:  # its URL may be one that the library cannot read
+        otherwise = f"check the URL of the proxy in {proxy.variable}"
     return rows.get(answer.trouble, ("no response", otherwise))
 
 
@@ -131,8 +131,8 @@ def tunnel_refused(case: Case, status: str) -> Cause:
             f"; if it can be reached without the proxy, add it to {no_proxy or 'NO_PROXY'}"
         )
     if status.startswith("407"):
-        name = proxy.variable or "the address of your proxy"
-        step = f"the proxy wants a login: add user name and password to {name}"
+        name = proxy.variable or "the URL of your proxy"
+        step = f"the proxy requires a login: add user name and password to {name}"
         if proxy.has_login:
             step = f"the proxy rejected the login: correct user name and password in {name}"
     return Cause("blocked-by-proxy", summary, (step,))

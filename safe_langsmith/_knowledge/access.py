@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 from safe_langsmith._knowledge.hosts import same_origin
 
-# Statuses that may be a refusal; the body decides.
-_LOOKED_AT = frozenset({401, 403, 405})
-# On prompt calls, these too: the server treats an unknown key as anonymous.
+# On prompt calls, these may be refusals: the server treats an unknown key as anonymous.
 _MAYBE_ON_PROMPTS = frozenset({400, 404, 422})
+# With a web page instead of JSON, these are refusals by a proxy or a wrong endpoint.
 HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
 
 
@@ -20,8 +19,8 @@ HIDDEN_BY_A_PAGE = (200, 400, 404, 405)
 class Access:
     """What a request sends: its endpoint, key and workspace.
 
-    ``session``: an OAuth login session authenticates the request. ``foreign``: something
-    else does that is unknown here, such as a replica's service key or token.
+    ``session``: an OAuth login session authenticates the request. ``foreign``: another
+    credential does, such as a replica's service key, token or cookie.
     """
 
     endpoint: str
@@ -31,19 +30,19 @@ class Access:
     foreign: bool = False
 
 
-def may_be_refusal(status: int, content_type: str, address: str) -> bool:
+def may_be_refusal(status: int, content_type: str, url: str) -> bool:
     """Whether a response needs a closer look. Runs for every request."""
-    if status in _LOOKED_AT or ("html" in content_type and status in HIDDEN_BY_A_PAGE):
+    if status == 405 or is_sure_refusal(status, content_type):
         return True
-    return status in _MAYBE_ON_PROMPTS and _is_of_prompts(address)
+    return status in _MAYBE_ON_PROMPTS and _is_of_prompts(url)
 
 
-def _is_of_prompts(address: str) -> bool:
-    return "/commits/" in address or "/repos" in address
+def _is_of_prompts(url: str) -> bool:
+    return "/commits/" in url or "/repos" in url
 
 
 def came_as_get(asked: tuple[str, str], answered: tuple[str, str]) -> bool:
-    """Whether a redirect to another host has turned a non-GET into a GET.
+    """Whether a redirect to another host has turned another method into GET.
 
     Takes (method, URL) before and after. A redirect within a host may be the API's own.
     """
@@ -56,9 +55,7 @@ def is_sure_refusal(status: int, content_type: str) -> bool:
     return status in (401, 403) or ("html" in content_type and status in HIDDEN_BY_A_PAGE)
 
 
-def proves_key(status: int, address: str) -> bool:
-    """Whether a response proves that the server accepted the key. Runs each time."""
+def proves_key(status: int, url: str) -> bool:
+    """Whether a response proves that the key was accepted. Runs for every request."""
     # These paths also answer without a key, so success proves nothing about it.
-    return status < 400 and not (
-        "/info" in address or _is_of_prompts(address) or "/public/" in address
-    )
+    return status < 400 and not ("/info" in url or _is_of_prompts(url) or "/public/" in url)

@@ -40,10 +40,11 @@ REGIONS = (
 )
 
 
-# The limit of DNS for a name; of a longer URL, only the beginning is read.
+# The limit of DNS.
 _LONGEST_HOST = 255
-_LONGEST_ADDRESS = 2_000
-# Characters that no host name contains, in any script.
+# Of a longer text, only the beginning is searched for the URL of a page.
+_LONGEST_URL = 2_000
+# A host name in any script, or an IPv6 address with a zone.
 _HOST = r"[^\s\x00-\x20\x7f<>\"{}|^`%/?#@\\\[\]]+|[0-9a-f:.]+%\w+"
 
 
@@ -75,7 +76,10 @@ def same_origin(one: str, other: str) -> bool:
 
 
 def same_base(one: str, other: str) -> bool:
-    """Whether two endpoints have the same host, login and path, ignoring ``/api/v1``."""
+    """Whether two endpoints have the same origin, login and path.
+
+    A trailing ``/api/v1`` or ``/api`` does not count.
+    """
     return same_origin(one, other) and _login_and_path(one) == _login_and_path(other)
 
 
@@ -85,28 +89,31 @@ def _login_and_path(url: str) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """A URL for display: without user, password, query, and any key in its place."""
+    """A URL for display: no user, password, query, fragment, or key in place of a URL."""
     unreadable = "an invalid URL"
     try:
         parts = urlsplit(url)
-        odd = parts.port == -1
+        _ = parts.port
     except ValueError:  # a password may be where the port should be
         return unreadable
     # A backslash is ambiguous: see `origin`. Text before an @ may be a password.
     login, _, netloc = parts.netloc.rpartition("@")
     rest = netloc + url.rpartition(parts.netloc)[2] if login else url
-    if odd or "\\" in parts.netloc or "@" in rest.replace("%40", "@"):
+    if "\\" in parts.netloc or "@" in rest.replace("%40", "@"):
         return unreadable
     return scrub(urlunsplit((parts.scheme, netloc, parts.path, "", "")))
 
 
 def region_of(url: str) -> Region | None:
-    """The region whose API this https URL is, or None."""
+    """The region whose API is at the host of this https URL, or None."""
     return next((r for r in REGIONS if origin(url) == r.api), None)
 
 
 def region_of_web(url: str) -> Region | None:
-    """The region whose web app this URL is (often pasted instead of the API's), or None."""
+    """The region whose web app is at this URL's host, or None.
+
+    Such a URL is often pasted instead of the API's.
+    """
     host = origin(url).replace("http://", "https://")
     return next((r for r in REGIONS if host == r.web), None)
 
@@ -115,6 +122,7 @@ class WebAddress(NamedTuple):
     """What the URL of a page in LangSmith's web app refers to.
 
     ``owner`` is the id after ``/o/``: a workspace, or on some pages the organization.
+    ``region`` is None if the web app is not an official one.
     """
 
     owner: str
@@ -126,7 +134,7 @@ def web_address(text: str) -> WebAddress | None:
 
     Example: ``https://smith.langchain.com/o/<id>/projects/p/<id>``.
     """
-    url = text.strip().strip("\"'")[:_LONGEST_ADDRESS]
+    url = text.strip().strip("\"'")[:_LONGEST_URL]
     if "://" not in url:
         url = f"https://{url}"
     found = re.search(_OWNER, url)
@@ -136,7 +144,7 @@ def web_address(text: str) -> WebAddress | None:
 
 
 def is_official(url: str) -> bool:
-    """Whether this is the https URL of an official LangSmith API."""
+    """Whether this is an https URL at the host of an official LangSmith API."""
     return region_of(url) is not None
 
 

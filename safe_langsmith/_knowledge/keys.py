@@ -27,14 +27,14 @@ KIND_NAMES: dict[KeyKind, str] = {
 }
 
 # Patterns are compiled on first use, to keep imports fast. Each takes linear time. A text
-# over LONGEST cannot be a key, so it is not cleaned or matched as one.
+# of more than LONGEST characters cannot be a key, so it is not cleaned or matched as one.
 LONGEST = 1_000
-# LangSmith does not document the format of its keys. This is the pattern of secret
-# scanners, never a reason to call a key wrong.
+# LangSmith does not document the format of its keys. Secret scanners use this pattern; a
+# key that does not match it is still sent, and LangSmith decides.
 _SHAPE = r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
 _LENGTH = 51
 _KEY_IN_TEXT = r"(lsv2_(?:pt|sk)_|ls__)[0-9A-Za-z_]{8,}"
-# The shortest part of a key that is masked.
+# The fewest characters of a key that are masked in other texts.
 _PART = 8
 _WORD = r"[0-9A-Za-z_]{8,}"
 _INVISIBLE = (
@@ -59,14 +59,14 @@ _OTHER_VENDORS = {
 
 
 def kind_of(key: str | None) -> KeyKind:
-    """The kind of a key, by its prefix."""
+    """The kind of a key, by its prefix; "missing" if there is none."""
     if not key:
         return "missing"
     return next((k for p, k in _PREFIXES.items() if key.startswith(p)), "unknown")
 
 
 def mask(key: str | None) -> str:
-    """Show a key's prefix and last four characters, never more."""
+    """Show at most a key's prefix and its last four characters."""
     if not key:
         return "none"
     prefix = next((p for p in _PREFIXES if key.startswith(p)), "")
@@ -76,9 +76,9 @@ def mask(key: str | None) -> str:
 
 
 def describe(key: str | None, kind: KeyKind | None = None) -> str:
-    """Kind and mask of a key, such as ``service key lsv2_sk_…9f2c``."""
-    kind = kind or kind_of(key)
-    return KIND_NAMES[kind] if kind == "missing" else f"{KIND_NAMES[kind]} {mask(key)}"
+    """Kind and mask of a key, such as ``service key lsv2_sk_…9f2c``, or only the kind."""
+    name = KIND_NAMES[kind or kind_of(key)]
+    return f"{name} {mask(key)}" if key else name
 
 
 def clean(key: str) -> str:
@@ -117,7 +117,7 @@ def oddity(key: str) -> str | None:
     """
     length = f"it has {len(key)} characters, and a LangSmith key has {_LENGTH}"
     if len(key) == _LENGTH:
-        length = "it has characters that are in no LangSmith key"
+        length = "it has characters that no LangSmith key has"
     around = "it has extra characters around it, such as quotes or a comment"
     if len(key) > LONGEST:
         return length
@@ -127,7 +127,7 @@ def oddity(key: str) -> str | None:
         return "it is a placeholder"
     vendor = next((v for p, v in _OTHER_VENDORS.items() if key.startswith(p)), None)
     if vendor:
-        return f"it looks like a key of {vendor}"
+        return f"it looks like a key from {vendor}"
     if kind_of(key) in ("personal", "service") and not re.fullmatch(_SHAPE, key):
         return around if re.search(_SHAPE, key.lower()) or clean(key) != key else length
     if kind_of(key) != kind_of(clean(key)):
@@ -142,32 +142,32 @@ def oddity(key: str) -> str | None:
 
 @functools.lru_cache(maxsize=4)
 def _forms(secrets: tuple[str, ...]) -> list[str]:
-    """The forms in which secrets may appear in a text, longest first."""
+    """The forms in which secrets may appear in a text, longest first; none is short."""
     forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
-    return sorted((form for form in forms if len(form) >= 8), key=len, reverse=True)
+    return sorted((form for form in forms if len(form) >= _PART), key=len, reverse=True)
 
 
 @functools.lru_cache(maxsize=4)
 def _parts(secrets: tuple[str, ...]) -> frozenset[str]:
-    """Every part, of 8 characters, of the keys among these, without their prefixes."""
+    """All 8-character parts of those secrets that are keys, without their prefixes."""
     keys = (f[:LONGEST].lower() for f in _forms(secrets) if kind_of(f) != "unknown")
     rests = [key[len(mask(key).partition("\u2026")[0]) :] for key in keys]
     return frozenset(r[n : n + _PART] for r in rests for n in range(len(r) - _PART + 1))
 
 
-def _without_parts(run: str, parts: frozenset[str]) -> str:
-    """Mask any part of a key in a word."""
-    low = run.lower()
-    at = [n for n in range(len(run) - _PART + 1) if low[n : n + _PART] in parts]
-    return f"{run[: at[0]]}\u2026{run[at[-1] + _PART :]}" if at else run
+def _without_parts(word: str, parts: frozenset[str]) -> str:
+    """Mask the parts of keys in a word, and what is between them."""
+    low = word.lower()
+    at = [n for n in range(len(word) - _PART + 1) if low[n : n + _PART] in parts]
+    return f"{word[: at[0]]}\u2026{word[at[-1] + _PART :]}" if at else word
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with all keys masked; the same text if it contains none.
 
     Masks each of ``secrets`` (also in the form that `clean` returns), each part of a key,
-    and everything that looks like a key. Invisible characters are removed for that, since
-    a key that contains one would not be found.
+    and everything that looks like a key; nothing shorter than 8 characters. Invisible
+    characters are removed for that, since a key that contains one would not be found.
     """
     plain = found = re.sub(_INVISIBLE, "", text)
     secrets = tuple(secrets)
@@ -180,7 +180,7 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Mask keys in a text for people, and remove invisible and control characters."""
+    """`masked`, without invisible characters, and with spaces for control characters."""
     text = re.sub(_INVISIBLE, "", masked(text, secrets))
     # GitHub Actions treats this as the start of a command, anywhere in a line.
     return re.sub(_CONTROL, " ", text).replace("##[", "## [")

@@ -14,14 +14,18 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any, Literal, NamedTuple
 
+# IPython's default for %xmode.
 _USUAL_MODE = "Context"
 # Readable on white and on black; other text keeps the page's color.
 _COLORS = {"good": "#218a4c", "bad": "#d9473c", "unknown": "#9a7400"}
-_MARKS = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
+MARKS = {"good": "\u2713", "bad": "\u2717", "unknown": "?"}
 
 
 class Row(NamedTuple):
-    """A row of a table: its name, a text, and optionally its state in one word."""
+    """A row of a table: its name, a text, and optionally its state.
+
+    ``word`` is displayed for the state; empty means the state itself.
+    """
 
     name: str
     text: str
@@ -45,12 +49,12 @@ def _stated(row: Row) -> str:
     text = html.escape(row.text)
     if not row.state:
         return text
-    word = html.escape(f"{_MARKS[row.state]} {row.word or row.state}")
+    word = html.escape(f"{MARKS[row.state]} {row.word or row.state}")
     return f'<b style="color: {_COLORS[row.state]}">{word}</b> {text}'
 
 
 def show_repair(line: str) -> bool:
-    """Display a repair as an output of the cell; False outside a notebook."""
+    """Display a repair as output of the cell. Returns False outside a notebook."""
     module = sys.modules.get("IPython")
     shell: Any = module and module.get_ipython()
     if getattr(shell, "kernel", None) is None:
@@ -62,9 +66,9 @@ def show_repair(line: str) -> bool:
 
 
 def traceback_lines(error: BaseException) -> list[str]:
-    """The short form of an error, or the full traceback if the user asked for it.
+    """The short form of an error in IPython, or the full traceback if that was requested.
 
-    Users ask for it with another mode (`%xmode Verbose`, `%tb Verbose`), or by calling
+    Users request it with another mode (`%xmode Verbose`, `%tb Verbose`), or by calling
     `%tb` later, when the error is no longer being handled.
     """
     module = sys.modules.get("IPython")
@@ -72,19 +76,18 @@ def traceback_lines(error: BaseException) -> list[str]:
     trace = (type(error), error, error.__traceback__)
     if shell is None:
         return traceback.format_exception(*trace)
-    asked = sys.exc_info()[1] is not error or shell.InteractiveTB.mode != _USUAL_MODE
-    if asked:
+    if sys.exc_info()[1] is not error or shell.InteractiveTB.mode != _USUAL_MODE:
         return list(shell.InteractiveTB.structured_traceback(*trace))
     what = f"{type(error).__name__}: {error}"
     return [what, *_called_from(error, shell), "  traceback: %tb"]
 
 
 def _called_from(error: BaseException, shell: Any) -> list[str]:
-    """The last line of the user's own code that led to the error."""
+    """The last line of the user's own code that led to the error, if there is one."""
     own = [
         (frame.f_code, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if _is_user_s(frame.f_code, frame.f_globals.get("__name__", ""))
+        if _is_own(frame.f_code, frame.f_globals.get("__name__", ""))
     ]
     if not own:
         return []
@@ -98,7 +101,8 @@ def _called_from(error: BaseException, shell: Any) -> list[str]:
     return [f"  called:    {place}, line {line}: {text}".rstrip(": ")]
 
 
-def _is_user_s(code: CodeType, module: str) -> bool:
+def _is_own(code: CodeType, module: str) -> bool:
+    """Whether code is the user's own: not installed, nor part of Python or langsmith."""
     if module == "__main__":
         return True
     places = sysconfig.get_paths()

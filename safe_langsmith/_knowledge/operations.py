@@ -15,7 +15,7 @@ _PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
 _PERMISSIONS: tuple[tuple[str, str, str], ...] = (
     ("POST", r"/runs/(query|stats|group)|/v2/(runs|threads|traces)/.*", "runs:read"),
     ("POST", r"/runs/delete.*", "runs:delete"),
-    ("(POST|PATCH)", r"/runs(/.*)?|/otel/v1/traces", "runs:create"),
+    ("POST|PATCH", r"/runs(/.*)?|/otel/v1/traces", "runs:create"),
     ("PUT", r"/runs/.*/share", "runs:share"),
     ("GET", r"(/v2)?/(runs|threads|traces)(/.*)?", "runs:read"),
     ("GET", r"/sessions(/.*)?", "projects:read"),
@@ -61,7 +61,7 @@ _PERSONAL_ONLY = re.compile(
 )
 # These read with POST and change nothing.
 _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
-# The organization creates, changes and deletes workspaces; listing them is not included.
+# Creating, changing and deleting workspaces concerns the organization; listing does not.
 _ORGANIZATION_WIDE = re.compile(
     r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
 )
@@ -105,7 +105,7 @@ def check_permission(permission: str) -> None:
 
     known = sorted(_DOCUMENTED)
     near = difflib.get_close_matches(permission, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else f"; these are: {', '.join(known)}"
+    hint = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known)}"
     raise ValueError(f"LangSmith has no permission {permission!r}{hint}")
 
 

@@ -1,12 +1,12 @@
 """What is configured, and where each value came from.
 
-The only package that reads settings, and only after a refusal. The exception is
-`construction`, which records a few variables when a client is created, to tell later
-whether a value came from the environment or was passed. Other packages use `reading`, the
-types in `sources`, and `construction`. Each module uses only those above it.
+The only package that reads settings, and only for a diagnosis, with two exceptions when a
+client is created: `construction` records a few variables, to tell later whether a value
+came from the environment or was passed, and `environment` cleans a key that cannot be
+sent. Each module uses only those above it.
 
     python_dotenv  python-dotenv, and whether the program uses it
-    machine        Python, langsmith, the system; the release that a piece of advice needs
+    machine        Python, langsmith, the system; advice that needs a newer langsmith
     construction   the names, and what is recorded when a client is created
     network        the variables for proxies and certificates
     unread         misspelled variables that nothing reads, and what they mean

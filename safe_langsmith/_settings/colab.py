@@ -23,8 +23,6 @@ from safe_langsmith._settings.sources import Place, Setting, Settings, Source, n
 
 _SECONDS = 3.0
 _AGAIN_AFTER = 10.0
-
-
 # The secrets as last read, and when.
 _newest: dict[ModuleType, tuple[float, Place]] = {}
 _NOT_READ = Place(

@@ -27,7 +27,7 @@ _REPORTED_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
 
 
 def disagreements(setup: Setup) -> tuple[Finding, ...]:
-    """Settings that differ between the client, os.environ, `.env` and the SDK's cache."""
+    """Settings with another value in os.environ, `.env` or Colab than in the client."""
     texts = []
     for name in NAMES:
         held, environ = setup.held[name], setup.environ[name]
@@ -74,7 +74,7 @@ def remembered(setup: Setup) -> Iterator[str]:
 
 
 def conflicts(setup: Setup) -> tuple[Finding, ...]:
-    """Settings with two variables that differ, or combined from two sources."""
+    """Variables that differ or are not read, and settings combined from two sources."""
     texts = [text for name in NAMES if (text := _two_names(name, setup.held[name]))]
     for mention in setup.mentions:
         held = setup.held[mention.setting]
@@ -91,7 +91,7 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
 
 
 def _two_names(name: Name, held: Setting) -> str:
-    """Report that LANGSMITH_ overrides LANGCHAIN_, unless it is empty."""
+    """Report that LANGSMITH_ overrides LANGCHAIN_, or is empty and does not."""
     if held.source.kind not in ("environment", "cache"):
         return ""
     first, second = variables(name)
@@ -161,6 +161,6 @@ def _others(name: Name, setup: Setup) -> Iterator[str]:
 
 
 def _as_shown(name: Name, value: str | None) -> str:
-    """A value for display: a key masked, a URL without its password."""
+    """A value for display: a key masked, a URL without a login; "none" if empty."""
     show = {"API_KEY": mask, "ENDPOINT": shown}.get(name, str)
     return show(value or "") or "none"

@@ -1,6 +1,6 @@
 """The names of the settings, and what is recorded when a client is created.
 
-The only module of this package that is imported before a refusal.
+The only module of this package that is imported together with `SafeClient`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ def variables(*names: str) -> tuple[str, ...]:
     return tuple(f"{space}_{name}" for name in names for space in NAMESPACES)
 
 
-# Each variable that the SDK's client reads. Not built with `variables`: code that runs
-# while the package is imported is not guarded.
+# The variables from which the SDK's client reads these. Not built with `variables`, which
+# might raise: nothing catches an error while this module is imported.
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
-
-
 _EXPORT_SWITCHES = tuple(
     f"{space}_{name}"
     for name in ("TRACING_MODE", "OTEL_ENABLED", "OTEL_ONLY")
@@ -40,10 +38,11 @@ _EXPORT_SWITCHES = tuple(
 class AtConstruction:
     """What was passed to a client, and what the environment said at that time.
 
-    ``environ`` is not in `repr`, since it contains a key. ``destinations``: the URLs in the
-    argument api_urls. ``words``: replacements for a text about `langsmith.Client`, for
-    another kind of client. ``workspace``: for an exporter, which sends no workspace itself,
-    the workspace that was passed to its client.
+    ``held``: what it sends. ``arguments``: the names of those that were passed. ``environ``
+    is not in `repr`, since it contains a key. ``profile``: the arguments profile and
+    profile_config_path. ``destinations``: the URLs in the argument api_urls. ``words``:
+    replacements for a text about `langsmith.Client`, for another kind of client.
+    ``workspace``: for an exporter, which sends none itself, the one passed to its client.
     """
 
     held: Access
@@ -80,7 +79,7 @@ _OF_GENERATED: Words = (
 def at_construction_of_generated(
     held: Access, arguments: Mapping[str, Any]
 ) -> AtConstruction:
-    """The same for a generated client that is used directly.
+    """As `at_construction`, for a generated client that is used directly.
 
     It reads different variables. Except for the key's, they count as arguments here.
     """
@@ -107,7 +106,7 @@ _OF_SANDBOX: Words = (
 def at_construction_of_sandbox(
     held: Access, arguments: Mapping[str, Any]
 ) -> AtConstruction:
-    """The same for a sandbox client, which keeps only the base of its endpoint."""
+    """As `at_construction`, for a sandbox client. It keeps only its endpoint's base."""
     given = {
         "api_key": arguments.get("api_key"),
         "api_url": arguments.get("api_endpoint"),
@@ -132,17 +131,16 @@ _OF_EXPORT: Words = (
 def at_construction_of_export(
     held: Access, initial: AtConstruction, chosen: bool
 ) -> AtConstruction:
-    """The same for an OpenTelemetry exporter, whose settings its first export reveals.
+    """As `at_construction`, for an OpenTelemetry exporter: its first export shows ``held``.
 
-    A value that is not in its variables counts as passed; so does a ``chosen`` endpoint.
+    A value that none of its variables contains counts as passed, and so does an endpoint
+    that was ``chosen`` in the code.
     """
     shown = {"api_key": held.key, "workspace_id": held.workspace}
     is_chosen = chosen or held.endpoint != DEFAULT_ENDPOINT
     shown["api_url"] = held.endpoint if is_chosen else None
     texts = [text for _, text in initial.environ]
-    given = (
-        n for n, value in shown.items() if value and not any(value in t for t in texts)
-    )
+    given = (n for n, v in shown.items() if v and not any(v in text for text in texts))
     return replace(initial, held=held, arguments=frozenset(given), words=_OF_EXPORT)
 
 

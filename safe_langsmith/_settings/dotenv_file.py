@@ -62,7 +62,8 @@ class File:
 class Dotenv(NamedTuple):
     """The `.env` file that load_dotenv() finds, and whether a repair may use it.
 
-    ``here`` is the `.env` file of the working directory, if that is a different file.
+    ``here`` is the first `.env` from the working directory upwards, if that is another
+    file.
     """
 
     found: File = File()
@@ -74,8 +75,8 @@ class Dotenv(NamedTuple):
 def read_dotenv(choice: Choice) -> Dotenv:
     """Read the chosen `.env` file, or the one that load_dotenv() would find.
 
-    It searches upwards from the script's folder; in a notebook, at a prompt, and in an
-    installed command, from the working directory.
+    load_dotenv() searches upwards from the script's folder; in a notebook, at a prompt,
+    and in an installed command, from the working directory.
     """
     if choice is False:
         return Dotenv()
@@ -100,7 +101,7 @@ def read_dotenv(choice: Choice) -> Dotenv:
 
 
 def _as_load_dotenv_finds(here: Path) -> Dotenv:
-    """The `.env` file that load_dotenv() finds; ``here`` is the working directory's."""
+    """The `.env` file that load_dotenv() finds. ``here``: as in `Dotenv`."""
     path = _from_script_upwards(here)
     found, notes = read_file(path) if path != Path() else (File(), ())
     other, _ = read_file(here) if here not in (path, Path()) else (File(), ())
@@ -118,7 +119,7 @@ def switched_off() -> bool:
 
 
 def _elsewhere(found: File, here: File) -> tuple[Finding, ...]:
-    """Report a setting in the working directory's `.env` file that is not used."""
+    """Report the first setting in ``here`` (as in `Dotenv`) that is not used."""
     for name in NAMES:
         other, now = here.settings[name], environ_now()[name]
         if other.value in (None, now.value, found.settings[name].value):
@@ -304,7 +305,7 @@ def ours(names: Iterable[str]) -> bool:
 
 
 def short(path: Path) -> str:
-    """A path for display: relative to the home folder, or only its name."""
+    """A path for display; a path in the home folder begins with ``~``."""
     try:
         return f"~/{path.absolute().relative_to(Path.home())}"
     except (ValueError, RuntimeError, OSError):

@@ -18,9 +18,9 @@ logger = logging.getLogger("safe_langsmith")
 
 
 def sendable_key(key: str) -> str | None:
-    """A key without characters that no HTTP header can contain, such as a BOM.
+    """The cleaned key, if no HTTP header can contain the key as it is. Logs that.
 
-    None if there are none, or if they cannot be removed.
+    None if the key can be sent as it is, or not even the cleaned one can.
     """
     if can_be_sent(key) or not can_be_sent(clean(key)):
         return None
@@ -37,7 +37,10 @@ def settings_in(
     kind: Literal["environment", "dotenv"],
     place: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Pick key, endpoint and workspace from variables, in the SDK's order of names."""
+    """Pick key, endpoint and workspace from variables, in the SDK's order of names.
+
+    ``place``: the file and line of each variable, if known.
+    """
 
     def pick(name: Name) -> Setting:
         for variable in variables(name):
@@ -50,7 +53,10 @@ def settings_in(
 
 
 def as_read(name: Name, text: str | None) -> str:
-    """The value that the SDK reads from a text: without blanks and one layer of quotes."""
+    """The value that the SDK reads from a text: without blanks and quotes around it.
+
+    An endpoint also loses its trailing slash.
+    """
     value = (text or "").strip().strip('"').strip("'")
     return value.rstrip("/") if name == "ENDPOINT" else value
 

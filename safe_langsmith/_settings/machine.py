@@ -1,4 +1,4 @@
-"""The versions and the system this runs on, for bug reports and for advice."""
+"""The versions in use and the system, for bug reports and for advice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safe_langsmith._sdk.names import numbers_in
 
 
 class Machine(NamedTuple):
-    """Python, langsmith, the system, the kind of notebook ("" if none), GitHub Actions."""
+    """The versions in use, the system, the kind of notebook or "", and GitHub Actions."""
 
     python: str
     langsmith: str
@@ -24,7 +24,7 @@ class Machine(NamedTuple):
 def read_machine() -> Machine:
     """Describe the machine, without the name of a computer, user or folder."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    # What started this process; also correct for `!safe-langsmith doctor`.
+    # These variables are inherited, so they also tell for `!safe-langsmith doctor`.
     notebook = "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
     notebook = "Colab" if "COLAB_RELEASE_TAG" in os.environ else notebook
     github = os.environ.get("GITHUB_ACTIONS") == "true"

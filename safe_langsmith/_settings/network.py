@@ -48,9 +48,7 @@ class Network:
         """The spelling of a proxy variable that is set; lower case wins."""
         if wanted in self.variables:
             return wanted if self.variables[wanted] else ""
-        spelled = [
-            n for n, value in self.variables.items() if n.lower() == wanted and value
-        ]
+        spelled = [n for n, v in self.variables.items() if n.lower() == wanted and v]
         return spelled[-1] if spelled else ""
 
     def certificates(self, read: tuple[str, ...]) -> str:
@@ -59,7 +57,7 @@ class Network:
 
 
 def read_network() -> Network:
-    """Read the variables. Proxy names may be in upper or lower case."""
+    """Read the variables for proxies, in upper or lower case, and for certificates."""
     return Network(
         {
             name: os.environ.get(name, "")  # another thread may remove it
@@ -72,9 +70,9 @@ def read_network() -> Network:
 def unused_of_network(
     in_file: Mapping[str, str | None], place: Mapping[str, str]
 ) -> Iterator[str]:
-    """Report proxies and certificates in a `.env` file, which our commands do not use.
+    """Report proxies and certificates in a `.env` file: our commands do not use those.
 
-    Otherwise, a file that was found could send each request through its proxy.
+    If they did, any file that is found could send each request through its proxy.
     """
     for name, value in in_file.items():
         known = name.lower() in _PROXIES or name in CERTIFICATES

@@ -22,7 +22,7 @@ from safe_langsmith._settings.unread import Mention
 
 _LARGEST_FILE = 1_000_000
 _MOST_NAMES = 5
-# Where a profile may keep its key, and the Python SDK cannot read it.
+# Places for a profile's key that the Python SDK cannot read.
 _ELSEWHERE = {
     "api_key_cmd": "the output of a command (api_key_cmd)",
     "secret_store": "the system keychain (secret_store)",
@@ -78,7 +78,7 @@ def _missing(path: Path | None, config_path: str | None, name: str | None) -> Pl
 
 
 def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
-    """The content of the file; or {}, and why the SDK ignores the file."""
+    """The content of the file, and an empty text; or {}, and why the SDK ignores it."""
     raw, why = read_bytes(path, _LARGEST_FILE)
     if why:
         return {}, f"{known_as} could not be read: {why}"
@@ -96,7 +96,7 @@ def _json_in(path: Path, known_as: str) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError):
         return {}, f"{known_as}: not valid JSON, so no profile is read"
     if not isinstance(data, dict) or not isinstance(data.get("profiles"), dict):
-        return {}, f'{known_as}: has no "profiles", so no profile is read'
+        return {}, f'{known_as} has no "profiles", so no profile is read'
     return data, ""
 
 

@@ -1,8 +1,8 @@
 """Imports python-dotenv unnoticed, to tell whether the program itself uses it.
 
-A repair may use a `.env` file only if the program uses such files. If python-dotenv is in
-`sys.modules`, it does, so our own import must not be visible there. Other modules import
-what they need from python-dotenv here.
+A repair may use a `.env` file only if the program uses such files. If it does,
+python-dotenv is in `sys.modules`, so our own import must not be visible there. Other
+modules import from here what they need of python-dotenv.
 """
 
 from __future__ import annotations

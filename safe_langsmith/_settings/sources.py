@@ -20,7 +20,7 @@ Configured = Literal["environment", "dotenv", "colab", "profile", "cache"]
 SourceKind = Literal[InCode, Configured, "repair", "default", "none"]
 # The name of each setting in `Settings` and in `Access`.
 FIELDS = {"API_KEY": "key", "ENDPOINT": "endpoint", "WORKSPACE_ID": "workspace"}
-# The client argument that sets it.
+# The client argument that sets each of them.
 ARGUMENTS: dict[Name, str] = {
     "API_KEY": "api_key",
     "ENDPOINT": "api_url",
@@ -54,11 +54,12 @@ class Source:
 
 
 NOWHERE = Source("none")
-# For a value that a request sends because of this argument.
+# The name of a source if a request sends a value because of this argument.
 HEADERS = "the headers argument"
-# For a destination that no setting names, such as a replica in the code.
+# For a destination that no setting names, such as a replica in the code: on another host
+# than the client's, or on the same.
 UNNAMED = ("the settings of this destination", "the request itself")
-# For an endpoint that a repair found: none was configured.
+# For an endpoint that a repair found, because none was configured.
 FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")
 
 
@@ -98,9 +99,10 @@ class Settings:
 
 
 class Login(NamedTuple):
-    """The login session in a profile, and whether it has expired.
+    """The login session in a profile.
 
-    ``refreshes``: after that, the SDK requests a new token before each request.
+    ``ended``: it has expired. ``refreshes``: it has a refresh token, with which the SDK
+    renews an expired session before a request.
     """
 
     profile: str
@@ -137,12 +139,14 @@ class Setup:
 
     ``held`` is what the client uses. ``environ``, ``in_file`` (the `.env` file), ``colab``
     and ``profile`` are read now. ``dotenv`` is ``in_file`` if a repair may use it,
-    otherwise empty. ``cached`` is what the SDK's cache returns. ``aliases`` are variables
-    that people set for the workspace but the SDK's client does not read. ``mentions`` are
-    settings that are named where nothing reads them. ``destinations``: each additional URL
-    that traces go to, and the setting that names it. ``langsmith``: the installed release.
-    ``words``: see `AtConstruction`. ``notes`` are problems found while reading, ``unread``
-    the variables that nothing reads.
+    otherwise empty. ``cached`` is what the SDK's cache returns. ``aliases`` are workspaces
+    that are set where this client does not read them: in LANGSMITH_TENANT_ID, or in the
+    client that owns an exporter. ``mentions`` are settings that are named where the SDK's
+    client does not read them. ``destinations``: each additional URL that traces go to, and
+    the setting that names it; an empty URL stands for the setting itself. ``session``: the
+    client uses a login session. ``langsmith``: the installed release. ``words``: see
+    `AtConstruction`. ``notes`` are problems found while reading, ``unread`` the variables
+    that nothing reads.
     """
 
     held: Settings
@@ -203,5 +207,5 @@ class Setup:
 
 
 def noted(*texts: str, state: State = "unknown") -> tuple[Finding, ...]:
-    """Findings about settings, from reading them."""
+    """A finding about settings for each text."""
     return tuple(Finding("settings", state, text) for text in texts)

@@ -24,7 +24,7 @@ from safe_langsmith._settings.environment import environ_now
 from safe_langsmith._settings.python_dotenv import LOADED
 from safe_langsmith._settings.sources import PassedOver, Setting, Settings, Source, noted
 
-# In the SDK's order. It uses the first one even if it is empty; the others it skips then.
+# In the SDK's order. It uses the first even if it is empty, and skips others if empty.
 _HOSTED = "HOSTED_LANGSERVE_PROJECT_NAME"
 _PROJECT = variables("PROJECT", "SESSION")
 _SWITCH = variables("TRACING_V2", "TRACING")
@@ -49,7 +49,7 @@ class Way(NamedTuple):
 
 
 class Export(NamedTuple):
-    """Where OpenTelemetry sends traces. ``settings``: None if that is not LangSmith."""
+    """The URL where OpenTelemetry sends traces; no ``settings`` if not to LangSmith."""
 
     address: str
     settings: Settings | None = None
@@ -140,20 +140,24 @@ def read_destinations(own: Access) -> tuple[tuple[Settings, ...], str]:
 
 
 def _of_replica(replica: Mapping[str, Any], own: Access) -> Settings:
-    shows = replica.get("auth") or replica
+    auth = replica.get("auth") or replica
     return as_destination(
         str(replica["api_url"]),
-        shows.get("api_key"),
+        auth.get("api_key"),
         own,
         Source("request", variable_in_use("RUNS_ENDPOINTS")),
-        shows.get("tenant_id"),
+        auth.get("tenant_id"),
     )
 
 
 def as_destination(
     url: str, key: str | None, own: Access, source: Source, workspace: str | None = None
 ) -> Settings:
-    """The settings of an additional destination; some get the client's workspace too."""
+    """The settings of an additional destination.
+
+    Without a ``workspace``, the SDK sends the client's if the key or the host is the
+    client's, and before langsmith 0.14.16 always.
+    """
     inherits = key == own.key or same_origin(url, own.endpoint) or not at_least("0.14.16")
     workspace = workspace or (own.workspace if inherits else None)
     return Settings(Setting(key, source), Setting(url, source), Setting(workspace, source))
@@ -188,7 +192,7 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
     if value not in ("true", "false"):
         yield f"{name} is {value[:20]!r}, so tracing is off: it must be exactly 'true'"
     for rate, text in _set_among(_SAMPLING)[:1]:
-        with suppress(ValueError):  # the SDK says so itself
+        with suppress(ValueError):  # the SDK reports that itself
             if not float(text) > 0:  # also nan
                 yield f"{rate} is {text[:20]}, so no traces are sent"
     unlike = [(n, text) for n, text in others if (text == "true") != (value == "true")]
@@ -209,7 +213,7 @@ def _in_environment(name: str) -> Source:
 
 
 def _set_among(names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Those that are set and not blank, with their values."""
+    """The variables that are set and not blank, with their values."""
     return [(n, value) for n in names if (value := os.environ.get(n, "")).strip()]
 
 

@@ -35,7 +35,7 @@ _MEANINGS: dict[str, Name] = {
     for form in forms.split()
     for space in NAMESPACES
 }
-# The same for variables that other parts of langsmith read, but not its client.
+# The same for other variables of langsmith, which set none of these three.
 _MORE_FORMS = {
     "TRACING": "TRACING TRACINGENABLED ENABLETRACING TRACINGON TRACES TRACE",
     "PROJECT": "PROJECT PROJECTNAME PROJECTID DEFAULTPROJECT SESSIONNAME",
@@ -119,14 +119,12 @@ def near_miss(name: str) -> str | None:
 
 
 def near_misses(
-    variables: Mapping[str, str],
-    in_file: Mapping[str, str | None],
-    place: Mapping[str, str],
+    environ: Mapping[str, str], in_file: Mapping[str, str | None], place: Mapping[str, str]
 ) -> Iterator[str]:
     """Report the variables, and lines of a `.env` file, that nothing reads."""
-    for name, value in {**in_file, **variables}.items():
+    for name, value in {**in_file, **environ}.items():
         if value and (meant := near_miss(name)):
-            otherwise = "" if name in variables else place[name]
+            otherwise = "" if name in environ else place[name]
             yield unread(name, meant, LOADED.get(name, otherwise))
 
 
@@ -137,7 +135,7 @@ def unread(name: str, meant: str, place: str = "") -> str:
 
 
 def _letters(name: str) -> str:
-    """The letters of a name if it may be one of LangSmith's, otherwise "".
+    """The letters of a name, in upper case, if it may mean LangSmith; otherwise empty.
 
     Comparing is slow, and an environment may have a thousand variables.
     """
@@ -145,14 +143,14 @@ def _letters(name: str) -> str:
     return letters if letters.startswith("LAN") or "SMITH" in letters else ""
 
 
-def mentions_in(variables: Mapping[str, str]) -> tuple[Mention, ...]:
+def mentions_in(environ: Mapping[str, str]) -> tuple[Mention, ...]:
     """The settings that are named by variables that the SDK's client does not read."""
-    found = ((meaning(name, value), name) for name, value in variables.items() if value)
+    found = ((meaning(name, value), name) for name, value in environ.items() if value)
     return tuple(Mention(setting, name, name) for setting, name in found if setting)
 
 
 def meant_by(line: str) -> Name | None:
-    """The setting that was meant by a line that cannot be parsed, or None."""
+    """The setting that was meant by a line or a name that sets nothing, or None."""
     text = line.strip()[:_LONGEST]
     for found in itertools.islice(_NAME.finditer(text), _MOST_NAMES):
         name = found.group()

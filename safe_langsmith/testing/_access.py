@@ -32,7 +32,7 @@ _OF_THE_ORGANIZATION = ("key", "organization", "personal", "login")
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The request may proceed. Both are None for an anonymous request to a public route."""
+    """The request is allowed. Both are None if the route did not need a key."""
 
     key: Key | None
     workspace: Workspace | None

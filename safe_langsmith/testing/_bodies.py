@@ -46,9 +46,8 @@ def _from_zstd(body: bytes) -> bytes:
     import zstandard
 
     # The SDK's stream does not state its size, which `decompress` would require.
-    with zstandard.ZstdDecompressor().stream_reader(
-        body, read_across_frames=True
-    ) as reader:
+    plain = zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True)
+    with plain as reader:
         return bytes(reader.read())
 
 
@@ -69,9 +68,8 @@ def _part(piece: bytes) -> Part:
     name = _NAME.search(head)
     if not separator or not name:
         raise UnreadableError("a part of the form has no name")
-    lines = dict(
-        line.lower().split(b":", 1) for line in head.split(b"\r\n") if b":" in line
-    )
+    rows = (row.lower().partition(b":") for row in head.split(b"\r\n"))
+    lines = {name: value for name, _, value in rows}
     kind = lines.get(b"content-type", b"").strip().decode("latin-1")
     return Part(name.group(1).decode(), kind, content)
 

@@ -1,4 +1,4 @@
-"""``safe-langsmith demo``: causes with the plain client, and then with SafeClient.
+"""``safe-langsmith demo``: refusals with the plain client, and then with SafeClient.
 
 It needs no account: it runs a simulated LangSmith on loopback. It ignores the settings of
 this machine.
@@ -78,7 +78,7 @@ def _key_of_another_workspace(server: SimulatedLangSmith) -> Names:
 
 
 def _small_plan(server: SimulatedLangSmith) -> Names:
-    """An organization without projects."""
+    """An organization whose plan does not include projects."""
     server.disabled_features.add("projects")
     return _one_workspace(server)
 
@@ -251,7 +251,7 @@ def _print_wrapped(text: str) -> None:
 
 @contextmanager
 def _clean_machine() -> Iterator[Path]:
-    """An empty home folder and no settings in the environment; restored at the end."""
+    """An empty home folder. The environment is restored at the end."""
     before = dict(os.environ)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -276,7 +276,7 @@ def _forget_settings() -> None:
 
 @contextmanager
 def _logged() -> Iterator[list[logging.LogRecord]]:
-    """Collect what safe_langsmith logs, instead of its usual handlers."""
+    """Collect what safe_langsmith logs; other loggers do not get it."""
     logger = logging.getLogger("safe_langsmith")
     propagate, level = logger.propagate, logger.level
     handler = BufferingHandler(capacity=1000)

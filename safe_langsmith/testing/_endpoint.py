@@ -21,7 +21,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request that may proceed. ``body`` is decompressed."""
+    """One request that is allowed. ``body`` is decompressed."""
 
     path: str
     params: Mapping[str, str]
@@ -83,7 +83,7 @@ class Reply:
 
 
 class RequestError(Exception):
-    """The request may proceed but is invalid; ``place`` is the location of the error."""
+    """The request is allowed but invalid. ``place``: where in the request the error is."""
 
     def __init__(self, status: int, text: str, *place: str) -> None:
         super().__init__(text)
@@ -108,7 +108,7 @@ def only(
 ) -> list[Record]:
     """The records that match the query; ``fields`` maps a parameter to a field.
 
-    Repeated parameters are alternatives.
+    The values of a repeated parameter are alternatives.
     """
     wanted = {
         field: set(query.getlist(name)) for name, field in fields.items() if name in query

@@ -144,11 +144,7 @@ ENDPOINTS = (
     Endpoint("GET", "/orgs/current", "organization", None, _current_organization),
     Endpoint("GET", "/orgs/current/info", "organization", None, _current_organization),
     Endpoint(
-        "GET",
-        "/orgs/current/personal-access-tokens",
-        "personal",
-        None,
-        _list_personal_keys,
+        "GET", "/orgs/current/personal-access-tokens", "personal", None, _list_personal_keys
     ),
     Endpoint("GET", "/orgs", "login", None, _list_organizations),
     Endpoint("POST", "/orgs", "login", None, _create_organization),

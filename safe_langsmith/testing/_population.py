@@ -89,7 +89,7 @@ class Population:
         ``workspaces`` unless given. A default that is not in ``workspaces`` means that
         the user has lost access to it. ``permissions`` replaces those of the role;
         ``abac_denies`` are refused although the role lists them. With ``workspaces``
-        None, it has access to all workspaces of its organization.
+        None, the key has access to all workspaces of its organization.
         """
         return self._add_key(
             "personal",
@@ -113,7 +113,7 @@ class Population:
         abac_denies: frozenset[str] = frozenset(),
         organization: Organization | None = None,
     ) -> Key:
-        """Add a service key for some workspaces, or with None for the organization.
+        """Add a service key for these workspaces; None means the whole organization.
 
         An organization key has access to all workspaces, and must name one in each request.
         A workspace key is refused at ``GET /workspaces`` unless ``lists_workspaces``.
@@ -189,7 +189,7 @@ class Population:
         return self._world.organizations[some.organization_id]
 
     def revoke(self, key: Key) -> None:
-        """Reject a key from now on, like an unknown one."""
+        """From now on, reject a key like an unknown one."""
         with self._world.lock:
             self._world.revoked.add(key.secret)
 

@@ -25,20 +25,14 @@ def _read_commit(call: Call) -> Reply:
     found = commits[-1:] if wanted == "latest" else fitting
     if not found:
         raise RequestError(404, f"Commit {wanted} not found")
-    commit = found[-1]
-    return Reply(
-        {
-            "commit_hash": commit["commit_hash"],
-            "manifest": commit["manifest"],
-            "examples": [],
-        }
-    )
+    shown = {name: found[-1][name] for name in ("commit_hash", "manifest")}
+    return Reply({**shown, "examples": []})
 
 
 def _list_commits(call: Call) -> Reply:
     prompt = _prompt(call)
-    address = {"owner": call.params["owner"], "repo": call.params["repo"]}
-    commits = [{**address, **c} for c in reversed(prompt["commits"])]
+    names = {"owner": call.params["owner"], "repo": call.params["repo"]}
+    commits = [{**names, **c} for c in reversed(prompt["commits"])]
     return Reply({"commits": call.page(commits), "total": len(commits)})
 
 
@@ -50,11 +44,8 @@ def _create_commit(call: Call) -> Reply:
 
 def _list_prompts(call: Call) -> Reply:
     text = call.query.get("query", "").lower()
-    found = [
-        prompt
-        for prompt in call.mine(call.records.prompts)
-        if text in prompt["repo_handle"].lower()
-    ]
+    prompts = call.mine(call.records.prompts)
+    found = [p for p in prompts if text in p["repo_handle"].lower()]
     return Reply({"repos": [_shown(p) for p in call.page(found)], "total": len(found)})
 
 

@@ -70,7 +70,7 @@ class ReadyLangSmith(SimulatedLangSmith):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for traces, stop, and clear everything except the environment."""
+        """Wait for traces, stop, clear caches, and restore the client that traces."""
         self.clear_answers()
         self.flush()
         self.stop()
@@ -97,7 +97,7 @@ def _read_named_dotenv(choice: Choice) -> Dotenv:
 
 
 def _forget(client: langsmith.Client | None) -> None:
-    """Clear settings and refusals, and trace with this client; None creates a new one."""
+    """Clear what is cached, and trace with this client; None creates a new one."""
     clear_caches()
     # The variables that are attached to each run.
     part_of("env", "get_langchain_env_var_metadata.cache_clear", tuple)()

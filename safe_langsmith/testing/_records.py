@@ -73,13 +73,9 @@ class Records:
             self._store_run(workspace, _finished_run(number, started, project))
 
     def ingest(self, workspace: Workspace, operations: Iterable[Operation]) -> None:
-        """Add run operations; counts each one, even if it comes twice."""
+        """Add run operations; ``arrivals`` keeps each one, even if it comes twice."""
         for operation in operations:
-            arrived = {
-                **operation.fields,
-                "op": operation.op,
-                "workspace": workspace.id,
-            }
+            arrived = {**operation.fields, "op": operation.op, "workspace": workspace.id}
             self.arrivals.setdefault(operation.id, []).append(arrived)
             self._store_run(workspace, {**operation.fields, "id": operation.id})
 
@@ -208,7 +204,7 @@ class Records:
         return commit
 
     def prompt(self, workspace: Workspace | None, owner: str, name: str) -> Record | None:
-        """The prompt at this address; the owner "-" means the workspace itself."""
+        """The prompt ``owner/name``; the owner "-" means the workspace itself."""
         if owner != "-":
             return self.prompts.get((owner, name))
         return self.prompts.get((workspace.id, name)) if workspace else None

@@ -22,7 +22,7 @@ _RUNS = re.compile(r"/runs(/batch|/multipart)?$")
 
 
 class RequiredTraces:
-    """Traces with its own client, and fails the run if there are no traces."""
+    """Traces with its own client, and fails the run if traces are missing or lost."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

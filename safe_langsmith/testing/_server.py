@@ -140,7 +140,7 @@ class SimulatedLangSmith(Population):
             self._exchanges.clear()
 
     def saw(self, secret: str) -> bool:
-        """Whether this text arrived in any header, path, query or body."""
+        """Whether this text, such as a key, arrived in any header, path, query or body."""
         return any(exchange.contains(secret) for exchange in self.exchanges)
 
     @property
@@ -207,11 +207,7 @@ class SimulatedLangSmith(Population):
             return _web_page(request.method, delay)
         status, content = _routes.respond(
             _routes.Request(
-                request.method,
-                path,
-                request.url.query,
-                _exchange.headers(request),
-                body,
+                request.method, path, request.url.query, _exchange.headers(request), body
             ),
             self._world,
             self._records,

@@ -75,7 +75,7 @@ class Listener:
         def of_another_thread(record: logging.LogRecord) -> bool:
             return record.thread != own
 
-        # A filter instead of a level: the process may run another uvicorn.
+        # Hide this server's log. Not with a level: the process may run another uvicorn.
         logger = logging.getLogger("uvicorn.error")
         logger.addFilter(of_another_thread)
         try:
@@ -142,7 +142,7 @@ class _Server(uvicorn.Server):
         setting_up = asyncio.all_tasks() - busy
         if setting_up:
             await asyncio.wait(setting_up, timeout=1)
-        # Keep-alive connections would delay the shutdown, above all with TLS, where both
+        # Keep-alive connections would delay the shutdown, especially with TLS, where both
         # sides close.
         self._abort(idle_only=True)
         for _ in range(_TURNS):

@@ -99,7 +99,8 @@ class Key:
 
     ``workspaces`` is None if the key has access to every workspace of its organization.
     ``default`` is used for requests that name no workspace; a user may have lost
-    access to it, so it need not be in ``workspaces``.
+    access to it, so it need not be in ``workspaces``. ``abac_denies`` are permissions that
+    an access policy denies, although the role has them.
     """
 
     secret: str = field(repr=False)
@@ -191,8 +192,8 @@ def new_key(
 ) -> Key:
     """Create a key from the arguments of a test."""
     ids = None if workspaces is None else tuple(w.id for w in workspaces)
-    # Source: a third party's notes. A key of single workspaces is refused if it reads the
-    # organization's data.
+    # A key for single workspaces may not read the organization's data. Source: a third
+    # party's notes.
     lists = kind != "service" or ids is None
     return Key(
         secret=secret or new_secret(kind),

@@ -94,7 +94,7 @@ def test_what_a_role_may(server: SimulatedLangSmith) -> None:
     assert client.can_i("runs:create") is False
     with pytest.raises(ValueError, match="did you mean runs:create"):
         client.can_i("runs:crate")
-    with pytest.raises(ValueError, match="these are: annotation-queues"):
+    with pytest.raises(ValueError, match="it has: annotation-queues"):
         client.can_i("nonsense")
 
 

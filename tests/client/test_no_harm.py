@@ -1140,7 +1140,7 @@ def test_a_key_of_the_organization_has_no_default_workspace(
 def test_a_redirect_from_an_official_host(
     serve_tls: Serve, other: SimulatedLangSmith
 ) -> None:
-    """Such a redirect comes from something in between: LangSmith's API never redirects."""
+    """Such a redirect comes from something in between, never from LangSmith's API."""
     us = serve_tls("api.smith.langchain.com")
     us.answer("*", status=302, headers={"Location": f"{other.url}/portal"})
     other.answer("/portal", status=403, body=HTML_403)

@@ -586,7 +586,7 @@ def test_offline_says_what_needs_no_answer(
     data, code = run_json(capsys, "--offline")
     assert (code, data["code"]) == (3, "unknown")
     key = next(s["lines"] for s in data["sections"] if s["name"] == "key")
-    assert "it looks like a key of Anthropic" in [x["text"] for x in key]
+    assert "it looks like a key from Anthropic" in [x["text"] for x in key]
     monkeypatch.setenv("LANGSMITH_API_KEY", f"{GONE}\u00e9")
     clear_caches()
     data, code = run_json(capsys, "--offline")

@@ -86,7 +86,7 @@ def test_a_key_is_described_by_kind_and_mask(key: str | None, text: str) -> None
 
 
 def test_a_login_session_has_no_mask_to_show() -> None:
-    assert describe(None, "oauth") == "login session none"
+    assert describe(None, "oauth") == "login session"
 
 
 SOILED = [
@@ -183,15 +183,15 @@ NO_KEY = "it does not look like a LangSmith key, which begins with lsv2_pt_ or l
         ("lsv2_pt_...", PLACEHOLDER),
         ("lsv2_sk_xxxxxxxx", PLACEHOLDER),
         ("***", PLACEHOLDER),
-        ("sk-ant-api03-abc", "it looks like a key of Anthropic"),
-        ("sk-proj-abc", "it looks like a key of OpenAI"),
-        ("pk-lf-abc", "it looks like a key of Langfuse"),
-        ("gsk_abc", "it looks like a key of Groq"),
-        ("hf_abc", "it looks like a key of Hugging Face"),
-        ("AIzaSy", "it looks like a key of Google"),
-        ("ghp_abc", "it looks like a key of GitHub"),
+        ("sk-ant-api03-abc", "it looks like a key from Anthropic"),
+        ("sk-proj-abc", "it looks like a key from OpenAI"),
+        ("pk-lf-abc", "it looks like a key from Langfuse"),
+        ("gsk_abc", "it looks like a key from Groq"),
+        ("hf_abc", "it looks like a key from Hugging Face"),
+        ("AIzaSy", "it looks like a key from Google"),
+        ("ghp_abc", "it looks like a key from GitHub"),
         (PERSONAL[:40], "it has 40 characters, and a LangSmith key has 51"),
-        (f"{PERSONAL[:-1]}x", "it has characters that are in no LangSmith key"),
+        (f"{PERSONAL[:-1]}x", "it has characters that no LangSmith key has"),
         (f"{PERSONAL}{PERSONAL}", AROUND),
         (f"{PERSONAL},", AROUND),
         (f"Bearer {PERSONAL}", AROUND),

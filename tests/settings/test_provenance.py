@@ -579,8 +579,8 @@ def of_config(content: str | bytes) -> Setup:
     [
         ('{"profiles":\n{"a": 1,}}', ", line 2: not valid JSON, so no profile is read"),
         ("[" * 100_000, ": not valid JSON, so no profile is read"),
-        ("5", ': has no "profiles", so no profile is read'),
-        ('{"profiles": [1]}', ': has no "profiles", so no profile is read'),
+        ("5", ' has no "profiles", so no profile is read'),
+        ('{"profiles": [1]}', ' has no "profiles", so no profile is read'),
         (b'{\n"\xff": 1}', ", line 2: not UTF-8, so no profile is read"),
         (b" " * 1_000_001, " could not be read: it is larger than 1000 kB"),
         ('{"profiles": {"a": {}, "b": {}}}', " names no current_profile, so none is"),

@@ -210,7 +210,7 @@ ROWS = (
         summary="the host name of the proxy was not found.",
         found="requests to https://langsmith.own.example go through the proxy in "
         "HTTPS_PROXY (http://proxy.invalid:3128)",
-        step="correct the address in HTTPS_PROXY",
+        step="correct the URL in HTTPS_PROXY",
     ),
     Row(
         "proxy, refused",
@@ -218,14 +218,14 @@ ROWS = (
         {"https_proxy": "http://{closed}"},
         summary="the proxy refused the connection.",
         found="the proxy in https_proxy (http://{closed})",
-        step="check the address in https_proxy, and that the proxy is running",
+        step="check the URL in https_proxy, and that the proxy is running",
     ),
     Row(
         "proxy for all",
         OWN,
         {"ALL_PROXY": "http://{closed}", "HTTP_PROXY": "http://other.invalid"},
         summary="the proxy refused the connection.",
-        step="check the address in ALL_PROXY, and that the proxy is running",
+        step="check the URL in ALL_PROXY, and that the proxy is running",
     ),
     Row(
         "proxy that is not for this host",
@@ -260,7 +260,10 @@ ROWS = (
             ),
             ("403bare", "ask the admin of the proxy in HTTPS_PROXY to allow"),
             ("403words", "ask the admin of the proxy in HTTPS_PROXY to allow"),
-            ("407", "the proxy wants a login: add user name and password to HTTPS_PROXY"),
+            (
+                "407",
+                "the proxy requires a login: add user name and password to HTTPS_PROXY",
+            ),
         )
     ),
     Row(
@@ -372,10 +375,10 @@ SESSIONS = (
         "correct the path in REQUESTS_CA_BUNDLE",
     ),
     SessionRow(
-        "the proxy address is invalid",
+        "the URL of the proxy is invalid",
         {"HTTPS_PROXY": "htp://proxy.invalid"},
         {},
-        "the address of the proxy is not valid.",
+        "the URL of the proxy is not valid.",
         "correct HTTPS_PROXY",
     ),
     SessionRow(
@@ -383,7 +386,7 @@ SESSIONS = (
         {},
         {"proxies": {"https": "http://{closed}"}},
         "the proxy refused the connection.",
-        "check the address in the proxy settings of your session, and that the proxy is",
+        "check the URL in the proxy settings of your session, and that the proxy is",
     ),
     SessionRow(
         "a session that ignores the environment",
@@ -404,14 +407,14 @@ SESSIONS = (
         {},
         {"proxies": {"https": "http://{tunnel-407}"}},
         "(407 Proxy Authentication Required).",
-        "add user name and password to the address of your proxy",
+        "add user name and password to the URL of your proxy",
     ),
     SessionRow(
         "a proxy that needs another library",
         {"HTTPS_PROXY": "socks5://{closed}"},
         {},
         "LangSmith could not be reached: no response.",
-        "check the proxy address in HTTPS_PROXY",
+        "check the URL of the proxy in HTTPS_PROXY",
     ),
     SessionRow(
         "a custom adapter that raises an unexpected error",

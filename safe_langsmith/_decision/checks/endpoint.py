@@ -29,7 +29,7 @@ STRANGERS_REFUSED = "a request to /info without a key was refused too"
 
 
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
-    """A redirect, a web page instead of JSON, or 405: is this a LangSmith API?
+    """A redirect, or a web page instead of JSON: is this a LangSmith API?
 
     An official host always is, whatever its response.
     """
@@ -46,7 +46,7 @@ def wrong_endpoint(case: Case) -> Steps[Cause | None]:
 
 
 def _redirected(case: Case, there: str) -> Cause:
-    """The cause if the request was redirected to another URL, which refused it."""
+    """The cause if a redirect was not followed, or turned the request into a GET."""
     here, is_login = case.sent.endpoint, bool(_LOGIN.search(there[:_LONGEST]))
     to = f"{shown(there)}{', a login page' if is_login else ''}"
     secure = here.replace("http://", "https://", 1)
@@ -64,7 +64,7 @@ def _redirected(case: Case, there: str) -> Cause:
 
 
 def misspelled(case: Case) -> Cause | None:
-    """Does the endpoint's URL have extra characters around it, or no scheme?"""
+    """Does the endpoint have quotes or a comment around its URL, or no scheme?"""
     given, where = case.held.endpoint.value or "", case.held.endpoint.source
     text, comment, _ = given.partition("#")
     text = text.strip().strip(_QUOTES).rstrip("/")
@@ -138,7 +138,8 @@ def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
     there, official = reply.redirected_to, case.region
     if there and official and not same_origin(here, there):
         text = (
-            f"the request was redirected to {shown(there)}; LangSmith's API never redirects"
+            f"the request was redirected to {shown(there)}; LangSmith's API never "
+            "redirects to another host"
         )
         return replace(_proxy_refused(case, text), repair=None)
     if reply.is_html and (reply.status in (401, 403) or (official and reply.status == 200)):
@@ -164,7 +165,7 @@ def refuses_strangers(info: Answer) -> bool:
 
 
 def is_in_the_way(info: Answer) -> bool:
-    """Whether that refusal is proven not to be LangSmith's."""
+    """Whether something other than LangSmith refused an anonymous `Case.ask_info`."""
     return refuses_strangers(info) and isinstance(info, Reply) and not info.is_langsmiths
 
 
@@ -176,6 +177,6 @@ def _proxy_refused(case: Case, shown_by: str) -> Cause:
 
 
 def sent_unchanged(case: Case) -> Repair:
-    """The repair of a temporary failure."""
+    """The repair for a temporary refusal: the same request again, after a pause."""
     how = "sent the request again after a pause"
     return Repair(case.held, case.sent.session, how)

@@ -95,7 +95,7 @@ def _legacy(case: Case) -> Cause:
 def stripped_key(case: Case) -> Cause | None:
     """A key was sent, but the response is the one for no key. Was it lost on the way?
 
-    LangSmith returns 403, not 401, for a key that it does not know.
+    LangSmith returns 403, not 401, if it rejects a key.
     """
     if case.refusal.reply.status != 401 or not case.sent.key:
         return None

@@ -13,19 +13,15 @@ from safe_langsmith._decision.steps import AGAIN
 from safe_langsmith._knowledge import operations
 from safe_langsmith._knowledge.keys import describe, kind_of
 
-# How long to wait before retrying a credential that worked. LangSmith caches its
-# decision on a key for about a minute; a diagnosis does not have that long.
+# Seconds before a retry with a key that worked before. LangSmith caches its decision on a
+# key for about a minute; a diagnosis does not have that long.
 TRANSIENT_WAIT = 3.0
 _LONGEST = 2_000
-
-
 _FEATURE = re.compile(
     r"not enabled for this|is not enabled|feature.{0,40}not available|no plan found"
     r"|requires an? \w+ plan|upgrade your plan",
     re.IGNORECASE,
 )
-
-
 # Finds the missing permission, not just any permission that the server mentions.
 _PERMISSION = re.compile(
     r"(?:missing|lacks?|requires?|needs?)\W{1,5}(?:\w{1,20}\W{1,5}){0,3}"
@@ -49,7 +45,7 @@ def feature_unavailable(case: Case) -> Cause | None:
 
 
 def personal_only(case: Case) -> Steps[Cause | None]:
-    """Does the call need a personal key, or one of the organization?"""
+    """Does the call need a personal key, or an organization's key?"""
     if kind_of(case.sent.key) != "service":
         return None
     if operations.needs_personal_key(case.refusal.path):
@@ -58,7 +54,7 @@ def personal_only(case: Case) -> Steps[Cause | None]:
         return Cause("service-key-scope", summary, (step,))
     if not operations.is_organization_wide(case.refusal.method, case.refusal.path):
         return None
-    # LangSmith accepts an organization key only together with a workspace.
+    # LangSmith accepts an organization's key only together with a workspace.
     if (yield from case.admits(replace(case.sent, workspace=None))) != "good":
         return None
     summary = (
@@ -77,7 +73,7 @@ def permission_missing(case: Case) -> Steps[Cause | None]:
     if not needed:
         return None
     standing = yield from case.identify(case.sent)
-    here = (yield from _workspace_in_force(case, standing)) or Listed("")
+    here = (yield from _workspace_in_use(case, standing)) or Listed("")
     # A workspace's list says nothing about permissions of the organization.
     listed = None if needed.startswith("organization:") else here.permissions
     if listed and needed in listed:
@@ -96,7 +92,7 @@ def permission_missing(case: Case) -> Steps[Cause | None]:
     return Cause("permission-missing", summary, (step,), required_permission=needed)
 
 
-def _workspace_in_force(case: Case, standing: Standing) -> Steps[Listed | None]:
+def _workspace_in_use(case: Case, standing: Standing) -> Steps[Listed | None]:
     """The workspace that the server used for the refused request, if it is listed."""
     if case.sent.workspace:
         return standing.lists(case.sent.workspace)

@@ -22,7 +22,7 @@ from safe_langsmith._settings.sources import FOUND_BY_ASKING, Setting, Settings
 
 
 def wrong_region(case: Case) -> Steps[Cause | None]:
-    """The key is rejected here. Does exactly one other region accept it?"""
+    """The key is rejected here. Which other regions accept it?"""
     key, here = clean(case.sent.key or ""), case.region
     if here is None or not _may_ask(case, key):
         return None
@@ -33,22 +33,22 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
         return None
     others = [region for region in REGIONS if region != here]
     found = yield from _ask(case, others, key)
-    knowing = [region for region in others if found[region].state == "good"]
+    accepting = [region for region in others if found[region].state == "good"]
     sure = all(found[region].state != "unknown" for region in others)
-    if len(knowing) == 1:
-        there = knowing[0]
+    if len(accepting) == 1:
+        (there,) = accepting
         case.note("region", "good", f"the {there.name} region accepts this key")
         summary = f"this key belongs to region {there.name}, not to {here.name}."
         cause = Cause("wrong-region", summary, (steps.put(case, "ENDPOINT", there.api),))
         return _move(case, there, found[there], cause, sure=sure)
-    if knowing:
-        names = _names(knowing)
+    if accepting:
+        names = _names(accepting)
         case.note("region", "good", f"{names} accept this key")
-        summary = f"this key belongs to {len(knowing)} other regions: {names}."
-        return Cause("wrong-region", summary, (steps.choose_region(case, knowing),))
-    strange = [region for region in others if found[region].state == "bad"]
-    if strange:
-        case.note("region", "bad", f"{_names(strange)} rejected this key too")
+        summary = f"this key belongs to {len(accepting)} other regions: {names}."
+        return Cause("wrong-region", summary, (steps.choose_region(case, accepting),))
+    rejecting = [region for region in others if found[region].state == "bad"]
+    if rejecting:
+        case.note("region", "bad", f"{_names(rejecting)} rejected this key too")
     if not sure:
         return None
     summary = f"no LangSmith region accepts this key (checked all {len(REGIONS)})."
@@ -59,8 +59,8 @@ def wrong_region(case: Case) -> Steps[Cause | None]:
 def _may_ask(case: Case, key: str) -> bool:
     """Whether this key may be sent to the other official hosts.
 
-    Only if it looks like a LangSmith key: placeholders, keys of other
-    vendors and login sessions are never sent there.
+    Only if it looks like a LangSmith key: placeholders, keys of other vendors and login
+    sessions are never sent there.
     """
     if kind_of(key) not in ("personal", "service") or oddity(key):
         return False
@@ -78,7 +78,7 @@ def _endpoint_is_open(case: Case) -> bool:
 
 
 def _ask(case: Case, regions: list[Region], key: str) -> Steps[dict[Region, Standing]]:
-    """Whether each region accepts a key. They are asked at the same time."""
+    """Ask all these regions at the same time whether they accept a key."""
     there = [Access(region.api, key) for region in regions]
     lists = yield from case.ask_all(probe(access, "/workspaces") for access in there)
     pairs = list(zip(there, lists, strict=True))

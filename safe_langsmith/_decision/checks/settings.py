@@ -69,7 +69,7 @@ def _changes(held: Settings, fresh: Settings) -> dict[str, Source]:
 
 
 def newer_settings(case: Case) -> list[Settings]:
-    """The newer settings that a repair may use."""
+    """The settings that a repair may try: the client's, each updated from one source."""
     found: list[Settings] = []
     setup, held = case.setup, case.held
     for place in (setup.environ, setup.dotenv, setup.colab, setup.profile):
@@ -117,7 +117,7 @@ def unused(case: Case) -> tuple[str, ...]:
 
 
 def _sources(held: Settings, fresh: Settings) -> dict[Name, Source]:
-    """The same as `_changes`, with the names that steps use."""
+    """As `_changes`, with the names that steps use."""
     changed = _changes(held, fresh)
     return {name: changed[FIELDS[name]] for name in NAMES if FIELDS[name] in changed}
 

@@ -63,9 +63,10 @@ def _filled(case: Case, cause: Cause, workspace: Setting, why: str) -> Cause:
 
 
 def named_workspaces(case: Case) -> list[Setting]:
-    """The workspaces that are named anywhere except in this client, each once.
+    """The workspaces that the environment, the `.env` file and the profile name, each once.
 
-    If LANGSMITH_WORKSPACE_ID is in the environment, only that one counts.
+    If LANGSMITH_WORKSPACE_ID is in the environment, only that one counts; for an exporter,
+    only the one that was passed to its client.
     """
     setup = case.setup
     passed = [s for s in setup.aliases if s.source.kind == "argument"]
@@ -141,7 +142,7 @@ def _what_was_meant(case: Case, workspace: str, standing: Standing) -> Steps[Cau
 def _meant(
     case: Case, workspace: str, summary: str, step: str = "", *, may_repair: bool
 ) -> Cause:
-    """The cause if the right id is proven. ``step``: how to correct it; default: set it."""
+    """The cause if the right id is proven. ``step``: the fix; by default, to set it."""
     held = case.held.workspace
     right = replace(case.held, workspace=Setting(workspace, held.source))
     todo = (step or steps.put(case, "WORKSPACE_ID", workspace),)
