@@ -11,6 +11,7 @@ from typing import Any
 
 from safe_langsmith._knowledge.keys import masked
 from safe_langsmith._sdk.clients import destinations_of, headers_of
+from safe_langsmith._sdk.guard import Guard
 
 _MOST_ERRORS, _LONGEST_TEXT = 30, 1_000_000
 _LOGGERS = tuple(map(logging.getLogger, ("langsmith.client", "langsmith.async_client")))
@@ -62,7 +63,9 @@ def hide_keys(
 
 
 def _mask(record: logging.LogRecord) -> bool:
-    said = record.getMessage()[:_LONGEST_TEXT]
-    if said != (safe := masked(said)):
-        record.msg, record.args = safe, ()
+    # Unlike an error in a handler, one in a filter would reach the caller.
+    with Guard("mask keys in a log line"):
+        said = record.getMessage()[:_LONGEST_TEXT]
+        if said != (safe := masked(said)):
+            record.msg, record.args = safe, ()
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import pickle
 import socket
@@ -786,13 +787,17 @@ def test_the_beginning_of_a_key_in_a_connection_error() -> None:
 
 @pytest.mark.parametrize("kind", [SafeClient, SafeAsyncClient])
 def test_a_key_in_place_of_the_endpoint(
-    kind: Any, caplog: pytest.LogCaptureFixture
+    kind: Any, caplog: pytest.LogCaptureFixture, stepped_aside: list[str]
 ) -> None:
     client = kind(GONE, api_key="no key", policy=QUICK)
     info = anyio.run(client.info) if kind is SafeAsyncClient else client.info
     assert info is not None
     assert "Failed to get info" in caplog.text
     assert_no_secret(caplog.text, [GONE])
+    # A line with a mistake in it reaches logging's own handling of errors.
+    wrong = logging.LogRecord("langsmith.client", 30, "", 1, "%d", ("no number",), None)
+    assert logging.getLogger("langsmith.client").filter(wrong)
+    assert "could not mask keys in a log line (TypeError" in stepped_aside.pop()
 
 
 def in_a_loop(client: Any) -> Any:
