@@ -44,7 +44,7 @@ def _measured(name: str, rounds: int, few: int, many: int) -> dict[str, Ratio | 
     with served() as server, tempfile.TemporaryDirectory() as folder:
         facts = server.facts
         out = Path(folder) / "calls"
-        below_callgrind(
+        under_callgrind(
             out,
             ["-m", "benchmarks.counted", name, facts["url"], facts["key"]]
             + [str(number) for number in (rounds, few, many)],
@@ -61,7 +61,7 @@ def _measured(name: str, rounds: int, few: int, many: int) -> dict[str, Ratio | 
     return {"safe": summary(ratios), "instructions": sorted(plain)[len(plain) // 2]}
 
 
-def below_callgrind(out: Path, arguments: list[str], *options: str) -> None:
+def under_callgrind(out: Path, arguments: list[str], *options: str) -> None:
     """Run Python under callgrind, which writes to a file."""
     subprocess.run(
         [

@@ -12,7 +12,7 @@ from typing import Any
 
 import langsmith
 
-from benchmarks.counted import below_callgrind, total_of
+from benchmarks.counted import total_of, under_callgrind
 from benchmarks.paired import Ratio, in_turn, summary
 from benchmarks.served import served
 from safe_langsmith import SafeClient
@@ -67,7 +67,7 @@ def counted(rounds: int) -> dict[str, Ratio]:
 def _instructions(script: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "start"
-        below_callgrind(out, ["-W", "ignore", "-c", script])
+        under_callgrind(out, ["-W", "ignore", "-c", script])
         return total_of(out)
 
 

@@ -92,7 +92,7 @@ def clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     home.mkdir()
     folder.mkdir()
     # The machine's 150 or so authorities take 30 ms for each client that reads them.
-    monkeypatch.setenv("SSL_CERT_FILE", tls.nobody_s_file())
+    monkeypatch.setenv("SSL_CERT_FILE", tls.unused_authority_file())
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     monkeypatch.chdir(folder)
@@ -182,7 +182,7 @@ def uses_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """Turn off coverage for tests with many repetitions; it would double their time.
+    """Turn off `sys.settrace` in tests with many cases: coverage would double their time.
 
     In a worker of xdist, the `no_cover` of pytest-cov has no effect.
     """

@@ -126,7 +126,7 @@ class Proxy:
             answer = http.client.HTTPResponse(server, method=request.method)
             answer.begin()
             body = answer.read()
-            kept = [(n, v) for n, v in answer.getheaders() if n.lower() not in _OF_A_HOP]
+            kept = [(n, v) for n, v in answer.getheaders() if n.lower() not in _HOP_BY_HOP]
         kept.append(("Content-Length", str(len(body))))
         head = "".join(f"{name}: {value}\r\n" for name, value in kept)
         status = f"HTTP/1.1 {answer.status} {answer.reason}\r\n"
@@ -151,7 +151,7 @@ class Proxy:
             assert not thread.is_alive()
 
 
-_OF_A_HOP = ("content-length", "transfer-encoding", "connection", "keep-alive")
+_HOP_BY_HOP = ("content-length", "transfer-encoding", "connection", "keep-alive")
 
 
 def _read(incoming: BinaryIO) -> Request | None:

@@ -17,7 +17,7 @@ from langsmith import Client
 from safe_langsmith.testing import SimulatedLangSmith
 
 HTML_403 = "<!doctype html><title>403</title>403 Forbidden"
-NAME = "LANGSMITH_"
+
 GONE: str = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 STRANGE: str = str(uuid.UUID(int=7))
 
@@ -113,7 +113,7 @@ def locked_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def removed_from_default(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key that its default workspace refuses; it can use another one."""
+    """A personal key without access to its default workspace, but to another one."""
     default = server.add_workspace("Old")
     own = server.add_workspace("Research", projects=2)
     key = server.add_personal_key(workspaces=[own], default=default)
@@ -288,18 +288,20 @@ class Scenario:
     later: Mapping[str, str | None] = field(default_factory=dict)
     later_dotenv: str | None = None
     later_profile: Mapping[str, str] | None = None
+    # Texts that the error, the log line, or the diagnosis must contain.
     says: tuple[str, ...] = ()
     layout: Literal["cloud", "self-hosted"] = "cloud"
-    # The encoding of the .env; then, before the client is created, the profile (or the
-    # full text of its file), and the secrets of a Colab notebook.
+    # The encoding of the .env.
     encoding: str = "utf-8"
+    # The profile when the client is created, or the full text of its file.
     profile: Mapping[str, Any] | str | None = None
+    # The secrets of a Colab notebook.
     colab: Mapping[str, str] | None = None
     # The names of keys that no host may receive.
     unseen: tuple[str, ...] = ()
     # Official hosts, over TLS, by region; ``world`` is for the first, the client's own.
-    # None: it cannot be reached. Regions that are not named accept no key of the row. In
-    # ``requests``, a request to another region begins with its name.
+    # None: it cannot be reached. Regions that are not named reject every key of the row.
+    # In ``requests``, a request to another region begins with its name.
     regions: Mapping[str, World | None] = field(default_factory=dict)
     # The keys that each other region receives.
     saw: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -328,7 +330,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{own}", "LANGSMITH_WORKSPACE_ID"),
     ),
     Scenario(
-        "an organization key without a workspace, on the service with the other wording",
+        "an organization key without a workspace, refused by the service for runs",
         organization_key,
         "workspace-required",
         "answered",
@@ -387,7 +389,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{other}", "profile 'default'"),
     ),
     Scenario(
-        "two workspaces, and two settings that name one each",
+        "two workspaces, and each is named by another setting",
         organization_key_of_two,
         "workspace-required",
         "raised",
@@ -414,7 +416,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("LANGSMITH_TENANT_ID names {foreign}, which this key cannot use",),
     ),
     Scenario(
-        "an empty workspace_id argument is a choice",
+        "an empty workspace_id argument is not filled in",
         organization_key,
         "workspace-required",
         "raised",
@@ -440,7 +442,7 @@ ROWS: tuple[Scenario, ...] = (
         environ={**KEY, "LANGSMITH_TENANT_ID": "{own}"},
     ),
     Scenario(
-        "a personal key refused by its default workspace, and one other",
+        "a personal key without access to its default workspace, but to one other",
         removed_from_default,
         "workspace-required",
         "answered",
@@ -449,7 +451,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("{own}", "default workspace refuses it"),
     ),
     Scenario(
-        "a personal key refused by its default workspace, and two others",
+        "a personal key without access to its default workspace, but to two others",
         removed_from_default_of_three,
         "workspace-required",
         "raised",
@@ -624,7 +626,7 @@ ROWS: tuple[Scenario, ...] = (
         dotenv="LANGSMITH_WORKSPACE_ID={other}",
     ),
     Scenario(
-        "a workspace that was unset, and there is one",
+        "the workspace's variable was unset, and the key can use one workspace",
         personal,
         "stale-setting",
         "answered",
@@ -634,7 +636,7 @@ ROWS: tuple[Scenario, ...] = (
         says=("used workspace {own}, the only one that this key can use.",),
     ),
     Scenario(
-        "a workspace that was unset, and there are two",
+        "the workspace's variable was unset, and the key can use two workspaces",
         personal_of_two,
         "workspace-mismatch",
         "raised",
@@ -745,7 +747,7 @@ ROWS: tuple[Scenario, ...] = (
         dotenv="LANGSMITH_API_KEY={key}",
     ),
     Scenario(
-        "an empty api_key argument is a choice",
+        "an empty api_key argument is not filled in",
         personal,
         "key-missing",
         "raised",
@@ -845,7 +847,7 @@ ROWS: tuple[Scenario, ...] = (
         environ={"LANGSMITH_API_KEY": GONE},
     ),
     Scenario(
-        "a named owner's prompt with an unknown key returns 404",
+        "a prompt call that names the owner, with an unknown key: it returns 404",
         with_prompt,
         "key-rejected",
         "raised",

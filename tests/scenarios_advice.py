@@ -290,7 +290,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_API_KEY", "set LANGSMITH"),
         diagnosed=False,
     ),
-    # never advises the value that is already used
+    # the value that is already used is never advised
     advice(
         "a key of another region at a configured endpoint",
         strangers,
@@ -300,7 +300,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("LANGSMITH_ENDPOINT=", f"{EU_API} (EU)", "Policy("),
         **OFFICIAL_EU,
     ),
-    # never picks one of several
+    # none of several is picked
     advice(
         "two workspaces",
         organization_key_of_two,
@@ -321,7 +321,7 @@ ADVICE: tuple[Advice, ...] = (
         ),
         never=("LANGSMITH_ENDPOINT=",),
     ),
-    # never an example; problems that can be recognized
+    # a step never contains a made-up URL; mistakes in a URL are recognized
     advice(
         "an endpoint that is not LangSmith",
         elsewhere,
@@ -409,7 +409,7 @@ ADVICE: tuple[Advice, ...] = (
         says=("has quotes around it", "remove the quotes"),
         never=CLOUD,
     ),
-    # never impossible steps
+    # no step is impossible
     advice(
         "a workspace that was deleted",
         deleted_workspace,
@@ -444,7 +444,7 @@ ADVICE: tuple[Advice, ...] = (
         **US,
     ),
     advice(
-        "the other regions were checked, and one could not be reached",
+        "the other regions were checked, and two could not be reached",
         strangers,
         "key-rejected",
         environ=LOST,
@@ -456,7 +456,7 @@ ADVICE: tuple[Advice, ...] = (
         never=("--probe-regions", EU_API),
     ),
     advice(
-        "the other regions were checked, and all but one rejected the key",
+        "the other regions were checked, and one could not be reached",
         strangers,
         "key-rejected",
         environ=LOST,

@@ -91,7 +91,7 @@ def nothing_here(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def swallowing(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A proxy strips the key from each request."""
+    """A proxy that strips the key from each request."""
     for path in ("/sessions", "/workspaces", "/auth/public"):
         server.answer(path, status=401, body={"detail": "Invalid token"})
     return personal(server)
@@ -172,7 +172,7 @@ REGION_ROWS = (
         later_profile={"api_key": "{key}"},
     ),
     elsewhere(
-        "a prompt call in another region returns 400, not 403",
+        "a prompt call with a key of another region returns 400, not 403",
         with_prompt,
         "wrong-region",
         "answered",
@@ -267,7 +267,7 @@ REGION_ROWS = (
         says=(f"used {EU_API}", "{own}  Research", "{other}  Production"),
     ),
     elsewhere(
-        "an empty workspace_id argument is a choice in another region too",
+        "a key of another region, and an empty workspace_id argument",
         personal,
         "wrong-region",
         "answered",
@@ -442,7 +442,7 @@ REGION_ROWS = (
         personal,
         "stale-setting",
         "answered",
-        requests=(*(SESSIONS, PUBLIC, f"EU: {WORKSPACES}", f"EU: {SESSIONS}"),),
+        requests=(SESSIONS, PUBLIC, f"EU: {WORKSPACES}", f"EU: {SESSIONS}"),
         environ={**KEY, "LANGSMITH_ENDPOINT": US_API},
         later={"LANGSMITH_ENDPOINT": EU_API},
         saw={"EU": ("key",)},
@@ -521,7 +521,7 @@ REGION_ROWS = (
             ("another scheme", "ftp://langsmith.test", *INVALID, list_projects),
             ("a word", "production", *INVALID, list_projects),
             ("a space within", "https://langsmith. test", *INVALID, list_projects),
-            ("half a number", "http://[", *INVALID, list_projects),
+            ("an unclosed bracket", "http://[", *INVALID, list_projects),
             ("a port too high", f"{US_API}:99999", *INVALID, list_projects),
         )
     ),
@@ -543,7 +543,7 @@ REGION_ROWS = (
         environ={"LANGSMITH_API_KEY": GONE},
         says=("does not respond like a LangSmith API",),
     ),
-    # headers that conflict with the client's own
+    # the headers argument, and a header that a proxy strips
     Scenario(
         "a rejected key in the headers argument",
         personal,
@@ -622,7 +622,7 @@ REGION_ROWS = (
         says=(f'pass api_url="{EU_API}"',),
     ),
     Scenario(
-        "the web app's URL of one region and a key of another: two repairs in a row",
+        "the web app's URL of one region and a key of another: two causes in a row",
         strangers,
         "key-rejected",
         "raised",

@@ -208,7 +208,7 @@ def test_files_and_functions_are_short(module: str) -> None:
 
 
 @modules
-def test_the_simulated_langsmith_is_for_the_demo_alone(module: str) -> None:
+def test_only_the_command_imports_the_simulated_langsmith(module: str) -> None:
     names = own(imported(ast.walk(tree_of(module))))
     assert module == "_command.cli" or not any(
         is_one_of(name, {SEPARATE}) for name in names
@@ -216,7 +216,7 @@ def test_the_simulated_langsmith_is_for_the_demo_alone(module: str) -> None:
 
 
 @modules
-def test_the_decision_knows_no_http_library(module: str) -> None:
+def test_few_modules_import_an_http_library(module: str) -> None:
     found = {n for n in imported(at_loading(tree_of(module).body)) if is_one_of(n, HTTP)}
     assert is_one_of(module, SPEAK_HTTP) or not found
 
@@ -235,13 +235,13 @@ def reads_of_the_machine(tree: ast.Module) -> Iterator[str]:
 
 
 @modules
-def test_one_room_reads_environment_and_disk(module: str) -> None:
+def test_few_modules_read_the_environment_or_the_disk(module: str) -> None:
     reads = list(reads_of_the_machine(tree_of(module)))
     assert is_one_of(module, READ_THE_MACHINE) or not reads
 
 
-def test_that_room_is_seen_to_read() -> None:
-    """The test above finds reads in the package that is allowed to have them."""
+def test_reads_of_the_machine_are_detected() -> None:
+    """In `_settings`, which may have them; otherwise the test above could not fail."""
     rooms = [module for module in OURS if is_one_of(module, {"_settings"})]
     found = {read for room in rooms for read in reads_of_the_machine(tree_of(room))}
     assert {"os.environ", "pathlib.Path", "dotenv.find_dotenv"} <= found
@@ -256,13 +256,13 @@ def changes_of_the_disk(tree: ast.Module) -> Iterator[str]:
 
 
 @modules
-def test_few_rooms_change_the_disk(module: str) -> None:
+def test_few_modules_change_the_disk(module: str) -> None:
     changes = list(changes_of_the_disk(tree_of(module)))
     assert bool(changes) == (module in CHANGES_THE_DISK), changes
 
 
 def loaded_with(module: str) -> set[str]:
-    """The modules of this package that importing one loads, including itself."""
+    """The modules of this package that are loaded with this one, including itself."""
     found, left = set(), {module}
     while left:
         found |= left
@@ -271,7 +271,7 @@ def loaded_with(module: str) -> set[str]:
     return found
 
 
-def test_what_only_a_refusal_needs_is_not_imported_before_one() -> None:
+def test_modules_for_refusals_are_imported_late() -> None:
     early = loaded_with("_client")
     assert early >= {"_client", "errors", "_transport.hook"}
     assert not [m for m in early if is_one_of(m, {"_decision", "_traces", "_command"})]
@@ -297,7 +297,7 @@ def test_the_public_surface() -> None:
     assert own_names - submodules - {"TYPE_CHECKING", "Any"} <= PUBLIC
 
 
-def test_a_name_that_is_not_there() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(
         AttributeError, match="module 'safe_langsmith' has no attribute 'Safe'"
     ):

@@ -29,7 +29,7 @@ def authority_file() -> str:
 
 
 @functools.cache
-def nobody_s_file() -> str:
+def unused_authority_file() -> str:
     """Return the path of an authority that has issued no certificate."""
     path = Path(_folder().name) / "nobody.pem"
     trustme.CA().cert_pem.write_to_path(str(path))

@@ -122,7 +122,7 @@ def feedback_in(server: SimulatedLangSmith) -> Counter[str]:
 
 
 def _fields(operations: list[dict[str, Any]]) -> set[str]:
-    """The fields with a value, except one that only a separate end of a run has."""
+    """The fields with a value, except session_id: it is only in a separate patch."""
     given = {f for one in operations for f, value in one.items() if value is not None}
     return given - {"session_id"}
 

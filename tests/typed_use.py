@@ -44,7 +44,7 @@ def answer(inputs: dict[str, int]) -> dict[str, int]:
     return {"answer": inputs["question"] + 1}
 
 
-async def answer_later(inputs: dict[str, int]) -> dict[str, int]:
+async def answer_async(inputs: dict[str, int]) -> dict[str, int]:
     return answer(inputs)
 
 
@@ -56,13 +56,13 @@ def clients(url: str, key: str) -> tuple[SafeClient, SafeAsyncClient]:
     policy = Policy(repair=True, budget_s=8, cooldown_s=60, on_diagnosis=keep)
     verify: Literal["warn", "raise"] = "raise"
     sync = SafeClient(url, api_key=key, timeout_ms=9000, policy=policy, verify=verify)
-    later = SafeAsyncClient(url, key, 9000, workspace_id=None, policy=policy)
+    async_client = SafeAsyncClient(url, key, 9000, workspace_id=None, policy=policy)
     plain: langsmith.Client = sync
-    plain_async: langsmith.AsyncClient = later
+    plain_async: langsmith.AsyncClient = async_client
     assert_type(safe_langsmith.Client(url, api_key=key), SafeClient)
     assert_type(safe_langsmith.AsyncClient(url, api_key=key), SafeAsyncClient)
-    assert (plain, plain_async) == (sync, later)
-    return sync, later
+    assert (plain, plain_async) == (sync, async_client)
+    return sync, async_client
 
 
 KEPT: list[Diagnosis] = []
@@ -132,8 +132,8 @@ def evaluated(client: SafeClient) -> int:
     return len(list(results)) + len(list(again))
 
 
-async def evaluated_later(client: SafeClient) -> int:
-    results = await langsmith.aevaluate(answer_later, data="questions", client=client)
+async def evaluated_async(client: SafeClient) -> int:
+    results = await langsmith.aevaluate(answer_async, data="questions", client=client)
     return len([row async for row in results])
 
 
@@ -156,7 +156,7 @@ def installed(client: SafeClient) -> None:
 
 
 def refused(client: SafeClient) -> tuple[str, tuple[str, ...]]:
-    """Return the code and the steps of a refusal; it is also the SDK's error."""
+    """Return the code and the steps of a refused call's error, which is also the SDK's."""
     try:
         names_of_projects(client)
     except KeyRejectedError as error:

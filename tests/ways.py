@@ -53,7 +53,7 @@ def of(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def later(call: Callable[[langsmith.AsyncClient], Any]) -> Any:
+def with_async_client(call: Callable[[langsmith.AsyncClient], Any]) -> Any:
     """Make a call with an async client, and close the client."""
 
     async def whole() -> Any:
@@ -75,7 +75,7 @@ def generated() -> Any:
     return listed(langsmith.Langsmith(base_url=os.environ["LANGSMITH_ENDPOINT"]))
 
 
-def generated_later() -> Any:
+def generated_async() -> Any:
     async def whole() -> Any:
         url = os.environ["LANGSMITH_ENDPOINT"]
         async with langsmith.AsyncLangsmith(base_url=url) as client:
@@ -85,7 +85,7 @@ def generated_later() -> Any:
 
 
 def flushed(client: Any) -> str:
-    """Flush traces; with a safe client, raise the error that they got."""
+    """Flush traces; with a safe client, raise the error of refused ones."""
     client.flush()
     if isinstance(client, SafeClient):
         try:
@@ -197,7 +197,7 @@ def sandboxes() -> Any:
         return client.list_sandboxes()
 
 
-def sandboxes_later() -> Any:
+def sandboxes_async() -> Any:
     async def whole() -> Any:
         async with of("langsmith.sandbox", "AsyncSandboxClient")(max_retries=0) as client:
             return await client.list_sandboxes()
@@ -222,11 +222,13 @@ WAYS = (
     ),
     Way(
         "`langsmith.AsyncClient()`",
-        lambda: later(lambda client: client.read_dataset(dataset_name="questions")),
+        lambda: with_async_client(
+            lambda client: client.read_dataset(dataset_name="questions")
+        ),
         own=True,
     ),
     Way("`langsmith.Langsmith()`", generated, "langsmith.Langsmith"),
-    Way("`langsmith.AsyncLangsmith()`", generated_later, "langsmith.Langsmith"),
+    Way("`langsmith.AsyncLangsmith()`", generated_async, "langsmith.Langsmith"),
     Way("`@traceable`", trace, traces=True, own=True),
     Way(
         "a replica, `tracing_context(replicas=...)`",
@@ -292,7 +294,7 @@ WAYS = (
         "langgraph_api.stream",
     ),
     Way("`langsmith.sandbox.SandboxClient()`", sandboxes, "websockets"),
-    Way("`langsmith.sandbox.AsyncSandboxClient()`", sandboxes_later, "websockets"),
+    Way("`langsmith.sandbox.AsyncSandboxClient()`", sandboxes_async, "websockets"),
 )
 
 

@@ -100,8 +100,6 @@ def test_it_is_the_sdk_s_client(server: SimulatedLangSmith) -> None:
     client = client_for(server, api_key=GONE)
     assert isinstance(client, langsmith.AsyncClient)
     assert safe_langsmith.AsyncClient is SafeAsyncClient
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        _ = safe_langsmith.Nothing
 
 
 def test_signature_shows_every_argument_and_policy() -> None:
@@ -122,7 +120,7 @@ def test_positional_arguments_count_as_arguments(server: SimulatedLangSmith) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 422, 429, 500, 503])
 @pytest.mark.parametrize("way", ["client", RESOURCES])
-def test_what_is_not_a_refusal_passes(
+def test_other_errors_are_those_of_the_plain_client(
     server: SimulatedLangSmith, status: int, way: str
 ) -> None:
     """The exception, its text, and the requests are the same as with the plain client."""
@@ -146,7 +144,7 @@ def test_what_is_not_a_refusal_passes(
 
 
 @pytest.mark.parametrize("way", ["client", RESOURCES])
-def test_a_connection_error_passes(way: str) -> None:
+def test_a_connection_error_is_that_of_the_plain_client(way: str) -> None:
     seen = []
     for make in (langsmith.AsyncClient, SafeAsyncClient):
         client: Any = make(
@@ -206,7 +204,7 @@ def test_a_refusal_is_explained(server: SimulatedLangSmith, backend: str) -> Non
     assert len(paths(server)) == 4
 
 
-def test_a_prompt_call_of_a_stranger_is_a_not_found_error_too(
+def test_a_prompt_call_with_a_rejected_key_is_also_a_not_found_error(
     server: SimulatedLangSmith,
 ) -> None:
     body = {"detail": "No prompt owner specified"}
@@ -217,7 +215,7 @@ def test_a_prompt_call_of_a_stranger_is_a_not_found_error_too(
     assert isinstance(caught.value, KeyRejectedError)
 
 
-def test_writes_are_sent_again_whole(server: SimulatedLangSmith, org_key: str) -> None:
+def test_writes_are_resent_completely(server: SimulatedLangSmith, org_key: str) -> None:
     client = client_for(server, api_key=org_key)
     identity = uuid.uuid4()
     run(client, lambda: client.create_run("r", {"a": "b"}, "chain", id=identity))
@@ -278,7 +276,7 @@ def test_a_file_that_cannot_be_rewound(server: SimulatedLangSmith, org_key: str)
 def test_a_key_with_a_bom(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    """The plain client cannot even be created with such a key."""
+    """It is removed. The plain client cannot even be created with such a key."""
     own = server.add_workspace("Research", projects=1)
     key = "\ufeff" + server.add_personal_key(workspaces=[own]).secret
     arguments = {"api_key": key} if source == "argument" else {}
@@ -328,7 +326,7 @@ def test_a_key_with_a_line_break(server: SimulatedLangSmith, transport: str) -> 
 def test_the_web_app_s_address_is_corrected(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is corrected for the client and for its resources, over TLS."""
+    """The correction applies to the client and to its resources."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     web = serve_tls("eu.smith.langchain.com", layout="web")
     api = serve_tls("eu.api.smith.langchain.com")
@@ -402,7 +400,7 @@ def test_runs_query_across_a_repair(
 
 @needs_v2
 def test_a_refusal_on_the_resources(server: SimulatedLangSmith) -> None:
-    """It is also the SDK's error, after one request, and the key is removed from it."""
+    """The error is also the SDK's, contains no key, and is raised after one request."""
     client = client_for(server, api_key=GONE)
     with pytest.raises(langsmith.PermissionDeniedError) as caught:
         run(client, lambda: client._langsmith_api.get("/sessions", cast_to=object))
@@ -422,7 +420,7 @@ def test_a_refusal_on_the_resources(server: SimulatedLangSmith) -> None:
 
 @needs_v2
 def test_no_key_on_the_resources(server: SimulatedLangSmith) -> None:
-    """The plain client raises a TypeError about an authentication method."""
+    """The error is the SDK's for a 401. The plain client raises a TypeError instead."""
     client = client_for(server)
     with pytest.raises(langsmith.AuthenticationError) as caught:
         run(client, lambda: client._langsmith_api.get("/sessions", cast_to=object))
@@ -430,7 +428,7 @@ def test_no_key_on_the_resources(server: SimulatedLangSmith) -> None:
 
 
 @needs_v2
-def test_a_page_in_place_of_the_resources(server: SimulatedLangSmith) -> None:
+def test_a_web_page_for_the_resources(server: SimulatedLangSmith) -> None:
     """A proxy's page is kept as the body of the error, as text."""
     server.answer("*", status=403, body=HTML_403)
     client = client_for(server, api_key=GONE, policy=Policy(budget_s=0.4))
@@ -443,7 +441,7 @@ def test_a_page_in_place_of_the_resources(server: SimulatedLangSmith) -> None:
 
 @pytest.mark.parametrize("make", [client_for, sync_client_for])
 @needs_v2
-def test_raw_streamed_and_changed_ways(
+def test_raw_streamed_and_copied_resources(
     server: SimulatedLangSmith, org_key: str, make: Callable[..., Any]
 ) -> None:
     """The variants of the generated client are watched too."""
@@ -708,7 +706,7 @@ def test_cancelling_the_leader_leaves_nobody_waiting(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
     client = client_for(server, api_key=org_key)
-    server.answer("/workspaces", status=None, delay=0.5, times=1)
+    server.answer("/workspaces", status=None, delay=30, times=1)
 
     async def one() -> int:
         return len((await client._arequest_with_retries("GET", "/sessions")).json())
@@ -730,7 +728,7 @@ def test_a_timeout_of_the_caller_ends_promptly(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
     client = client_for(server, api_key=org_key)
-    server.answer("/workspaces", status=None, delay=5)
+    server.answer("/workspaces", status=None, delay=30)
 
     async def call() -> float:
         started = time.monotonic()
@@ -738,8 +736,7 @@ def test_a_timeout_of_the_caller_ends_promptly(
             await asyncio.wait_for(client.read_project(project_name="x"), 0.3)
         return time.monotonic() - started
 
-    assert run(client, call) < 3
-    server.clear_answers()
+    assert run(client, call) < 20  # the response takes 30 s
 
 
 def test_a_leader_that_never_ends_is_not_waited_for_forever(
@@ -767,7 +764,9 @@ def test_a_leader_that_never_ends_is_not_waited_for_forever(
 
 
 @pytest.mark.slow
-def test_the_event_loop_goes_on_during_a_diagnosis(server: SimulatedLangSmith) -> None:
+def test_the_event_loop_keeps_running_during_a_diagnosis(
+    server: SimulatedLangSmith,
+) -> None:
     """Other tasks keep running while files are read, and during probes and pauses."""
     server.answer("*", status=403, body=HTML_403)
     Path(".env").write_text("LANGSMITH_PROJECT=x\n" * 20_000)
@@ -790,10 +789,10 @@ def test_the_event_loop_goes_on_during_a_diagnosis(server: SimulatedLangSmith) -
 
     run(client, call)
     # The pauses take 3.5 s in total; in a blocked loop there would be only a few beats.
-    assert len(gaps) > 100
+    assert len(gaps) > 30
 
 
-def test_a_second_refusal_within_the_cooldown_asks_nothing(
+def test_a_second_refusal_within_the_cooldown_sends_no_probe(
     server: SimulatedLangSmith,
 ) -> None:
     client = client_for(server, api_key=GONE)
@@ -816,7 +815,7 @@ def test_a_second_refusal_within_the_cooldown_asks_nothing(
 
 
 @needs_v2
-def test_a_session_s_certificates_hold_for_the_resources(
+def test_a_session_s_certificates_apply_to_the_resources(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The caller's `verify` applies to the request, the probes, and the resend."""
@@ -828,6 +827,7 @@ def test_a_session_s_certificates_hold_for_the_resources(
     session.verify = str(tmp_path / "authority.pem")
     session.headers["X-Gateway"] = "let me in"
     for way in ("client", "resources"):
+        FLIGHTS.forget()  # so that each sends its own probes
         client = SafeClient(
             "https://langsmith.test",
             api_key=key,
@@ -879,7 +879,7 @@ def proxy(server: SimulatedLangSmith) -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("way", ["client", RESOURCES])
-def test_a_session_s_proxy_holds_for_probes_and_resends(
+def test_a_session_s_proxy_applies_to_probes_and_resends(
     server: SimulatedLangSmith, org_key: str, proxy: tuple[str, list[str]], way: str
 ) -> None:
     address, seen = proxy
@@ -902,17 +902,24 @@ def test_a_session_s_proxy_holds_for_probes_and_resends(
 
 
 @pytest.mark.slow
-def test_a_short_timeout_holds_for_probes(server: SimulatedLangSmith, org_key: str) -> None:
-    client = client_for(server, api_key=org_key, timeout_ms=(200, 200, 200, 200))
+def test_a_short_timeout_applies_to_probes(
+    server: SimulatedLangSmith, org_key: str
+) -> None:
+    """Each of a probe's three attempts ends after it, long before the budget is used up."""
+    policy = Policy(budget_s=20)
+    client = client_for(
+        server, api_key=org_key, timeout_ms=(200, 200, 200, 200), policy=policy
+    )
     for path in ("/workspaces", "/auth/public"):
         server.answer(path, status=None, delay=30)
     with pytest.raises(AccessDeniedError, match="could not be listed"):
         run(client, lambda: client.read_project(project_name="x"))
-    assert len([p for p in paths(server) if "/workspaces" in p]) <= 3
-    server.clear_answers()
+    assert len([p for p in paths(server) if "/workspaces" in p]) == 3
 
 
-def test_answers_that_are_too_large_or_odd(server: SimulatedLangSmith) -> None:
+def test_responses_to_probes_that_are_too_large_or_invalid(
+    server: SimulatedLangSmith,
+) -> None:
     client = client_for(server, api_key=GONE, policy=Policy(budget_s=2))
     server.answer("/workspaces", status=200, body="x" * 1_100_000)
     server.answer("/auth/public", status=302, headers={"Location": "http://[broken"})
@@ -945,7 +952,7 @@ def test_a_client_that_is_gone(server: SimulatedLangSmith) -> None:
 
 
 def test_an_assigned_key(server: SimulatedLangSmith) -> None:
-    """It is used from then on, and is never replaced: the user chose it."""
+    """It is used from then on, and the diagnosis names the assignment as its source."""
     server.add_workspace("Research")
     client = client_for(server, api_key=GONE)
     client.api_key = server.add_personal_key().secret

@@ -1,4 +1,4 @@
-"""Tests that our client behaves like the plain client in every detail."""
+"""Tests that our clients behave like the plain ones in details that programs rely on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_warnings_of_the_constructor_name_the_caller_s_line(
 
 
 @pytest.mark.slow
-def test_python_s_default_filter_shows_them() -> None:
+def test_python_s_default_filter_shows_the_warnings() -> None:
     """Python shows a DeprecationWarning only if it points at the program itself."""
     program = (
         "from {0} import {1}\n{1}(api_url='http://127.0.0.1:9', api_key='k', cache=True)\n"
@@ -83,7 +83,7 @@ def test_python_s_default_filter_shows_them() -> None:
     assert shown[0] == shown[1] > 0
 
 
-def test_a_subclass_s_own_line() -> None:
+def test_a_warning_names_the_line_of_a_subclass() -> None:
     class Mine(SafeClient):
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
@@ -171,7 +171,8 @@ assert names.count("policy") == names.count("verify") == 1
 
 
 @pytest.mark.slow
-def test_names_that_the_sdk_gains_are_its_own() -> None:
+def test_a_name_that_the_sdk_adds_replaces_ours() -> None:
+    """The method and the arguments of the SDK are used, and one line for each says so."""
     done = subprocess.run(
         [sys.executable, "-c", GAINED], capture_output=True, text=True, check=False
     )
@@ -205,7 +206,7 @@ class Around(SafeClient):
         langsmith.Client.__init__(self, url, api_key=key, auto_batch_tracing=False)
 
 
-def test_a_subclass_that_goes_around_our_constructor(
+def test_a_subclass_that_bypasses_our_constructor(
     server: SimulatedLangSmith, good: str
 ) -> None:
     """It works as a plain client; our own methods raise an error that says so."""
@@ -248,7 +249,7 @@ def test_handle_response_is_called(server: SimulatedLangSmith) -> None:
     assert seen == [403]
 
 
-def test_an_odd_body_that_the_sdk_stumbles_over(server: SimulatedLangSmith) -> None:
+def test_a_body_that_makes_the_plain_client_crash(server: SimulatedLangSmith) -> None:
     """The plain client raises AttributeError for a list instead of an object."""
     server.answer("/sessions", status=403, body=["Forbidden"])
     client = safe(server)
@@ -268,7 +269,7 @@ def test_the_org_scoped_wording_although_a_workspace_was_sent(
     assert isinstance(caught.value, AccessDeniedError)
 
 
-def test_a_hard_delete_has_its_response(server: SimulatedLangSmith) -> None:
+def test_the_error_of_a_hard_delete_has_the_response(server: SimulatedLangSmith) -> None:
     client = safe(server)
     with client.session, pytest.raises(requests.HTTPError) as caught:
         client.delete_examples([uuid.uuid4()], hard_delete=True)
@@ -283,7 +284,7 @@ def test_a_hard_delete_has_its_response(server: SimulatedLangSmith) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # get_run_url() is deprecated
 def test_no_tenant_id(server: SimulatedLangSmith) -> None:
-    """The SDK hides the refusal behind an error that does not mention it."""
+    """The SDK's error hides the refusal, ours does not. Otherwise, its error is raised."""
 
     class Run:
         id = session_id = uuid.uuid4()
@@ -325,7 +326,7 @@ def wrapped_hooks(client: SafeClient) -> dict[str, Any]:
 
 
 def duck(client: SafeClient) -> dict[str, Any]:
-    """Only the parts of a session that the SDK needs."""
+    """Replace the session with an object that has only what the SDK needs."""
 
     class Duck:
         def __init__(self, session: requests.Session) -> None:
@@ -345,7 +346,7 @@ LOST = [other_session, no_hooks, hooks_of_one_request, wrapped_hooks, duck]
 
 
 @pytest.mark.parametrize("lose", LOST)
-def test_a_hook_that_was_lost_is_made_up_for(
+def test_a_refusal_is_explained_without_our_hook(
     lose: Callable[[SafeClient], dict[str, Any]], server: SimulatedLangSmith
 ) -> None:
     client = safe(server)
@@ -358,7 +359,7 @@ def test_a_hook_that_was_lost_is_made_up_for(
 
 
 @pytest.mark.parametrize("lose", LOST[:4])
-def test_a_repair_without_a_hook(
+def test_a_refusal_is_repaired_without_our_hook(
     lose: Callable[[SafeClient], dict[str, Any]], server: SimulatedLangSmith
 ) -> None:
     own = server.add_workspace("Research", projects=2)
@@ -380,7 +381,7 @@ def test_a_call_of_the_session_returns_the_response(server: SimulatedLangSmith) 
             response.raise_for_status()
 
 
-def test_a_page_in_place_of_an_answer_is_an_error_only_for_the_sdk(
+def test_a_web_page_is_an_error_only_in_calls_of_the_sdk(
     server: SimulatedLangSmith,
 ) -> None:
     page = "<html><title>Sign in</title></html>"
@@ -394,7 +395,7 @@ def test_a_page_in_place_of_an_answer_is_an_error_only_for_the_sdk(
         assert response.text == page
 
 
-def test_a_stand_in_for_a_session_sees_no_header_without_a_value(
+def test_a_mock_session_gets_no_header_that_is_none(
     server: SimulatedLangSmith,
 ) -> None:
     from unittest import mock
@@ -445,14 +446,14 @@ def test_five_clients_share_an_error(server: SimulatedLangSmith) -> None:
     assert len(seen) == 5
     assert len(probes(server)) == 3
     assert all(client.last_diagnosis == seen[0] for client in clients)
-    later = SafeAsyncClient(server.url, api_key=GONE)
+    async_client = SafeAsyncClient(server.url, api_key=GONE)
 
-    async def call_later() -> None:
+    async def call_async() -> None:
         with pytest.raises(KeyRejectedError):
-            _ = [d async for d in later.list_datasets()]
-        await later.aclose()  # type: ignore[no-untyped-call]
+            _ = [d async for d in async_client.list_datasets()]
+        await async_client.aclose()  # type: ignore[no-untyped-call]
 
-    anyio.run(call_later)
+    anyio.run(call_async)
     assert len(probes(server)) == 3
     for client in clients:
         client.session.close()
@@ -473,7 +474,7 @@ def test_five_clients_share_a_repair_and_its_line(
         client.session.close()
 
 
-def test_other_settings_are_another_question(
+def test_clients_whose_keys_have_different_sources_share_no_diagnosis(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client whose key comes from another source gets its own diagnosis."""

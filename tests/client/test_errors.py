@@ -98,7 +98,7 @@ def test_each_class_is_public() -> None:
         assert error.__name__ in safe_langsmith.__all__
 
 
-def test_the_table_of_the_module_is_the_classes() -> None:
+def test_the_docstring_of_the_module_lists_the_classes() -> None:
     row = re.compile(r"(?:├──|└──) (\w+)\s+([a-z-]+)(?:\s+also (\w+))?")
     table = {
         name: (code, also or None) for name, code, also in row.findall(errors.__doc__ or "")
@@ -125,7 +125,7 @@ def test_existing_handlers_keep_working(code: Code) -> None:
 
 
 def test_a_code_without_a_class_is_access_denied() -> None:
-    """If a delayed retry exceeded the budget, only the diagnosis keeps that code."""
+    """A retry may not fit into the budget; the diagnosis then keeps that code."""
     error = error_for(diagnosis_of("transient-refusal"))
     assert type(error) is AccessDeniedError
     assert error.code == "access-denied"
@@ -198,7 +198,7 @@ def test_an_error_survives_json(code: Code) -> None:
     assert (twin.code, twin.diagnosis, str(twin)) == (code, diagnosis, str(error))
 
 
-def test_an_error_may_be_raised_from_its_copy() -> None:
+def test_a_copy_of_an_error_can_be_raised() -> None:
     error = error_for(diagnosis_of("key-rejected"), instead_of=requests.HTTPError())
     with pytest.raises(requests.HTTPError, match="it is key-rejected") as caught:
         raise pickle.loads(pickle.dumps(error))
@@ -208,7 +208,7 @@ def test_an_error_may_be_raised_from_its_copy() -> None:
 # --- the text -------------------------------------------------------------------------
 
 
-def test_the_text_has_the_form_of_the_contract() -> None:
+def test_the_text_of_an_error() -> None:
     assert str(EXAMPLE) == TEXT
     assert str(error_for(EXAMPLE)) == TEXT
 
@@ -231,7 +231,7 @@ def test_a_missing_key_has_no_source() -> None:
     assert "  key:       not set\n" in text
 
 
-def test_what_is_set_but_empty_is_named() -> None:
+def test_a_setting_that_is_empty_is_named() -> None:
     text = texted(key_kind="missing", key_source="LANGSMITH_API_KEY")
     assert "  key:       not set (LANGSMITH_API_KEY is empty)\n" in text
     text = texted(workspace_source="the workspace_id argument")
@@ -247,13 +247,13 @@ def test_a_repaired_refusal_says_so() -> None:
 
 
 @pytest.mark.parametrize("code", ["ok", "unknown"])
-def test_where_nothing_was_refused_the_summary_stands_alone(code: Code) -> None:
+def test_without_a_refusal_the_text_begins_with_the_summary(code: Code) -> None:
     lines = texted(code=code, status_code=None, summary="all is well.").splitlines()
     assert lines[0] == "all is well."
     assert not any("more:" in line for line in lines)
 
 
-def test_one_workspace_is_one() -> None:
+def test_one_workspace_is_in_the_singular() -> None:
     text = texted(workspaces=(WorkspaceInfo("0d3c"),))
     assert "  found:     the key can use 1 workspace:\n               0d3c\n" in text
 
@@ -377,7 +377,7 @@ def test_the_table_begins_with_the_state_and_the_fix(
     assert cells_of(changed(next_steps=()))[3] == "workspace you can use"
 
 
-def test_the_table_says_the_state_of_each_finding() -> None:
+def test_the_table_shows_the_state_of_each_finding() -> None:
     findings = tuple(Finding("key", state, "seen") for state in get_args(State))
     cells = cells_of(changed(findings=findings))
     assert [c for c in cells if c[0] in "✓✗?"][1:] == ["✓ good", "✗ bad", "? unknown"]
@@ -440,5 +440,5 @@ def test_a_diagnosis_is_short_in_a_log(found: Diagnosis, short: str) -> None:
     assert repr(error_for(found)) == f"{type(error_for(found)).__name__}({short})"
 
 
-def test_the_short_form_is_cut() -> None:
+def test_the_short_form_is_truncated() -> None:
     assert len(repr(error_for(changed(summary="long " * 99)))) < 200

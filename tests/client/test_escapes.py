@@ -25,7 +25,6 @@ from safe_langsmith import (
     SafeClient,
 )
 from safe_langsmith._command.cli import main
-from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith.testing import SimulatedLangSmith
 
 EVIL = {
@@ -40,8 +39,8 @@ EVIL = {
     "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>&lt;",
 }
 ALL = "".join(EVIL.values())
-# The line feed is not in this list: our own layout needs it.
-ACTS = re.compile(
+# Characters that control a terminal, except the line feed, which our own layout needs.
+CONTROLS = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\U000e0000-\U000e007f]"
 )
@@ -52,23 +51,23 @@ QUICK = Policy(budget_s=0.4)
 every_evil = pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
 
 
-def assert_tame(*texts: str) -> None:
+def assert_harmless(*texts: str) -> None:
     for text in texts:
-        assert not ACTS.search(text), ascii(text)
+        assert not CONTROLS.search(text), ascii(text)
         # A server must not be able to forge one of our lines.
         assert not re.search(r"^\s*fix:\s+paste your key here", text, re.MULTILINE)
 
 
-def assert_shown_tame(diagnosis: Diagnosis) -> None:
+def assert_shown_harmless(diagnosis: Diagnosis) -> None:
     """Check every form of a diagnosis."""
-    assert_tame(str(diagnosis), diagnosis.report(), diagnosis.headline, repr(diagnosis))
-    assert_tame(str(diagnosis.identity), *map(str, diagnosis.workspaces))
+    assert_harmless(str(diagnosis), diagnosis.report(), diagnosis.headline, repr(diagnosis))
+    assert_harmless(str(diagnosis.identity), *map(str, diagnosis.workspaces))
     page = diagnosis._repr_html_()
-    assert_tame(page)
+    assert_harmless(page)
     assert "<script" not in page
     assert "<img" not in page
     # Other programs may show these texts.
-    assert_tame(*_strings(diagnosis.as_dict()))
+    assert_harmless(*_strings(diagnosis.as_dict()))
 
 
 def _strings(data: Any) -> list[str]:
@@ -109,10 +108,10 @@ def test_a_refusal(
             anyio.run(
                 closing, client, lambda: client._arequest_with_retries("GET", "/sessions")
             )
-    assert_shown_tame(caught.value.diagnosis)
-    assert_tame(str(caught.value), repr(caught.value), *caplog.messages)
+    assert_shown_harmless(caught.value.diagnosis)
+    assert_harmless(str(caught.value), repr(caught.value), *caplog.messages)
     # What Python and notebooks show if the error is not caught.
-    assert_tame(*caught.value._render_traceback_())
+    assert_harmless(*caught.value._render_traceback_())
 
 
 def told(server: SimulatedLangSmith, evil: str) -> None:
@@ -141,9 +140,9 @@ def test_names(
     with pytest.raises(AccessDeniedError) as caught:
         list(client.list_projects())
     assert caught.value.diagnosis.workspaces
-    assert_shown_tame(caught.value.diagnosis)
-    assert_shown_tame(client.diagnose())
-    assert_tame(str(client.whoami()), *caplog.messages)
+    assert_shown_harmless(caught.value.diagnosis)
+    assert_shown_harmless(client.diagnose())
+    assert_harmless(str(client.whoami()), *caplog.messages)
     client.session.close()
 
 
@@ -169,8 +168,8 @@ def test_settings(
     client = SafeClient(server.url, api_key=GONE, policy=QUICK, auto_batch_tracing=False)
     with pytest.raises(AccessDeniedError) as caught:
         list(client.list_projects())
-    assert_shown_tame(caught.value.diagnosis)
-    assert_tame(str(caught.value), *caplog.messages)
+    assert_shown_harmless(caught.value.diagnosis)
+    assert_harmless(str(caught.value), *caplog.messages)
     client.session.close()
 
 
@@ -191,7 +190,7 @@ def test_commands(
     main(command.split())
     out, err = capsys.readouterr()
     assert out
-    assert_tame(out, err)
+    assert_harmless(out, err)
 
 
 @every_evil
@@ -212,11 +211,11 @@ def test_a_dotenv_that_the_command_loads(
             text = f'{own_key}LANGSMITH_ENDPOINT="{endpoint}"\n{lines}'
             Path(".env").write_text(text, encoding="utf-8")
             main(["doctor", *options])
-            assert_tame(*capsys.readouterr())
+            assert_harmless(*capsys.readouterr())
 
 
 def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
-    """The only escape sequences are its own colors."""
+    """The only escape sequences are the doctor's own colors."""
     told(server, ALL)
     server.answer("/sessions", status=403, body={"detail": ALL})
     variables = {"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}
@@ -238,7 +237,7 @@ def test_a_doctor_on_a_terminal(server: SimulatedLangSmith) -> None:
     assert program.wait(60) == 1
     text = re.sub(r"\x1b\[\d+m|\r", "", shown.decode())
     assert "owned" in text
-    assert_tame(text)
+    assert_harmless(text)
 
 
 @every_evil
@@ -255,15 +254,15 @@ def test_a_replay(server: SimulatedLangSmith, tmp_path: Path, evil: str) -> None
         server.answer(path, status=422, body={"detail": evil})
     result = place.replay()
     assert result.left
-    assert_tame(str(result))
-    assert_tame(*result.left.values())
+    assert_harmless(str(result))
+    assert_harmless(*result.left.values())
 
 
 def test_an_unknown_code(capsys: pytest.CaptureFixture[str]) -> None:
     """An argument that a user pastes may also come from a server."""
     for evil in EVIL.values():
         assert main(["explain", evil]) != 0
-        assert_tame(*capsys.readouterr())
+        assert_harmless(*capsys.readouterr())
 
 
 def test_a_repair_is_one_line_of_the_log(
@@ -276,5 +275,3 @@ def test_a_repair_is_one_line_of_the_log(
     )
     (line,) = [r.getMessage() for r in caplog.records if "Repaired" in r.getMessage()]
     assert line.isprintable()
-    shown_ones = map(shown, ("http://u:a/SECRET@h", "http://u:SECRET#x@h"))
-    assert "SECRET" not in "".join(shown_ones)

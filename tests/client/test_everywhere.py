@@ -1,4 +1,4 @@
-"""Tests for `install(everywhere=True)`: every client is safe, whatever creates it."""
+"""Tests for `install(everywhere=True)`: clients that other code creates are safe, too."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ AS_BEFORE = {plain.__name__: plain for plain in PLAIN}
 def way(request: pytest.FixtureRequest) -> Way:
     found: Way = request.param
     if "tracing_mode" in found.shown and not at_least("0.14.9"):
-        pytest.skip("needs langsmith 0.14.9: what it exports goes to /otel/v1/traces")
+        pytest.skip("needs langsmith 0.14.9: exports go to /otel/v1/traces")
     first, _, rest = (found.needs or "langsmith.Client").partition(".")
     is_there = importlib.util.find_spec(first) is not None
     if not is_there or (first == "langsmith" and not hasattr(langsmith, rest)):
@@ -103,14 +103,14 @@ def way(request: pytest.FixtureRequest) -> Way:
     return found
 
 
-def test_with_one_workspace_it_is_answered(
+def test_with_one_workspace_the_call_is_repaired(
     way: Way, everywhere: SafeClient, server: SimulatedLangSmith
 ) -> None:
     assert way.call() is not None
     assert 403 in {exchange.status for exchange in server.exchanges}
 
 
-def test_with_two_it_raises_the_typed_error(
+def test_with_two_workspaces_the_typed_error_is_raised(
     way: Way, everywhere: SafeClient, server: SimulatedLangSmith
 ) -> None:
     server.add_workspace("Production")
@@ -122,7 +122,7 @@ def test_with_two_it_raises_the_typed_error(
     ]
 
 
-def test_without_a_refusal_it_sends_what_the_plain_client_sends(
+def test_without_a_refusal_the_plain_client_s_requests_are_sent(
     way: Way, world: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("WORKSPACE_ID", "TENANT_ID"):
@@ -156,7 +156,7 @@ def test_the_page_of_paths_is_current() -> None:
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: other.test)
-def test_what_has_a_test_of_its_own(other: Other) -> None:
+def test_the_other_paths_have_their_own_tests(other: Other) -> None:
     file, _, name = other.test.partition("::")
     text = (ROOT / "tests" / file).read_text(encoding="utf-8")
     assert f"def {name or 'test_'}" in text
@@ -187,7 +187,7 @@ def why(client: Any) -> AccessDeniedError:
 
 
 @needs_generated
-def test_advice_is_in_its_own_words(
+def test_advice_names_the_arguments_of_a_generated_client(
     everywhere: SafeClient, server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A generated client has other arguments, and reads other variables."""
@@ -206,7 +206,7 @@ def test_advice_is_in_its_own_words(
 
 
 @needs_generated
-def test_a_copy_has_what_it_was_given(
+def test_a_copy_of_a_generated_client_keeps_its_arguments(
     everywhere: SafeClient, server: SimulatedLangSmith
 ) -> None:
     client = langsmith.Langsmith(base_url=server.url, api_key="lsv2_pt_gone")
@@ -249,7 +249,7 @@ def test_a_generated_client_that_cannot_be_watched_is_plain(
     stepped_aside.clear()
 
 
-# --- what creates one, and what does not -----------------------------------------------
+# --- which clients are safe ------------------------------------------------------------
 
 
 class Theirs(langsmith.Client):
@@ -293,8 +293,8 @@ def test_install_alone_leaves_others_alone() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_twice(first: int) -> None:
-    """It lasts until both are undone, in any order; the newest policy is used."""
+def test_installed_twice(first: int) -> None:
+    """It applies until both are undone, in any order; the newest policy is used."""
     policies = [Policy(repair=False), Policy(cooldown_s=1)]
     handles = [install(everywhere=True, policy=policy, api_key="x") for policy in policies]
     assert SafeClient(api_key="x").policy is policies[1]
@@ -306,14 +306,14 @@ def test_twice(first: int) -> None:
     assert SafeClient(api_key="x").policy == Policy()
 
 
-def test_a_client_that_is_not_watched_has_no_policy_to_share() -> None:
+def test_the_policy_of_a_client_that_is_not_watched_is_not_used() -> None:
     client = SafeClient(api_key="x")
     client._safe = None
     with install(client, everywhere=True):
         assert SafeClient(api_key="x").policy == Policy()
 
 
-def test_a_program_that_was_started_so() -> None:
+def test_a_program_that_was_started_with_run() -> None:
     """In a program started with `run`, `install()` and `undo()` do not affect it."""
     _install.start_program()
     try:
@@ -338,7 +338,7 @@ def test_subclasses_of_others(during: bool) -> None:
     handle.undo()
 
 
-def test_what_is_told_of_the_classes() -> None:
+def test_signatures_and_names_of_the_classes_stay_the_same() -> None:
     """Signatures, names, and types of copies stay the same, also after `undo()`."""
     kinds = (*PLAIN, SafeClient, SafeAsyncClient, Theirs)
     before = [(str(inspect.signature(kind)), kind.__name__, kind.__doc__) for kind in kinds]

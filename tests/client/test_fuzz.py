@@ -226,7 +226,7 @@ def resource_call(url: str, **arguments: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("call", [sync_call, async_call, resource_call])
 @whole_calls
 @hypothesis.given(answers, on_probes)
-def test_any_answer(
+def test_any_response(
     world: SimpleNamespace, call: Any, refusal: dict[str, Any], to_probes: dict[str, Any]
 ) -> None:
     """The call gives the typed error or the SDK's result, in time and without a key."""
@@ -250,7 +250,7 @@ def test_any_answer(
 @pytest.mark.parametrize("kind", [SafeClient, SafeAsyncClient])
 @whole_calls
 @hypothesis.given(on_probes)
-def test_any_answer_to_a_doctor(
+def test_any_response_to_diagnose(
     world: SimpleNamespace, kind: type[Any], answer: dict[str, Any]
 ) -> None:
     """`diagnose()` never raises, whatever the server sends."""
@@ -388,7 +388,7 @@ def error_of(work: Any) -> Exception | None:
     return None
 
 
-def test_nothing_is_left_behind() -> None:
+def test_no_thread_is_left_running() -> None:
     """After all these tests, none of our threads is running."""
     until = time.monotonic() + 5
     while any(t.name.startswith("safe_langsmith") for t in threading.enumerate()):

@@ -133,7 +133,7 @@ def test_the_names_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("cached", ["cached", "configured"])
-def test_after_a_plain_client_was_made(server: SimulatedLangSmith, cached: str) -> None:
+def test_after_a_plain_client_was_created(server: SimulatedLangSmith, cached: str) -> None:
     """`install()` works after tracing has started; later the plain client is back."""
     plain = langsmith.Client(api_key=GONE)
     if cached == "cached":
@@ -186,8 +186,7 @@ def test_evaluate(server: SimulatedLangSmith) -> None:
     assert len(names(server)) == 2
 
 
-def test_a_client_that_is_given_comes_first(server: SimulatedLangSmith) -> None:
-    other = made(auto_batch_tracing=False)
+def test_a_client_that_is_passed_takes_precedence(server: SimulatedLangSmith) -> None:
     with install(policy=QUICK) as client, SimulatedLangSmith() as elsewhere:
         space = elsewhere.add_workspace("Elsewhere")
         key = elsewhere.add_personal_key(workspaces=[space]).secret
@@ -200,7 +199,6 @@ def test_a_client_that_is_given_comes_first(server: SimulatedLangSmith) -> None:
         assert names(elsewhere) == ["step", "step"]
         given.cleanup()
     assert names(server) == []
-    assert other is not client
 
 
 # --- undoing --------------------------------------------------------------------------
@@ -240,7 +238,7 @@ def test_the_same_client_twice(order: tuple[int, ...]) -> None:
     assert in_use() is plain
 
 
-def test_what_was_configured_since_stays() -> None:
+def test_a_client_that_was_configured_later_stays() -> None:
     """`undo()` keeps a client configured later, even after another `install()`."""
     first = install(made())
     other = made()
@@ -275,7 +273,7 @@ def test_an_exception_inside(server: SimulatedLangSmith) -> None:
     assert names(server) == ["outer", "step"]
 
 
-def test_own_traces_are_flushed_before_the_end(server: SimulatedLangSmith) -> None:
+def test_undo_flushes_traces(server: SimulatedLangSmith) -> None:
     handle = install(policy=QUICK)
     for number in range(20):
         step(number)
@@ -303,7 +301,7 @@ def test_other_threads_and_tasks_use_it(server: SimulatedLangSmith) -> None:
     assert names(server) == ["step"] * 5 + ["task"] * 5
 
 
-def test_installed_in_a_task_it_holds_everywhere() -> None:
+def test_install_in_a_task_applies_to_the_process() -> None:
     """It applies to the process, not only to one context."""
 
     async def inside() -> Installation:

@@ -27,7 +27,7 @@ from proxy import Proxy
 from scenarios import GONE
 from stage import closing
 
-from safe_langsmith import AccessDeniedError, SafeAsyncClient, SafeClient
+from safe_langsmith import AccessDeniedError, Policy, SafeAsyncClient, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
 # Not a speed limit: it only detects hangs.
@@ -35,7 +35,7 @@ HANGS_S = 60.0
 
 
 @contextmanager
-def counting_alone() -> Iterator[None]:
+def only_reference_counting() -> Iterator[None]:
     """Disable the garbage collector, so that only reference counting frees objects."""
     gc.collect()
     gc.disable()
@@ -82,7 +82,7 @@ def keys(server: SimulatedLangSmith) -> dict[str, str]:
     }
 
 
-def goes(
+def is_freed(
     kind: Any, server: SimulatedLangSmith, key: str, life: Callable[[Any], object]
 ) -> bool:
     """Return whether a client is freed when its last reference is deleted."""
@@ -96,15 +96,15 @@ def goes(
 
 
 @pytest.mark.parametrize("life", LIVES)
-def test_a_client_goes_when_the_plain_one_does(
+def test_a_client_is_freed_when_the_plain_one_is(
     server: SimulatedLangSmith, life: str
 ) -> None:
     """We create no reference cycle that keeps a client alive."""
     which, work = LIVES[life]
     key = keys(server)[which]
-    with counting_alone():
-        plain = goes(langsmith.Client, server, key, work)
-        ours = goes(SafeClient, server, key, work)
+    with only_reference_counting():
+        plain = is_freed(langsmith.Client, server, key, work)
+        ours = is_freed(SafeClient, server, key, work)
     assert ours == plain
 
 
@@ -118,12 +118,12 @@ async def async_life(client: Any, *, errs: bool) -> None:
 
 
 @pytest.mark.parametrize("which", ["good", "refused"])
-def test_an_async_client_goes_when_the_plain_one_does(
+def test_an_async_client_is_freed_when_the_plain_one_is(
     server: SimulatedLangSmith, which: str
 ) -> None:
     key = keys(server)[which]
 
-    def goes(kind: Any) -> bool:
+    def is_freed(kind: Any) -> bool:
         client = kind(server.url, api_key=key)
         anyio.run(partial(async_life, client, errs=which == "refused"))
         # The plain client supports no weak references, so watch its httpx client.
@@ -135,8 +135,8 @@ def test_an_async_client_goes_when_the_plain_one_does(
             time.sleep(0.01)
         return gone() is None
 
-    with counting_alone():
-        assert goes(SafeAsyncClient) == goes(langsmith.AsyncClient)
+    with only_reference_counting():
+        assert is_freed(SafeAsyncClient) == is_freed(langsmith.AsyncClient)
 
 
 def sockets() -> int:
@@ -299,9 +299,10 @@ def test_an_interrupt_ends_a_diagnosis(server: SimulatedLangSmith) -> None:
         return proxy.silent
 
     with Proxy(server.port, choose) as line:
-        client = SafeClient(line.url, api_key=GONE, auto_batch_tracing=False)
+        policy = Policy(budget_s=HANGS_S)
+        client = SafeClient(line.url, api_key=GONE, policy=policy, auto_batch_tracing=False)
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             list(client.list_projects())
-        assert time.monotonic() - started < client.policy.budget_s / 2
+        assert time.monotonic() - started < HANGS_S / 2
         client.session.close()

@@ -14,11 +14,11 @@ from safe_langsmith import AccessDeniedError, SafeAsyncClient, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
 
-def sync() -> Any:
+def sync_call() -> Any:
     return [*SafeClient(policy=QUICK, auto_batch_tracing=False).list_projects()]
 
 
-def later() -> Any:
+def async_call() -> Any:
     async def read() -> Any:
         async with SafeAsyncClient(policy=QUICK) as client:
             return await client.read_project(project_name="none")
@@ -26,7 +26,7 @@ def later() -> Any:
     return anyio.run(read)
 
 
-@pytest.mark.parametrize("call", [sync, later])
+@pytest.mark.parametrize("call", [sync_call, async_call])
 @pytest.mark.parametrize(
     ("session", "summary"),
     [

@@ -166,7 +166,7 @@ def test_a_dotenv_that_refers_to_variables(
 def test_a_command_in_a_cloned_repository(
     command: str, server: SimulatedLangSmith, other: SimulatedLangSmith
 ) -> None:
-    """Our command neither sends nor shows one, if the file is in the working directory."""
+    """Our command neither sends nor shows a variable that the `.env` there refers to."""
     lines = LINES[1].format(other=other.url)
     Path(".env").write_text(f"{lines}\nLANGSMITH_WORKSPACE_ID=${{OPENAI_API_KEY}}\n")
     for environ in ({"LANGSMITH_ENDPOINT": server.url, "LANGSMITH_API_KEY": GONE}, {}):
@@ -193,7 +193,7 @@ def test_a_file_with_its_own_host_and_key(
     other: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No request and no trace is sent to a host that is not LangSmith's own."""
+    """Neither requests nor traces are sent to a host that only a file names."""
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
     client = SafeClient(policy=Policy(dotenv=".env" if named else None, budget_s=8.0))
@@ -302,7 +302,7 @@ def test_what_belongs_to_a_host_stays_there(
     if way == "resources":
         monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
         if what == "netrc":
-            return  # httpx reads none
+            pytest.skip("httpx reads no .netrc")
         with pytest.raises(safe_langsmith.WrongRegionError) as caught:
             anyio.run(closing, client, partial(by_resource, client))
         # The client keeps its endpoint.
@@ -321,10 +321,12 @@ def test_what_belongs_to_a_host_stays_there(
         )
 
 
-def test_the_async_client_s_headers_stay_with_its_host(serve_tls: Serve) -> None:
-    """The same is true of the async client's probes and resent requests."""
+def test_the_async_client_s_headers_stay_with_its_host(
+    serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its headers are sent to no other host, so nothing is resent there."""
     hosts, key = four_regions(serve_tls)
-    os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"]
+    monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
     client = SafeAsyncClient(
         api_key=key, policy=Policy(budget_s=8.0), headers={"X-Gateway": OPENAI}
     )
@@ -357,7 +359,7 @@ def test_what_the_async_client_s_own_httpx_client_adds(
 def test_a_certificate_of_the_session_is_shown_to_no_other_host(
     serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The SDK adds it to the TLS context of its httpx clients, so they send no probes."""
+    """The SDK adds it to its httpx clients, so they send no probes to other hosts."""
     hosts, key = four_regions(serve_tls)
     monkeypatch.setenv("SSL_CERT_FILE", os.environ["REQUESTS_CA_BUNDLE"])
     session = requests.Session()
@@ -385,7 +387,7 @@ def test_a_variable_may_correct_the_path_at_its_host(
     assert len(list(client.list_projects())) == 1
 
 
-def test_a_notebook_uses_such_files(
+def test_a_notebook_uses_the_dotenv(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notebook need not import python-dotenv. `test_notebook` uses a real kernel."""
@@ -405,7 +407,7 @@ MENTIONS: dict[str, tuple[dict[str, str], str]] = {
     "a base url": ({"LANGSMITH_BASE_URL": "https://langsmith.corp.example"}, ""),
     "an api url": ({"LANGSMITH_API_URL": "https://langsmith.corp.example"}, ""),
     "a misspelling": ({"LANGCHAIN_ENDPONIT": "https://langsmith.corp.example"}, ""),
-    "a misspelling of the space": ({"LANSGMITH_ENDPOINT": "langsmith.corp.example"}, ""),
+    "a misspelled prefix": ({"LANSGMITH_ENDPOINT": "langsmith.corp.example"}, ""),
     "any name with an address": ({"LANGSMITH_OWN": "https://langsmith.corp.example"}, ""),
     "destinations": ({"LANGSMITH_RUNS_ENDPOINTS": "{}"}, ""),
     "a colon": ({}, "LANGSMITH_ENDPOINT: https://langsmith.corp.example"),
@@ -421,7 +423,7 @@ MENTIONS: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("name", MENTIONS)
-def test_who_names_an_endpoint_has_one(
+def test_an_endpoint_named_anywhere_prevents_probes_of_regions(
     name: str, serve_tls: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If an endpoint is named anywhere, no other region is probed; the error says where."""
@@ -438,7 +440,7 @@ def test_who_names_an_endpoint_has_one(
     assert not any(hosts[region].exchanges for region in ("EU", "APAC", "AWS US"))
     place = next(iter(environ), ".env")
     assert place in str(caught.value) or "nowhere.json" in str(caught.value)
-    for cloud in ("make a new key", "apac.", "another region", "smith.langchain.com/set"):
+    for cloud in ("create a new key", "apac.", "another region", "smith.langchain.com/set"):
         assert cloud not in str(caught.value)
 
 
@@ -454,7 +456,7 @@ def test_who_names_an_endpoint_has_one(
         'os.environ["LANGSMITH_ENDPOINT"] = "https://langsmith.corp.example"',
     ],
 )
-def test_what_comes_with_an_endpoint_that_cannot_be_read(
+def test_a_key_beside_an_endpoint_that_cannot_be_parsed(
     line: str, server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file's key belongs to the file's endpoint, and is sent nowhere else."""
@@ -579,7 +581,7 @@ def test_whether_the_program_itself_imports_python_dotenv(
 def test_a_script_below_the_prefix_of_python(
     server: SimulatedLangSmith, tmp_path: Path
 ) -> None:
-    """It counts as the program, and does not load the working directory's `.env`."""
+    """Its `.env` is searched from its own folder, so the working directory's is unused."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     (tmp_path / ".env").write_text(f"LANGSMITH_API_KEY={key}")
@@ -627,8 +629,8 @@ def test_a_password_in_an_address_without_a_scheme(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("uses_dotenv")
 @pytest.mark.parametrize("key", [GONE, None])
-def test_a_server_of_one_s_own_in_a_dotenv(key: str | None, serve_tls: Serve) -> None:
-    """If the program used the cloud instead, the advice is about that line only."""
+def test_a_self_hosted_endpoint_in_a_dotenv(key: str | None, serve_tls: Serve) -> None:
+    """The program used the cloud instead; the advice is about the line of the file only."""
     us = serve_tls("api.smith.langchain.com")
     Path(".env").write_text("LANGSMITH_ENDPOINT=https://langsmith.corp.example/api/v1")
     client = SafeClient(api_key=key, policy=QUICK, auto_batch_tracing=False)
@@ -637,7 +639,7 @@ def test_a_server_of_one_s_own_in_a_dotenv(key: str | None, serve_tls: Serve) ->
     said = str(caught.value)
     assert ".env, line 1 names https://langsmith.corp.example/api/v1" in said
     assert ".env, line 1 is right, call load_dotenv(" in said
-    for cloud in ("make a new key", "apac.", "another region", "smith.langchain.com/set"):
+    for cloud in ("create a new key", "apac.", "another region", "smith.langchain.com/set"):
         assert cloud not in said
     assert us.exchanges
 
@@ -668,7 +670,7 @@ def test_a_key_is_cleaned_before_another_one_is_looked_for(
 
 @pytest.mark.skipif(os.name != "posix", reason="owners and modes are those of POSIX")
 def test_a_link_put_in_place_of_a_written_file(tmp_path: Path) -> None:
-    """Owner, mode, and content of the link's target do not change."""
+    """Mode and content of the link's target do not change."""
     victim, path = tmp_path / "victim", tmp_path / "shared" / ".env"
     victim.write_text("secret")
     victim.chmod(0o600)
@@ -723,8 +725,8 @@ def parts_of(thing: object, seen: set[int]) -> Iterator[object]:
             yield from parts_of(part, seen)
 
 
-def test_what_a_server_says_back_is_not_shown(server: SimulatedLangSmith) -> None:
-    """It shows neither the client's headers, nor a key written with escapes."""
+def test_what_a_server_echoes_is_not_shown(server: SimulatedLangSmith) -> None:
+    """Neither the client's headers, nor a key, even if written with escapes."""
     headers = {"X-Gateway": OPENAI, "Authorization": f"Basic {OPENAI[::-1]}"}
     client = SafeClient(
         server.url, api_key=GONE, headers=headers, policy=QUICK, auto_batch_tracing=False
@@ -807,7 +809,7 @@ def in_a_loop(client: Any) -> Any:
 def test_no_repr_shows_a_key(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, uses_dotenv: None
 ) -> None:
-    """No object that this package adds to a client shows one, even after a refusal."""
+    """No object that this package adds to a client shows a key, even after a refusal."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -831,7 +833,7 @@ def test_no_repr_shows_a_key(
     assert_no_secret(repr(file), [key])
 
 
-# --- a write is carried out once ----------------------------------------------------------
+# --- a write is executed once -------------------------------------------------------------
 
 ODD = {
     "a page": HTML_403.encode(),
@@ -856,14 +858,14 @@ GONE_ID = "00000000-0000-4000-8000-000000000009"
 @pytest.mark.parametrize("body", ODD)
 @pytest.mark.parametrize("what", WRITES)
 @pytest.mark.parametrize("newer", [True, False])
-def test_a_filter_of_responses(
+def test_a_write_whose_response_was_replaced_is_not_resent(
     newer: bool,
     what: str,
     body: str,
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """LangSmith has already carried out the write, so it is never resent.
+    """LangSmith has already executed the write, so it is never resent.
 
     Not even if a newer key, which would work, was set in the meantime.
     """
@@ -894,10 +896,10 @@ def test_a_filter_of_responses(
     assert isinstance(caught.value, BlockedByProxyError) == (body == "a page")
 
 
-def test_a_repair_for_others_repeats_no_write_either(
+def test_a_known_repair_resends_no_write(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write with the old key is not resent either, although the repair is known."""
+    """A write with the old key is not resent after a proxy's refusal."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
@@ -1019,7 +1021,7 @@ def test_a_permission_that_is_only_mentioned(
     assert not isinstance(caught.value, PermissionMissingError)
 
 
-def test_only_the_anonymous_question_is_blocked(server: SimulatedLangSmith) -> None:
+def test_only_the_probe_without_a_key_is_blocked(server: SimulatedLangSmith) -> None:
     """LangSmith's own refusal of the key is still the cause."""
     server.add_workspace("Research")
     server.answer("/info", status=403, body=HTML_403)
@@ -1043,9 +1045,15 @@ REDIRECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "a login page": ("list", {"status": 200, "body": "<html>log in</html>"}),
     "a login page that refuses": ("list", {"status": 403, "body": HTML_403}),
     "the API at another host": ("list", {"status": 403, "body": FORBIDDEN}),
-    "a POST that became GET": ("create", {"status": 405, "body": {"detail": "no"}}),
-    "a GET in place of it that is answered": ("create", {"status": 200, "body": []}),
-    "a GET in place of it that is not": ("create", {"status": 404, "body": {"x": 1}}),
+    "a POST that became a GET, which returns 405": (
+        "create",
+        {"status": 405, "body": {"detail": "no"}},
+    ),
+    "a POST that became a GET, which returns 200": ("create", {"status": 200, "body": []}),
+    "a POST that became a GET, which returns 404": (
+        "create",
+        {"status": 404, "body": {"x": 1}},
+    ),
 }
 
 
@@ -1316,7 +1324,7 @@ def test_the_tracing_path_has_one_budget(
     client.cleanup()
 
 
-def test_the_tracing_path_tells_of_its_own_refusals(server: SimulatedLangSmith) -> None:
+def test_the_tracing_path_reports_only_its_own_refusals(server: SimulatedLangSmith) -> None:
     """Once its budget is used up, it never reports the cause of another request."""
     server.disabled_features.add("projects")
     own = server.add_workspace("Research")
@@ -1381,15 +1389,15 @@ def test_the_tracing_path_pauses_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", MANY)
-def test_a_file_of_many_lines(line: str) -> None:
-    """Each line is read once."""
+def test_a_dotenv_of_many_lines(line: str) -> None:
+    """Code that takes quadratic time would reach the test's time limit."""
     Path(".env").write_text(line * (99_000 // len(line)))
     for _ in range(5):
         read_file(Path(".env"))
 
 
-def test_readings_wait_for_nobody_s_threads(server: SimulatedLangSmith) -> None:
-    """Files are read even if the program's own work fills the thread pool."""
+def test_files_are_read_even_if_the_thread_pool_is_full(server: SimulatedLangSmith) -> None:
+    """The program's own work fills the thread pool, so files are read without it."""
     client = SafeAsyncClient(server.url, GONE, policy=QUICK)
     over, caught = threading.Event(), list[Exception]()
 
@@ -1436,7 +1444,7 @@ def test_a_login_in_the_address(server: SimulatedLangSmith) -> None:
 
 
 class Odd(BaseAdapter):
-    """An adapter like that of a mocking library: it knows only one address."""
+    """An adapter like that of a mocking library: it accepts only one URL."""
 
     def __init__(self, answers: requests.adapters.HTTPAdapter) -> None:
         super().__init__()

@@ -14,18 +14,18 @@ from releases import needs
 from safe_langsmith import AccessDeniedError, KeyRejectedError, SafeAsyncClient, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith
 
-pytestmark = needs("0.14.12", "its prompts ask nothing else")
+pytestmark = needs("0.14.12", "pulling a prompt sends no other request")
 
 GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 PATH = "/commits/acme/greeting/latest"
 
 
-def sync(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
+def sync_client(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
     client = SafeClient(server.url, api_key=key, policy=QUICK, auto_batch_tracing=False)
     return lambda path: client.request_with_retries("GET", path)
 
 
-def later(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
+def async_client(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
     async def get(path: str) -> Any:
         async with SafeAsyncClient(server.url, api_key=key, policy=QUICK) as client:
             return await client._arequest_with_retries("GET", path)
@@ -33,7 +33,7 @@ def later(server: SimulatedLangSmith, key: str) -> Callable[[str], Any]:
     return lambda path: anyio.run(get, path)
 
 
-both = pytest.mark.parametrize("connect", [sync, later])
+both = pytest.mark.parametrize("connect", [sync_client, async_client])
 
 
 def why(call: Callable[[str], Any]) -> LangSmithNotFoundError:
@@ -42,22 +42,22 @@ def why(call: Callable[[str], Any]) -> LangSmithNotFoundError:
     return caught.value
 
 
-def asked(server: SimulatedLangSmith) -> list[str]:
+def probes(server: SimulatedLangSmith) -> list[str]:
     return [exchange.path for exchange in server.exchanges if exchange.path != PATH]
 
 
 @both
-def test_a_key_that_is_rejected(server: SimulatedLangSmith, connect: Any) -> None:
+def test_a_rejected_key(server: SimulatedLangSmith, connect: Any) -> None:
     """The typed error is also the SDK's own class, and is remembered."""
     call = connect(server, GONE)
     for _ in range(2):
         assert isinstance(why(call), KeyRejectedError)
-    assert asked(server) == ["/workspaces", "/auth/public", "/info"]
+    assert probes(server) == ["/workspaces", "/auth/public", "/info"]
 
 
 @both
 @pytest.mark.parametrize("kind", ["good", "unknown", "unclear", "missing"])
-def test_else_the_answer_stays(
+def test_otherwise_the_sdk_s_error_is_raised(
     server: SimulatedLangSmith, connect: Any, kind: str, stepped_aside: list[str]
 ) -> None:
     """Otherwise, the SDK's error is raised, and the key is checked at most once."""
@@ -78,14 +78,14 @@ def test_else_the_answer_stays(
         "unclear": ["/workspaces", "/auth/public", "/info"],
         "missing": [],
     }
-    assert list(dict.fromkeys(asked(server))) == expected[kind]
-    assert len(asked(server)) <= 6  # a probe with a 429 response is sent three times
+    assert list(dict.fromkeys(probes(server))) == expected[kind]
+    assert len(probes(server)) <= 6  # a probe with a 429 response is sent three times
 
 
-def test_a_key_that_has_worked_is_asked_nothing(server: SimulatedLangSmith) -> None:
+def test_a_key_that_has_worked_is_not_checked(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research")
-    call = sync(server, server.add_personal_key(workspaces=[own]).secret)
+    call = sync_client(server, server.add_personal_key(workspaces=[own]).secret)
     call("/sessions")
     server.clear()
     assert not isinstance(why(call), AccessDeniedError)
-    assert asked(server) == []
+    assert probes(server) == []

@@ -27,18 +27,18 @@ from safe_langsmith import (
 from safe_langsmith._sdk.modules import clear_caches
 from safe_langsmith.testing import SimulatedLangSmith
 
-pytestmark = needs("0.14.12", "its sandboxes keep the endpoint's path")
+pytestmark = needs("0.14.12", "sandbox clients keep the endpoint's path")
 
 sandbox: Any = pytest.importorskip("langsmith.sandbox")
 BOXES = "/v2/sandboxes/boxes"
 
 
-def sync(**arguments: Any) -> Any:
+def sync_calls(**arguments: Any) -> Any:
     with sandbox.SandboxClient(max_retries=0, **arguments) as client:
         return client.list_sandboxes(), client.list_sandboxes()
 
 
-def later(**arguments: Any) -> Any:
+def async_calls(**arguments: Any) -> Any:
     async def both() -> Any:
         async with sandbox.AsyncSandboxClient(max_retries=0, **arguments) as client:
             return await client.list_sandboxes(), await client.list_sandboxes()
@@ -46,7 +46,7 @@ def later(**arguments: Any) -> Any:
     return anyio.run(both)
 
 
-calls = pytest.mark.parametrize("call", [sync, later])
+calls = pytest.mark.parametrize("call", [sync_calls, async_calls])
 
 
 @pytest.fixture(params=["cloud", "self-hosted"])
@@ -58,8 +58,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[SimulatedLangSmith]:
 
 @pytest.fixture
 def everywhere() -> Iterator[Installation]:
-    """Make every client a safe one."""
-    installation = install(everywhere=True, policy=QUICK)
+    """Make the SDK create safe clients."""
+    # Without threads, which would outlive the test and connect to the default endpoint.
+    installation = install(everywhere=True, policy=QUICK, auto_batch_tracing=False)
     langsmith.configure(client=None)
     yield installation
     installation.undo()
@@ -70,8 +71,8 @@ def own(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, everywhere: Installation
 ) -> str:
     """Set an organization key in the environment; return the id of its only workspace."""
-    suffix = "/api/v1" if server.url.endswith("/api/v1") else ""
-    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url.removesuffix(suffix) + suffix)
+    path = "/api/v1" if server._layout == "self-hosted" else ""
+    monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url + path)
     key = server.add_service_key(workspaces=None).secret
     monkeypatch.setenv("LANGSMITH_API_KEY", key)
     clear_caches()
@@ -89,7 +90,7 @@ def sent(server: SimulatedLangSmith) -> list[Any]:
 
 
 @calls
-def test_repaired_and_answered(
+def test_a_refusal_is_repaired(
     server: SimulatedLangSmith, own: str, call: Callable[[], Any]
 ) -> None:
     refuse_once(server)
@@ -98,7 +99,7 @@ def test_repaired_and_answered(
 
 
 @calls
-def test_the_typed_error_is_their_own_as_well(
+def test_the_typed_error_is_also_the_sandbox_client_s(
     server: SimulatedLangSmith, own: str, call: Callable[[], Any]
 ) -> None:
     server.add_workspace("Production")
@@ -131,7 +132,7 @@ def test_a_key_with_a_line_break(
 
 
 @calls
-def test_another_answer_is_theirs(
+def test_any_other_error_is_the_sandbox_client_s(
     server: SimulatedLangSmith, own: str, call: Callable[..., Any]
 ) -> None:
     server.answer(BOXES, status=422, body={"detail": "No"})
@@ -140,11 +141,11 @@ def test_another_answer_is_theirs(
     assert not isinstance(caught.value, AccessDeniedError)
 
 
-def test_a_page_is_not_an_answer(server: SimulatedLangSmith, own: str) -> None:
+def test_a_web_page_instead_of_a_response(server: SimulatedLangSmith, own: str) -> None:
     page = {"Content-Type": "text/html"}
     server.answer("*", status=404, body="<html>", headers=page)
     with pytest.raises(WrongEndpointError) as caught:
-        sync(api_endpoint=os.environ["LANGSMITH_ENDPOINT"])
+        sync_calls(api_endpoint=os.environ["LANGSMITH_ENDPOINT"])
     assert isinstance(caught.value, sandbox.ResourceNotFoundError)
 
 
@@ -165,7 +166,7 @@ def test_unchanged_without_a_refusal(
     assert found[0] == found[1]
 
 
-def test_a_repair_may_take_the_workspace_off(server: SimulatedLangSmith, own: str) -> None:
+def test_a_repair_can_remove_the_workspace(server: SimulatedLangSmith, own: str) -> None:
     with sandbox.SandboxClient(headers={"X-Tenant-Id": own}) as client:
         owner = client._http.auth.kept
         assert (owner.workspace_id, owner.headers) == (own, {})

@@ -91,7 +91,7 @@ def check(stage: Stage, texts: list[str]) -> None:
 @pytest.mark.parametrize("transport", ["sync client", "async client"])
 @pytest.mark.parametrize("row", [s for s in SCENARIOS if s.call is list_projects], ids=str)
 def test_diagnose_agrees(row: Scenario, transport: str, tmp_path: Path) -> None:
-    """`client.diagnose()` finds the same code, and repairs nothing."""
+    """`client.diagnose()` repairs nothing, and finds the same code, or the first of two."""
     with staged(row, transport, tmp_path) as stage:
         before = access_of(stage.client), dict(stage.client._headers)
         diagnosis = stage.diagnose()

@@ -73,7 +73,7 @@ def test_a_cancelled_call_leaves_nobody_waiting(server: SimulatedLangSmith) -> N
 
 
 @pytest.mark.parametrize("name", ["langsmith.Client", "langsmith.client.Client"])
-def test_another_class_in_place_of_the_name(
+def test_a_program_that_mocks_the_client_class(
     name: str, server: SimulatedLangSmith, org_key: str
 ) -> None:
     client = safe(server, org_key)
@@ -108,7 +108,9 @@ def test_responses_and_sessions_can_be_pickled(
         assert session.get(f"{server.url}/sessions").status_code == 401
 
 
-def test_classes_behind_ours_are_called(server: SimulatedLangSmith, org_key: str) -> None:
+def test_later_classes_in_the_mro_are_called(
+    server: SimulatedLangSmith, org_key: str
+) -> None:
     seen = []
 
     class Counting(langsmith.Client):
@@ -156,7 +158,7 @@ def test_a_good_key_beside_a_header_that_cannot_be_sent(
     assert not isinstance(caught.value, KeyMalformedError)
 
 
-def test_langsmith_s_own_words_outweigh_a_proxy_that_was_remembered(
+def test_a_remembered_proxy_does_not_hide_langsmith_s_own_refusal(
     server: SimulatedLangSmith,
 ) -> None:
     own = server.add_workspace("Research")
@@ -290,7 +292,7 @@ def test_each_callback_is_called(server: SimulatedLangSmith) -> None:
     assert calls == [0, 1, 2, 3, 4]
 
 
-def test_a_shared_repair_asks_again_before_a_write(
+def test_a_shared_repair_is_checked_again_before_a_write(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
     """The workspace may no longer be the only one."""
@@ -302,8 +304,10 @@ def test_a_shared_repair_asks_again_before_a_write(
             second.create_project("p")
 
 
-def test_another_way_out_is_another_question(server: SimulatedLangSmith) -> None:
-    """Clients with different adapters do not share a diagnosis."""
+def test_clients_with_different_adapters_share_no_diagnosis(
+    server: SimulatedLangSmith,
+) -> None:
+    """Each may reach LangSmith in another way."""
     first, second = safe(server), safe(server)
     first.session.mount("http://", requests.adapters.HTTPAdapter())
     for client in (first, second):

@@ -73,7 +73,7 @@ def test_a_record_keeps_the_names_of_the_program(
     assert not hasattr(record, "diagnosis")
 
 
-def test_a_lost_batch_and_a_checked_key(
+def test_the_record_of_a_lost_batch(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = SafeClient(server.url, api_key=GONE)
@@ -129,7 +129,7 @@ def test_a_callback_for_the_whole_process(
     assert len(for_all) == 2
 
 
-def test_who_is_named_twice_is_told_once(server: SimulatedLangSmith) -> None:
+def test_a_callback_that_is_set_twice_is_called_once(server: SimulatedLangSmith) -> None:
     told: list[Diagnosis] = []
     callback = told.append
     set_on_diagnosis(callback)
@@ -140,7 +140,7 @@ def test_who_is_named_twice_is_told_once(server: SimulatedLangSmith) -> None:
     assert len(told) == 1
 
 
-def test_a_callback_that_fails_keeps_nothing_from_the_other(
+def test_a_callback_that_fails_does_not_stop_the_other(
     server: SimulatedLangSmith, for_all: list[Diagnosis], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(_: Diagnosis) -> None:
@@ -169,7 +169,7 @@ def test_a_diagnosis_inside_a_callback_calls_none(
     assert len(inside) == len(for_all) == 2
 
 
-def test_what_stops_a_program_goes_on(server: SimulatedLangSmith) -> None:
+def test_an_interrupt_in_a_callback_is_raised(server: SimulatedLangSmith) -> None:
     """Ctrl+C in a callback is raised; the next call works and does not hang."""
 
     def stops(_: Diagnosis) -> None:
@@ -182,7 +182,7 @@ def test_what_stops_a_program_goes_on(server: SimulatedLangSmith) -> None:
         list(client.list_projects())
 
 
-def test_an_async_callback_is_refused() -> None:
+def test_an_async_callback_is_an_error() -> None:
     async def waits(_: Diagnosis) -> None:
         """Do nothing: it is never awaited."""
 
@@ -196,8 +196,8 @@ def test_an_async_callback_is_refused() -> None:
 
 
 @contextmanager
-def unheard(level: int = logging.WARNING) -> Iterator[None]:
-    """Reset our logger as in a program without logging: pytest sets up handlers."""
+def logging_not_set_up(level: int = logging.WARNING) -> Iterator[None]:
+    """Reset our logger as in a program that sets up no logging: pytest adds handlers."""
     logger = logging.getLogger("safe_langsmith")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logger, "handlers", [])
@@ -228,7 +228,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
 def test_a_repair_is_shown_as_an_output(
     server: SimulatedLangSmith, shell: Shell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with unheard():
+    with logging_not_set_up():
         assert list(client_for(server, org_key(server)).list_projects())
     (shown,) = shell.display_pub.outputs
     text, page = shown["data"]["text/plain"], shown["data"]["text/html"]
@@ -238,15 +238,15 @@ def test_a_repair_is_shown_as_an_output(
     assert capsys.readouterr().err == ""
 
 
-def test_a_logger_that_is_turned_down_shows_no_repair(
+def test_a_logger_at_error_level_shows_no_repair(
     server: SimulatedLangSmith, shell: Shell
 ) -> None:
-    with unheard(logging.ERROR):
+    with logging_not_set_up(logging.ERROR):
         assert list(client_for(server, org_key(server)).list_projects())
     assert shell.display_pub.outputs == []
 
 
-@pytest.mark.parametrize("trouble", ["heard", "no kernel", "broken"])
+@pytest.mark.parametrize("trouble", ["a handler", "no kernel", "broken"])
 def test_any_other_repair_is_logged(
     server: SimulatedLangSmith,
     trouble: str,
@@ -260,10 +260,10 @@ def test_any_other_repair_is_logged(
         shell.kernel = None
     elif trouble == "broken":
         shell.display_pub = None
-    with nullcontext() if trouble == "heard" else unheard():
+    with nullcontext() if trouble == "a handler" else logging_not_set_up():
         assert list(client_for(server, org_key(server)).list_projects())
     assert trouble == "broken" or shell.display_pub.outputs == []
-    line = caplog.text if trouble == "heard" else capsys.readouterr().err
+    line = caplog.text if trouble == "a handler" else capsys.readouterr().err
     assert "safe_langsmith: GET /sessions was refused at first (403): " in line
     stepped_aside.clear()
 

@@ -132,7 +132,7 @@ def test_positional_endpoint_counts_as_an_argument(server: SimulatedLangSmith) -
         (500, LangSmithAPIError),
     ],
 )
-def test_what_is_not_a_refusal_passes(
+def test_other_errors_are_those_of_the_plain_client(
     server: SimulatedLangSmith, status: int, error: type[Exception]
 ) -> None:
     """The exception, its text, and the requests are the same as with the plain client."""
@@ -152,7 +152,7 @@ def test_what_is_not_a_refusal_passes(
     assert seen[0][0] is error
 
 
-def test_a_timeout_passes(server: SimulatedLangSmith) -> None:
+def test_a_timeout_is_that_of_the_plain_client(server: SimulatedLangSmith) -> None:
     key = server.add_personal_key().secret
     server.answer("/sessions", status=200, body=[], delay=5)
     seen = []
@@ -172,7 +172,7 @@ def test_a_timeout_passes(server: SimulatedLangSmith) -> None:
     server.clear_answers()
 
 
-def test_a_connection_error_passes() -> None:
+def test_a_connection_error_is_that_of_the_plain_client() -> None:
     seen = []
     for make in (langsmith.Client, SafeClient):
         client = make(
@@ -297,7 +297,7 @@ def test_hard_delete_refused_is_an_http_error_too(server: SimulatedLangSmith) ->
     assert isinstance(twin, KeyRejectedError)
 
 
-def test_uploads_are_sent_again_whole(
+def test_uploads_are_resent_completely(
     rotated: Callable[[], SafeClient], server: SimulatedLangSmith
 ) -> None:
     client = rotated()
@@ -342,7 +342,7 @@ def test_a_body_that_cannot_be_rewound_is_not_sent_twice(
 def test_traces_reach_the_server_once(
     rotated: Callable[[], SafeClient], server: SimulatedLangSmith, size: int
 ) -> None:
-    """A repair works for tracing too: refused runs arrive complete, and once."""
+    """A repair works for tracing too: refused runs arrive completely, and once."""
     rotate = rotated().rotate  # type: ignore[attr-defined]
     client = SafeClient(policy=QUICK)
     rotate()
@@ -412,7 +412,7 @@ def test_the_sdk_s_caches_are_cleared(
     assert langsmith.utils.get_tracer_project() == "after"
 
 
-def test_a_workspace_out_of_the_sdk_s_cache(
+def test_a_workspace_from_the_sdk_s_cache(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deleted variable is still in the SDK's cache; this is detected and repaired."""
@@ -433,7 +433,7 @@ def test_a_workspace_out_of_the_sdk_s_cache(
 # --- what a repair does not change ----------------------------------------------------
 
 
-def test_an_assigned_key_is_a_choice(
+def test_an_assigned_key_is_not_replaced(
     rotated: Callable[[], SafeClient], server: SimulatedLangSmith
 ) -> None:
     client = rotated()
@@ -443,7 +443,9 @@ def test_an_assigned_key_is_a_choice(
     assert caught.value.diagnosis.key_source == "an assignment to client.api_key"
 
 
-def test_the_old_key_assigned_again_is_a_choice(rotated: Callable[[], SafeClient]) -> None:
+def test_the_old_key_assigned_again_is_not_replaced(
+    rotated: Callable[[], SafeClient],
+) -> None:
     client = rotated()
     old = client.api_key
     client.rotate()  # type: ignore[attr-defined]
@@ -454,7 +456,7 @@ def test_the_old_key_assigned_again_is_a_choice(rotated: Callable[[], SafeClient
     assert client.api_key == old
 
 
-def test_a_key_of_one_request_is_its_own_affair(
+def test_a_key_of_one_request_does_not_change_the_client(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request with its own key is diagnosed with that key; the client keeps its key."""
@@ -497,6 +499,7 @@ def test_repair_can_be_switched_off(
     assert [e.path for e in server.exchanges].count("/sessions") == 1
 
 
+@pytest.mark.usefixtures("uses_dotenv")
 def test_dotenv_can_be_switched_off(server: SimulatedLangSmith) -> None:
     key = server.add_personal_key().secret
     Path(".env").write_text(f"LANGSMITH_API_KEY={key}\n")
@@ -609,7 +612,7 @@ def test_64_threads_refused_together_get_the_same_error(server: SimulatedLangSmi
     assert [e.path for e in server.exchanges].count("/workspaces") == 1
 
 
-def test_a_second_refusal_within_the_cooldown_asks_nothing(
+def test_a_second_refusal_within_the_cooldown_sends_no_probe(
     server: SimulatedLangSmith,
 ) -> None:
     client = client_for(server, api_key=GONE)
@@ -629,7 +632,7 @@ def test_a_second_refusal_within_the_cooldown_asks_nothing(
     ]
 
 
-def test_what_was_found_for_one_operation_does_not_answer_another(
+def test_a_missing_permission_is_remembered_for_each_operation(
     server: SimulatedLangSmith,
 ) -> None:
     own = server.add_workspace("Research")
@@ -672,7 +675,7 @@ def test_a_change_ends_the_cooldown(
 
 
 @pytest.mark.slow
-def test_a_credential_that_worked_is_tried_once_more(server: SimulatedLangSmith) -> None:
+def test_a_key_that_worked_is_tried_once_more(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research", projects=1)
     client = client_for(server, api_key=server.add_personal_key(workspaces=[own]).secret)
     list(client.list_projects())
@@ -683,7 +686,7 @@ def test_a_credential_that_worked_is_tried_once_more(server: SimulatedLangSmith)
     assert client.last_diagnosis.resolved
 
 
-def test_a_passing_refusal_without_repair(server: SimulatedLangSmith) -> None:
+def test_a_temporary_refusal_without_repair(server: SimulatedLangSmith) -> None:
     """Without a resend, nothing proves that it is temporary: the cause is unknown."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
@@ -695,7 +698,7 @@ def test_a_passing_refusal_without_repair(server: SimulatedLangSmith) -> None:
     assert caught.value.code == caught.value.diagnosis.code == "access-denied"
 
 
-def test_a_pause_that_does_not_fit_is_said(server: SimulatedLangSmith) -> None:
+def test_a_pause_that_does_not_fit_is_reported(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     client = client_for(server, api_key=key, policy=Policy(budget_s=1))
@@ -730,7 +733,7 @@ def test_a_probe_waits_as_long_as_the_server_asks(server: SimulatedLangSmith) ->
     assert probes[1] - probes[0] >= 1
 
 
-def test_a_wait_longer_than_the_budget_is_not_waited(server: SimulatedLangSmith) -> None:
+def test_a_wait_longer_than_the_budget_is_skipped(server: SimulatedLangSmith) -> None:
     server.add_workspace("Research")
     key = server.add_service_key(workspaces=None).secret
     for path in ("/workspaces", "/auth/public"):
@@ -807,7 +810,7 @@ def test_a_session_keeps_its_own_hooks_and_loses_ours(server: SimulatedLangSmith
     session.close()
 
 
-def test_the_session_s_settings_hold_for_probes(server: SimulatedLangSmith) -> None:
+def test_the_session_s_settings_apply_to_probes(server: SimulatedLangSmith) -> None:
     own = server.add_workspace("Research", projects=1)
     session = requests.Session()
     session.headers["X-Gateway"] = "let me in"
@@ -825,7 +828,7 @@ def test_the_session_s_settings_hold_for_probes(server: SimulatedLangSmith) -> N
     session.close()
 
 
-def test_the_client_is_collected_like_the_plain_one(server: SimulatedLangSmith) -> None:
+def test_a_client_can_be_garbage_collected(server: SimulatedLangSmith) -> None:
     client = client_for(server, api_key=GONE)
     with pytest.raises(KeyRejectedError):
         list(client.list_projects())
@@ -840,7 +843,7 @@ def test_the_client_is_collected_like_the_plain_one(server: SimulatedLangSmith) 
 
 
 @pytest.mark.parametrize("spoil", ["\ufeff{}", "{}\u200b", "\u201c{}\u201d"])
-def test_invisible_characters_are_taken_off(
+def test_characters_that_cannot_be_sent_are_removed_from_a_key(
     server: SimulatedLangSmith, spoil: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     own = server.add_workspace("Research", projects=1)
@@ -883,7 +886,7 @@ def test_a_key_that_cannot_be_sent_is_named(server: SimulatedLangSmith) -> None:
 
 
 @pytest.mark.parametrize("address", ["foo", "smith.langchain.com", "http://[", "ftp://x"])
-def test_an_endpoint_that_is_not_an_address(address: str) -> None:
+def test_an_endpoint_that_is_not_a_url(address: str) -> None:
     client = SafeClient(address, api_key=GONE, auto_batch_tracing=False)
     diagnosis = client.diagnose()
     assert diagnosis.code == "wrong-endpoint"
@@ -927,7 +930,7 @@ def fail(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_errors_come_out_of_a_process_pool(server: SimulatedLangSmith) -> None:
+def test_errors_pass_through_a_process_pool(server: SimulatedLangSmith) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool, pytest.raises(KeyRejectedError) as caught:
         pool.apply(fail, (server.url,))
@@ -964,12 +967,12 @@ def test_on_diagnosis_may_fail(
     "wrong",
     [{"budget_s": 0}, {"budget_s": float("nan")}, {"cooldown_s": -1}, {"dotenv": True}],
 )
-def test_a_wrong_policy_is_refused(wrong: dict[str, Any]) -> None:
+def test_a_wrong_policy_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Policy"):
         Policy(**wrong)
 
 
-def test_a_policy_that_is_none(server: SimulatedLangSmith) -> None:
+def test_a_policy_that_is_a_dict(server: SimulatedLangSmith) -> None:
     with pytest.raises(TypeError, match="policy must be a Policy, not dict"):
         client_for(server, api_key=GONE, policy={"repair": False})
 
@@ -977,7 +980,7 @@ def test_a_policy_that_is_none(server: SimulatedLangSmith) -> None:
 def test_a_login_session(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A login session has no key: the fix is to log in again."""
+    """The fix is to log in again, or a key in a variable, which is used from then on."""
     import json
 
     own = server.add_workspace("Research", projects=1)
@@ -1045,7 +1048,7 @@ def test_the_key_changes_once_more_during_a_diagnosis(
 
 
 @needs_v2
-def test_no_time_for_a_question(server: SimulatedLangSmith) -> None:
+def test_no_time_for_a_probe(server: SimulatedLangSmith) -> None:
     """With no time left, no probe is sent, and the error says so."""
     hurried = Policy(budget_s=1e-6)
     with pytest.raises(AccessDeniedError) as by_method:

@@ -1,4 +1,4 @@
-"""Tests that everything works without the modules and functions Windows lacks."""
+"""Tests that clients and command work without the modules and functions Windows lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests for the decision: a generator without I/O, run with any setup and answers."""
+"""Tests for the decision, a generator without I/O, with random setups and answers."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ ENDPOINTS = (
 )
 IDS = tuple(str(uuid.UUID(int=n * 0x1234567890ABCDEF1234567890ABCDEF)) for n in (1, 2, 3))
 ORG = str(uuid.UUID(int=99))
-# Texts around a workspace id. SOILED ones are cleaned even if passed as an argument.
-SOILED = {f'{IDS[0]}"  # mine': IDS[0], f"LANGSMITH_WORKSPACE_ID={IDS[1]}": IDS[1]}
+# Texts around a workspace id. DIRTY ones are cleaned even if passed as an argument.
+DIRTY = {f'{IDS[0]}"  # mine': IDS[0], f"LANGSMITH_WORKSPACE_ID={IDS[1]}": IDS[1]}
 PASTED = {f"https://langsmith.own.example/o/{IDS[0]}/projects/p/{IDS[2]}": IDS[0]}
 WORKSPACES = (
-    *SOILED,
+    *DIRTY,
     *PASTED,
     *IDS,
     IDS[0].upper(),
@@ -463,7 +463,7 @@ def wants_workspace(reply: Reply) -> bool:
     return any(wording in reply.body for wording in ORG_KEY_WORDINGS)
 
 
-def let_in(trial: Trial, *, elsewhere: bool = False) -> bool:
+def key_was_accepted(trial: Trial, *, elsewhere: bool = False) -> bool:
     """Whether a probe (`elsewhere`: at another host) shows that the key is accepted."""
     home = origin_on_the_wire(trial.refusal.access.endpoint)
     return any(
@@ -503,7 +503,7 @@ def of_no_langsmith(reply: Reply) -> bool:
     )
 
 
-SHOWN: dict[str, Callable[[Trial], bool]] = {
+PROVEN: dict[str, Callable[[Trial], bool]] = {
     "access-denied": lambda trial: True,
     "wrong-endpoint": lambda trial: (
         was_a_page(trial)
@@ -527,18 +527,18 @@ SHOWN: dict[str, Callable[[Trial], bool]] = {
         for access in (trial.refusal.access, *(s.access for s in trial.story.resends))
     ),
     "key-legacy": lambda trial: named(trial, "legacy api key") or unknown_key(trial),
-    "key-malformed": lambda trial: let_in(trial) or unknown_key(trial),
+    "key-malformed": lambda trial: key_was_accepted(trial) or unknown_key(trial),
     "key-rejected": unknown_key,
     "workspace-required": lambda trial: (
         any(wants_workspace(reply) for reply in said(trial))
         or refused_by(trial, "/auth/public")
     ),
     "workspace-mismatch": lambda trial: (
-        let_in(trial) or refused_by(trial, "/auth/public", workspace=True)
+        key_was_accepted(trial) or refused_by(trial, "/auth/public", workspace=True)
     ),
     "service-key-scope": lambda trial: (
         "/personal-access-tokens" in trial.refusal.path
-        or let_in(trial)
+        or key_was_accepted(trial)
         or refused_by(trial, "/auth/public", workspace=True)
     ),
     "permission-missing": lambda trial: (
@@ -546,9 +546,9 @@ SHOWN: dict[str, Callable[[Trial], bool]] = {
         or any("permissions" in r.body for _, r in answers_of(trial, "/workspaces"))
     ),
     "feature-unavailable": lambda trial: named(trial, "not enabled for this"),
-    "stale-setting": let_in,
-    "wrong-region": lambda trial: let_in(trial, elsewhere=True),
-    "transient-refusal": lambda trial: trial.refusal.worked and let_in(trial),
+    "stale-setting": key_was_accepted,
+    "wrong-region": lambda trial: key_was_accepted(trial, elsewhere=True),
+    "transient-refusal": lambda trial: trial.refusal.worked and key_was_accepted(trial),
 }
 
 # --- what must hold -------------------------------------------------------------------
@@ -556,12 +556,12 @@ SHOWN: dict[str, Callable[[Trial], bool]] = {
 
 @every_trial
 def it_ends(trial: Trial) -> None:
-    """It ends within MOST_STEPS and without an error, whatever the server sends."""
+    """`Story.run` stops after MOST_STEPS; an exception would end this test, too."""
     assert trial.verdict is None or isinstance(trial.verdict.diagnosis, Diagnosis)
 
 
 @every_trial
-def no_refusal_means_no_request_was_sent_again(trial: Trial) -> None:
+def without_a_verdict_nothing_is_resent(trial: Trial) -> None:
     """Without a verdict, the response only looked like a refusal; nothing is resent."""
     if trial.verdict is None:
         assert not trial.story.resends
@@ -584,7 +584,7 @@ def an_explicit_choice_is_never_replaced(trial: Trial) -> None:
             assert access.endpoint == held.endpoint.value
         if held.workspace.source.is_explicit:
             chosen = held.workspace.value
-            assert access.workspace in (chosen, SOILED.get(chosen or "", chosen))
+            assert access.workspace in (chosen, DIRTY.get(chosen or "", chosen))
 
 
 def origin_on_the_wire(url: str) -> str | None:
@@ -620,7 +620,7 @@ def corrected(endpoint: str | None) -> set[str | None]:
 
 
 def allowed_hosts(setup: Setup, key: str | None) -> set[str | None]:
-    """Return the hosts that a key may be sent to. None is a login session: it never moves.
+    """Return the hosts that may receive a key. None is a login session, which never moves.
 
     They are the program's own host and, if that is official, every official host. A key
     that is configured with an endpoint is only for that host.
@@ -654,7 +654,7 @@ def a_key_goes_only_to_the_host_that_it_was_configured_for(trial: Trial) -> None
 
 @every_trial
 def a_write_is_repeated_only_after_langsmith_s_own_refusal(trial: Trial) -> None:
-    """After any other refusal, the write may have been done; a web app never does it."""
+    """After any other refusal it may have been executed, except by a web app."""
     refusal, webs = trial.refusal, [origin_on_the_wire(r.web) for r in REGIONS]
     webs += [origin_on_the_wire(r.web.replace("https:", "http:")) for r in REGIONS]
     reads = refusal.method == "GET" or refusal.path == "/runs/query"
@@ -711,7 +711,7 @@ def assert_clean(diagnosis: Diagnosis, setup: Setup, *more: str) -> None:
 
 
 @every_trial
-def texts_hold_no_key_and_nothing_that_a_terminal_acts_on(trial: Trial) -> None:
+def texts_contain_no_key_and_no_control_character(trial: Trial) -> None:
     if trial.verdict is not None:
         assert_clean(trial.verdict.diagnosis, trial.setup, trial.verdict.diagnosis.headline)
 
@@ -741,7 +741,7 @@ def a_workspace_is_never_guessed(trial: Trial) -> None:
     setup = trial.setup
     places = (setup.held, setup.environ, setup.dotenv, setup.colab, setup.profile)
     named = {p.workspace.value for p in places} | {a.value for a in setup.aliases}
-    named |= {(SOILED | PASTED).get(name or "") for name in named}
+    named |= {(DIRTY | PASTED).get(name or "") for name in named}
     for step in trial.story.resends:
         workspace = step.access.workspace
         if workspace not in named:
@@ -749,7 +749,7 @@ def a_workspace_is_never_guessed(trial: Trial) -> None:
 
 
 @every_trial
-def without_repair_nothing_is_sent_again(trial: Trial) -> None:
+def without_repair_nothing_is_resent(trial: Trial) -> None:
     if not trial.policy.repair or not trial.refusal.replayable:
         assert not trial.story.resends
     if not trial.policy.repair:
@@ -757,7 +757,7 @@ def without_repair_nothing_is_sent_again(trial: Trial) -> None:
 
 
 @every_trial
-def a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
+def a_request_is_resent_once_for_each_repair(trial: Trial) -> None:
     """At most three repairs, each with new settings; the same ones only after a pause."""
     before = [trial.refusal.access]
     changed = 0
@@ -774,7 +774,7 @@ def a_request_is_sent_again_once_for_each_repair(trial: Trial) -> None:
 
 
 @every_trial
-def resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
+def resolved_means_that_the_last_request_was_not_refused(trial: Trial) -> None:
     if trial.diagnosis is None or not trial.diagnosis.resolved:
         return
     step, answer = trial.story.told[-1]
@@ -787,12 +787,12 @@ def resolved_means_that_the_last_try_was_let_in(trial: Trial) -> None:
 
 
 @every_trial
-def a_cause_is_named_only_if_an_answer_shows_it(trial: Trial) -> None:
+def a_cause_is_named_only_if_it_is_proven(trial: Trial) -> None:
     """Check it independently, only from the requests and responses."""
     if trial.diagnosis is None:
         return
     code = trial.diagnosis.code
-    assert SHOWN[code](trial), (code, trial.story.told)
+    assert PROVEN[code](trial), (code, trial.story.told)
 
 
 # The trials are split between the workers of a parallel run.
@@ -808,13 +808,13 @@ def test_every_decision(part: int, trial: Trial) -> None:
         holds(trial)
 
 
-@pytest.mark.parametrize("code", [code for code in SHOWN if code != "access-denied"])
-def test_a_cause_that_nothing_shows_is_seen(code: str) -> None:
-    """The property fails without evidence: a bare refusal, and a host that is silent."""
+@pytest.mark.parametrize("code", [code for code in PROVEN if code != "access-denied"])
+def test_a_cause_without_proof_is_detected(code: str) -> None:
+    """A bare refusal and a silent host prove no cause, so the property can fail."""
     setup = client_of()
     refusal = Refusal("GET", "/sessions", BAD, setup.access)
     silence = [(Probe(f"{US.api}/api/v1/workspaces", FIRST), Unreachable("no answer"))]
-    assert not SHOWN[code](Trial(setup, Policy(), refusal, Story([*silence]), None))
+    assert not PROVEN[code](Trial(setup, Policy(), refusal, Story([*silence]), None))
 
 
 @pytest.mark.slow
@@ -830,7 +830,7 @@ def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
         isinstance(a, Reply) and a.is_html and isinstance(s, Resend)
         for s, a in trial.story.told
     )
-    shown = {
+    proven = {
         "access-denied": True,
         "wrong-endpoint": was_a_page or bool(refusal.reply.redirected_to),
         "blocked-by-proxy": was_a_page
@@ -841,7 +841,7 @@ def test_probes_that_fail_prove_nothing(trial: Trial) -> None:
         "workspace-required": any(wording in body for wording in ORG_KEY_WORDINGS),
         "feature-unavailable": "not enabled for this" in body,
     }
-    assert shown.get(code), code
+    assert proven.get(code), code
 
 
 @given(examinations())
@@ -974,7 +974,7 @@ def test_a_newer_key_is_for_the_endpoint_that_comes_with_it() -> None:
     assert any("is for another endpoint; not tried" in f.text for f in diagnosis.findings)
 
 
-def test_a_further_destination_that_redirects_to_https() -> None:
+def test_another_destination_that_redirects_to_https() -> None:
     """The advice is about that destination, not about the client's endpoint."""
     of_it = Source("request", "the settings of this destination")
     setup = client_of(endpoint="http://langsmith.own.example")
@@ -1001,8 +1001,8 @@ def test_an_address_that_reads_in_two_ways_is_not_official() -> None:
     assert hosts_of(story, FIRST) == {"https://api.smith.langchain.com:443"}
 
 
-def test_a_web_address_and_a_newer_key() -> None:
-    """The address is corrected; then the newer key is used at its API."""
+def test_a_web_url_and_a_newer_key() -> None:
+    """The URL is corrected; then the newer key is used at its API."""
     setup = client_of(endpoint=US.web, environ=from_environment(SECOND))
     diagnosis, story = played(
         setup,
@@ -1020,7 +1020,7 @@ def test_a_web_address_and_a_newer_key() -> None:
     assert [step.access.key for step in story.resends] == [FIRST, SECOND]
 
 
-def test_a_login_session_goes_on_with_a_newer_workspace() -> None:
+def test_a_login_session_with_a_newer_workspace() -> None:
     setup = replace(
         client_of(None, workspace=IDS[0], environ=from_environment(workspace=IDS[1])),
         session=True,
@@ -1036,7 +1036,7 @@ def test_a_login_session_goes_on_with_a_newer_workspace() -> None:
 PASTED_IN_EU = f"{EU.web}/o/{IDS[1]}/projects/p/{IDS[2]}?peek={IDS[0]}"
 
 
-def test_a_web_address_tells_the_region() -> None:
+def test_a_web_url_shows_the_region() -> None:
     """The key is rejected here; it was not checked in the other region."""
     setup = client_of(FIRST, workspace=PASTED_IN_EU)
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
@@ -1047,7 +1047,7 @@ def test_a_web_address_tells_the_region() -> None:
     ]
 
 
-def test_a_web_address_of_another_region_than_the_key_s() -> None:
+def test_a_web_url_of_another_region_than_the_key_s() -> None:
     now = from_environment(workspace=PASTED_IN_EU)
     setup = client_of(FIRST, workspace=PASTED_IN_EU, environ=now)
     diagnosis, _ = played(setup, {"/workspaces": listing(IDS[0])})
@@ -1076,14 +1076,14 @@ def test_a_web_address_of_another_region_than_the_key_s() -> None:
         ("", None, None),
     ],
 )
-def test_what_a_web_address_names(text: str, owner: str | None, region: str | None) -> None:
+def test_the_parts_of_a_web_url(text: str, owner: str | None, region: str | None) -> None:
     found = web_address(text)
     assert (found.owner if found else None) == owner
     assert (found.region.name if found and found.region else None) == region
 
 
-def test_a_further_destination_is_named_with_its_own_words() -> None:
-    """A replica's settings have a workspace name instead of an id."""
+def test_advice_for_another_destination_uses_its_own_names() -> None:
+    """A replica is configured with `tenant_id`, here with a name instead of an id."""
     setup = Setup(reading("request", FIRST, US.api, "research"))
     rows = [{"id": IDS[0], "display_name": "Research"}]
     diagnosis, _ = played(setup, {"/workspaces": Reply(200, json.dumps(rows))})
@@ -1091,7 +1091,7 @@ def test_a_further_destination_is_named_with_its_own_words() -> None:
     assert f'"tenant_id": "{IDS[0]}"' in diagnosis.next_steps[0]
 
 
-def test_a_workspace_s_name_that_two_have_is_not_a_name() -> None:
+def test_a_name_that_two_workspaces_have_is_not_used() -> None:
     setup = client_of(FIRST, workspace="research")
     rows = [{"id": i, "display_name": "Research"} for i in IDS[:2]]
     diagnosis, _ = played(setup, {"/workspaces": Reply(200, json.dumps(rows))})
@@ -1099,7 +1099,7 @@ def test_a_workspace_s_name_that_two_have_is_not_a_name() -> None:
     assert "is not a workspace id" in diagnosis.summary
 
 
-def test_a_fresh_key_that_cannot_be_sent_is_not_tried() -> None:
+def test_a_newer_key_that_cannot_be_sent_is_not_tried() -> None:
     """It cannot be sent even after cleaning."""
     setup = client_of(FIRST, environ=from_environment(key="\u201cschl\xfcssel\u201d"))
     answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
@@ -1109,7 +1109,7 @@ def test_a_fresh_key_that_cannot_be_sent_is_not_tried() -> None:
     assert {step.key for step in story.steps if isinstance(step, Probe)} == {FIRST, None}
 
 
-def test_a_session_whose_time_is_over_and_a_login_without_a_token() -> None:
+def test_an_expired_login_session_and_one_without_a_token() -> None:
     login = Login("my work", "~/.langsmith/config.json", ended=True)
     setup = replace(client_of(None), session=True, login=login)
     bad = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
@@ -1125,7 +1125,7 @@ def test_a_session_whose_time_is_over_and_a_login_without_a_token() -> None:
     assert diagnosis.next_steps[0] == again
 
 
-def test_a_login_session_that_has_ended() -> None:
+def test_a_login_session_that_is_rejected() -> None:
     setup = replace(client_of(None), session=True)
     diagnosis, _ = played(setup, {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO})
     assert diagnosis is not None
@@ -1149,7 +1149,7 @@ def test_what_is_not_a_uuid_is_not_a_workspace() -> None:
     assert not story.resends
 
 
-def test_a_prompt_call_without_a_key_is_told_so() -> None:
+def test_a_prompt_call_without_a_key() -> None:
     nobody = Reply(400, json.dumps({"detail": NO_PROMPT_OWNER}))
     diagnosis, story = played(client_of(None), {}, reply=nobody, path="/commits/-/a/latest")
     assert diagnosis is not None
@@ -1176,7 +1176,7 @@ def test_a_pause_that_did_not_help(again: Answer) -> None:
     assert unreachable == isinstance(again, Unreachable)
 
 
-def test_a_key_that_worked_and_is_refused_now_is_not_a_temporary_failure() -> None:
+def test_a_probe_that_is_refused_now_proves_no_temporary_refusal() -> None:
     answers = {"/workspaces": listing(IDS[0]), "/auth/public": BAD}
     diagnosis, story = played(client_of(), answers, worked=True)
     assert diagnosis is not None
@@ -1184,7 +1184,7 @@ def test_a_key_that_worked_and_is_refused_now_is_not_a_temporary_failure() -> No
     assert not story.resends
 
 
-def test_a_second_refusal_for_the_same_cause_ends_it() -> None:
+def test_a_second_refusal_for_the_same_cause_is_not_repaired() -> None:
     """Each cause is repaired once."""
     setup = client_of(
         environ=from_environment(SECOND),
@@ -1214,7 +1214,7 @@ def test_a_page_after_a_repair_is_not_a_success() -> None:
         assert diagnosis.code == code
 
 
-def test_an_answer_that_is_not_a_json_list_is_not_healthy() -> None:
+def test_a_response_that_is_not_a_json_list_is_not_healthy() -> None:
     """Neither is a 500 with a JSON list. `{}` is the response of another API."""
     for reply, code, endpoint in (
         (Reply(500, "[]"), "unknown", OWN),
@@ -1241,7 +1241,7 @@ def test_a_role_is_read_from_the_listing() -> None:
     assert len(story.steps) == 1
 
 
-def test_the_longest_texts_are_cut_after_the_keys_are_struck_out() -> None:
+def test_long_texts_are_truncated_after_keys_are_removed() -> None:
     setup = client_of(workspace=IDS[0])
     role = "x" * 470 + FIRST + "y" * 100_000
     answers = {"/workspaces": listing(IDS[0], role_name=role, permissions=["runs:read"])}
@@ -1254,7 +1254,7 @@ def test_the_longest_texts_are_cut_after_the_keys_are_struck_out() -> None:
     assert FIRST[8:16] not in diagnosis.summary + diagnosis.server_message
 
 
-def test_what_was_seen_twice_is_said_once() -> None:
+def test_a_finding_is_reported_once() -> None:
     """LangSmith accepts the key before and after the repair."""
     home_refuses: dict[str, Answer | list[Answer]] = {
         "/workspaces": Reply(200, json.dumps({"workspaces": [{"id": IDS[0]}]})),
@@ -1274,7 +1274,7 @@ def test_what_was_seen_twice_is_said_once() -> None:
         ("assigned", f'set client.api_url = "{US.api}"'),
     ],
 )
-def test_a_web_address_that_was_chosen_in_code_is_kept(kind: SourceKind, step: str) -> None:
+def test_a_web_url_that_was_set_in_code_is_kept(kind: SourceKind, step: str) -> None:
     setup = client_of()
     chosen = Setting(US.web, Source(kind, "api_url"))
     setup = replace(setup, held=replace(setup.held, endpoint=chosen))
@@ -1306,7 +1306,7 @@ def test_a_profile_for_another_host_is_not_a_newer_setting() -> None:
     assert not hosts_of(story, SECOND)
 
 
-def test_a_key_with_something_around_it_that_does_not_work_alone_either() -> None:
+def test_a_key_that_is_rejected_even_after_cleaning() -> None:
     answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
     diagnosis, story = played(client_of(f"Bearer {SECOND}"), answers)
     assert diagnosis is not None
@@ -1315,7 +1315,7 @@ def test_a_key_with_something_around_it_that_does_not_work_alone_either() -> Non
     assert not story.resends
 
 
-def test_a_legacy_key_that_is_refused_in_general_words() -> None:
+def test_a_legacy_key_and_a_refusal_without_a_reason() -> None:
     answers = {"/workspaces": BAD, "/auth/public": BAD, "/info": INFO}
     legacy = next(key for key in KEYS if key.startswith("ls__"))
     diagnosis, _ = played(client_of(legacy), answers)
@@ -1323,7 +1323,7 @@ def test_a_legacy_key_that_is_refused_in_general_words() -> None:
     assert diagnosis.code == "key-legacy"
 
 
-def test_a_workspace_that_lets_the_key_in_is_not_foreign() -> None:
+def test_a_workspace_that_accepts_the_key_is_not_foreign() -> None:
     """This holds even if the workspaces cannot be listed."""
     answers = {"/workspaces": BAD, "/auth/public": GOOD}
     diagnosis, _ = played(client_of(workspace=IDS[1]), answers)
@@ -1345,7 +1345,7 @@ def test_a_foreign_workspace_of_a_key_that_lists_nothing() -> None:
     assert story.steps[-1] == Probe(f"{US.api}/api/v1/sessions/{IDS[1]}", FIRST)
 
 
-def test_a_call_that_no_permission_is_known_for() -> None:
+def test_a_call_whose_permission_is_unknown() -> None:
     answers = {"/workspaces": listing(IDS[0]), "/auth/public": GOOD}
     diagnosis, _ = played(client_of(), answers, method="BREW", path="/coffee")
     assert diagnosis is not None
@@ -1354,7 +1354,7 @@ def test_a_call_that_no_permission_is_known_for() -> None:
     assert diagnosis.next_steps[-1].endswith("whether this key may do this")
 
 
-def test_a_body_that_cannot_be_sent_twice_is_not() -> None:
+def test_a_body_that_cannot_be_sent_twice_is_not_resent() -> None:
     """The client is still repaired, for the next call."""
     setup = client_of(environ=from_environment(SECOND))
     answers = {"/auth/public": BAD, "/workspaces": listing(IDS[0])}
@@ -1398,7 +1398,7 @@ def test_two_repairs_have_two_fixes() -> None:
     assert diagnosis.next_steps == tuple(f"set {fix}" for fix in fixes)
 
 
-def test_the_line_for_the_log_tells_the_repair_and_how_to_make_it_last() -> None:
+def test_the_log_line_names_the_repair_and_how_to_make_it_permanent() -> None:
     diagnosis = Diagnosis("stale-setting", True, "it was old.")
     new = from_environment(SECOND, US.api)
     assert Verdict(diagnosis).log_line == "it was old."
@@ -1436,13 +1436,13 @@ def test_an_examination_of_good_settings() -> None:
     )
 
 
-def test_an_examination_of_bad_ones() -> None:
+def test_an_examination_of_a_rejected_key() -> None:
     answers = {"/sessions?limit=1": BAD, "/workspaces": BAD, "public": BAD, "/info": INFO}
     diagnosis, _ = examined(client_of(), answers)
     assert (diagnosis.code, diagnosis.status_code) == ("key-rejected", 403)
 
 
-def test_an_examination_that_meets_a_page() -> None:
+def test_an_examination_that_gets_a_web_page() -> None:
     answers = {"/sessions?limit=1": PAGE, "/info": INFO}
     diagnosis, _ = examined(client_of(endpoint=OWN), answers)
     assert diagnosis.code == "unknown"
@@ -1451,7 +1451,7 @@ def test_an_examination_that_meets_a_page() -> None:
     assert diagnosis.code == "blocked-by-proxy"
 
 
-def test_an_examination_asks_nobody_with_a_key_that_cannot_be_sent() -> None:
+def test_an_examination_sends_nothing_if_the_key_cannot_be_sent() -> None:
     diagnosis, story = examined(client_of(f"\ufeff{FIRST}\n"), {})
     assert diagnosis.code == "key-malformed"
     assert not story.steps
@@ -1460,7 +1460,7 @@ def test_an_examination_asks_nobody_with_a_key_that_cannot_be_sent() -> None:
 @pytest.mark.parametrize(
     "endpoint", ["eu.api.smith.langchain.com", "http://[", "file:///x"]
 )
-def test_an_examination_asks_nobody_where_there_is_no_address(endpoint: str) -> None:
+def test_an_examination_sends_nothing_if_the_endpoint_is_invalid(endpoint: str) -> None:
     diagnosis, story = examined(client_of(endpoint=endpoint), {})
     assert diagnosis.code == "wrong-endpoint"
     assert not story.steps
@@ -1546,7 +1546,7 @@ def test_no_password_is_shown(address: str) -> None:
     assert "s3cret" not in shown(value)
 
 
-def test_where_probes_start_and_keys_are_made() -> None:
+def test_where_probes_start_and_keys_are_created() -> None:
     for endpoint in (OWN, OWN.removesuffix("/v1"), "https://langsmith.own.example/"):
         assert base_of(endpoint) == "https://langsmith.own.example"
         assert settings_page(endpoint) == "https://langsmith.own.example/settings"
@@ -1569,7 +1569,9 @@ def test_where_probes_start_and_keys_are_made() -> None:
         ("GET", "", None),
     ],
 )
-def test_what_a_call_needs(method: str, path: str, permission: str | None) -> None:
+def test_the_permission_that_a_call_needs(
+    method: str, path: str, permission: str | None
+) -> None:
     assert permission_for(method, path) == permission
 
 
@@ -1579,7 +1581,7 @@ def test_a_call_is_named_without_ids_and_query() -> None:
 
 
 @pytest.mark.parametrize("info", [Reply(500, "oops"), Reply(404, "{}")])
-def test_an_info_that_gives_no_answer_shows_no_wrong_endpoint(info: Reply) -> None:
+def test_an_info_that_fails_does_not_prove_a_wrong_endpoint(info: Reply) -> None:
     """A 404 from only one of the two /info URLs does not prove it either."""
     broken = Reply(500, "oops")
     answers = {"/workspaces": broken, "/auth/public": broken}

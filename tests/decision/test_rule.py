@@ -1,6 +1,6 @@
-"""Tests that the rule of repair holds for any sources, values, and answers.
+"""Tests that every repair keeps the rules, with random sources, values, and answers.
 
-The real decision runs here. This file states the rule again, independently of the code.
+The real decision runs here. This file states the rules again, independently of the code.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from safe_langsmith._settings.sources import Setting, Settings, Setup, Source, S
 US = REGIONS[0].api
 OFFICIAL = {str(origin_on_the_wire(region.api)): region for region in REGIONS}
 OWN = "https://langsmith.own.example/api/v1"
-# With the refused request, and two for each other region; the rest go to the home host.
+# The maximum, including two probes for each other region.
 MOST_REQUESTS = 40
 
 KEYS = (
@@ -140,8 +140,8 @@ def stranger(_: str) -> Answer:
     return BAD
 
 
-# The response of a filter, although the request was carried out; and a redirect to
-# another host.
+# The response of a filter, although the request was executed; and a redirect to another
+# host.
 FILTERED = Reply(403, "<html>no</html>", "text/html")
 REDIRECTED = Reply(307, redirected_to="https://elsewhere.example/")
 
@@ -336,7 +336,7 @@ def it_ends_within_its_budget_of_requests(trial: Trial) -> None:
 
 
 @rule
-def nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_one(
+def another_region_gets_a_write_only_if_the_workspace_is_certain(
     trial: Trial,
 ) -> None:
     refusal = trial.refusal
@@ -354,11 +354,11 @@ def nothing_is_written_in_a_region_where_no_workspace_is_named_or_the_only_one(
         asked = Probe(f"{region.api}/api/v1/workspaces", step.access.key)
         told = dict(trial.story.told).get(asked)
         listed = told.data() if isinstance(told, Reply) and told.status == 200 else None
-        only = isinstance(listed, list) and len([r for r in listed if is_one(r)]) == 1
+        only = isinstance(listed, list) and len([r for r in listed if is_workspace(r)]) == 1
         assert step.access.workspace or only, step
 
 
-def is_one(row: object) -> bool:
+def is_workspace(row: object) -> bool:
     return isinstance(row, dict) and row.get("id") in IDS and not row.get("is_deleted")
 
 
@@ -372,7 +372,7 @@ def test_every_repair_keeps_the_rule(part: int, trial: Trial) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("untraced")
-def test_the_trials_come_to_the_cases_that_matter() -> None:
+def test_the_trials_include_the_cases_that_matter() -> None:
     """Without these cases, the properties above would prove little."""
     seen = set()
 
@@ -394,8 +394,8 @@ def test_the_trials_come_to_the_cases_that_matter() -> None:
     assert seen >= {"reported", "for all", "for reads", "default", "argument"}
 
 
-def test_a_decision_that_breaks_the_rule_is_seen() -> None:
-    """The property fails for a probe of another region that is not allowed."""
+def test_a_probe_that_breaks_the_rule_is_detected() -> None:
+    """A forbidden probe of another region is outside the allowed set of its key."""
     key = KEYS[0]
     environment = Settings(
         Setting(key, Source("environment", "LANGSMITH_API_KEY")),

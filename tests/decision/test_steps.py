@@ -192,13 +192,13 @@ MENTIONS = [
 
 
 @pytest.mark.parametrize(("mention", "found"), MENTIONS)
-def test_a_setting_that_nobody_reads(mention: Mention, found: list[str]) -> None:
-    """There is only one step, even if the setting is mentioned twice."""
+def test_a_setting_that_is_not_read(mention: Mention, found: list[str]) -> None:
+    """Even if it is mentioned twice, there is at most one step."""
     case = case_of(mentions=(mention, mention))
     assert steps.mentioned(case, "ENDPOINT") == found
 
 
-def test_a_line_that_load_dotenv_finds_is_told_as_such() -> None:
+def test_the_step_for_lines_that_load_dotenv_finds() -> None:
     line = Setting(API, Source("dotenv", ENDPOINT, ".env, line 1"))
     mentions = (Mention("ENDPOINT", ".env, line 1"),)
     case = case_of(mentions=mentions, in_file=Settings(endpoint=line))

@@ -1,4 +1,4 @@
-"""Tests for what the text of a key shows, and for removing keys from texts."""
+"""Tests for what can be told from the text of a key, and for removing keys from texts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_login_session_has_no_mask_to_show() -> None:
     assert describe(None, "oauth") == "login session"
 
 
-SOILED = [
+DIRTY = [
     "\ufeff{}",
     "\u200b{}\u200b",
     "{}\xad",
@@ -116,14 +116,14 @@ SOILED = [
 ]
 
 
-@hypothesis.given(st.sampled_from(SOILED), keys | opaque)
-def test_cleaning_leaves_the_key_as_it_is(soiled: str, key: str) -> None:
-    assert clean(soiled.format(key)) == key
+@hypothesis.given(st.sampled_from(DIRTY), keys | opaque)
+def test_cleaning_leaves_the_key_as_it_is(dirty: str, key: str) -> None:
+    assert clean(dirty.format(key)) == key
     assert clean(key) == key
 
 
 @hypothesis.given(keys)
-def test_cleaning_takes_off_a_comment_without_a_space(key: str) -> None:
+def test_cleaning_removes_a_comment_without_a_space(key: str) -> None:
     """`KEY=v#c`: python-dotenv keeps the comment. LangSmith keys contain no `#`."""
     assert clean(f"{key}#mine") == key
 
@@ -134,7 +134,7 @@ def test_a_number_sign_inside_an_unknown_key_stays(key: str) -> None:
 
 
 @hypothesis.given(st.text())
-def test_cleaning_only_takes_off(text: str) -> None:
+def test_cleaning_only_removes(text: str) -> None:
     """The characters that are left were in the text, in the same order."""
     left = iter(text)
     assert all(character in left for character in clean(text))
@@ -214,12 +214,12 @@ def test_oddities_show_nothing_of_the_key(key: str) -> None:
 
 
 @hypothesis.given(st.text(), keys | opaque, st.text())
-def test_a_key_never_survives_wherever_it_stands(before: str, key: str, after: str) -> None:
+def test_a_key_is_removed_wherever_it_is(before: str, key: str, after: str) -> None:
     assert key not in scrub(f"{before}{key}{after}{key}", [key])
 
 
 @hypothesis.given(st.text(), keys, st.text())
-def test_the_secret_part_of_an_unheard_key_does_not_survive(
+def test_the_secret_part_of_an_unknown_key_is_removed(
     before: str, key: str, after: str
 ) -> None:
     """Text that looks like a key is removed, even if it is not a known key."""
@@ -228,10 +228,10 @@ def test_the_secret_part_of_an_unheard_key_does_not_survive(
     assert key[8:20] not in scrub(f"{before}{key[:20]}{after}")
 
 
-@hypothesis.given(st.sampled_from(SOILED), opaque)
-def test_the_key_inside_a_soiled_one_does_not_survive(soiled: str, key: str) -> None:
+@hypothesis.given(st.sampled_from(DIRTY), opaque)
+def test_the_key_inside_a_dirty_one_is_removed(dirty: str, key: str) -> None:
     """The setting is the uncleaned text, but a server may echo the cleaned key."""
-    assert key not in scrub(f"no such key: {key}!", [soiled.format(key)])
+    assert key not in scrub(f"no such key: {key}!", [dirty.format(key)])
 
 
 @pytest.mark.parametrize("key", [PERSONAL, SERVICE, LEGACY])
@@ -239,7 +239,7 @@ def test_the_key_inside_a_soiled_one_does_not_survive(soiled: str, key: str) -> 
     "part", [slice(8, None), slice(5, -1), slice(12, 20), slice(-20, None), slice(1, None)]
 )
 @pytest.mark.parametrize("said", ["no key {}!", "no key x{}", "{}x {}", "id-{}-1"])
-def test_no_part_of_a_key_survives(key: str, part: slice, said: str) -> None:
+def test_every_part_of_a_key_is_removed(key: str, part: slice, said: str) -> None:
     """A server may echo a key without its prefix, or truncated."""
     for shown in (key[part], key[part].upper()):
         struck = scrub(said.format(shown, shown), [f'"{key}"']).lower()
@@ -251,11 +251,11 @@ def test_what_is_not_part_of_a_key_stays() -> None:
     assert scrub(text, [PERSONAL, LEGACY, "workspace"[:4]]) == text
 
 
-def test_the_longer_of_two_keys_goes_first() -> None:
+def test_the_longer_of_two_keys_is_removed_first() -> None:
     assert scrub(f"{LEGACY}-more", [LEGACY, f"{LEGACY}-more"]) == "ls__…more"
 
 
-def test_a_short_text_is_not_struck_out() -> None:
+def test_a_short_key_is_not_removed() -> None:
     """Otherwise, a key like "key" would be removed from ordinary words."""
     assert scrub("the key is refused", ["key", ""]) == "the key is refused"
 

@@ -146,8 +146,10 @@ def test_env_with_quotes_and_a_comment(
     assert_no_secret(shown, [key])
 
 
-def test_a_repair_is_not_on_red(notebook: Notebook, server: SimulatedLangSmith) -> None:
-    """It is shown as an output, unless the program has set up logging."""
+def test_a_repair_is_not_shown_on_red(
+    notebook: Notebook, server: SimulatedLangSmith
+) -> None:
+    """It is an output, not on stderr, unless the program has set up logging."""
     server.add_workspace("Research", projects=1)
     keys = [server.add_service_key(workspaces=None).secret for _ in range(2)]
     notebook.run(
@@ -183,7 +185,7 @@ def test_env_with_code(notebook: Notebook, server: SimulatedLangSmith) -> None:
     assert "in a notebook, write os.environ[...] = userdata.get(...)" in shown
 
 
-def test_the_dotenv_is_edited_and_the_kernel_runs_on(
+def test_the_dotenv_is_edited_while_the_kernel_runs(
     notebook: Notebook, server: SimulatedLangSmith, tmp_path: Path
 ) -> None:
     old, key = keys_of(server)
@@ -229,7 +231,7 @@ def test_secrets_of_colab(notebook: Notebook, server: SimulatedLangSmith) -> Non
     assert_no_secret(shown + table, [key])
 
 
-def test_a_thread_asks_colab_nothing(
+def test_a_thread_reads_no_secret_of_colab(
     notebook: Notebook, server: SimulatedLangSmith
 ) -> None:
     """Colab may hang if a thread reads a secret; the fake module would fail."""
@@ -256,7 +258,7 @@ def test_a_thread_asks_colab_nothing(
     assert NAMES in notebook.run(CALL)
 
 
-def test_a_name_in_a_notebook_is_the_interpreter_s(notebook: Notebook) -> None:
+def test_the_kernel_uses_this_python_and_package(notebook: Notebook) -> None:
     """The kernel uses the same Python and the same package as these tests."""
     import safe_langsmith
 
@@ -299,7 +301,7 @@ def test_an_error_in_a_cell_with_await(refused: Notebook) -> None:
 
 
 @pytest.mark.parametrize("asks", ["%tb", "%tb Verbose", "%tb Plain"])
-def test_the_traceback_is_there_for_those_who_ask(refused: Notebook, asks: str) -> None:
+def test_the_full_traceback_can_be_shown(refused: Notebook, asks: str) -> None:
     assert INSIDE_THE_SDK not in refused.traceback(CALL)
     shown = refused.traceback(asks)
     assert INSIDE_THE_SDK in shown
@@ -308,7 +310,7 @@ def test_the_traceback_is_there_for_those_who_ask(refused: Notebook, asks: str) 
     assert INSIDE_THE_SDK not in refused.traceback(CALL)
 
 
-def test_another_mode_is_kept_to(refused: Notebook) -> None:
+def test_the_modes_of_xmode_are_respected(refused: Notebook) -> None:
     refused.run("%xmode Verbose")
     assert INSIDE_THE_SDK in refused.traceback(CALL)
     refused.run("%xmode Minimal")
@@ -326,7 +328,7 @@ def test_the_line_in_a_file_of_yours(refused: Notebook, tmp_path: Path) -> None:
     assert f"  called:    {module}, line 2: return {CALL}" in shown
 
 
-def test_a_short_form_inside_a_longer_chain(refused: Notebook) -> None:
+def test_our_error_inside_a_chain_of_errors(refused: Notebook) -> None:
     """The user's own error, raised from ours, is shown in IPython's usual form."""
     shown = refused.traceback(
         "try:",
@@ -390,7 +392,7 @@ def test_a_script_that_is_run_in_ipython(shell: Shell) -> None:
     assert f"  called:    {path}, line 1: {RAISE}\n" in shell.run("%run script.py")
 
 
-def test_an_error_that_was_raised_nowhere_of_yours(shell: Shell) -> None:
+def test_an_error_without_a_line_of_the_program(shell: Shell) -> None:
     """Its traceback starts inside an installed package, as in a widget's callback."""
     inside = compile("raise error", str(Path(os.__file__).with_name("x.py")), "exec")
     error = rejected()
@@ -412,7 +414,7 @@ def test_without_a_shell_it_is_the_traceback_of_python() -> None:
         assert "".join(error._render_traceback_()) == traceback.format_exc()
 
 
-def test_python_shows_the_traceback_as_ever() -> None:
+def test_python_shows_the_usual_traceback() -> None:
     here = Path(__file__).parent
     code = f"import sys; sys.path[:0] = {[str(here), str(here.parent)]}; {RAISE}"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}

@@ -208,7 +208,7 @@ def test_untrusted_interceptor_sees_no_key(call: Call) -> None:
 def trust_only_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trust the interceptor only by the variable that the client's HTTP library reads."""
     unread = "SSL_CERT_FILE" if call.client == SYNC else "REQUESTS_CA_BUNDLE"
-    monkeypatch.setenv(unread, tls.nobody_s_file())
+    monkeypatch.setenv(unread, tls.unused_authority_file())
 
 
 @calls

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(page.ROOT)
 
 
-def test_the_page_and_the_picture_are_of_the_results() -> None:
+def test_the_page_and_the_picture_match_the_results() -> None:
     results = page.read()
     again = "run: nox -s benchmarks"
     assert page.PAGE.read_text("utf-8") == page.page(results), again
@@ -25,7 +25,7 @@ def test_the_page_and_the_picture_are_of_the_results() -> None:
     assert [row["title"] for row in results["repairs"]] == [r.title for r in repairs.ROWS]
 
 
-def test_it_runs() -> None:
+def test_a_quick_run_works() -> None:
     """A quick run works; its times are not checked."""
     script = (
         "import json; from benchmarks import starting; "

@@ -86,7 +86,7 @@ def test_the_workflow_runs_what_any_ci_runs() -> None:
     assert text.splitlines()[-1] == longer
 
 
-def test_it_runs_on_each_python_that_is_promised() -> None:
+def test_the_workflow_runs_each_supported_python() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     promised = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
     strategy = workflow("ci.yml")["jobs"]["all"]["strategy"]
@@ -113,7 +113,7 @@ def test_only_the_quick_check_and_older_releases_leave_out_slow_tests() -> None:
     ]
 
 
-def test_the_paths_that_the_noxfile_names_are_there() -> None:
+def test_the_paths_in_the_noxfile_exist() -> None:
     text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     named = re.findall(r'"(tests/[\w/.]+)"', text)
     assert len(named) > 20
@@ -189,7 +189,7 @@ def test_this_version_has_notes() -> None:
     assert loaded("notes").notes(f"v{version}", *texts)
 
 
-def test_the_floor_is_told_once() -> None:
+def test_the_lowest_release_is_the_same_everywhere() -> None:
     texts = {
         name: (ROOT / name).read_text(encoding="utf-8")
         for name in ("noxfile.py", "pyproject.toml", "README.md", "docs/releases.md")
@@ -200,7 +200,7 @@ def test_the_floor_is_told_once() -> None:
     assert f"langsmith {floor} or newer" in texts["docs/releases.md"]
 
 
-def test_older_releases_are_those_that_lack_something() -> None:
+def test_older_releases_are_before_the_first_with_all_features() -> None:
     text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
     (whole,) = re.findall(r'^ALL_FEATURES = "(.+)"$', text, re.MULTILINE)
     assert f'WATCHES_V2 = at_least("{whole}")' in RELEASES.read_text(encoding="utf-8")
@@ -247,7 +247,7 @@ def test_what_an_audit_proves(
     assert dist.judged({"dependencies": listed}, INSTALLED) == (holes, unknown)
 
 
-def test_an_audit_that_cannot_be_made_says_why(
+def test_an_audit_that_fails_says_why(
     dist: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python or pip-audit is missing here, or its service is unreachable."""

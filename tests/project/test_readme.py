@@ -175,7 +175,7 @@ def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= 120
 
 
-def test_readme_shows_both_errors_at_once() -> None:
+def test_readme_begins_with_both_errors() -> None:
     first = README.splitlines()[:16]
     assert any(line.startswith("LangSmithError: ") for line in first)
     assert any(line.startswith("WorkspaceMismatchError: ") for line in first)
@@ -221,7 +221,7 @@ def test_every_code_has_a_page() -> None:
 
 
 @pytest.mark.parametrize("explanation", EXPLANATIONS, ids=lambda e: e.code)
-def test_error_pages_tell_all_that_is_sent(explanation: Explanation) -> None:
+def test_error_pages_list_every_request(explanation: Explanation) -> None:
     """The page lists every probe of scenarios with this code, and probes of regions."""
     for row in SCENARIOS:
         if row.code != explanation.code:
@@ -357,7 +357,7 @@ def test_every_public_name_is_in_the_reference(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("client", [SafeClient, SafeAsyncClient])
-def test_every_method_that_is_added_is_in_the_reference(client: type) -> None:
+def test_every_method_that_we_add_is_in_the_reference(client: type) -> None:
     found = re.search(
         rf"^::: safe_langsmith\.{client.__name__}\n.*\n +members: \[(.*)\]$",
         PAGES["reference.md"],
@@ -383,8 +383,8 @@ def test_the_numbers_of_requests() -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", *sorted(PAGES)])
-def test_links_lead_somewhere(name: str) -> None:
-    """Each leads to a file or heading in this project, or to a known LangSmith page."""
+def test_links_lead_to_known_pages(name: str) -> None:
+    """They are files or headings in this project, or known pages of LangSmith."""
     path = ROOT / name if name == "README.md" else DOCS / name
     page = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert set(re.findall(r"<(https?:[^>]+)>", page)) <= set(KNOWN_PAGES)

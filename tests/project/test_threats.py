@@ -22,7 +22,7 @@ def functions_of(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_each_line_is_shown(line: str) -> None:
+def test_each_line_names_its_tests(line: str) -> None:
     _, _, what, shown, _ = line.split("|")
     assert what.strip()
     named = re.findall(r"`(\w+/test_\w+\.py)::(test_\w+)`", shown)
@@ -32,7 +32,7 @@ def test_each_line_is_shown(line: str) -> None:
         assert test in functions_of(file), f"{file} has no {test}"
 
 
-def test_the_page_tells_what_each_attacker_can_and_cannot_do() -> None:
+def test_the_page_says_what_each_attacker_can_and_cannot_do() -> None:
     parts = [part for part in PAGE.split("\n### ") if "| can |" in part]
     assert len(parts) >= 5
     assert all("| cannot |" in part for part in parts)

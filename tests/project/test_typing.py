@@ -34,7 +34,7 @@ def tracing(server: SimulatedLangSmith, key: str, monkeypatch: pytest.MonkeyPatc
 def test_wherever_the_sdk_takes_a_client(
     server: SimulatedLangSmith, key: str, model: str
 ) -> None:
-    client, later = typed_use.clients(server.url, key)
+    client, async_client = typed_use.clients(server.url, key)
     assert typed_use.sync_use(client) == []
     with openai.OpenAI(base_url=model, api_key="none", max_retries=0) as plain:
         assert typed_use.traced(client, plain) == 4
@@ -47,12 +47,12 @@ def test_wherever_the_sdk_takes_a_client(
     assert {"Target", "by hand", "double", "tree"} < set(names)
     project = str(client.read_project(project_name="default").id)
 
-    async def use_later() -> tuple[list[str], list[str], int]:
-        rows = await typed_use.evaluated_later(client)
-        runs, datasets = await typed_use.async_use(later, project)
+    async def use_async() -> tuple[list[str], list[str], int]:
+        rows = await typed_use.evaluated_async(client)
+        runs, datasets = await typed_use.async_use(async_client, project)
         return runs, datasets, rows
 
-    runs, datasets, rows = anyio.run(closing, later, use_later)
+    runs, datasets, rows = anyio.run(closing, async_client, use_async)
     assert len(runs) > 5
     assert (datasets, rows) == (["questions"], 2)
     assert {found.code for found in typed_use.KEPT} == {"ok"}

@@ -1,4 +1,4 @@
-"""Tests that the tests use the installed wheel."""
+"""Tests that the tests of the wheel use the installed one, and for its metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_installed_wheel_is_tested() -> None:
 
 
 @of_the_wheel
-def test_the_programs_that_tests_start_use_it_too() -> None:
+def test_programs_that_tests_start_use_the_wheel_too() -> None:
     code = "import safe_langsmith; print(safe_langsmith.__file__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.decode().strip() == safe_langsmith.__file__
@@ -42,5 +42,5 @@ def test_pytest_finds_the_plugin() -> None:
     assert found.dist.name == "safe-langsmith"
 
 
-def test_the_version_is_told_once() -> None:
+def test_the_version_matches_the_metadata() -> None:
     assert importlib.metadata.version("safe-langsmith") == safe_langsmith.__version__

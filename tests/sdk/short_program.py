@@ -66,15 +66,15 @@ def main(kind: str, url: str, key: str, project: str, run: str) -> dict[str, Any
     async def asynchronously() -> dict[str, Any]:
         ways: dict[str, Any] = {}
         for name, one in (("good", key), ("no key", None), ("rejected", GONE)):
-            later = clients.AsyncClient(api_url=url, api_key=one)
-            ways[f"async {name}"] = await aended(_names(later))
-            missing = later.read_run(uuid.uuid4())
-            ways[f"async missing {name}"] = await aended(missing)
-            if hasattr(later, "runs"):
-                ways[f"v2 {name}"] = await aended(_runs(later, project))
-            await later.aclose()  # type: ignore[no-untyped-call]
+            async_client = clients.AsyncClient(api_url=url, api_key=one)
+            ways[f"async {name}"] = await ended_async(_names(async_client))
+            missing = async_client.read_run(uuid.uuid4())
+            ways[f"async missing {name}"] = await ended_async(missing)
+            if hasattr(async_client, "runs"):
+                ways[f"v2 {name}"] = await ended_async(_runs(async_client, project))
+            await async_client.aclose()  # type: ignore[no-untyped-call]
         if hasattr(single, "runs"):
-            ways["v2 of the sync client"] = await aended(_runs(single, project))
+            ways["v2 of the sync client"] = await ended_async(_runs(single, project))
         return ways
 
     found |= asyncio.run(asynchronously())
@@ -82,7 +82,7 @@ def main(kind: str, url: str, key: str, project: str, run: str) -> dict[str, Any
     return found
 
 
-async def aended(step: Any) -> Any:
+async def ended_async(step: Any) -> Any:
     try:
         return await step
     except Exception as error:

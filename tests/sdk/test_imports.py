@@ -23,7 +23,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_it_is_seen_once_it_is_whole(modules: list[str]) -> None:
+def test_the_function_is_called_once_the_module_is_complete(modules: list[str]) -> None:
     seen: list[tuple[str, int]] = []
     finders = [*sys.meta_path]
 
@@ -71,7 +71,7 @@ def test_a_loader_of_many_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (seen, vars(shared)) == (["shared_wanted"], {})
 
 
-def test_a_module_that_is_not_there(stepped_aside: list[str]) -> None:
+def test_a_module_that_does_not_exist(stepped_aside: list[str]) -> None:
     finders = [*sys.meta_path]
     when_imported("no_such_module_anywhere", lambda _: None)
     with pytest.raises(ModuleNotFoundError):

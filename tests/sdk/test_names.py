@@ -112,7 +112,7 @@ def test_every_name_is_there(plain: tuple[dict[str, Any], bool]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name.name)
-def test_the_release_that_brought_a_name(name: Name) -> None:
+def test_the_release_that_introduced_a_name(name: Name) -> None:
     given: Any = {"api_url": "http://127.0.0.1:9", "api_key": "made-up"}
     clients = (SafeClient(auto_batch_tracing=False, **given), SafeAsyncClient(**given))
     told = {name.is_there(client) for client in clients} - {None}

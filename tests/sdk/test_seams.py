@@ -1,4 +1,4 @@
-"""Tests for our assumptions about the SDK that its documentation does not promise.
+"""Tests for what we assume of the SDK, although its documentation does not promise it.
 
 `test_names` tests what happens if a private name is missing.
 """
@@ -416,12 +416,12 @@ CHECKS = (
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: str(check.__name__))
-def test_the_sdk_is_as_we_take_it_to_be(check: Callable[[], None]) -> None:
+def test_an_assumption_about_the_sdk(check: Callable[[], None]) -> None:
     check()
 
 
-def test_the_page_is_made_from_the_table() -> None:
-    """Run docs/make_seams.py again after changing `_sdk/names.py`."""
+def test_the_page_has_every_row_of_the_table() -> None:
+    """If this fails, run docs/make_seams.py: `_sdk/names.py` has changed."""
     page = (DOCS / "seams.md").read_text(encoding="utf-8")
     for name in NAMES:
         (row,) = [r for r in page.splitlines() if r.startswith(f"| `{name.shown}` |")]

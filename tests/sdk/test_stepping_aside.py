@@ -17,14 +17,14 @@ import anyio
 import langsmith
 import pytest
 import requests
-from langsmith.utils import LangSmithError, LangSmithUserError
+from langsmith.utils import LangSmithError
 from releases import needs, needs_v2
 
 import safe_langsmith
 from safe_langsmith import AccessDeniedError, Policy, SafeAsyncClient, SafeClient
 from safe_langsmith._command.cli import main
 from safe_langsmith._policy import looks_like, take_policy
-from safe_langsmith._sdk import clients, modules, names, overrides
+from safe_langsmith._sdk import clients, modules, overrides
 from safe_langsmith._sdk.guard import Guard, PassedOn
 from safe_langsmith._settings import python_dotenv
 from safe_langsmith._transport import owner, verify
@@ -50,7 +50,7 @@ def once(stepped_aside: list[str]) -> Iterator[Callable[[], str]]:
     assert not stepped_aside
 
 
-def test_the_guard_says_it_once(
+def test_the_guard_logs_a_fault_once(
     stepped_aside: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -148,10 +148,10 @@ def test_a_transport_that_fails_in_its_own_way(
             http.get(server.url)
 
     async def call() -> None:
-        async with httpx.AsyncClient(transport=faulty_body()) as later:
-            later.auth = watcher.auth(later)
+        async with httpx.AsyncClient(transport=faulty_body()) as http:
+            http.auth = watcher.auth(http)
             with pytest.raises(Exception):  # noqa: B017, PT011
-                await later.get(server.url)
+                await http.get(server.url)
 
     anyio.run(call)
     assert watcher.auth(None) is None
@@ -182,7 +182,7 @@ def test_a_watcher_without_what_it_needs(
     stepped_aside.clear()
 
 
-def test_the_address_of_an_async_client_cannot_be_explained(
+def test_a_fault_while_an_invalid_endpoint_is_explained(
     stepped_aside: list[str],
 ) -> None:
     client = SafeAsyncClient("http://", api_key=GONE)
@@ -203,7 +203,7 @@ def test_the_address_of_an_async_client_cannot_be_explained(
 # --- the names of the SDK -----------------------------------------------------------
 
 
-def test_a_name_that_is_gone_is_said(
+def test_a_name_that_is_gone_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr(langsmith.Client, "_get_tenant_id")
@@ -212,10 +212,9 @@ def test_a_name_that_is_gone_is_said(
             SafeClient("http://127.0.0.1:9", api_key=GONE, auto_batch_tracing=False)
     (line,) = [r.getMessage() for r in caplog.records if r.name == "safe_langsmith"]
     assert "has no _get_tenant_id: get_run_url() raises" in line
-    assert names.NAMES
 
 
-def test_what_is_not_there_has_a_default() -> None:
+def test_a_name_that_does_not_exist_has_a_default() -> None:
     assert modules.part_of("no_such_module", "x", 1) == 1
     assert modules.part_of("client", "no_such_name", 2) == 2
     assert clients.without_key(odd := SimpleNamespace()) is odd
@@ -234,7 +233,6 @@ def test_an_async_client_without_an_httpx_client_stays_plain(
     client._safe_begin(Policy(), {})
     assert client._safe is None
     client._client = http
-    client.policy if client._safe else None  # noqa: B018
     anyio.run(client.aclose)
 
 
@@ -294,14 +292,6 @@ def test_a_hard_delete_on_another_session(server: SimulatedLangSmith) -> None:
             client.request_with_retries("POST", url)
 
 
-def test_a_user_error_stays_one(server: SimulatedLangSmith) -> None:
-    server.add_workspace("A"), server.add_workspace("B")
-    key = server.add_service_key(workspaces=None).secret
-    client = SafeClient(server.url, api_key=key, auto_batch_tracing=False)
-    with client.session, pytest.raises(LangSmithUserError):
-        list(client.list_projects())
-
-
 def test_a_fault_while_the_key_is_verified(
     server: SimulatedLangSmith, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -315,7 +305,7 @@ def test_a_fault_while_the_key_is_verified(
     client.session.close()
 
 
-def test_the_modules_of_the_program_are_looked_through_to_the_end() -> None:
+def test_only_modules_that_are_not_installed_belong_to_the_program() -> None:
     found = [module.__name__ for module in python_dotenv._modules_of_the_program()]
     assert __name__ in found
     assert "json" not in found
@@ -329,7 +319,7 @@ def test_can_i_with_a_rejected_key(
     assert main(["can-i", "runs:create"]) == 1
 
 
-def test_every_public_name_is_listed() -> None:
+def test_dir_lists_every_public_name() -> None:
     assert set(safe_langsmith.__all__) <= set(dir(safe_langsmith))
     assert "verify: Check the key once" in (SafeClient.__init__.__doc__ or "")
 
@@ -348,8 +338,8 @@ def test_a_generated_client_without_its_watcher(
     stepped_aside.clear()
 
 
-def test_what_a_client_does_that_is_not_watched(server: SimulatedLangSmith) -> None:
-    """The overrides do nothing then."""
+def test_the_overrides_of_a_client_that_is_not_watched(server: SimulatedLangSmith) -> None:
+    """They do nothing, as in the plain client."""
     owner.FAILURE.set(None)
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
     client._safe = None
@@ -358,15 +348,15 @@ def test_what_a_client_does_that_is_not_watched(server: SimulatedLangSmith) -> N
     assert client._safe_saving({"a": "b"})[0] == {"a": "b"}
     assert client._safe_swallowed(LangSmithError()) is None
     client.session.close()
-    later: Any = SafeAsyncClient(server.url, api_key=GONE)
-    later.policy = Policy(repair=False)
-    auth, later._safe = later._client.auth, None
+    other: Any = SafeAsyncClient(server.url, api_key=GONE)
+    other.policy = Policy(repair=False)
+    auth, other._safe = other._client.auth, None
     request = httpx.Request("GET", server.url)
     assert auth._driver_for(request, httpx.Response(403, request=request)) is None
-    anyio.run(later.aclose)
+    anyio.run(other.aclose)
 
 
-def test_an_argument_that_the_sdk_gains_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_argument_that_the_sdk_adds_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def plain(policy: object = None) -> None: ...
 
     def ours() -> None:
@@ -377,7 +367,7 @@ def test_an_argument_that_the_sdk_gains_is_said(caplog: pytest.LogCaptureFixture
     assert "has its own argument policy" in caplog.text
 
 
-def test_a_session_that_cannot_be_referred_to_weakly() -> None:
+def test_a_session_without_weak_references() -> None:
     class Slotted:
         __slots__ = ()
 

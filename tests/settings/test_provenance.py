@@ -236,14 +236,14 @@ def test_a_project_that_the_sdk_remembers(set_variable: SetVariable) -> None:
         ),
     ],
 )
-def test_the_switch_of_tracing(
+def test_the_tracing_switch(
     variables: dict[str, str],
     state: str,
     source: str,
     says: str | None,
     set_variable: SetVariable,
 ) -> None:
-    """It is the same as in the SDK."""
+    """Our result is the same as the SDK's."""
     for name, text in variables.items():
         set_variable(name, text)
     setup = made(api_key=KEY)
@@ -253,7 +253,7 @@ def test_the_switch_of_tracing(
     assert ls_utils.tracing_is_enabled() == (state == "on")
 
 
-def test_looking_does_not_settle_the_switch(set_variable: SetVariable) -> None:
+def test_reading_does_not_cache_the_tracing_switch(set_variable: SetVariable) -> None:
     """The SDK caches it at its own first read."""
     assert made(api_key=KEY).tracing.value == "off"
     set_variable("LANGSMITH_TRACING", "true")
@@ -263,7 +263,7 @@ def test_looking_does_not_settle_the_switch(set_variable: SetVariable) -> None:
 @pytest.mark.parametrize(
     ("enabled", "state"), [(True, "on"), (False, "off"), ("local", "local")]
 )
-def test_tracing_that_was_switched_by_code(
+def test_tracing_that_was_configured_in_code(
     enabled: Any, state: str, set_variable: SetVariable
 ) -> None:
     set_variable("LANGSMITH_TRACING", "true")
@@ -354,7 +354,7 @@ def of_file(text: str | bytes, **more: Any) -> Setup:
         ),
     ],
 )
-def test_a_trap_of_the_file(text: str | bytes, says: str) -> None:
+def test_a_mistake_in_the_dotenv(text: str | bytes, says: str) -> None:
     (note,) = of_file(text).notes
     assert f".env, {says}" in note.text
 
@@ -370,7 +370,7 @@ def test_a_trap_of_the_file(text: str | bytes, says: str) -> None:
         "OTHER=a#b\nOTHER=\u201cc\u201d\nOTHER",
     ],
 )
-def test_what_is_not_a_trap(text: str) -> None:
+def test_a_dotenv_without_a_mistake(text: str) -> None:
     assert told(of_file(text)) == []
 
 
@@ -480,12 +480,14 @@ def test_the_dotenv_of_the_script_s_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("main", [None, "", 5])
-def test_a_prompt_has_no_script(main: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interactive_session_has_no_script(
+    main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
     assert told(made()) == []
 
 
-def test_in_process_the_script_s_folder(
+def test_the_script_s_folder_in_this_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, set_variable: SetVariable
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -506,7 +508,7 @@ def test_in_process_the_script_s_folder(
     assert made().in_file.key.value is None
 
 
-def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_whose_folder_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path, and the working directory was deleted."""
     gone = Path("gone")
     gone.mkdir()
@@ -524,10 +526,10 @@ def test_a_script_whose_folder_cannot_be_named(monkeypatch: pytest.MonkeyPatch) 
         f"/{'x' * 5_000}/main.py",
     ],
 )
-def test_a_command_has_no_folder_of_its_own(
+def test_the_folder_of_an_installed_command_is_not_searched(
     main: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for a script with a path that is too long for the system."""
+    """Neither is that of a script whose path is too long for the system."""
     monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
     assert told(made()) == []
 
@@ -586,7 +588,7 @@ def of_config(content: str | bytes) -> Setup:
         ('{"profiles": {"a": {}, "b": {}}}', " names no current_profile, so none is"),
     ],
 )
-def test_a_file_that_gives_no_profile(content: str | bytes, says: str) -> None:
+def test_a_profile_file_without_a_usable_profile(content: str | bytes, says: str) -> None:
     (text,) = told(of_config(content))
     assert text.startswith(f"~/.langsmith/config.json{says}")
 
@@ -604,7 +606,7 @@ def test_a_pipe_in_place_of_the_file_does_not_hang(set_variable: SetVariable) ->
     assert told(setup)[0].endswith("could not be read: it is not a regular file")
 
 
-def test_a_file_that_is_named_and_not_there(
+def test_a_profile_file_that_does_not_exist(
     set_variable: SetVariable, tmp_path: Path
 ) -> None:
     set_variable("LANGSMITH_CONFIG_FILE", str(tmp_path / "home" / "no.json"))
@@ -667,7 +669,7 @@ def test_a_login_session_and_its_end(expires_at: object, ended: bool) -> None:
     assert setup.login == Login("default", "~/.langsmith/config.json", ended)
 
 
-def test_a_key_that_is_joined_with_a_profile(set_variable: SetVariable) -> None:
+def test_a_key_that_is_combined_with_a_profile(set_variable: SetVariable) -> None:
     write_profile({"api_url": OWN, "workspace_id": WORKSPACE})
     set_variable("LANGSMITH_API_KEY", KEY)
     (text,) = told(made())
@@ -692,12 +694,12 @@ def test_a_key_that_is_joined_with_a_profile(set_variable: SetVariable) -> None:
         ("0.14.12", "pass it (needs langsmith 0.14.15 or newer; 0.14.12 is installed)"),
     ],
 )
-def test_an_advice_names_the_release_that_it_needs(release: str, text: str) -> None:
+def test_advice_names_the_release_that_it_needs(release: str, text: str) -> None:
     assert advice("pass it", "0.14.15", release) == text
 
 
-def test_the_releases_that_are_named_are_the_ones() -> None:
-    """The advice is right about the installed release."""
+def test_the_releases_in_advice_are_right() -> None:
+    """Advice names another release exactly if the installed one lacks the feature."""
     installed = langsmith.__version__
     can = "prefer_profile_auth" in SafeClient.__init__.__signature__.parameters  # type: ignore[attr-defined]
     assert (advice("x", "0.14.15", installed) == "x") == can
@@ -711,7 +713,7 @@ function_fixture = hypothesis.HealthCheck.function_scoped_fixture
 @hypothesis.settings(suppress_health_check=[function_fixture])
 @hypothesis.given(st.binary(max_size=200), st.sampled_from([b"", b'{"profiles":', b"["]))
 def test_any_bytes_as_profile(content: bytes, start: bytes) -> None:
-    """No exception; each note names the file."""
+    """Reading raises no exception, and each note names the file."""
     setup = of_config(start + content)
     assert setup.profile.key.value is None
     for text in told(setup):
@@ -770,7 +772,7 @@ def test_a_secret_of_colab(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(colab.asked) == asked
 
 
-def test_without_a_key_no_other_secret_is_asked_for(
+def test_without_a_key_no_other_secret_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     colab = Colab(monkeypatch, {"LANGSMITH_ENDPOINT": OWN})
@@ -778,7 +780,7 @@ def test_without_a_key_no_other_secret_is_asked_for(
     assert colab.asked == ["LANGSMITH_API_KEY", "LANGCHAIN_API_KEY"]
 
 
-def test_another_thread_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_thread_reads_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     colab = Colab(monkeypatch, {"LANGSMITH_API_KEY": KEY})
     answers: list[Setup] = []
     thread = threading.Thread(target=lambda: answers.append(made()))
@@ -802,7 +804,7 @@ def test_another_thread_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_a_secret_that_colab_does_not_give(
+def test_a_secret_that_colab_does_not_provide(
     error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Colab(monkeypatch, {"LANGSMITH_API_KEY": error})
@@ -834,7 +836,7 @@ def test_colab_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_colab_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old release of Colab."""
+    """An old release of Colab has no such module."""
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     monkeypatch.setitem(sys.modules, "google.colab.userdata", None)
     assert made().notes == ()

@@ -31,25 +31,25 @@ KEY = "lsv2_pt_00000000000000000000000000000002_0000000002"
 OWN = "https://langsmith.own.example/api/v1"
 WORKSPACE = "00000000-0000-4000-8000-000000000003"
 
-setenv = Callable[[str, str], None]
+SetVariable = Callable[[str, str], None]
 
 
 @pytest.fixture
-def set_variable(monkeypatch: pytest.MonkeyPatch) -> setenv:
+def set_variable(monkeypatch: pytest.MonkeyPatch) -> SetVariable:
     return monkeypatch.setenv
 
 
-def born(held: Access, **arguments: Any) -> AtConstruction:
+def created(held: Access, **arguments: Any) -> AtConstruction:
     return at_construction(held, arguments)
 
 
 def now(
     held: Access,
-    at_birth: AtConstruction | None = None,
+    at_creation: AtConstruction | None = None,
     repaired: Settings | None = None,
     dotenv: Any = None,
 ) -> Setup:
-    return read(held, at_birth or born(held), repaired, dotenv)
+    return read(held, at_creation or created(held), repaired, dotenv)
 
 
 def from_environ() -> Access:
@@ -75,12 +75,14 @@ def told(setup: Setup) -> list[str]:
         ("workspace_id", WORKSPACE, "workspace"),
     ],
 )
-def test_an_argument(argument: str, value: str, part: str, set_variable: setenv) -> None:
-    """Even if the environment has the same value."""
+def test_an_argument(
+    argument: str, value: str, part: str, set_variable: SetVariable
+) -> None:
+    """It is named as the source, even if the environment has the same value."""
     for name in ("API_KEY", "ENDPOINT", "WORKSPACE_ID"):
         set_variable(f"LANGSMITH_{name}", value)
     held = Access(OWN, KEY, WORKSPACE)
-    setup = now(held, born(held, **{argument: value}))
+    setup = now(held, created(held, **{argument: value}))
     setting = getattr(setup.held, part)
     assert setting == Setting(value, Source("argument", argument))
     assert str(setting.source) == f"the {argument} argument"
@@ -89,27 +91,27 @@ def test_an_argument(argument: str, value: str, part: str, set_variable: setenv)
 
 def test_api_urls_names_key_and_endpoint() -> None:
     held = Access(OWN, KEY)
-    setup = now(held, born(held, api_urls={OWN: KEY}))
+    setup = now(held, created(held, api_urls={OWN: KEY}))
     assert setup.held.key.source == Source("argument", "api_urls")
     assert setup.held.endpoint.source == Source("argument", "api_urls")
     assert setup.held.workspace.source == Source("none")
 
 
-def test_an_argument_of_none_is_none() -> None:
+def test_an_argument_that_is_none_does_not_count() -> None:
     held = Access(DEFAULT_ENDPOINT)
-    assert born(held, api_key=None, api_url=None).arguments == frozenset()
+    assert created(held, api_key=None, api_url=None).arguments == frozenset()
 
 
-def test_an_empty_argument_is_a_choice() -> None:
+def test_an_empty_argument_counts() -> None:
     held = Access(DEFAULT_ENDPOINT, None)
-    setup = now(held, born(held, api_key=""))
+    setup = now(held, created(held, api_key=""))
     assert setup.held.key == Setting(None, Source("argument", "api_key"))
 
 
 def test_an_assignment() -> None:
-    """A value that the client did not have when it was created."""
-    at_birth = born(Access(DEFAULT_ENDPOINT, OLD))
-    setup = now(Access(OWN, KEY, WORKSPACE), at_birth)
+    """The client has another value than when it was created, so it was assigned."""
+    at_creation = created(Access(DEFAULT_ENDPOINT, OLD))
+    setup = now(Access(OWN, KEY, WORKSPACE), at_creation)
     held = setup.held
     assert [str(s.source) for s in (held.key, held.endpoint, held.workspace)] == [
         "an assignment to client.api_key",
@@ -120,15 +122,15 @@ def test_an_assignment() -> None:
 
 
 def test_a_repair() -> None:
-    """And an assignment after it."""
+    """Repaired values have the sources of the repair; the endpoint was assigned later."""
     source = Source("repair", "the only workspace of the key")
     repaired = Settings(
         Setting(KEY, Source("environment", "LANGSMITH_API_KEY")),
         Setting(DEFAULT_ENDPOINT, Source("default", "default")),
         Setting(WORKSPACE, source),
     )
-    at_birth = born(Access(DEFAULT_ENDPOINT, OLD))
-    held = now(Access(OWN, KEY, WORKSPACE), at_birth, repaired).held
+    at_creation = created(Access(DEFAULT_ENDPOINT, OLD))
+    held = now(Access(OWN, KEY, WORKSPACE), at_creation, repaired).held
     assert held.key == repaired.key
     assert str(held.workspace.source) == "the only workspace of the key"
     assert not held.workspace.source.is_explicit
@@ -136,7 +138,7 @@ def test_a_repair() -> None:
 
 
 @pytest.mark.parametrize("space", ["LANGSMITH", "LANGCHAIN"])
-def test_a_variable(space: str, set_variable: setenv) -> None:
+def test_a_variable(space: str, set_variable: SetVariable) -> None:
     set_variable(f"{space}_API_KEY", f' "{KEY}" ')
     set_variable(f"{space}_ENDPOINT", f"{OWN}/")
     set_variable(f"{space}_WORKSPACE_ID", WORKSPACE)
@@ -149,14 +151,14 @@ def test_a_variable(space: str, set_variable: setenv) -> None:
     assert str(held.key.source) == f"{space}_API_KEY"
 
 
-def test_langsmith_comes_before_langchain(set_variable: setenv) -> None:
+def test_langsmith_comes_before_langchain(set_variable: SetVariable) -> None:
     set_variable("LANGCHAIN_API_KEY", OLD)
     set_variable("LANGSMITH_API_KEY", KEY)
     assert now(Access(OWN, KEY)).environ.key.source.name == "LANGSMITH_API_KEY"
 
 
 @pytest.mark.parametrize("blank", ["", "  ", '""'])
-def test_a_blank_variable_falls_through(blank: str, set_variable: setenv) -> None:
+def test_a_blank_variable_falls_through(blank: str, set_variable: SetVariable) -> None:
     """As in the SDK: the old key in the other variable is used."""
     set_variable("LANGSMITH_API_KEY", blank)
     set_variable("LANGCHAIN_API_KEY", OLD)
@@ -164,12 +166,12 @@ def test_a_blank_variable_falls_through(blank: str, set_variable: setenv) -> Non
     assert held.key.source == Source("environment", "LANGCHAIN_API_KEY")
 
 
-def test_a_key_that_was_cleaned_at_construction(set_variable: setenv) -> None:
+def test_a_key_that_was_cleaned_at_construction(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_API_KEY", f"\ufeff{KEY}")
     assert now(Access(OWN, KEY)).held.key.source.name == "LANGSMITH_API_KEY"
 
 
-def test_a_variable_that_came_from_a_file_names_the_line(set_variable: setenv) -> None:
+def test_a_variable_that_came_from_a_file_names_the_line(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_API_KEY", KEY)
     Path(".env").write_text(f"A=1\nLANGSMITH_API_KEY={KEY}\n")
     source = now(Access(OWN, KEY)).held.key.source
@@ -178,7 +180,9 @@ def test_a_variable_that_came_from_a_file_names_the_line(set_variable: setenv) -
     assert source.place.endswith(".env, line 2")
 
 
-def test_a_variable_that_the_file_contradicts_names_no_line(set_variable: setenv) -> None:
+def test_a_variable_that_the_file_contradicts_names_no_line(
+    set_variable: SetVariable,
+) -> None:
     set_variable("LANGSMITH_API_KEY", OLD)
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}\n")
     assert now(Access(OWN, OLD)).held.key.source.place == ""
@@ -216,9 +220,9 @@ def test_the_profile_s_endpoint_as_the_client_holds_it(slashes: str) -> None:
 
 
 def test_the_cache_of_the_sdk(
-    set_variable: setenv, monkeypatch: pytest.MonkeyPatch
+    set_variable: SetVariable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deleted variable can still be in it."""
+    """It can still contain a variable that was deleted."""
     set_variable("LANGSMITH_API_KEY", OLD)
     ls_utils.get_env_var("API_KEY", default=None)
     monkeypatch.delenv("LANGSMITH_API_KEY")
@@ -230,7 +234,7 @@ def test_the_cache_of_the_sdk(
     assert now(Access(DEFAULT_ENDPOINT, OLD)).cached.key.value is None
 
 
-def test_what_a_request_chose_for_itself() -> None:
+def test_the_settings_of_a_single_request() -> None:
     here = DEFAULT_ENDPOINT
     setup = as_sent(now(Access(here, OLD)), Access(f"{here}/v2", KEY, None), {})
     assert str(setup.held.key.source) == "the request itself"
@@ -239,7 +243,7 @@ def test_what_a_request_chose_for_itself() -> None:
     assert setup.held.workspace.source.kind == "none"
 
 
-def test_a_further_destination_has_settings_of_its_own(
+def test_another_destination_has_its_own_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LANGSMITH_API_KEY", OLD)
@@ -262,7 +266,7 @@ def test_the_profile_may_be_chosen_by_arguments(tmp_path: Path) -> None:
     held = Access(DEFAULT_ENDPOINT)
     if "profile" not in str(_profiles.load_profile_client_config.__annotations__):
         pytest.skip("this langsmith has no such arguments")
-    setup = now(held, born(held, profile="work", profile_config_path=str(path)))
+    setup = now(held, created(held, profile="work", profile_config_path=str(path)))
     assert setup.profile.key.source.name == "profile 'work'"
 
 
@@ -317,8 +321,8 @@ def test_a_line_of_the_file(text: str | bytes, line: int) -> None:
     assert str(found.source).startswith(f"{found.source.name} in ")
 
 
-def test_a_reference_is_never_looked_up(set_variable: setenv) -> None:
-    """Not in the environment, as python-dotenv would do, and not in the file."""
+def test_a_reference_is_never_looked_up(set_variable: SetVariable) -> None:
+    """It is not, neither in the environment, as python-dotenv would do, nor in the file."""
     set_variable("MINE", KEY)
     for text in ("LANGSMITH_API_KEY=${MINE}", f"MY={KEY}\nLANGSMITH_API_KEY='${{MY}}'"):
         setup = dotenv_of(text)
@@ -344,7 +348,7 @@ def test_a_line_that_cannot_be_parsed_is_named_without_its_content(
     assert not caplog.records  # python-dotenv would also log it
 
 
-def test_a_byte_order_mark_and_utf_16() -> None:
+def test_a_dotenv_that_is_not_utf_8() -> None:
     """PowerShell's `echo >` writes UTF-16."""
     (text,) = told(dotenv_of(f"LANGSMITH_API_KEY={KEY}".encode("utf-16")))
     assert text.endswith(".env could not be read: it is UTF-16; save it as UTF-8")
@@ -360,7 +364,7 @@ def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     assert "not a regular file" in text
 
 
-def test_a_directory_called_dotenv_is_passed_by() -> None:
+def test_a_directory_called_dotenv_is_ignored() -> None:
     Path(".env").mkdir()
     assert told(now(Access(DEFAULT_ENDPOINT))) == []
 
@@ -400,7 +404,7 @@ def test_a_file_that_is_too_large() -> None:
 
 
 @pytest.mark.parametrize("path", ["no/such/.env", "a\0b"])
-def test_a_path_where_nothing_is(path: str) -> None:
+def test_a_named_dotenv_that_does_not_exist(path: str) -> None:
     (text,) = told(now(Access(DEFAULT_ENDPOINT), dotenv=path))
     assert "could not be read" in text
 
@@ -416,10 +420,10 @@ def test_a_working_directory_that_is_gone(
     assert "could not be read" in told(now(Access(DEFAULT_ENDPOINT), dotenv="x"))[0]
 
 
-def test_the_file_is_looked_for_upwards(
+def test_the_dotenv_is_searched_upwards(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From the working directory, not from a module's folder."""
+    """The search starts in the working directory, not in a module's folder."""
     deep = tmp_path / "folder" / "a" / "b"
     deep.mkdir(parents=True)
     (tmp_path / "folder" / ".env").write_text(f"LANGSMITH_API_KEY={OLD}")
@@ -428,14 +432,14 @@ def test_the_file_is_looked_for_upwards(
     assert now(Access(DEFAULT_ENDPOINT)).dotenv.key.value == KEY
 
 
-def test_a_file_below_home_is_called_by_its_path_from_there() -> None:
+def test_a_file_below_home_is_shown_with_a_tilde() -> None:
     path = Path.home() / "project.env"
     path.write_text(f"LANGSMITH_API_KEY={KEY}")
     setup = now(Access(DEFAULT_ENDPOINT), dotenv=path)
     assert setup.dotenv.key.source.place == "~/project.env, line 1"
 
 
-def test_without_a_home_a_file_is_called_by_its_path(
+def test_any_other_file_is_shown_with_its_full_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", "/nowhere")
@@ -445,14 +449,14 @@ def test_without_a_home_a_file_is_called_by_its_path(
     assert setup.dotenv.key.source.place == f"{path}, line 1"
 
 
-def test_false_reads_no_file() -> None:
+def test_dotenv_false_reads_no_file() -> None:
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}\nbroken line")
     setup = now(Access(DEFAULT_ENDPOINT), dotenv=False)
     assert setup.dotenv == Settings()
     assert setup.notes == ()
 
 
-def test_the_tenant_id_is_another_name_of_the_workspace(set_variable: setenv) -> None:
+def test_the_tenant_id_is_another_name_of_the_workspace(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_TENANT_ID", f" {WORKSPACE} ")
     Path(".env").write_text("LANGSMITH_TENANT_ID=other")
     environ, dotenv = now(Access(DEFAULT_ENDPOINT)).aliases
@@ -491,7 +495,7 @@ def test_a_profile_without_a_key_names_no_endpoint() -> None:
     assert profile.workspace.value == WORKSPACE
 
 
-def test_a_profile_may_name_the_variable_of_its_key(set_variable: setenv) -> None:
+def test_a_profile_may_name_the_variable_of_its_key(set_variable: SetVariable) -> None:
     if "api_key_env" not in _profiles.ProfileClientConfig._fields:
         pytest.skip("this langsmith has no api_key_env")
     set_variable("MY_KEY", KEY)
@@ -544,7 +548,7 @@ def test_a_profile_in_another_encoding_is_named() -> None:
 # --- disagreements --------------------------------------------------------------------
 
 
-def test_disagreements_name_places_and_no_secret(set_variable: setenv) -> None:
+def test_disagreements_name_places_and_no_secret(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_API_KEY", KEY)
     set_variable("LANGSMITH_ENDPOINT", "https://me:pa55word@own.example")
     set_variable("LANGSMITH_WORKSPACE_ID", WORKSPACE)
@@ -566,15 +570,15 @@ def test_disagreements_name_places_and_no_secret(set_variable: setenv) -> None:
     assert len(found) == 4
 
 
-def test_what_agrees_is_not_mentioned(set_variable: setenv) -> None:
+def test_what_agrees_is_not_mentioned(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_API_KEY", KEY)
     assert disagreements(now(Access(DEFAULT_ENDPOINT, KEY))) == ()
 
 
-# --- in every case --------------------------------------------------------------------
+# --- whatever the settings are --------------------------------------------------------
 
 
-def test_keys_stay_out_of_repr(set_variable: setenv) -> None:
+def test_keys_stay_out_of_repr(set_variable: SetVariable) -> None:
     set_variable("LANGSMITH_API_KEY", KEY)
     Path(".env").write_text(f"LANGSMITH_API_KEY={OLD}")
     setup = now(Access(DEFAULT_ENDPOINT, KEY))
@@ -652,7 +656,7 @@ def test_reading_never_raises_whatever_is_in_the_profile(config: Any) -> None:
         assert part.value is None or part.value.strip()
 
 
-def test_reading_leaves_the_environment_as_it_is(set_variable: setenv) -> None:
+def test_reading_leaves_the_environment_as_it_is(set_variable: SetVariable) -> None:
     """load_dotenv would add the file's variables."""
     set_variable("LANGSMITH_API_KEY", OLD)
     Path(".env").write_text(f"LANGSMITH_API_KEY={KEY}\nMINE=1\n")
@@ -662,7 +666,7 @@ def test_reading_leaves_the_environment_as_it_is(set_variable: setenv) -> None:
     assert dict(os.environ) == before
 
 
-# --- the further destinations of traces -------------------------------------------------
+# --- additional destinations of traces --------------------------------------------------
 
 THERE = "https://elsewhere.example"
 ROWS = f'[{{"api_url": "{THERE}"}}, 5, {{"api_url": 5}}]'
@@ -683,26 +687,24 @@ ROWS = f'[{{"api_url": "{THERE}"}}, 5, {{"api_url": 5}}]'
     ],
 )
 def test_the_destinations_of_the_environment(
-    variable: str, found: list[tuple[str, str]], set_variable: setenv
+    variable: str, found: list[tuple[str, str]], set_variable: SetVariable
 ) -> None:
     set_variable("LANGSMITH_RUNS_ENDPOINTS", variable)
     held = Access(DEFAULT_ENDPOINT, KEY)
-    assert list(now(held, born(held)).destinations) == found
+    assert list(now(held, created(held)).destinations) == found
 
 
 DESTINATIONS = [
-    (Access(OWN, KEY), "the api_urls argument", "the api_urls argument"),
-    (Access(OWN, OLD), "the api_urls argument", "the api_urls argument"),
-    (Access(f"{THERE}/api/v1", OLD), "the api_urls argument", "the api_urls argument"),
-    (Access("https://other.example", OLD), "the settings of this destination", ""),
+    (Access(OWN, KEY), "the api_urls argument"),
+    (Access(OWN, OLD), "the api_urls argument"),
+    (Access(f"{THERE}/api/v1", OLD), "the api_urls argument"),
+    (Access("https://other.example", OLD), "the settings of this destination"),
 ]
 
 
-@pytest.mark.parametrize(("sent", "source", "workspace"), DESTINATIONS)
-def test_a_destination_is_named_by_what_sets_it(
-    sent: Access, source: str, workspace: str
-) -> None:
-    """Even on the client's own host, if it has another key."""
+@pytest.mark.parametrize(("sent", "source"), DESTINATIONS)
+def test_the_source_of_a_destination(sent: Access, source: str) -> None:
+    """This includes one on the client's own host, if it has another key."""
     held = Access(OWN, KEY)
     setup = now(held, at_construction(held, {"api_urls": {OWN: KEY, THERE: OLD}}))
     setup = as_sent(setup, sent, {})
@@ -711,7 +713,7 @@ def test_a_destination_is_named_by_what_sets_it(
     assert (setup.held.key.source.kind == "request") == (sent != held)
 
 
-def test_an_address_that_cannot_be_read_is_the_clients_own() -> None:
+def test_an_invalid_endpoint_is_the_clients_own() -> None:
     held = Access("eu.api.smith.langchain.com", KEY)
-    setup = now(held, born(held, api_url=held.endpoint))
+    setup = now(held, created(held, api_url=held.endpoint))
     assert str(as_sent(setup, held, {}).held.endpoint.source) == "the api_url argument"

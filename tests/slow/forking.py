@@ -223,7 +223,7 @@ def main(kind: str, url: str, key: str, limit: str, *moments: str) -> None:
     else:
         fork_after((float(ms) / 1000 for ms in moments), family, thread)
     thread.join(float(limit))
-    tell("born", str(len(family.children)))
+    tell("forked", str(len(family.children)))
     family.wait()
 
 

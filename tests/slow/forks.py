@@ -50,7 +50,7 @@ def refusing(cause: str) -> Iterator[tuple[SimulatedLangSmith, str]]:
 class Report:
     """The output of one run: the results of each child that ended in time."""
 
-    born: int
+    forked: int
     children: list[tuple[str, ...]]
     parent: tuple[str, ...]
     unguarded: tuple[str, ...]
@@ -61,7 +61,7 @@ class Report:
     @property
     def hanging(self) -> int:
         """How many children did not end in time."""
-        return self.born - len(self.children)
+        return self.forked - len(self.children)
 
 
 def run(kind: str, cause: str, moments: list[str], limit: float) -> Report:
@@ -77,9 +77,9 @@ def run(kind: str, cause: str, moments: list[str], limit: float) -> Report:
         )
         arrived = Counter({run: len(parts) for run, parts in server.runs.items()})
     lines = [(who, tuple(rest)) for who, *rest in map(json.loads, done.stdout.splitlines())]
-    about = {who: rest for who, rest in lines if who in ("born", "parent", "unguarded")}
+    about = {who: rest for who, rest in lines if who in ("forked", "parent", "unguarded")}
     return Report(
-        born=int(about.get("born", ("0",))[0]),
+        forked=int(about.get("forked", ("0",))[0]),
         children=[rest for who, rest in lines if who not in about],
         parent=about.get("parent", ()),
         unguarded=about.get("unguarded", ()),
@@ -145,12 +145,12 @@ def _answer(address: str, limit: float) -> str:
 def main(limit: float = 10.0) -> None:
     """Print a table: for each kind of client, how many children hang."""
 
-    def row(kind: str, forks: str, born: object, hanging: object) -> None:
-        sys.stdout.write(f"{kind:<17}{forks:<10}{born!s:>9}{hanging!s:>9}\n")
+    def row(kind: str, forks: str, forked: object, hanging: object) -> None:
+        sys.stdout.write(f"{kind:<17}{forks:<10}{forked!s:>9}{hanging!s:>9}\n")
         sys.stdout.flush()
 
     def sum_up(kind: str, forks: str, reports: list[Report]) -> None:
-        row(kind, forks, sum(r.born for r in reports), sum(r.hanging for r in reports))
+        row(kind, forks, sum(r.forked for r in reports), sum(r.hanging for r in reports))
 
     row("client", "forks", "children", "hanging")
 

@@ -27,11 +27,11 @@ compressed_or_not = pytest.mark.parametrize(
 )
 
 
-def waits_one_budget_at_most(plain: Figures, safe: Figures) -> None:
+def assert_waits_one_budget_at_most(plain: Figures, safe: Figures) -> None:
     assert safe.flush_s <= plain.flush_s + BUDGET_S + SLACK_S
 
 
-def says_each_thing_once(figures: Figures) -> None:
+def assert_logs_each_thing_once(figures: Figures) -> None:
     """A repair, and a later failure to repair, count as two things."""
     told = Counter(_cause(line) for line in figures.lines)
     assert set(told.values()) <= {1}, told
@@ -42,8 +42,8 @@ def _cause(line: logging.LogRecord) -> object:
     return (diagnosis.code, diagnosis.resolved) if diagnosis else line.getMessage()
 
 
-def loses_no_more(figures: Figures, flapping: Flapping) -> None:
-    """No more batches are lost than with the plain client, which sends each one once.
+def assert_loses_no_more(figures: Figures, flapping: Flapping) -> None:
+    """Check that no more batches are lost than by a client that sends each one once.
 
     The server counts, and refuses a fixed share of the batches: nothing is random. A
     client that sends each batch at least once, and resends no accepted one, cannot lose
@@ -65,13 +65,13 @@ def test_flush_takes_one_budget_longer_at_most(
     flapping = PATTERNS[pattern]
     plain = measure("plain", flapping, runs, AT_ONCE, compressed=compressed)
     safe = measure("safe", flapping, runs, AT_ONCE, compressed=compressed)
-    waits_one_budget_at_most(plain, safe)
-    says_each_thing_once(safe)
+    assert_waits_one_budget_at_most(plain, safe)
+    assert_logs_each_thing_once(safe)
     assert safe.unsent == safe.batches_doubled == 0
     if "2nd" in pattern:
-        # The plain client loses exactly as many as the limit in `loses_no_more`.
+        # The plain client loses exactly as many as the limit in `assert_loses_no_more`.
         assert plain.batches_lost == flapping.refused_of(plain.batches)
-        loses_no_more(safe, flapping)
+        assert_loses_no_more(safe, flapping)
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_slow_probes_do_not_add_up(pattern: str, probe_s: float, compressed: boo
     flapping = replace(PATTERNS[pattern], probe_s=probe_s)
     plain = measure("plain", flapping, 3200, AT_ONCE, compressed=compressed)
     safe = measure("safe", flapping, 3200, AT_ONCE, compressed=compressed)
-    waits_one_budget_at_most(plain, safe)
-    says_each_thing_once(safe)
-    loses_no_more(safe, flapping)
+    assert_waits_one_budget_at_most(plain, safe)
+    assert_logs_each_thing_once(safe)
+    assert_loses_no_more(safe, flapping)
 
 
 @compressed_or_not
@@ -106,8 +106,8 @@ def test_no_more_runs_are_lost(pattern: str, compressed: bool) -> None:
     flapping = PATTERNS[pattern]
     plain = measure("plain", flapping, 800, FLUSHED, compressed=compressed)
     safe = measure("safe", flapping, 800, FLUSHED, compressed=compressed)
-    loses_no_more(safe, flapping)
-    says_each_thing_once(safe)
+    assert_loses_no_more(safe, flapping)
+    assert_logs_each_thing_once(safe)
     assert safe.lost <= plain.lost
 
 
@@ -133,5 +133,5 @@ def test_no_more_runs_are_lost_over_time(pattern: str, compressed: bool) -> None
     safe = measure("safe", flapping, 3000, STEADY, compressed=compressed)
     assert safe.unsent == safe.batches_doubled == 0
     assert safe.lost <= plain.lost + 4 * STEADY.together
-    waits_one_budget_at_most(plain, safe)
-    says_each_thing_once(safe)
+    assert_waits_one_budget_at_most(plain, safe)
+    assert_logs_each_thing_once(safe)

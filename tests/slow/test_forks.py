@@ -25,10 +25,10 @@ pytestmark = [
 ]
 
 
-def all_is_well(report: Report, cause: str) -> None:
-    """Each child gets the same results as without a fork."""
-    assert report.hanging == 0, f"{report.hanging} of {report.born}:\n{report.errors}"
-    assert report.children == [EXPECTED[cause]] * report.born, report.errors
+def assert_as_without_a_fork(report: Report, cause: str) -> None:
+    """Check that each child got the same results as without a fork."""
+    assert report.hanging == 0, f"{report.hanging} of {report.forked}:\n{report.errors}"
+    assert report.children == [EXPECTED[cause]] * report.forked, report.errors
 
 
 @pytest.mark.parametrize("program", range(forks.PROGRAMS))
@@ -37,8 +37,8 @@ def all_is_well(report: Report, cause: str) -> None:
 def test_a_fork_after_a_delay(kind: str, cause: str, program: int) -> None:
     """200 children in total, forked during the first refusal in each parent."""
     report = forks.run(kind, cause, forks.SWEEPS[program], HANGS_S)
-    assert report.born == 10
-    all_is_well(report, cause)
+    assert report.forked == 10
+    assert_as_without_a_fork(report, cause)
     assert report.parent == EXPECTED[cause]
 
 
@@ -51,13 +51,13 @@ def test_a_fork_at_each_import(kind: str, cause: str) -> None:
     """
     report = forks.run(kind, cause, forks.AT_IMPORTS, HANGS_S)
     assert report.unguarded == ()
-    all_is_well(report, cause)
+    assert_as_without_a_fork(report, cause)
     assert report.parent == EXPECTED[cause]
 
 
 @pytest.mark.parametrize("program", [*range(forks.PROGRAMS), "imports"])
 @pytest.mark.parametrize("cause", forks.CAUSES)
-def test_a_client_that_traces_goes_on_in_each_child(cause: str, program: int | str) -> None:
+def test_a_client_that_traces_works_in_each_child(cause: str, program: int | str) -> None:
     """After a fork while the parent traces, every run of both arrives exactly once."""
     moments = forks.AT_IMPORTS if program == "imports" else forks.SWEEPS[int(program)]
     report = forks.run("tracing", cause, moments, HANGS_S)
@@ -65,7 +65,7 @@ def test_a_client_that_traces_goes_on_in_each_child(cause: str, program: int | s
     ends = [*report.children, report.parent]
     assert {end for end, _ in ends} == {EXPECTED[cause][0]}, report.errors
     runs = sorted(run for _, told in ends for run in told.split())
-    assert len(runs) == 100 * (report.born + 1)
+    assert len(runs) == 100 * (report.forked + 1)
     assert sorted(report.arrived) == (runs if cause == "repaired" else [])
 
 
@@ -75,7 +75,7 @@ def test_the_plain_client_forks_as_well(kind: str) -> None:
     report = forks.run(kind, "refused", forks.SWEEPS[0], HANGS_S)
     assert report.children == [("LangSmithError", "answered")] * 10, report.errors
     report = forks.run(kind, "refused", forks.AT_IMPORTS, HANGS_S)
-    assert report.born == 0, report.unguarded
+    assert report.forked == 0, report.unguarded
 
 
 @pytest.mark.skipif(
@@ -86,4 +86,4 @@ def test_each_worker_of_gunicorn_answers(start: int) -> None:
     """With ``--preload``, gunicorn forks a process that already has threads."""
     cause = forks.CAUSES[start % 2]
     report = forks.run_gunicorn("SafeClient", cause, HANGS_S)
-    all_is_well(report, cause)
+    assert_as_without_a_fork(report, cause)

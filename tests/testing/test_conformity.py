@@ -285,12 +285,12 @@ FORMATS = {"uuid": is_uuid, "time": is_time}
         (["string", "null"], 1, ": 1 is not ['string', 'null']"),
     ],
 )
-def test_a_miss_is_seen(shape: Any, value: Any, said: str) -> None:
+def test_a_difference_is_detected(shape: Any, value: Any, said: str) -> None:
     assert said in list(misses(shape, value))
 
 
 @pytest.mark.parametrize("key", SIMULATED, ids=" ".join)
-def test_answers_have_what_the_document_requires(
+def test_responses_have_what_the_document_requires(
     key: tuple[str, str], answers: list[Answer]
 ) -> None:
     mine = [answer for answer in answers if answer[:2] == key]
@@ -306,7 +306,7 @@ def test_answers_have_what_the_document_requires(
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_each_route_decides_access_before_anything_else(part: int, world: World) -> None:
-    """Without a key: 401. A stranger: 403. Only the owner gets the response."""
+    """Without a key: 401. With an unknown key: 403. Only the owner gets the response."""
     for route in routes()[part::PARTS]:
         key = (route.method, key_of(route.path))
         asked = [world.ask(route.method, some(route.path), h) for h in world.senders]
@@ -322,7 +322,7 @@ def test_each_route_decides_access_before_anything_else(part: int, world: World)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_role_without_the_permission_is_rejected(part: int, world: World) -> None:
+def test_a_request_without_the_permission_is_refused(part: int, world: World) -> None:
     for route in NOT_SIMULATED[part::PARTS]:
         answer = world.ask(route.method, some(route.path), {"x-api-key": world.viewer})
         may_not = route.permission not in {None, *ROLES["Viewer"]}
@@ -335,15 +335,15 @@ def some(path: str) -> str:
     return re.sub(r"{\w+}", str(uuid.uuid4()), path)
 
 
-def test_the_simulated_ask_for_what_the_document_says() -> None:
+def test_simulated_routes_need_what_the_document_says() -> None:
     for key, endpoint in [(k, e) for k, e in ENDPOINTS.items() if k in ROUTES]:
         route = ROUTES[key]
         assert endpoint.needs == KNOWN_BETTER.get(key, route.needs), key
         assert endpoint.permission == route.permission, key
 
 
-def test_roles_know_each_permission() -> None:
-    """No simulated role would have any other permission."""
+def test_the_simulated_roles_include_each_permission() -> None:
+    """A permission that is not in this list would be missing for every key."""
     assert {route.permission for route in routes()} <= {None, *ROLES["Admin"]}
 
 
@@ -363,7 +363,7 @@ def test_roles_know_each_permission() -> None:
         ("GET", "/api/v1/sessions//views", 404, "Not Found"),
     ],
 )
-def test_what_a_path_leads_to(
+def test_the_response_to_a_path(
     world: World, method: str, path: str, status: int, said: str
 ) -> None:
     """A literal route takes precedence; a path that LangSmith lacks is a 404."""
@@ -433,7 +433,7 @@ SCHEMAS = {
         ({}, "any"),
     ],
 )
-def test_a_document_becomes_a_table(schema: Any, shape: Any) -> None:
+def test_the_tables_of_a_small_document(schema: Any, shape: Any) -> None:
     answer = {"200": {"content": {"application/json": {"schema": schema}}}}
     security: list[Any] = [{"API Key": []}, {"Tenant ID": []}]
     operation = {"responses": answer, "security": security}
@@ -461,5 +461,5 @@ def test_a_document_becomes_a_table(schema: Any, shape: Any) -> None:
         ("/oauth/token", [{"API Key": []}, {"Tenant ID": []}], "nothing"),
     ],
 )
-def test_what_a_route_asks_for(path: str, named: Any, needs: str) -> None:
+def test_the_access_that_a_route_needs(path: str, named: Any, needs: str) -> None:
     assert needs_of(path, named) == needs

@@ -114,7 +114,7 @@ def test_a_key_is_rejected(simulated_langsmith: ReadyLangSmith) -> None:
 
 
 def test_another_key_is_used(simulated_langsmith: ReadyLangSmith) -> None:
-    """Even by code that has used the first key."""
+    """Code that has used the first key uses the other one from then on."""
     other = simulated_langsmith.add_workspace("Production")
     key = simulated_langsmith.add_service_key()
     langsmith.traceable(lambda: 42)()
@@ -264,7 +264,7 @@ def test_a_run_that_only_collects_is_not_watched(
     assert (result.ret, verdicts(result)) == (0, [])
 
 
-def test_what_a_simulated_langsmith_records_does_not_count(
+def test_traces_to_a_simulated_langsmith_do_not_count(
     pytester: pytest.Pytester, simulated_langsmith: ReadyLangSmith
 ) -> None:
     """A test with its own server does not affect the traces of other tests."""
@@ -306,7 +306,7 @@ def test_workers_of_xdist_are_watched_together(
     ("program", "sent"),
     [(TRACED, {"langsmith_traces": [1, []]}), (UNTRACED, {"langsmith_traces": [0, []]})],
 )
-def test_a_worker_of_xdist_tells_what_it_saw(
+def test_a_worker_of_xdist_reports_what_it_traced(
     pytester: pytest.Pytester,
     simulated_langsmith: ReadyLangSmith,
     program: str,
@@ -353,7 +353,7 @@ USED = "def test_it(simulated_langsmith): pass"
         ("", ["--disable-plugin-autoload", "-p", "pytest_safe_langsmith"], USED, 1),
     ],
 )
-def test_however_it_is_asked_for_it_is_there_once(
+def test_the_plugin_is_loaded_once_however_it_is_enabled(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     conftest: str,
@@ -370,12 +370,11 @@ def test_however_it_is_asked_for_it_is_there_once(
     result.assert_outcomes(passed=passed, errors=1 - passed)
 
 
-def test_a_run_that_does_not_use_it_does_not_import_langsmith(
+def test_a_run_without_the_fixture_does_not_import_langsmith(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = """
 import sys
-from collections.abc import Iterator, Mapping
 def test_it():
     ours = {m for m in sys.modules if "langsmith" in m or m in ("uvicorn", "starlette")}
     assert ours == {"pytest_safe_langsmith"}
@@ -392,7 +391,7 @@ def test_it():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_the_page_shows(pytester: pytest.Pytester) -> None:
+def test_the_examples_of_the_page(pytester: pytest.Pytester) -> None:
     """The examples on the page pass; the first test has five lines."""
     page = (DOCS / "testing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -407,7 +406,7 @@ def test_what_the_page_shows(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=len(tests))
 
 
-def test_what_the_readme_shows(pytester: pytest.Pytester) -> None:
+def test_the_example_of_the_readme(pytester: pytest.Pytester) -> None:
     """The example in the README passes; the test has five lines."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"```python\n(import pytest\n.*?)```", readme, re.DOTALL)

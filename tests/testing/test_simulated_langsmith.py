@@ -227,7 +227,7 @@ def test_an_organization_key_must_name_a_workspace(server: SimulatedLangSmith) -
     }
 
 
-def test_a_revoked_key_is_refused_until_it_is_restored(
+def test_a_revoked_key_is_rejected_until_it_is_restored(
     server: SimulatedLangSmith, key: Key
 ) -> None:
     server.revoke(key)
@@ -238,7 +238,7 @@ def test_a_revoked_key_is_refused_until_it_is_restored(
     assert send(server, PYTHON, key.secret).status_code == 200
 
 
-def test_a_key_of_all_workspaces_lands_in_the_first(
+def test_a_user_s_key_for_all_workspaces_uses_the_first(
     server: SimulatedLangSmith,
 ) -> None:
     """A user has a default workspace; only a service key needs the header."""
@@ -435,10 +435,10 @@ def test_info_and_ok_are_public(server: SimulatedLangSmith) -> None:
         ("POST", "/commits/-/greeting", 422, "No prompt owner specified"),
     ],
 )
-def test_prompts_take_a_bad_key_for_a_stranger(
+def test_prompt_routes_treat_a_rejected_key_like_no_owner(
     server: SimulatedLangSmith, method: str, path: str, status: int, text: str
 ) -> None:
-    """So a wrong key never results in a 403 here."""
+    """So a rejected key never results in a 403 here."""
     answer = send(server, path, NOBODY, method=method, json={})
 
     assert answer.status_code == status
@@ -489,7 +489,9 @@ def test_projects_from_creation_to_deletion(client: langsmith.Client) -> None:
     assert not client.has_project("mine")
 
 
-def test_experiments_are_told_from_other_projects(client: langsmith.Client) -> None:
+def test_experiments_are_distinguished_from_other_projects(
+    client: langsmith.Client,
+) -> None:
     dataset = client.create_dataset("d")
     client.create_project("experiment", reference_dataset_id=dataset.id)
     client.create_project("plain")
@@ -534,7 +536,7 @@ def test_runs_are_paged_without_loss_while_others_arrive(
     assert client.read_project(project_id=str(project.id)).run_count == 252
 
 
-def test_runs_are_searched_the_new_way(server: SimulatedLangSmith) -> None:
+def test_runs_are_searched_with_the_v2_route(server: SimulatedLangSmith) -> None:
     workspace = server.add_workspace("Big", runs=250)
     key = server.add_personal_key(workspaces=[workspace])
     client = new_client(server, key)
@@ -558,7 +560,7 @@ def test_runs_are_searched_the_new_way(server: SimulatedLangSmith) -> None:
     assert sum(e.path == "/v2/runs/query" for e in server.exchanges) == 5
 
 
-def test_a_search_for_runs_must_say_where(server: SimulatedLangSmith, key: Key) -> None:
+def test_a_search_for_all_runs_is_an_error(server: SimulatedLangSmith, key: Key) -> None:
     answer = send(server, "/runs/query", key.secret, json={})
 
     assert answer.status_code == 400
@@ -605,7 +607,7 @@ def test_datasets_and_examples(client: langsmith.Client, tmp_path: Path) -> None
     assert not client.has_dataset(dataset_name="questions")
 
 
-def test_a_dataset_out_of_a_csv_file(client: langsmith.Client) -> None:
+def test_a_dataset_from_a_csv_file(client: langsmith.Client) -> None:
     rows = io.BytesIO(b"q,a\r\none,1\r\ntwo,2\r\n")
     dataset = client.upload_csv(("rows.csv", rows), ["q"], ["a"], name="rows")
 
@@ -636,7 +638,7 @@ def run_fields(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("way", ["single", "batch", "multipart", "zstd"])
 @pytest.mark.parametrize("role", ["Admin", "Editor", "Viewer"])
-def test_ingest_counts_exactly(
+def test_each_run_is_recorded_once(
     server: SimulatedLangSmith, workspace: Workspace, way: str, role: Any
 ) -> None:
     """Twenty runs arrive exactly once; with a key without the permission, none."""
@@ -690,7 +692,7 @@ def test_a_run_and_its_update(server: SimulatedLangSmith, client: langsmith.Clie
 
 
 @pytest.mark.parametrize("zstd", [False, True])
-def test_what_is_sent_twice_is_there_twice(
+def test_a_run_that_is_sent_twice_is_recorded_twice(
     server: SimulatedLangSmith, key: Key, zstd: bool
 ) -> None:
     server.info["instance_flags"]["zstd_compression_enabled"] = zstd
@@ -705,7 +707,9 @@ def test_what_is_sent_twice_is_there_twice(
     assert twice[0]["attachments"]["a"]["data"] == b"\r\n--x\r\n"
 
 
-def test_a_broken_ingest_keeps_nothing(server: SimulatedLangSmith, key: Key) -> None:
+def test_of_an_invalid_batch_nothing_is_recorded(
+    server: SimulatedLangSmith, key: Key
+) -> None:
     good, bad = run_fields(), {"name": "without an id"}
 
     answer = send(server, "/runs/batch", key.secret, json={"post": [good, bad]})
@@ -773,7 +777,7 @@ def test_a_body_that_cannot_be_read_changes_nothing(
         ("GET", "/orgs", 403),
     ],
 )
-def test_what_cannot_be_done(
+def test_requests_that_fail(
     server: SimulatedLangSmith,
     workspace: Workspace,
     key: Key,
@@ -881,7 +885,7 @@ def test_organizations_of_a_login(server: SimulatedLangSmith, workspace: Workspa
     assert [o["id"] for o in organizations] == [workspace.organization_id]
 
 
-def test_a_mistake_of_the_simulator_says_where(server: SimulatedLangSmith) -> None:
+def test_an_exception_in_the_server_shows_its_traceback(server: SimulatedLangSmith) -> None:
     server.info["itself"] = server.info
 
     answer = send(server, "/info")
@@ -1059,7 +1063,7 @@ def test_saw_finds_a_text_wherever_it_arrived(server: SimulatedLangSmith, key: K
         ("", b"", "text/plain; charset=utf-8"),
     ],
 )
-def test_an_answer_put_in_place_of_the_true_one(
+def test_a_response_that_replaces_the_real_one(
     server: SimulatedLangSmith,
     key: Key,
     prefix: str,
@@ -1077,7 +1081,7 @@ def test_an_answer_put_in_place_of_the_true_one(
     assert send(server, "/datasets", key.secret).status_code == 200
 
 
-def test_the_newest_answer_wins_as_often_as_it_is_meant(
+def test_the_newest_answer_is_used_as_often_as_requested(
     server: SimulatedLangSmith, key: Key
 ) -> None:
     server.answer("*", status=500)
@@ -1092,7 +1096,9 @@ def test_the_newest_answer_wins_as_often_as_it_is_meant(
     assert send(server, PYTHON, key.secret).status_code == 200
 
 
-def test_a_refused_ingest_keeps_nothing(server: SimulatedLangSmith, key: Key) -> None:
+def test_of_a_refused_request_nothing_is_recorded(
+    server: SimulatedLangSmith, key: Key
+) -> None:
     server.answer("/runs", status=403, body={"error": "Forbidden"}, times=1)
     run = run_fields()
 
@@ -1102,17 +1108,18 @@ def test_a_refused_ingest_keeps_nothing(server: SimulatedLangSmith, key: Key) ->
     assert list(server.runs) == [run["id"]]
 
 
-def test_a_slow_answer_holds_up_no_other(server: SimulatedLangSmith, key: Key) -> None:
-    server.answer(PYTHON, status=None, delay=0.5, times=1)
-    began = time.monotonic()
+def test_a_slow_response_does_not_delay_others(
+    server: SimulatedLangSmith, key: Key
+) -> None:
+    server.answer(PYTHON, status=None, delay=30, times=1)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(send, server, PYTHON, key.secret)
         while not server.exchanges:
             time.sleep(0.005)
         quick = send(server, "/ok")
         assert not slow.done()
+        server.stop()  # it responds at once then
         assert (quick.status_code, slow.result().status_code) == (200, 200)
-    assert time.monotonic() - began >= 0.5
 
 
 # The socket
@@ -1180,7 +1187,7 @@ def test_stop_does_not_wait_for_a_slow_answer() -> None:
             time.sleep(0.005)
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
         assert slow.result().status_code == 200
 
 
@@ -1234,13 +1241,13 @@ def test_it_stops_while_clients_connect_over_tls() -> None:
     stop_while(connect, 1, waits, ssl_certfile=chain, ssl_keyfile=key)
 
 
-def test_stop_does_not_wait_for_a_client_that_never_says_hello() -> None:
+def test_stop_does_not_wait_for_a_client_without_a_tls_handshake() -> None:
     chain, key = tls.files_for("127.0.0.1")
     server = SimulatedLangSmith(ssl_certfile=chain, ssl_keyfile=key).start()
     with socket.create_connection(("127.0.0.1", server.port)) as silent:
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 5  # asyncio alone would wait for 60 s
+        assert time.monotonic() - began < 30  # asyncio alone would wait for 60 s
         with contextlib.suppress(ConnectionResetError):
             assert silent.recv(1) == b""
     gc.collect()

@@ -98,7 +98,7 @@ class Comparison:
     plain: Outcomes
     safe: Outcomes
     known: dict[str, str] = field(default_factory=dict)
-    unsteady: dict[str, Outcome] = field(default_factory=dict)
+    flaky: dict[str, Outcome] = field(default_factory=dict)
     differing: dict[str, Outcome] = field(default_factory=dict)
 
     @property
@@ -121,8 +121,8 @@ class Comparison:
             f"skipped in both: {self.count('skipped', 'skipped'):5}",
             f"known:           {len(self.known):5}",
             *(f"  {test}\n    {why}" for test, why in self.known.items()),
-            f"unsteady:        {len(self.unsteady):5}",
-            *(f"  {test}\n    {end.why}" for test, end in self.unsteady.items()),
+            f"flaky:           {len(self.flaky):5}",
+            *(f"  {test}\n    {end.why}" for test, end in self.flaky.items()),
             f"differing:       {len(self.differing):5}",
             *(
                 f"  {test}\n    {end.result}: {end.why}"
@@ -152,7 +152,7 @@ def compare(
             if still:
                 again = run_both(root, [list(still)], limit)
                 differing = differences(again.plain, again.safe)
-                found.unsteady |= {t: end for t, end in still.items() if t not in differing}
+                found.flaky |= {t: end for t, end in still.items() if t not in differing}
                 still = differing
         found.differing = still
         return found
