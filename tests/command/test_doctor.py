@@ -630,6 +630,22 @@ def test_a_diagnosis_that_breaks_ends_nothing(
     assert_no_secret(every_form(found), [GONE])
 
 
+def test_tracing_checks_that_break_end_nothing(server: SimulatedLangSmith) -> None:
+    class Broken(SafeClient):
+        @property
+        def tracing_mode(self) -> Any:
+            raise RuntimeError(f"no mode\n{self.api_key}")
+
+    names = scenarios.personal(server)
+    client = Broken(server.url, api_key=names["key"], auto_batch_tracing=False)
+    with client.session:
+        found = report(examined(client))
+    assert found.code == "ok"
+    (line,) = [x for x in lines_of(found, "tracing") if x.name == "ignored"]
+    assert line.text.startswith("no mode lsv2_pt_\u2026")
+    assert_no_secret(every_form(found), [names["key"]])
+
+
 def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:
     """If the settings cannot be read, the report says that the check failed."""
     client = SafeClient(server.url, api_key=GONE, auto_batch_tracing=False)
