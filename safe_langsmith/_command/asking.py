@@ -138,9 +138,10 @@ def _misuse(options: argparse.Namespace) -> str | None:
 def _overridden(setup: Setup) -> Iterator[str]:
     """What a profile has, but variables override."""
     for name in NAMES:
-        source, value = setup.held[name].source, setup.profile[name].value
-        has_value = value or (name == "API_KEY" and setup.login)
-        if has_value and source.kind == "environment":
+        source, there = setup.held[name].source, setup.profile[name]
+        has_login = name == "API_KEY" and setup.login is not None
+        is_there = has_login or (there.value and not there.implied)
+        if is_there and source.kind == "environment":
             yield f"--profile: its {FIELDS[name]} is not used; {source.name} overrides it"
 
 

@@ -136,7 +136,7 @@ def look_at_tracing(
     try:
         replicas, note = read_destinations(access)
     except LangSmithUserError as error:  # as for each run of the program
-        text = f"each @traceable function raises an error: {error}"
+        text = f"each @traceable function raises an error: {error}".rstrip(".")
         place, step = setup.runs_endpoints, (step_after(text),)
         broken = Destination(place, "bad", text, "unknown", step, is_own=True)
         return Tracing(way, (broken,), tuple(filter(None, notes)))

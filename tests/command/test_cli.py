@@ -291,6 +291,18 @@ def test_without_an_answer_what_is_seen_anyway_is_a_step(
     assert f" - {step}" in shown.partition("To fix it:")[2]
 
 
+def test_a_file_of_profiles_is_not_for_load_dotenv(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names an endpoint, maybe, but load_dotenv() cannot load it."""
+    path = Path.home() / ".langsmith" / "config.json"
+    path.parent.mkdir()
+    path.write_text('{"profiles": {"work": {}}}')
+    monkeypatch.setenv("LANGSMITH_API_KEY", GONE)
+    assert main(["doctor"]) == 3
+    assert "load_dotenv" not in capsys.readouterr().out
+
+
 def test_a_key_that_refers_to_a_variable_is_reported_once(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,

@@ -499,23 +499,34 @@ def test_a_profile_that_does_not_exist(
 
 
 @PROFILES
+@pytest.mark.parametrize(
+    ("profile", "what"),
+    [
+        ({"api_key": GONE, "api_url": "http://127.0.0.1:9"}, ("key", "endpoint")),
+        ({"api_key": GONE}, ("key",)),
+        ({"oauth": {"access_token": "x"}}, ("key",)),
+    ],
+)
 def test_a_profile_that_variables_override(
     server: SimulatedLangSmith,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    profile: dict[str, Any],
+    what: tuple[str, ...],
 ) -> None:
     path = Path.home() / ".langsmith" / "config.json"
     path.parent.mkdir()
-    profile = {"api_key": GONE, "api_url": "http://127.0.0.1:9"}
     path.write_text(json.dumps({"profiles": {"work": profile}}))
     for name, value in in_a_healthy_world(server).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     assert main(["doctor", "--profile", "work", "--strict"]) == 1
     shown = capsys.readouterr().out
-    assert "! --profile: its key is not used; LANGSMITH_API_KEY overrides it\n" in shown
-    assert "! --profile: its endpoint is not used; LANGSMITH_ENDPOINT over" in shown
-    assert "0 problems, 2 warnings" in shown
+    by = {"key": "LANGSMITH_API_KEY", "endpoint": "LANGSMITH_ENDPOINT"}
+    for name in what:
+        text = f"! --profile: its {name} is not used; {by[name]} overrides it\n"
+        assert text in shown
+    assert shown.count("\n! ") == len(what)
 
 
 def test_a_langsmith_that_knows_no_profiles(
@@ -628,6 +639,22 @@ def test_a_diagnosis_that_breaks_ends_nothing(
     (line,) = [x for x in lines_of(found, "endpoint") if x.name == "reachable"]
     assert line.state == "unknown"
     assert_no_secret(every_form(found), [GONE])
+
+
+def test_tracing_checks_that_break_end_nothing(server: SimulatedLangSmith) -> None:
+    class Broken(SafeClient):
+        @property
+        def tracing_mode(self) -> Any:
+            raise RuntimeError(f"no mode\n{self.api_key}")
+
+    names = scenarios.personal(server)
+    client = Broken(server.url, api_key=names["key"], auto_batch_tracing=False)
+    with client.session:
+        found = report(examined(client))
+    assert found.code == "ok"
+    (line,) = [x for x in lines_of(found, "tracing") if x.name == "ignored"]
+    assert line.text.startswith("no mode lsv2_pt_\u2026")
+    assert_no_secret(every_form(found), [names["key"]])
 
 
 def test_settings_that_break_end_nothing(server: SimulatedLangSmith) -> None:

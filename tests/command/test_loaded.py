@@ -293,6 +293,9 @@ def test_in_this_folder(
     joined = " ".join(shown.split())
     for text in (text.format(**names) for text in row.shows):
         assert text in shown or " ".join(text.split()) in joined, shown
+    assert main(["doctor", "-v", *row.options]) == code
+    withheld = "not checked with LangSmith: "
+    assert (withheld in capsys.readouterr().out) == (withheld in shown)
     data, again = run_json(capsys, *row.options)
     assert (again, data["code"]) == (code, row.code)
     assert (data["problems"] > 0) == (code == 1)

@@ -684,6 +684,7 @@ def test_settings_with_which_every_traced_function_fails(
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
     assert shown.startswith("\u2717 LangSmith accepts these settings, but each @traceable")
+    assert "LANGSMITH_RUNS_ENDPOINTS.." not in shown
     assert "1 problem, 0 warnings" in shown
 
 
