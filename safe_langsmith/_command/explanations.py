@@ -110,9 +110,9 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     Explanation(
         "stale-setting",
-        "A setting was changed after the client was created: the variable in os.environ, "
-        "or the .env file. The client still uses the old value. This happens in a "
-        "notebook when you edit .env and do not restart the kernel.",
+        "A setting was changed after the client was created: in os.environ, the .env "
+        "file, the Colab secrets or the profile. The client still uses the old value. This "
+        "happens in a notebook when you edit .env and do not restart the kernel.",
         "The client's value is refused, and LangSmith accepts a newer one from os.environ, "
         "the .env file, the Colab secrets or the profile. A .env file is used only if "
         "the program itself has imported python-dotenv, runs in a notebook, or names it in "

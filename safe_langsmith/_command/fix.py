@@ -68,8 +68,8 @@ def fixed(
         diagnosis = look()
     if diagnosis.code != "ok" and not diagnosis.fixes:
         say(
-            "\nNothing was written: --fix only adds a missing workspace id or corrects an "
-            "endpoint, if one value is right. It never changes a key or an id that you set."
+            "\nNothing was written: --fix only writes an endpoint or a workspace id that is "
+            "proven to be right. It never writes a key."
         )
     return diagnosis
 

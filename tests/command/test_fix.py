@@ -236,14 +236,14 @@ def test_two_workspaces(
     """It picks neither of them, not even with --yes."""
     server.add_workspace("Production")
     FILE.write_text(lines)
-    assert "Nothing was written: --fix only adds a missing" in unchanged(capsys)
+    assert "Nothing was written: --fix only writes an endpoint" in unchanged(capsys)
 
 
 def test_a_wrong_workspace_is_not_replaced_by_the_only_one(
     lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FILE.write_text(f"{lines}{NAME}={STRANGE}\n")
-    assert "never changes a key or an id that you set." in unchanged(capsys)
+    assert "proven to be right. It never writes a key." in unchanged(capsys)
 
 
 @pytest.mark.parametrize("value", ["", "Research"])
