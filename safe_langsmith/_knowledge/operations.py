@@ -12,46 +12,88 @@ from safe_langsmith._knowledge.hosts import UUID
 _PREFIX = re.compile(r"^(/api(?:/v1)?|/v1(?=/platform))(?=/|$)")
 
 # The first match wins, so narrower patterns come first.
-_PERMISSIONS: tuple[tuple[str, str, str], ...] = (
-    ("POST", r"/runs/(query|stats|group)|/v2/(runs|threads|traces)/.*", "runs:read"),
+_PERMISSIONS: tuple[tuple[str, str, str | None], ...] = (
+    (
+        ".*",
+        r"/(runs/(rules|experiments)|sessions/.*/insights|feedback/tokens/.*)(/.*)?",
+        None,
+    ),
+    (".*", r"/datasets/(comparative|playground|studio|upload-).*", None),
+    (".*", r"/datasets/[^/]*/(comparative|csv|jsonl|openai|openai_ft)", None),
+    (".*", r"/repos/.*/(logs|owners|tags)(/.*)?", None),
+    (".*", r"/workspaces/current/(members/.+|secrets.*)", None),
+    (
+        "POST",
+        r"/runs/(query|stats|group|generate-query)(/.*)?|/v2/(runs|threads|traces)/.*",
+        "runs:read",
+    ),
     ("POST", r"/runs/delete.*", "runs:delete"),
     ("POST|PATCH", r"/runs(/.*)?|/otel/v1/traces", "runs:create"),
-    ("PUT", r"/runs/.*/share", "runs:share"),
+    ("PUT|DELETE", r"/runs/.*/share", "runs:share"),
     ("GET", r"(/v2)?/(runs|threads|traces)(/.*)?", "runs:read"),
     ("GET", r"/sessions(/.*)?", "projects:read"),
     ("POST", r"/sessions", "projects:create"),
     ("PATCH", r"/sessions/.*", "projects:update"),
     ("DELETE", r"/sessions/.*", "projects:delete"),
-    ("PUT", r"/datasets/.*/share", "datasets:share"),
+    ("PUT|DELETE", r"/datasets/.*/share", "datasets:share"),
+    (".*", r"/datasets/[^/]*/experiment-view-overrides.*", "datasets:update"),
+    ("POST", r"/datasets/[^/]*/(runs|group|experiments)(/.*)?", "datasets:read"),
     ("GET", r"/(datasets|examples)(/.*)?", "datasets:read"),
+    ("PUT", r"/datasets/[^/]*/splits", "datasets:read"),
+    ("POST", r"/examples/validate.*", "datasets:read"),
     ("POST", r"/datasets(/upload)?", "datasets:create"),
     ("POST|PATCH|DELETE", r"/examples(/.*)?|/platform/datasets/.*", "datasets:update"),
     ("PATCH|POST|PUT", r"/datasets/.*", "datasets:update"),
     ("DELETE", r"/datasets/.*", "datasets:delete"),
-    ("GET", r"/feedback(/.*)?", "feedback:read"),
-    ("POST", r"/feedback(/.*)?", "feedback:create"),
-    ("PATCH", r"/feedback/.*", "feedback:update"),
+    ("GET", r"/feedback/tokens", "feedback:create"),
+    ("GET", r"/feedback(-configs)?(/.*)?", "feedback:read"),
+    ("POST", r"/feedback(-configs)?(/.*)?", "feedback:create"),
+    ("PATCH", r"/feedback(/.*|-configs)", "feedback:update"),
     ("DELETE", r"/feedback/.*", "feedback:delete"),
     ("GET", r"/annotation-queues(/.*)?", "annotation-queues:read"),
+    ("POST", r"/annotation-queues/.*/export", "annotation-queues:read"),
     ("POST", r"/annotation-queues", "annotation-queues:create"),
     ("DELETE", r"/annotation-queues/[^/]*", "annotation-queues:delete"),
     ("POST|PATCH|DELETE|PUT", r"/annotation-queues/.*", "annotation-queues:update"),
     ("GET", r"/(commits|repos)(/.*)?", "prompts:read"),
-    ("POST", r"/repos", "prompts:create"),
+    ("POST", r"/repos(/.*/(fork|optimization-jobs))?", "prompts:create"),
     ("POST|PATCH", r"/(commits|repos)/.*", "prompts:update"),
     ("DELETE", r"/repos/.*", "prompts:delete"),
     ("GET", r"/workspaces/current/.*", "workspaces:read"),
     ("GET", r"/workspaces|/orgs/current(/.*)?", "organization:read"),
-    ("POST|PATCH|DELETE", r"/workspaces(/.*)?|/orgs/current/.*", "organization:manage"),
+    (
+        "POST|PATCH|DELETE",
+        r"/workspaces/([^/]+|current/(shared|tag-keys|taggings)(/.*)?)",
+        "workspaces:manage",
+    ),
+    ("POST|PATCH|DELETE", r"/workspaces|/orgs/current/.*", "organization:manage"),
 )
-_DOCUMENTED = {permission for _, _, permission in _PERMISSIONS} | {
-    # Also documented there, but the SDK sends no request that needs them.
-    "datasets:download",
-    "organization:pats:create",
-    "projects:decrease-trace-tier",
-    "projects:increase-trace-tier",
-    "prompts:share",
-    "prompts:tag",
+# All of them: the enum `authz_internal.Permission` in LangSmith's OpenAPI document, and two
+# that only the page above names (datasets:download, prompts:tag).
+_DOCUMENTED = {
+    f"{resource}:{action}"
+    for resource, actions in {
+        "alerts": "create delete read update",
+        "annotation-queues": "create delete read update",
+        "bulk-exports": "manage read",
+        "charts": "create delete read update",
+        "datasets": "create delete download read share update",
+        "deployments": "create delete read update",
+        "experiments": "run",
+        "feedback": "create delete read update",
+        "fleet": "read-admin-config write-admin-config",
+        "gateway": "invoke",
+        "issues": "create delete read update",
+        "mcp-servers": "create delete invoke read update",
+        "organization": "manage pats:create read",
+        "projects": "create decrease-trace-tier delete increase-trace-tier read update",
+        "prompts": "create delete read share tag update",
+        "rules": "create delete read update",
+        "runs": "create delete read share",
+        "sandboxes": "create delete exec read update",
+        "workspaces": "manage manage-members manage-model-configs manage-secrets read",
+    }.items()
+    for action in actions.split()
 }
 # LangSmith's documentation, "Manage your organization using the API": these paths need a
 # user's session and refuse service keys.
@@ -61,10 +103,8 @@ _PERSONAL_ONLY = re.compile(
 )
 # These read with POST and change nothing.
 _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
-# Creating, changing and deleting workspaces concerns the organization; listing does not.
-_ORGANIZATION_WIDE = re.compile(
-    r"\w+ /orgs/current(/.*)?|(POST|PATCH|DELETE) /workspaces(/(?!current/).*)?"
-)
+# Creating a workspace concerns the organization; listing them does not.
+_ORGANIZATION_WIDE = re.compile(r"\w+ /orgs/current(/.*)?|POST /workspaces")
 # The server deduplicates runs by id, so a batch can safely be sent twice. Nobody has shown
 # that it does so for the spans of an export.
 EXPORT = "/otel/v1/traces"

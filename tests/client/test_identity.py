@@ -94,7 +94,7 @@ def test_permissions_of_a_role(server: SimulatedLangSmith) -> None:
     assert client.can_i("runs:create") is False
     with pytest.raises(ValueError, match="did you mean runs:create"):
         client.can_i("runs:crate")
-    with pytest.raises(ValueError, match="it has: annotation-queues"):
+    with pytest.raises(ValueError, match="it has: alerts:create"):
         client.can_i("nonsense")
 
 

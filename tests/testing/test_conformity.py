@@ -18,6 +18,7 @@ from make_tables import routes as table_of
 from pages import DOCS
 from releases import WATCHES_V2
 
+from safe_langsmith._knowledge.operations import is_documented, permission_for
 from safe_langsmith.testing import SimulatedLangSmith
 from safe_langsmith.testing._catalogue import key_of, routes
 from safe_langsmith.testing._routes import ENDPOINTS
@@ -340,6 +341,15 @@ def test_simulated_routes_need_what_the_document_says() -> None:
         route = ROUTES[key]
         assert endpoint.needs == KNOWN_BETTER.get(key, route.needs), key
         assert endpoint.permission == route.permission, key
+
+
+def test_a_missing_permission_is_never_a_wrong_one() -> None:
+    """The client names the same permission as this table, or none."""
+    for (method, _), route in ROUTES.items():
+        if route.needs == "workspace":
+            named = permission_for(method, re.sub(r"\{\w+\}", "x", route.path))
+            assert named in (None, route.permission), route
+            assert route.permission is None or is_documented(route.permission)
 
 
 def test_the_simulated_roles_include_each_permission() -> None:
