@@ -144,7 +144,7 @@ def test_version_and_help() -> None:
             ("can-i", "runs:crate"),
             "'runs:crate'; did you mean runs:create? see safe-langsm",
         ),
-        (("can-i", "nonsense"), "LangSmith has no permission 'nonsense'; these are: "),
+        (("can-i", "nonsense"), "LangSmith has no permission 'nonsense'; it has: "),
         (("explain", "workspace-requird"), "did you mean workspace-required?"),
         (("explain", "403"), "to check a 403: safe-langsmith doctor; all codes: safe-lan"),
         (("doctor", "--env-file", "/dev/null"), "'/dev/null' is not a regular file"),
