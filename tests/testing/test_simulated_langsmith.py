@@ -1156,7 +1156,7 @@ def test_tls(tmp_path: Path) -> None:
             requests.get(server.url + "/ok", timeout=10)
         began = time.monotonic()
     # It does not wait for an idle client that is still connected.
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 5
     session.close()
 
 
