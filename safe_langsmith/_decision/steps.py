@@ -210,7 +210,10 @@ def mentioned(case: Case, name: Name) -> list[str]:
             where = "" if mention.place == mention.name else f" in {mention.place}"
             what = f"{mention.name}{where} contains the {FIELDS[name]}"
             steps.append(f"if {what} to use, rename it to {usual}")
-        elif ", line " in mention.place and mention.place not in _found_places(case):
+        elif ", line " not in mention.place:
+            text = f"correct {mention.place}: it cannot be read, and may name the endpoint"
+            steps.append(text)
+        elif mention.place not in _found_places(case):
             finds = "load_dotenv(find_dotenv(usecwd=True))"
             steps.append(f"if {mention.place} is right, load that file: {finds}")
     return list(dict.fromkeys(steps))

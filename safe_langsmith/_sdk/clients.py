@@ -22,9 +22,9 @@ def is_sync(client: Any) -> bool:
 
 
 def endpoint_of(client: Any) -> str:
-    """The URL that a client sends its requests to, without a trailing slash."""
+    """The URL that a client sends its requests to, without a final slash; "" if unknown."""
     endpoint: str | None = getattr(client, "api_url", None)
-    return endpoint or str(http_of(client).base_url).rstrip("/")
+    return endpoint or str(getattr(http_of(client), "base_url", "")).rstrip("/")
 
 
 def http_of(client: Any) -> Any:

@@ -185,6 +185,10 @@ MENTIONS = [
         ["correct .env, line 1: it sets nothing; write LANGSMITH_ENDPOINT=<value>"],
     ),
     (
+        Mention("ENDPOINT", "other.json"),
+        ["correct other.json: it cannot be read, and may name the endpoint"],
+    ),
+    (
         Mention("ENDPOINT", ".env, line 1"),
         ["if .env, line 1 is right, load that file: load_dotenv(find_dotenv(usecwd=True))"],
     ),
