@@ -1,4 +1,4 @@
-"""``nox`` runs the quick checks in two minutes; ``nox -t full`` runs the rest of CI."""
+"""``nox`` runs the quick checks in a few minutes; ``nox -t full`` runs the rest of CI."""
 
 import os
 import shutil
