@@ -116,7 +116,7 @@ def run_lint(session: nox.Session) -> None:
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Lint, and all tests except the slow ones (two minutes)."""
+    """Lint, and all tests except the slow ones (a few minutes)."""
     session.install("-e", ".[testing]", *groups("tests", "lint"))
     run_lint(session)
     fast = ["-q", "-n", "4", "-m", "not slow", *PLUGINS]
