@@ -50,7 +50,7 @@ OWN = (
 class SafeClient(TranslatingClient):
     """`langsmith.Client`, but a refused request is repaired and resent, or explained.
 
-    Takes every argument of ``langsmith.Client``, ``policy`` and ``verify``. It behaves like
+    Takes ``policy``, ``verify`` and every argument of ``langsmith.Client``. It behaves like
     the SDK's client until LangSmith refuses a request. Then it reads the environment, the
     SDK's caches, the `.env` file and the profile file, sends a few read-only requests to
     LangSmith, and repairs and resends the request if that is safe, or raises a typed error.

@@ -113,7 +113,7 @@ def locked_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def removed_from_default(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key without access to its default workspace, but to another one."""
+    """A personal key with access to another workspace, but not to its default one."""
     default = server.add_workspace("Old")
     own = server.add_workspace("Research", projects=2)
     key = server.add_personal_key(workspaces=[own], default=default)

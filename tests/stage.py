@@ -46,7 +46,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 PATIENT = Policy(budget_s=8.0)
 Client = SafeClient | SafeAsyncClient
 
-# The same requests for the clients that have no method for them.
+# What each call sends, for clients that have no method for it.
 ROUTES: dict[Callable[..., Any], tuple[str, str, dict[str, Any] | None]] = {
     list_projects: ("GET", "/sessions", None),
     create_project: ("POST", "/sessions", {"name": "new"}),

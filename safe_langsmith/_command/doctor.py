@@ -35,7 +35,7 @@ SCHEMA_VERSION = 2
 
 # Needs no quotes in any shell, notebook or `.env`.
 _PLAIN_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
-# The step of an error that sets a workspace.
+# A step (in an error's next_steps) that tells you to set a workspace.
 _SETS = re.compile(r"(?:choose one and )?set (LANG\w+_ID)(?:=([\w-]+))?(?: in .*)?")
 _NOT_PLAIN = re.compile(r"[^\w ]+")
 

@@ -61,10 +61,10 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "that workspace.",
         "LangSmith says so in its response; or the default workspace does not accept the "
         "key, and another of the key's workspaces does. GET /workspaces lists them.",
-        "If the key can use exactly one workspace, that one is used. If a workspace is "
-        "named in LANGSMITH_TENANT_ID, in the .env file or in the CLI's profile, and the "
-        "key can use it, that one is used. If there are several and none is named, nothing "
-        "is guessed: the error lists them.",
+        "If a workspace is named in LANGSMITH_TENANT_ID, in the .env file or in the CLI's "
+        "profile, that one is used, if the key can use it. If none is named anywhere, and "
+        "the key can use exactly one, that one is used. If it can use several, nothing is "
+        "guessed: the error lists them.",
         f"{_KEY_ASKED} {_REGIONS} {_AGAIN}",
         (
             "Set LANGSMITH_WORKSPACE_ID to one of the ids in the error.",
@@ -81,8 +81,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "lists for it; or it is the organization's id, or GET /sessions finds a project "
         "with that id.",
         "A workspace from the environment is replaced by a newer value of the same "
-        "setting, if the key can use that one. If the environment contains a web URL, "
-        "the id in it is used, if the key can use it. A workspace that you passed is "
+        "setting, if the key can use that one. If a web URL is set outside of your code, "
+        "the id in it is used, if the key can use it. A workspace in your code is "
         "kept; only quotes or a comment around its id are removed.",
         "GET /workspaces, GET /auth/public, GET /sessions/{id} with the workspace id "
         "and, without the key, GET /info, to your endpoint. "
@@ -157,13 +157,15 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
         "wrong-endpoint",
         "The endpoint is not the URL of a LangSmith API: it is the web app's, or it "
-        "lacks /api/v1 or the https:// prefix, or it redirects (to https, to a login "
-        "page), or it belongs to another server. An official host never gets this code.",
-        "It is not a valid URL; or the request was redirected; or a web page came "
-        "back instead of JSON, and a request to /info without a key "
-        "does not get LangSmith's response.",
-        "The URL of an official web app is replaced by that of its API, unless it was "
-        "passed as an argument.",
+        "lacks /api/v1 or the https:// prefix, or it has quotes or a comment around it, or "
+        "it redirects (to https, to a login page), or it belongs to another server. The "
+        "correctly written URL of an official host never gets this code.",
+        "The endpoint is not a valid URL; or the request was redirected; or a web page "
+        "came back instead of JSON, and either the endpoint is an official web app, or GET "
+        "/info without a key does not get LangSmith's response.",
+        "The URL of an official web app is replaced by that of its API, unless the URL is "
+        "set in your code, the request was redirected, or the client has credentials "
+        "besides the key.",
         "GET /info without the key, GET /workspaces and GET /auth/public, to your "
         "endpoint. After a repair, the refused request is sent once to the API of the same "
         "region.",
@@ -230,11 +232,11 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "Nothing. A newer key would have been used (see stale-setting).",
         f"{_KEY_ASKED} {_REGIONS} Nothing is resent.",
         (
-            "Check the region, unless the error says that all were checked: is your web "
-            "app on smith.langchain.com (US), or on another one, such as "
-            "eu.smith.langchain.com? "
-            "The endpoint must be in the same region. safe-langsmith doctor "
-            "--probe-regions checks them all.",
+            "Check that the endpoint is in your region, unless the error says that all "
+            "regions were checked. The URL of your web app shows your region: "
+            "smith.langchain.com is US; the others begin with their region, such as "
+            "eu.smith.langchain.com. If the endpoint is LangSmith's own, this tries the "
+            "key in all regions: safe-langsmith doctor --probe-regions",
             f"Check that the key still exists, {_SETTINGS}.",
             "If not, create a new one, and set LANGSMITH_API_KEY to it. LangSmith can take "
             "a minute to notice a changed key.",

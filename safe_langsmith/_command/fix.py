@@ -22,7 +22,7 @@ from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._settings import dotenv_file, python_dotenv
 from safe_langsmith._settings.dotenv_file import short
 
-# A workspace may be required only after the endpoint is corrected.
+# First the endpoint, then perhaps a workspace; one more, to be safe.
 _MOST_CHANGES = 3
 _BLANKS = re.compile(r"[^\S\r\n]*")
 _NEWLINE = re.compile(r"\r\n|\n|\r")
@@ -203,7 +203,7 @@ def write(path: Path, before: bytes, after: bytes) -> Path:
         new = Path(name)
         made.append(new)
         _fill(handle, after, about)
-        handle, kept = _vacant(real)
+        handle, kept = _new_backup(real)
         made.append(kept)
         _fill(handle, before, about)
         new.replace(real)
@@ -232,8 +232,8 @@ def _unchanged(path: Path, before: bytes) -> tuple[Path, os.stat_result]:
     return real, about
 
 
-def _vacant(real: Path) -> tuple[int, Path]:
-    """A new file next to this one, with an unused name."""
+def _new_backup(real: Path) -> tuple[int, Path]:
+    """Create an empty backup next to this file (.bak, .bak.1, ...), and open it."""
     numbers = itertools.chain([""], (f".{n}" for n in itertools.count(1)))
     while True:
         kept = real.with_name(f"{real.name}.bak{next(numbers)}")

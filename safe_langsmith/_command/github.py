@@ -27,20 +27,21 @@ def announce(report: Report, stream: TextIO) -> None:
         text += f" To fix it: {report.verdict.next_steps[0]}"
     title = f"safe-langsmith: {report.code}" if report.problems else "safe-langsmith"
     if level:
-        print(f"::{level} title={_escaped(title)}::{_data(text)}", file=stream)
+        print(f"::{level} title={_as_property(title)}::{_as_data(text)}", file=stream)
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if path and Path(path).is_file():  # a pipe could wait for its reader forever
         with suppress(OSError), Path(path).open("a", encoding="utf-8") as summary:
             summary.write(_summary(report))
 
 
-def _data(text: str) -> str:
+def _as_data(text: str) -> str:
     """Escape a text for GitHub's runner, where a command ends at a line break."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _escaped(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _as_property(text: str) -> str:
+    """Escape a text for a property of such a command, such as its title."""
+    return _as_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _summary(report: Report) -> str:

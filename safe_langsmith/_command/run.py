@@ -28,8 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
     Wherever the program, its libraries, or the Python processes that it starts create a
     langsmith client, they get a safe one. safe_langsmith must be installed in the Python
-    that runs them. Nothing is printed, and nothing changes until LangSmith refuses a
-    request.
+    that runs them. Nothing else changes until LangSmith refuses a request.
 
     It works through PYTHONPATH, so Python's options -E, -I, and -S turn it off.
 

@@ -28,10 +28,10 @@ from safe_langsmith._settings.tracing import (
     EXPORT_HEADERS,
     Way,
     as_destination,
+    located,
     read_destinations,
     read_export,
     read_way,
-    variable_in_use,
 )
 from safe_langsmith._transport.budget import Clock
 from safe_langsmith._transport.requests_driver import RequestsWire
@@ -44,19 +44,18 @@ OF_ONE_CALL = ("ok", "permission-missing", "feature-unavailable", "access-denied
 
 
 def step_after(why: str) -> str:
-    """What to do after this message of the SDK about settings; "" if unknown."""
+    """The step that fixes what the SDK complains about in this message; "" if unknown."""
     if "cannot provide both" in why:
-        endpoint = environ_now().endpoint.source.name
-        both = f"unset {endpoint} or {variable_in_use('RUNS_ENDPOINTS')}"
-        return f"{both}: only one of them may be set"
+        both = f"{environ_now().endpoint.source}, or {located('RUNS_ENDPOINTS')}"
+        return f"remove {both}: only one of them may be set"
     if "to float" in why or "SAMPLING_RATE" in why:
-        rate = variable_in_use("TRACING_SAMPLING_RATE")
+        rate = located("TRACING_SAMPLING_RATE")
         return f"correct {rate}: it must be a number from 0 to 1"
     return ""
 
 
 def unanswered(diagnosis: Diagnosis) -> str:
-    """Why not everything about a good key is known, if LangSmith did not respond."""
+    """Why a check of a good key got no usable response; "" if all did."""
     is_good = diagnosis.code == "ok"
     said = (f.text for f in diagnosis.findings if is_good and f.subject == "server")
     return next(said, "")

@@ -29,7 +29,7 @@ _WRITABLE = ("environment", "dotenv", "default", "none")
 
 
 def conclude(case: Case, cause: Cause, repair: Repair | None = None) -> Diagnosis:
-    """Write the diagnosis. With a ``repair``, the request succeeded in the end."""
+    """Build the diagnosis. With a ``repair``, the request succeeded in the end."""
     refusal = case.refusal
     held = repair.settings if repair else case.held
     access = repair.access if repair else case.sent

@@ -57,7 +57,7 @@ def place(case: Case, name: Name) -> str:
 
 
 def put(case: Case, name: Name, value: str) -> str:
-    """Set a value that was proven to be right."""
+    """The step that sets a setting to a value that was proven to be right."""
     where, source = place(case, name), case.held[name].source
     if case.destination:
         return _for_destination(case, name, value)
@@ -71,21 +71,22 @@ def put(case: Case, name: Name, value: str) -> str:
 
 
 def _for_destination(case: Case, name: Name, value: str) -> str:
-    """Set a value for an additional trace destination, which has its own settings."""
+    """The same for an additional trace destination, which has its own settings."""
     where = case.destination
     if name == "ENDPOINT":
         named = "" if where in UNNAMED else f", in {where}"
         return f"use {value} for this destination{named}"
     if where == _API_URLS:
-        return f"in {where}, use a key for a single workspace: it cannot name one"
+        return f"use a key for a single workspace in {where}, which cannot name one"
     if where == case.setup.runs_endpoints:
         rows = f'[{{"api_url": ..., "api_key": ..., "workspace_id": "{value}"}}]'
-        return f"set it in {where} (langsmith {_ROWS_SINCE} or newer): {rows}"
-    return f'set it for this destination: auth={{"api_key": ..., "tenant_id": "{value}"}}'
+        return f"set workspace_id in {where} (langsmith {_ROWS_SINCE} or newer): {rows}"
+    auth = f'{{"api_key": ..., "tenant_id": "{value}"}}'
+    return f"set tenant_id for this destination: auth={auth}"
 
 
 def choose_workspace(case: Case) -> str:
-    """Set a workspace: the only one of this key, or one of several."""
+    """The step that sets a workspace: the only one of this key, or one of several."""
     known, where = case.workspaces, place(case, "WORKSPACE_ID")
     # A workspace without a name was not listed, so there may be others.
     if len(known) == 1 and known[0].name:
@@ -161,7 +162,7 @@ def ask_regions(case: Case) -> str:
 def load(
     case: Case, found: Mapping[Name, Source], condition: str | None = None
 ) -> list[str]:
-    """Load the settings of a `.env` file. It cannot override a value in the code.
+    """The steps to load the settings of a `.env` file, which cannot override the code.
 
     ``condition`` begins the step; None means "if these lines are right".
     """
@@ -181,7 +182,7 @@ def load(
 
 
 def unhide(case: Case, found: Mapping[Name, Source]) -> list[str]:
-    """Remove the variables that override the settings of a profile."""
+    """The step that removes the variables that override the settings of a profile."""
     environ = case.setup.environ
     hiding = [str(environ[name].source) for name in found if environ[name].value]
     profile = next(iter(found.values()))

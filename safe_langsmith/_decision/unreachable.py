@@ -44,7 +44,7 @@ def cannot_reach(case: Case, answer: Unreachable) -> Cause:
 
 
 def _of_endpoint(case: Case) -> Iterator[str]:
-    """What is wrong with the endpoint, which needs no response to see."""
+    """The steps for an endpoint that is wrong by its text alone."""
     if region := region_of_web(case.sent.endpoint):
         yield steps.put(case, "ENDPOINT", region.api)
     if case.endpoint_mentions:
@@ -52,7 +52,7 @@ def _of_endpoint(case: Case) -> Iterator[str]:
 
 
 def _of_key(case: Case) -> Iterator[str]:
-    """The same for the key."""
+    """The steps for a key that is missing, or wrong by its text alone."""
     if not (case.sent.key or case.sent.session):
         yield from steps.mentioned(case, "API_KEY") or [steps.give_key(case)]
     elif odd := oddity(case.sent.key or ""):

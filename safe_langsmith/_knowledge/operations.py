@@ -68,8 +68,9 @@ _PERMISSIONS: tuple[tuple[str, str, str | None], ...] = (
     ),
     ("POST|PATCH|DELETE", r"/workspaces|/orgs/current/.*", "organization:manage"),
 )
-# All of them: the enum `authz_internal.Permission` in LangSmith's OpenAPI document, and two
-# that only the page above names (datasets:download, prompts:tag).
+# Every permission that LangSmith documents: the enum `authz_internal.Permission` in its
+# OpenAPI document, and two that are only in "Organization and workspace operations"
+# (datasets:download, prompts:tag).
 _DOCUMENTED = {
     f"{resource}:{action}"
     for resource, actions in {
@@ -105,8 +106,8 @@ _PERSONAL_ONLY = re.compile(
 _QUESTIONS = re.compile(r"(/v2)?/(runs|threads|traces)/(query|stats|group)")
 # Creating a workspace concerns the organization; listing them does not.
 _ORGANIZATION_WIDE = re.compile(r"\w+ /orgs/current(/.*)?|POST /workspaces")
-# The server deduplicates runs by id, so a batch can safely be sent twice. Nobody has shown
-# that it does so for the spans of an export.
+# The server deduplicates runs by id, so a batch can safely be sent twice. It is not known
+# to deduplicate the spans of an export.
 EXPORT = "/otel/v1/traces"
 _RUN_BATCHES = ("/runs/batch", "/runs/multipart")
 _LONGEST_PATH = 2_000

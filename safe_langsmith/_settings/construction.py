@@ -24,8 +24,8 @@ def variables(*names: str) -> tuple[str, ...]:
     return tuple(f"{space}_{name}" for name in names for space in NAMESPACES)
 
 
-# The variables from which the SDK's client reads these. Not built with `variables`, which
-# might raise: nothing catches an error while this module is imported.
+# The variables from which the SDK's client reads its three settings. Not built with
+# `variables`: nothing would catch an error in our code while this module is imported.
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 _EXPORT_SWITCHES = tuple(
     f"{space}_{name}"

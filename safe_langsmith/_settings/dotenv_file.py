@@ -24,7 +24,8 @@ from safe_langsmith._settings.unread import Mention, meaning_of_line, meant_by
 Choice = str | os.PathLike[str] | Literal[False] | None
 # python-dotenv takes seconds for a file of a million characters.
 LARGEST_FILE = 100_000
-# It takes quadratic time for a run of blanks: its pattern for comments is `\s+#.*`.
+# python-dotenv takes quadratic time for a run of blanks: its pattern for comments is
+# `\s+#.*`.
 _LONG_RUN = re.compile(r"([^\S\r\n]{100})[^\S\r\n]+")
 _MOST_LINES = 4
 _SWITCH = "PYTHON_DOTENV_DISABLED"

@@ -24,7 +24,7 @@ class Machine(NamedTuple):
 def read_machine() -> Machine:
     """Describe the machine, without the name of a computer, user or folder."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    # These variables are inherited, so they also tell for `!safe-langsmith doctor`.
+    # These variables are inherited, so they are also there for `!safe-langsmith doctor`.
     notebook = "Jupyter" if "JPY_PARENT_PID" in os.environ else ""
     notebook = "Colab" if "COLAB_RELEASE_TAG" in os.environ else notebook
     github = os.environ.get("GITHUB_ACTIONS") == "true"

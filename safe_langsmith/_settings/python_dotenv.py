@@ -17,7 +17,7 @@ NAME = "dotenv"
 _INSTALLED = {"site-packages", "dist-packages"}
 _is_new = NAME not in sys.modules
 
-from dotenv import find_dotenv  # noqa: E402  # the line above must come first
+from dotenv import find_dotenv  # noqa: E402  # after _is_new, which it would change
 from dotenv.parser import Binding, Reader, parse_stream, parse_value  # noqa: E402  # the same
 
 # The variables that our command has put into os.environ, as load_dotenv() would, each

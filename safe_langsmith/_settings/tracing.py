@@ -101,6 +101,12 @@ def variable_in_use(name: str) -> str:
     return next((variable for variable, _ in _set_among(usual)), usual[0])
 
 
+def located(name: str) -> str:
+    """The same, with its line if a `.env` has set it."""
+    variable = variable_in_use(name)
+    return str(Source("environment", variable, LOADED.get(variable, "")))
+
+
 def read_way(mode: str) -> Way:
     """How a client sends traces; ``mode`` is what the client reports."""
     asked: list[tuple[str, str]] = [
@@ -199,11 +205,11 @@ def _oddities(name: str, value: str, others: list[tuple[str, str]]) -> Iterator[
     for other, text in unlike:
         state = "on" if value == "true" else "off"
         told = f"{name}={value[:20]} overrides {other}={text[:20]}"
-        yield f"{told}, so tracing is {state}; unset one of them"
+        yield f"{told}, so tracing is {state}; remove one of them"
 
 
 def _said_yes(name: str) -> list[str]:
-    """The variable of this name, if its value means yes to the SDK."""
+    """The variable of this name, in a list, if its value means yes to the SDK."""
     first = _set_among(variables(name))[:1]
     return [variable for variable, value in first if value.lower() in _YES]
 

@@ -22,7 +22,7 @@ from safe_langsmith._settings.construction import (
 from safe_langsmith._settings.python_dotenv import LOADED
 
 _LONGEST = 500
-# Only the letters after LANGSMITH or LANGCHAIN.
+# What people write after LANGSMITH or LANGCHAIN for each setting, letters only.
 _FORMS: dict[Name, str] = {
     "ENDPOINT": "ENDPOINT ENDPOINTURL APIENDPOINT APIURL APIBASE APIHOST BASEURL URL HOST "
     "HOSTNAME DOMAIN BACKEND SERVER RUNSENDPOINTS",
@@ -35,7 +35,7 @@ _MEANINGS: dict[str, Name] = {
     for form in forms.split()
     for space in NAMESPACES
 }
-# The same for other variables of langsmith, which set none of these three.
+# What people write for langsmith's other variables: not key, endpoint or workspace.
 _MORE_FORMS = {
     "TRACING": "TRACING TRACINGENABLED ENABLETRACING TRACINGON TRACES TRACE",
     "PROJECT": "PROJECT PROJECTNAME PROJECTID DEFAULTPROJECT SESSIONNAME",

@@ -11,7 +11,7 @@ from safe_langsmith._knowledge.hosts import shown
 from safe_langsmith._knowledge.keys import scrub
 from safe_langsmith._sdk.clients import access_of, destinations_of
 from safe_langsmith._sdk.modules import remembered_variable
-from safe_langsmith._settings.tracing import read_destinations, variable_in_use
+from safe_langsmith._settings.tracing import located, read_destinations
 from safe_langsmith._traces.saved import UnsentError
 from safe_langsmith._transport.owner import state_of
 
@@ -31,8 +31,8 @@ def place_of(client: langsmith.Client, destination: str) -> tuple[str, dict[str,
         raise UnsentError(f"{why}, {again}")
     advice = "this client has several: replay with a client that has one"
     if remembered_variable("RUNS_ENDPOINTS", None):
-        variable = variable_in_use("RUNS_ENDPOINTS")
-        advice = f"{variable} is set: unset it, set LANGSMITH_ENDPOINT to that, {again}"
+        advice = f"{located('RUNS_ENDPOINTS')} is set: remove it, "
+        advice += f"set LANGSMITH_ENDPOINT to that, {again}"
     raise UnsentError(f"it doesn't say which destination it was meant for, and {advice}")
 
 

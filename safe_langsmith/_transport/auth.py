@@ -89,7 +89,7 @@ class RefusalAuth(httpx.Auth):
             await flow.aclose()
 
     def _unsent(self, request: httpx.Request) -> Exception | None:
-        """The error for a request whose URL, key or workspace is invalid."""
+        """The error for a request that cannot be sent: see `can_send`."""
         owner = self.owner()
         with Guard("explain a request that cannot be sent"):
             if owner is not None and not can_send(owner, request):
@@ -170,7 +170,7 @@ class ResourceWatcher:
         return auth
 
     def unsent(self, request: httpx.Request) -> Exception | None:
-        """Explain an invalid URL or key, which the SDK would otherwise try three times."""
+        """Explain a request that cannot be sent; the SDK would try it three times."""
         owner = self._owner()
         with Guard("explain a request that cannot be sent"):
             if owner is not None and not can_send(owner, request):

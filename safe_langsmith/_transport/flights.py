@@ -83,7 +83,7 @@ class Flight:
         self._wakers: list[Callable[[], object]] = []
 
     def when_ended(self, wake: Callable[[], object]) -> None:
-        """Call ``wake`` at the end, on the leading thread; now if it has ended already."""
+        """Call ``wake`` when the diagnosis ends, on its thread; at once if it has ended."""
         self._wakers.append(wake)
         if self.ended.is_set():
             self._wake()
@@ -94,7 +94,7 @@ class Flight:
         self._wake()
 
     def _wake(self) -> None:
-        # The first thread removes a callback, so each is called only once.
+        # Each callback is popped by one thread, so it is called once.
         while self._wakers:
             with contextlib.suppress(IndexError):
                 self._wakers.pop()()
@@ -182,10 +182,10 @@ class Flights:
     def end(
         self, access: Access, operation: str, *, code: str = "", kind: Kind | None = None
     ) -> None:
-        """End what is remembered about an access: LangSmith has accepted this operation.
+        """Forget what is remembered about an access: LangSmith has accepted this operation.
 
-        ``code``, ``kind``: or there is a new diagnosis, of this kind of response; it ends
-        only those with another code.
+        If there is a new diagnosis instead, ``code`` and ``kind`` are its own. Then only
+        diagnoses of the same kind of response that have another code are forgotten.
         """
         now = time.monotonic()
         with self.lock:

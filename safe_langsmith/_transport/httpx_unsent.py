@@ -1,4 +1,4 @@
-"""Explains httpx requests that could not be sent: an invalid URL or key, or a proxy.
+"""Explains httpx requests that could not be sent: see `can_send`, or a proxy refused.
 
 Most functions exist twice: for a thread that may block, and for an event loop.
 """
@@ -32,7 +32,7 @@ async def read_settings_async(owner: Owner) -> Setup:
 
 
 def unsent(owner: Owner, request: httpx.Request) -> Diagnosis:
-    """The diagnosis of a request whose URL, key or workspace is invalid."""
+    """The diagnosis of a request that cannot be sent: see `httpx_requests.can_send`."""
     return _unsent(owner, request, read_settings(owner))
 
 
@@ -46,7 +46,7 @@ def no_tunnel(
 ) -> Diagnosis | None:
     """The diagnosis if a proxy refused to connect a request to its host; otherwise None.
 
-    ``asked``: the path of the request, or the request, whose secrets are then removed.
+    ``asked``: the path of the request, or the request itself, to remove its secrets.
     """
     refusal = _refusal_in(error)
     if not refusal:

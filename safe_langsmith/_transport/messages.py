@@ -21,8 +21,7 @@ from safe_langsmith._transport.owner import Owner
 BODY_LIMIT = 1_000_000
 _SDKS = frozenset({"x-api-key", "x-tenant-id"})
 _CREDENTIALS = _SDKS | {"authorization"}
-# Headers that may go to another host: they describe the body, the project, and the
-# sender.
+# Headers about the sender that may go to another host: see `_travels` for the others.
 _TRAVELLING = frozenset({"accept", "accept-encoding", "user-agent"})
 
 
@@ -47,7 +46,7 @@ class Target(NamedTuple):
 
 
 def target_of(url: str, endpoints: tuple[str, ...]) -> Target:
-    """Find the endpoint of a request among those of its client."""
+    """Find the endpoint of a request among those of its client; if none: its origin."""
     for endpoint in endpoints:
         if _is_below(url, endpoint):
             return Target(endpoint, url.removeprefix(endpoint))

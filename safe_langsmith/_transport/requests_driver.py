@@ -194,7 +194,8 @@ def _never_sent(
 ) -> AccessDeniedError | None:
     """The error for a request that could not be sent; None if we cannot explain it.
 
-    Causes: an invalid key or URL, or a proxy that refused to connect.
+    Causes: a key that no header can hold, an invalid URL, or a proxy that refused to
+    connect.
     """
     cause, endpoint = error.__cause__, endpoint_of(owner)
     status = tunnel_refusal(cause) if isinstance(cause, ProxyError) else ""

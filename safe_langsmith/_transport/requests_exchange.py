@@ -117,9 +117,9 @@ class RequestsExchange:
         return tie(self.owner, self.request.headers)
 
     def resend(self, access: Access) -> Reply:
-        """Resend the request with another access, with its body from the start."""
+        """Resend the request with this endpoint, key and workspace, and the whole body."""
         refused, request = self.response, self.request.copy()
-        _ = refused.content  # a connection can be reused once the body was read
+        _ = refused.content  # a connection can be reused once the body has been read
         refused.close()
         request.url = self.target.url(access.endpoint)
         headers = resent_headers(request.headers, access, self.access)

@@ -15,9 +15,9 @@ REDIRECTED = "safe_langsmith.redirected"
 
 
 def first_request(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The SDK's own request, if `requests` has copied it for a redirect.
+    """The request that the SDK made: the original, if this is a redirect's copy.
 
-    Copies of a request share its hooks, where our hook stores the original.
+    On a redirect, our hook stores the original in `request.hooks`, which copies share.
     """
     first: Any = request.hooks.get(REDIRECTED)
     return first or request

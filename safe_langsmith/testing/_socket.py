@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from safe_langsmith.testing._faults import Answer
 
-# Iterations of the event loop: more than aborting a connection takes.
+# Iterations of the event loop to wait; aborting a connection takes fewer.
 _TURNS = 8
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 

@@ -214,7 +214,7 @@ def test_a_success_ends_what_is_remembered(
 def test_a_newer_diagnosis_ends_what_is_remembered(
     server: SimulatedLangSmith, came_back: SafeClient
 ) -> None:
-    """That of a check, or that of a client with another policy."""
+    """The newer diagnosis is made by `diagnose()`, or by a client with another policy."""
     other = safe(server, came_back.api_key or "", policy=Policy(budget_s=7))
     with other.session, pytest.raises(PermissionMissingError):
         other.create_project("p")

@@ -130,7 +130,7 @@ ROWS = [
         "two switches that disagree",
         "LANGSMITH_API_KEY={key}\nLANGSMITH_TRACING=true\nLANGCHAIN_TRACING_V2=0\n" + AT,
         "ok",
-        ("overrides LANGSMITH_TRACING=true, so tracing is off; unset one of them",),
+        ("overrides LANGSMITH_TRACING=true, so tracing is off; remove one of them",),
     ),
     Row(
         "one workspace is possible",

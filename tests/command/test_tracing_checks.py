@@ -184,7 +184,8 @@ ROWS = (
             (("bad", "destination", "workspace-required: "),),
             "bad",
             code="workspace-required",
-            step=f"choose one and set it in {variable} (langsmith 0.14.17 or newer): "
+            step=f"choose one and set workspace_id in {variable} "
+            "(langsmith 0.14.17 or newer): "
             '[{"api_url": ..., "api_key": ..., "workspace_id": "..."}]; '
             "the key can use {own_there}  Elsewhere",
             unseen=(),
@@ -324,7 +325,7 @@ ROWS = (
                 ON,
                 "bad",
                 "unknown",
-                "unset LANGSMITH_ENDPOINT or LANGCHAIN_RUNS_ENDPOINTS: only one of them",
+                "remove LANGSMITH_ENDPOINT, or LANGCHAIN_RUNS_ENDPOINTS: only one of them",
             ),
             ({}, "warning", "ok", ""),
         )
@@ -574,7 +575,7 @@ ROWS = (
             (
                 "warning",
                 "found",
-                "LANGSMITH_TRACING=true, so tracing is off; unset one of them",
+                "LANGSMITH_TRACING=true, so tracing is off; remove one of them",
             ),
         ),
     ),

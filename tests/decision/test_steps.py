@@ -24,7 +24,7 @@ from safe_langsmith._settings.sources import (
 from safe_langsmith._settings.unread import Mention
 
 RUNS = "LANGSMITH_RUNS_ENDPOINTS"
-IN_ROWS = f"set it in {RUNS} (langsmith 0.14.17 or newer)"
+IN_ROWS = f"set workspace_id in {RUNS} (langsmith 0.14.17 or newer)"
 ID = "00000000-0000-0000-0000-000000000001"
 API = "https://eu.api.smith.langchain.com"
 
@@ -95,13 +95,13 @@ PUT: list[tuple[Name, str, dict[str, Any], str]] = [
         "WORKSPACE_ID",
         ID,
         {"key": Source("request", "the api_urls argument")},
-        "in the api_urls argument, use a key for a single workspace: it cannot name one",
+        "use a key for a single workspace in the api_urls argument, which cannot name one",
     ),
     (
         "WORKSPACE_ID",
         ID,
         {"key": Source("request")},
-        f'set it for this destination: auth={{"api_key": ..., "tenant_id": "{ID}"}}',
+        f'set tenant_id for this destination: auth={{"api_key": ..., "tenant_id": "{ID}"}}',
     ),
     (
         "WORKSPACE_ID",
@@ -125,7 +125,9 @@ def test_a_value_is_put_where_it_is_used(
     assert steps.put(case_of(**setup), name, value) == step
 
 
-API_URLS = "in the api_urls argument, use a key for a single workspace: it cannot name one"
+API_URLS = (
+    "use a key for a single workspace in the api_urls argument, which cannot name one"
+)
 ROW = f'{IN_ROWS}: [{{"api_url": ..., "api_key": ..., "workspace_id": "..."}}]'
 ONE, TWO = (Listed(ID),), (Listed(ID, "Research"), Listed(ID[::-1], "Production"))
 

@@ -218,7 +218,7 @@ def test_a_project_that_the_sdk_remembers(set_variable: SetVariable) -> None:
             "off",
             "LANGCHAIN_TRACING_V2",
             "LANGCHAIN_TRACING_V2=false overrides LANGSMITH_TRACING=true, so tracing is "
-            "off; unset one of them",
+            "off; remove one of them",
         ),
         *(
             (
@@ -529,7 +529,7 @@ def test_a_script_whose_folder_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_folder_of_an_installed_command_is_not_searched(
     main: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither is that of a script whose path is too long for the system."""
+    """Nor is the folder of a script whose path is too long for the system."""
     monkeypatch.setattr(sys.modules["__main__"], "__file__", main, raising=False)
     assert told(made()) == []
 

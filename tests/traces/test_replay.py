@@ -652,7 +652,7 @@ def test_a_destination_without_a_key(place: Place, other: SimulatedLangSmith) ->
 # arrives: "first" or "other"; or why it is left.
 OWN = {"api_url": "FIRST", "api_key": "KEY"}
 BOTH = {"api_urls": {"FIRST": "KEY", "OTHER": "THEIRS"}}
-IS_SET = "LANGSMITH_RUNS_ENDPOINTS is set: unset it, set LANGSMITH_ENDPOINT"
+IS_SET = "LANGSMITH_RUNS_ENDPOINTS is set: remove it, set LANGSMITH_ENDPOINT"
 UNNAMED = {
     "one": ({"OTHER": "THEIRS"}, {}, "other"),
     "one, and a key for LangSmith": ({"OTHER": "THEIRS"}, {"api_key": "KEY"}, "other"),

@@ -31,7 +31,7 @@ STRANGERS_REFUSED = "a request to /info without a key was refused too"
 def wrong_endpoint(case: Case) -> Steps[Cause | None]:
     """A redirect, or a web page instead of JSON: is this a LangSmith API?
 
-    An official host always is, whatever its response.
+    The correctly written URL of an official host always is, whatever the response.
     """
     reply, here = case.refusal.reply, case.sent.endpoint
     if not (reply.is_html or reply.redirected_to):

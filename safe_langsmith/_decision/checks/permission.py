@@ -13,8 +13,9 @@ from safe_langsmith._decision.steps import AGAIN
 from safe_langsmith._knowledge import operations
 from safe_langsmith._knowledge.keys import describe, kind_of
 
-# Seconds before a retry with a key that worked before. LangSmith caches its decision on a
-# key for about a minute; a diagnosis does not have that long.
+# Seconds before the only retry, if the key worked earlier. LangSmith caches its decision
+# on a key for about a minute, which is longer than a diagnosis may take. If the retry is
+# refused too, the error says to try again in a minute.
 TRANSIENT_WAIT = 3.0
 _LONGEST = 2_000
 _FEATURE = re.compile(

@@ -34,7 +34,7 @@ def workspace_required(case: Case) -> Steps[Cause | None]:
 
 
 def _required(case: Case, standing: Standing, summary: str) -> Steps[Cause]:
-    """Use the workspace that is named elsewhere, or the only one of the key."""
+    """The cause, with the repair that uses a workspace named elsewhere, or the only one."""
     case.workspaces = standing.workspaces or ()
     named, only = named_workspaces(case), standing.only_workspace
     cause = Cause("workspace-required", summary, (steps.choose_workspace(case),))
@@ -63,7 +63,7 @@ def _filled(case: Case, cause: Cause, workspace: Setting, why: str) -> Cause:
 
 
 def named_workspaces(case: Case) -> list[Setting]:
-    """The workspaces that the environment, the `.env` file and the profile name, each once.
+    """The workspaces set in the environment, the `.env` file and the profile, each once.
 
     If LANGSMITH_WORKSPACE_ID is in the environment, only that one counts; for an exporter,
     only the one that was passed to its client.
@@ -117,7 +117,7 @@ def padded_workspace(case: Case) -> Steps[Cause | None]:
         return None
     summary = "extra characters around the workspace id, such as quotes or a comment."
     step = steps.correct(case, "WORKSPACE_ID", f"it must be only the id, {alone}")
-    # As with a key, nobody means the extra characters.
+    # As with a key, the extra characters are never meant, so they may be removed anywhere.
     return _meant(case, alone, summary, step, may_repair=True)
 
 
