@@ -118,7 +118,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "the program itself has imported python-dotenv, runs in a notebook, or names it in "
         "Policy(dotenv=...).",
         "The newer value is used, and the SDK's caches are cleared, unless the old one "
-        "was passed as an argument. The request stays on its host, unless that and the "
+        "is in your code. The request stays on its host, unless that and the "
         "newer endpoint are both official hosts.",
         "GET /workspaces and GET /auth/public with the old and with the newer value, to "
         "your endpoint. If the newer endpoint is an official host of another region, that "
@@ -127,6 +127,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         (
             "Call load_dotenv(override=True) before you create the client: without "
             "override, a variable that is already set takes precedence over the file.",
+            "If a variable overrides the profile, remove the variable.",
             "Or recreate the client after you change its settings.",
         ),
     ),
@@ -179,7 +180,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     Explanation(
         "key-missing",
-        "No key reached LangSmith. Often the client was created before load_dotenv() ran, "
+        "No key was sent. Often the client was created before load_dotenv() ran, "
         'or with api_key=os.getenv(...) while the variable is not set (with "", the SDK '
         "does not look in the environment).",
         "The refused request carried no key.",
@@ -229,7 +230,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
         "LangSmith rejects the key with 403 on two read-only calls that need no permission "
         "in a workspace, and also answers a request without a key, so no proxy is the "
         "cause. A 401 proves nothing: LangSmith returns it if no key arrives.",
-        "Nothing. A newer key would have been used (see stale-setting).",
+        "Nothing. A newer key that works would have been used (see stale-setting).",
         f"{_KEY_ASKED} {_REGIONS} Nothing is resent.",
         (
             "Check that the endpoint is in your region, unless the error says that all "
