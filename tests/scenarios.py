@@ -665,7 +665,7 @@ ROWS: tuple[Scenario, ...] = (
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}",
         says=(
             ".env, line 1 names http://localhost:{port}; a repair does not move requests",
-            ".env, line 1 is right, call load_dotenv(override=True)",
+            ".env, line 1 is right, unset LANGSMITH_ENDPOINT",
         ),
     ),
     Scenario(
@@ -688,7 +688,7 @@ ROWS: tuple[Scenario, ...] = (
         (SESSIONS, WORKSPACES, PUBLIC, INFO),
         environ=OLD,
         dotenv="LANGSMITH_ENDPOINT=http://localhost:{port}\nLANGSMITH_API_KEY={key}",
-        says=(".env, line 2 and line 1 are right, call load_dotenv(override",),
+        says=(".env, line 2 and line 1 are right, unset LANGSMITH_API_KEY LANGSM",),
         unseen=("key",),
     ),
     # wrong-endpoint; the rows for official web hosts, over TLS, are in scenarios_regions

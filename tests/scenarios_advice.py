@@ -494,8 +494,9 @@ ADVICE: tuple[Advice, ...] = (
         environ=OLD,
         dotenv="LANGSMITH_API_KEY={key}",
         repaired=True,
-        says=("call load_dotenv(override=True) before the client is created",),
-        never=("unset ",),
+        says=(
+            "unset LANGSMITH_API_KEY (if your shell exports it), or call load_dotenv(over",
+        ),
     ),
     advice(
         "two repairs in a row: the steps of both",

@@ -280,7 +280,8 @@ def _unnamed(program: Program, folder: str | None) -> int:
     command = scrub(shlex.join(word for word in words if word))
     return complain(
         f"nothing was sent: {first} comes from {program.places[first]}, and replay uses "
-        f"only a .env that you name. If you trust this file, run: {command}"
+        f"only a .env that you name. If you trust this file, and it has the key, "
+        f"run: {command}"
     )
 
 

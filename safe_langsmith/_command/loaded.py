@@ -32,7 +32,7 @@ from safe_langsmith._settings.unread import meaning
 Choice = Path | Literal[False] | None
 _READ = ("LANGSMITH_", "LANGCHAIN_", "OTEL_EXPORTER_OTLP_")
 _CHOOSE_A_HOST = ("_PROFILE", "_CONFIG_FILE")
-_IN_PROGRAM = "run safe_langsmith.diagnose() in your program, after load_dotenv()"
+_IN_PROGRAM = "run print(safe_langsmith.diagnose()) in your program, after load_dotenv()"
 _TOGETHER = (
     "remove that line; or if that endpoint is yours, put the key into the same file, or "
     "set both in the shell"

@@ -132,8 +132,10 @@ def or_new_key(case: Case, others: tuple[str, ...] = (), more: str = "") -> tupl
 
 
 def give_key(case: Case) -> str:
-    """Set the key that was missing."""
-    where = place(case, "API_KEY")
+    """The step that sets a missing key; next to the endpoint, if a `.env` names that."""
+    where, endpoint = place(case, "API_KEY"), case.held.endpoint.source
+    if endpoint.place and endpoint.kind in _NAMED and where == "LANGSMITH_API_KEY":
+        where += f" in {endpoint.place.partition(', line ')[0]}, next to {endpoint.name}"
     step = f"put a key into {where}" if case.destination else f"set {where}"
     if where == "LANGSMITH_API_KEY":
         step += ", or pass api_key="
@@ -175,10 +177,13 @@ def load(
     if not others:
         return steps
     environ = case.setup.environ
-    is_hidden = any(environ[n].source.name == s.name for n, s in others.items())
+    hidden = [s.name for n, s in others.items() if environ[n].source.name == s.name]
     condition = _if_right(others.values()) if condition is None else condition
-    call = f"load_dotenv({'override=True' if is_hidden else ''})"
-    return [*steps, f"{condition}call {call} before the client is created"]
+    call = f"load_dotenv({'override=True' if hidden else ''})"
+    step = f"call {call} before the client is created"
+    if hidden and case.setup.dotenv_counts:  # otherwise, nothing may load the file
+        step = f"unset {' '.join(hidden)} (if your shell exports it), or {step}"
+    return [*steps, f"{condition}{step}"]
 
 
 def unhide(case: Case, found: Mapping[Name, Source]) -> list[str]:
@@ -212,7 +217,7 @@ def mentioned(case: Case, name: Name) -> list[str]:
             what = f"{mention.name}{where} contains the {FIELDS[name]}"
             steps.append(f"if {what} to use, rename it to {usual}")
         elif ", line " not in mention.place:
-            text = f"correct {mention.place}: it cannot be read, and may name the endpoint"
+            text = f"correct {mention.place}: no setting could be read from there"
             steps.append(text)
         elif mention.place not in _found_places(case):
             finds = "load_dotenv(find_dotenv(usecwd=True))"

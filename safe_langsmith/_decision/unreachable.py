@@ -56,7 +56,7 @@ def _of_key(case: Case) -> Iterator[str]:
     if not (case.sent.key or case.sent.session):
         yield from steps.mentioned(case, "API_KEY") or [steps.give_key(case)]
     elif odd := oddity(case.sent.key or ""):
-        yield steps.correct(case, "API_KEY", odd)
+        yield steps.correct(case, "API_KEY", f"{odd}; create a key at {case.keys_page}")
 
 
 def _on_the_way(case: Case, answer: Unreachable, proxy: Proxy) -> tuple[str, str]:

@@ -145,7 +145,7 @@ def check_permission(permission: str) -> None:
     import difflib
 
     known = sorted(_DOCUMENTED)
-    near = difflib.get_close_matches(permission, known, 1)
+    near = difflib.get_close_matches(permission.lower(), known, 1)
     hint = f"; did you mean {near[0]}?" if near else f"; it has: {', '.join(known)}"
     raise ValueError(f"LangSmith has no permission {permission!r}{hint}")
 

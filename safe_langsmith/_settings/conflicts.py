@@ -22,9 +22,6 @@ from safe_langsmith._settings.sources import (
 )
 from safe_langsmith._settings.unread import near_miss, unread
 
-# Other parts of the SDK read these; they are reported elsewhere.
-_REPORTED_ELSEWHERE = ("TENANT_ID", "RUNS_ENDPOINTS")
-
 
 def disagreements(setup: Setup) -> tuple[Finding, ...]:
     """Settings with another value in os.environ, `.env` or Colab than in the client."""
@@ -79,7 +76,7 @@ def conflicts(setup: Setup) -> tuple[Finding, ...]:
     for mention in setup.mentions:
         held = setup.held[mention.setting]
         is_set = held.value and held.source.kind != "default"
-        if mention.name and not is_set and not mention.name.endswith(_REPORTED_ELSEWHERE):
+        if mention.name and not is_set and not mention.name.endswith("RUNS_ENDPOINTS"):
             place = "" if mention.place == mention.name else mention.place
             if meant := near_miss(mention.name):
                 texts.append(unread(mention.name, meant, place))

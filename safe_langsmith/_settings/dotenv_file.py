@@ -250,7 +250,7 @@ def _mentions(
 
 
 def _references(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
-    told = "refers to a variable, so its value is not expanded and not used"
+    told = "refers to a variable, which safe_langsmith does not expand"
     found = ((b.original.line, f"{b.key} {told}") for b in bindings if _refers(b))
     return _listed(found, known_as)
 

@@ -110,7 +110,7 @@ def _without_profile(data: Mapping[str, Any], name: str | None, known_as: str) -
     if name or variable:
         who = "the profile argument" if name else "LANGSMITH_PROFILE"
         text = f"{who} names profile {name or variable!r}; {known_as} has {has}"
-        return _unread(known_as, text, "bad")
+        return _unread(who, text, "bad")
     text = f"{known_as} names no current_profile, so none is used; it has {has}"
     return _unread(known_as, text)
 

@@ -95,7 +95,6 @@ class Console:
     def run(self, code: str, mode: str) -> str:
         """Run the code, and return what was printed, logged, and raised."""
         handler = logging.StreamHandler(self.shown)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
         logger = logging.getLogger("safe_langsmith")
         # Ignore threads of an earlier block's client, which may still run. All clients
         # share the threads of the SDK's pool: those count as this block's.
