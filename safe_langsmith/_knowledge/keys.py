@@ -6,6 +6,7 @@ Pure functions: no network, no files.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable
 from typing import Literal
@@ -144,6 +145,9 @@ def oddity(key: str) -> str | None:
 def _forms(secrets: tuple[str, ...]) -> list[str]:
     """The forms in which secrets may appear in a text, longest first; none is short."""
     forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
+    # As a JSON response contains it, and as `repr` shows that.
+    forms |= {json.dumps(form)[1:-1] for form in forms}
+    forms |= {repr(form)[1:-1] for form in forms}
     return sorted((form for form in forms if len(form) >= _PART), key=len, reverse=True)
 
 

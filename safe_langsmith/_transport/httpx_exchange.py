@@ -20,11 +20,11 @@ from safe_langsmith._transport.messages import (
     moved_on,
     refused_reply,
     resent_headers,
-    secrets_in,
     target_of,
     tie,
 )
 from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.passed_on import secrets_in
 from safe_langsmith.errors import AccessDeniedError, error_for, resource_error_for
 
 # Extensions: RESENT marks a resent request, LOCATION is where a response redirected it.

@@ -17,6 +17,7 @@ from safe_langsmith._knowledge.hosts import base_of, origin, same_origin
 from safe_langsmith._sdk.clients import access_of as own_access
 from safe_langsmith._sdk.clients import given_headers, headers_of, http_of, is_sync
 from safe_langsmith._transport.owner import Owner
+from safe_langsmith._transport.passed_on import text_of
 
 BODY_LIMIT = 1_000_000
 _SDKS = frozenset({"x-api-key", "x-tenant-id"})
@@ -74,11 +75,6 @@ def access_of(endpoint: str, headers: Mapping[str, str | bytes], own: Access) ->
     # At the client's own host, a cookie may be unrelated; elsewhere it may authenticate.
     other |= bool(headers.get("Cookie")) and not at_home
     return Access(endpoint, key, workspace, session, foreign=not key and other)
-
-
-def text_of(value: str | bytes | None) -> str | None:
-    """A header's value as text, or None if it is missing or empty."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value or None
 
 
 def resent_headers(
@@ -161,15 +157,6 @@ def tied_by(owner: Owner) -> str:
 def _has_own_cookie(cookies: Any) -> bool:
     """Whether a cookie was set by hand. One from a server is sent only to that server."""
     return any(not c.domain or c.domain_specified for c in cookies)
-
-
-def secrets_in(owner: Owner, headers: Mapping[str, Any]) -> tuple[str, ...]:
-    """Credentials in a request besides its key: a server may echo them in its response."""
-    given = {n.lower() for n in given_headers(owner)} - {"x-tenant-id"}
-    names = {*given, "authorization", "cookie", "x-service-key"}
-    values = [text_of(v) or "" for n, v in headers.items() if n.lower() in names]
-    words = [word for value in values for word in value.replace(";", " ").split()]
-    return (*values, *words, *(word.partition("=")[2] for word in words))
 
 
 def reply_of(

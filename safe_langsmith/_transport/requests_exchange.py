@@ -32,11 +32,11 @@ from safe_langsmith._transport.messages import (
     moved_on,
     refused_reply,
     resent_headers,
-    secrets_in,
     target_of,
     tie,
 )
 from safe_langsmith._transport.owner import Owner, state_of
+from safe_langsmith._transport.passed_on import secrets_in
 from safe_langsmith._transport.responses import first_request, lost_its_method
 
 

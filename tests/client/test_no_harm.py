@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -746,6 +747,63 @@ def test_what_a_server_echoes_is_not_shown(server: SimulatedLangSmith) -> None:
         assert OPENAI not in shown
         assert OPENAI[::-1] not in shown
         assert_no_secret(shown, [GONE])
+
+
+PASSWORD = "pa55word-of-nobody"
+
+
+def session_of(**more: Any) -> requests.Session:
+    session = requests.Session()
+    session.headers.update(more.get("headers", {}))
+    session.cookies.update(more.get("cookies", {}))
+    session.auth = more.get("auth")
+    return session
+
+
+@pytest.mark.parametrize("status", [403, 409])
+@pytest.mark.parametrize(
+    "of_session",
+    [
+        {"headers": {"X-Gateway": PASSWORD}},
+        {"cookies": {"login": PASSWORD}},
+        {"auth": ("me", PASSWORD)},
+        {},
+    ],
+)
+def test_a_login_that_a_server_echoes_is_not_shown(
+    of_session: dict[str, Any], status: int, server: SimulatedLangSmith
+) -> None:
+    """Whether it is in the session, or in the endpoint's URL."""
+    url = server.url if of_session else server.url.replace("//", f"//me:{PASSWORD}@")
+    session = session_of(**of_session)
+    key = "p\u00e4ssword-in-place-of-a-key"
+    client = SafeClient(
+        url, api_key=key, session=session, policy=QUICK, auto_batch_tracing=False
+    )
+    server.answer("*", status=status, body={"detail": f"{PASSWORD} {key}"})
+    with pytest.raises(Exception, match=r"detail|server") as caught:
+        client.create_project("new")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert PASSWORD not in shown
+    assert "ssword-in" not in shown
+    session.close()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nobody.invalid"])
+def test_an_error_without_a_key_keeps_its_text_and_its_causes(url: str) -> None:
+    def texts(kind: type[langsmith.Client]) -> list[str]:
+        client = kind(url, api_key=GONE, auto_batch_tracing=False)
+        with pytest.raises(LangSmithConnectionError) as caught:
+            client.create_project("new")
+        error: BaseException | None = caught.value
+        found = []
+        while error is not None:
+            found.append(re.sub(r"0x[0-9a-f]+|\(API Key: .*?\)", "", str(error)))
+            error = error.__cause__ or error.__context__
+        return found
+
+    assert texts(SafeClient) == texts(langsmith.Client)
+    assert len(texts(SafeClient)) > 3
 
 
 def test_a_key_in_an_error_of_the_sdk(
