@@ -145,6 +145,12 @@ def rotated_to_organization_key(server: SimulatedLangSmith) -> Mapping[str, str]
     return {**names, "old": old.secret}
 
 
+def rotated_to_organization_key_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
+    """A revoked old key; the new one is an organization key with two workspaces."""
+    server.add_workspace("Production")
+    return rotated_to_organization_key(server)
+
+
 def workspace_key(server: SimulatedLangSmith) -> Mapping[str, str]:
     """A service key for one of two workspaces."""
     own = server.add_workspace("Research", projects=2)

@@ -30,6 +30,7 @@ from scenarios import (
     proxy,
     rotated,
     rotated_to_organization_key,
+    rotated_to_organization_key_of_two,
     workspace_key,
 )
 from scenarios_regions import EU_API, US_API, nothing_here, strangers, twin
@@ -506,6 +507,31 @@ ADVICE: tuple[Advice, ...] = (
         dotenv="LANGSMITH_API_KEY={key}",
         repaired=True,
         says=("call load_dotenv(override=True) before", "set LANGSMITH_WORKSPACE_ID={own}"),
+        diagnosed=False,
+    ),
+    advice(
+        "the newer key works, but not in the workspace that is set",
+        rotated,
+        "stale-setting",
+        environ={**OLD, "LANGSMITH_WORKSPACE_ID": STRANGE},
+        dotenv="LANGSMITH_API_KEY={key}",
+        says=(
+            f"The newer one has no access to workspace {STRANGE}.",
+            "or call load_dotenv(override=True) before the client is created",
+            "set LANGSMITH_WORKSPACE_ID={own}",
+        ),
+        never=("create a new key", "was rejected too"),
+    ),
+    advice(
+        "the newer key needs one of two workspaces: the steps for both",
+        rotated_to_organization_key_of_two,
+        "workspace-required",
+        environ=OLD,
+        dotenv="LANGSMITH_API_KEY={key}",
+        says=(
+            "or call load_dotenv(override=True) before the client is created",
+            "choose one and set LANGSMITH_WORKSPACE_ID",
+        ),
         diagnosed=False,
     ),
     advice(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from safe_langsmith._command.tracing_checks import Destination, Tracing, unanswered
-from safe_langsmith._diagnosis import Diagnosis, Finding
+from safe_langsmith._diagnosis import Diagnosis, Finding, listed
 from safe_langsmith._settings.machine import Machine
 from safe_langsmith._settings.sources import Setup
 
+_SHOWN = 3
 Mark = Literal["good", "warning", "bad", "unknown", "info"]
 
 
@@ -84,16 +85,18 @@ class Facts:
         """The client's diagnosis; if it is healthy, that of a destination that fails."""
         own, refusing = self.diagnosis, self.refusing
         if self.needs_no_key:
-            place = (refusing or self.tracing.destinations)[0]
-            place = place._replace(steps=_steps_of(refusing) or place.steps)
+            every = refusing or [*self.tracing.destinations]
+            place = every[0]._replace(steps=_steps_of(refusing) or every[0].steps)
+            where = ", ".join(listed([f"{p.place} ({p.text})" for p in every], _SHOWN))
             said = "No LangSmith key is set, and none is needed: only OpenTelemetry sends "
             said += "traces, to"
             if self.tracing.way.mode != "otel":
                 bad = place.state == "bad"
                 only = f"Traces go only to {self.setup.runs_endpoints}:"
                 said = "traces do not reach" if bad else only
-            said += f" {place.place} ({place.text})."
-            code = "unknown" if place.state == "unknown" else place.code
+            said += f" {where}."
+            is_unknown = any(p.state == "unknown" for p in every)
+            code = "unknown" if is_unknown and not refusing else place.code
         elif self.is_about_traces:
             place, code = refusing[0], refusing[0].code
             place = place._replace(steps=_steps_of(refusing))

@@ -102,10 +102,13 @@ class Case:
         session, permanent = self.sent.session, cause.next_steps
         return replace(cause, repair=Repair(settings, session, how, permanent, for_reads))
 
+    def in_effect(self, now: Settings) -> list[Repair]:
+        """The earlier repairs of which these settings still have each change."""
+        return [done for old, done in self.earlier if _holds(old, done, now)]
+
     def with_earlier(self, repair: Repair) -> Repair:
         """The last repair, together with the earlier ones that are still in effect."""
-        kept = [done for old, done in self.earlier if _holds(old, done, repair.settings)]
-        both = [*kept, repair]
+        both = [*self.in_effect(repair.settings), repair]
         return replace(
             repair,
             how="; ".join(done.how for done in both),

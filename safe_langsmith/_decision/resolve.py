@@ -35,6 +35,7 @@ _PER_OPERATION: frozenset[Code] = frozenset(
         "transient-refusal",
         "access-denied",
         "wrong-region",  # a read may succeed where a write does not
+        "ok",
     }
 )
 # Causes that explain a status, such as 404, that LangSmith also returns to anonymous
@@ -68,8 +69,8 @@ class Verdict:
     @property
     def scope(self) -> str:
         """The only operation that this applies to; empty if it applies to all."""
-        alone = self.of_this_request or self.diagnosis.code in _PER_OPERATION
-        return self.diagnosis.operation if alone else ""
+        alone = self.of_this_request
+        return self.diagnosis.operation if alone else scope_of(self.diagnosis)
 
     @property
     def log_line(self) -> str:
@@ -97,7 +98,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
         cause = yield from decide(case)
         if cause is NO_REFUSAL:
             return Verdict(conclude(case, _AGAIN)) if done else None
-        repair, otherwise = cause.repair, cause.otherwise or cause
+        repair, otherwise = cause.repair, _after_earlier(case, cause.otherwise or cause)
         if repair is None or not policy.repair:
             return Verdict(conclude(case, otherwise))
         if not case.refusal.may_be_repeated:
@@ -138,12 +139,23 @@ def decide(case: Case) -> Steps[Cause]:
     raise AssertionError("the last check always names a cause")  # pragma: no cover
 
 
+def scope_of(diagnosis: Diagnosis) -> str:
+    """The only operation that a diagnosis applies to; empty if it applies to all."""
+    return diagnosis.operation if diagnosis.code in _PER_OPERATION else ""
+
+
+def _after_earlier(case: Case, cause: Cause) -> Cause:
+    """The cause, with the steps of the earlier repairs that it follows."""
+    before = [step for done in case.in_effect(case.held) for step in done.permanent]
+    return replace(cause, next_steps=tuple(dict.fromkeys([*before, *cause.next_steps])))
+
+
 def _not_resent(case: Case, cause: Cause, repair: Repair) -> Verdict:
     """The verdict if the body cannot be sent twice: the caller can call it again."""
     case.note("server", "unknown", _READ_ONCE)
     if repair.access == case.sent:  # nothing to keep for that call
-        return Verdict(conclude(case, cause.otherwise or cause))
-    todo = (f"call it again: {repair.how}", *cause.next_steps)
+        return Verdict(conclude(case, _after_earlier(case, cause.otherwise or cause)))
+    todo = (f"call it again: {repair.how}", *_after_earlier(case, cause).next_steps)
     return Verdict(conclude(case, replace(cause, next_steps=todo)), repair)
 
 

@@ -208,7 +208,7 @@ def mentioned(case: Case, name: Name) -> list[str]:
             continue
         if mention.name.endswith("RUNS_ENDPOINTS"):
             there = f"if the key is for a destination in {mention.name}"
-            steps.append(f"{there}, pass api_url= with its URL")
+            steps.append(f"{there}, pass its URL as api_url=")
         elif mention.broken:
             text = f"correct {mention.place}: it sets nothing; write {usual}=<value>"
             steps.append(text)

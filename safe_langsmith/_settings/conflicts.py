@@ -43,7 +43,8 @@ def disagreements(setup: Setup) -> tuple[Finding, ...]:
                     f"{now.source} has extra characters around the key: remove them"
                 )
                 continue
-            where = "in os.environ is now" if now is environ else "is"
+            is_exported = now is environ and not now.source.place
+            where = "in os.environ is now" if is_exported else "is"
             text = f"{now.source} {where} {_as_shown(name, now.value)}; {used}"
             if now.source.kind == "dotenv":
                 text += _why_not_loaded(setup, now, environ)

@@ -182,7 +182,9 @@ class Flights:
     def end(
         self, access: Access, operation: str, *, code: str = "", kind: Kind | None = None
     ) -> None:
-        """Forget what is remembered about an access: LangSmith has accepted this operation.
+        """Forget what is remembered about an access and this operation; "" for all of them.
+
+        LangSmith has accepted such a request.
 
         If there is a new diagnosis instead, ``code`` and ``kind`` are its own. Then only
         diagnoses of the same kind of response that have another code are forgotten.
@@ -192,7 +194,9 @@ class Flights:
             for place, memory in list(MEMORIES.items()):
                 (asked, _), scope, of = place
                 applies = (
-                    asked == access and scope in ("", operation) and kind in (None, of)
+                    asked == access
+                    and (not operation or scope in ("", operation))
+                    and kind in (None, of)
                 )
                 other = memory.found.diagnosis.code != code
                 if (applies and other) or now >= memory.until:

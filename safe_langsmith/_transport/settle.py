@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from safe_langsmith._decision.protocol import Refusal, Reply, Resend, Step, Steps
-from safe_langsmith._decision.resolve import Verdict, examine, offline, resolve
+from safe_langsmith._decision.resolve import Verdict, examine, offline, resolve, scope_of
 from safe_langsmith._diagnosis import Diagnosis
 from safe_langsmith._knowledge.access import Access
 from safe_langsmith._knowledge.hosts import same_origin
@@ -296,7 +296,7 @@ def diagnosed(owner: Owner) -> Works[Diagnosis]:
     setup = _as_diagnosed(owner, (yield Read()))
     diagnosis = yield from examine(setup, state_of(owner).policy)
     if diagnosis.code != "unknown":
-        FLIGHTS.end(setup.access, diagnosis.operation, code=diagnosis.code)
+        FLIGHTS.end(setup.access, scope_of(diagnosis), code=diagnosis.code)
     record(owner, diagnosis)
     return diagnosis
 

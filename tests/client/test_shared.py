@@ -233,6 +233,22 @@ def test_a_check_ends_what_is_remembered(came_back: SafeClient) -> None:
         came_back.create_project("p")
 
 
+def test_a_check_ends_what_is_remembered_of_each_operation(
+    server: SimulatedLangSmith,
+) -> None:
+    """The error of a rejected key is no longer that of a role without the permission."""
+    own = server.add_workspace("Research")
+    key = server.add_personal_key(workspaces=[own], role="Viewer")
+    client = safe(server, key.secret)
+    with client.session:
+        with pytest.raises(PermissionMissingError):
+            client.create_project("p")
+        server.revoke(key)
+        assert client.diagnose().code == "key-rejected"
+        with pytest.raises(KeyRejectedError):
+            client.create_project("p")
+
+
 def test_each_kind_of_response_has_its_own_diagnosis(server: SimulatedLangSmith) -> None:
     """A proxy's page within the cooldown of a rejected key, and the other way round."""
     html = {"Content-Type": "text/html"}

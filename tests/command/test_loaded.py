@@ -210,7 +210,7 @@ ROWS = [
         "unknown",
         (
             "LANGSMITH_API_KEY in .env, line 1 refers to another variable, which is not",
-            "safe_langsmith.diagnose() in your program",
+            "run print(safe_langsmith.diagnose()) in your program",
         ),
         environ={"MINE": "{key}"},
         asks=False,

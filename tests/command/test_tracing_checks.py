@@ -254,6 +254,35 @@ ROWS = (
         unseen=(),
     ),
     Row(
+        "no key but those of two destinations",
+        {
+            **ON,
+            "LANGSMITH_RUNS_ENDPOINTS": entries(
+                ("{there}", "{key_there}"), ("{url}", "{key}")
+            ),
+        },
+        (("good", "destination", "accepts traces with this key"),),
+        "good good",
+        message="(accepts traces with this key), {url} with personal key lsv2_pt_",
+        own=False,
+        unseen=(),
+    ),
+    Row(
+        "no key but those of two destinations, and one answer tells nothing",
+        {
+            **ON,
+            "LANGSMITH_RUNS_ENDPOINTS": entries(
+                ("{url}", "{key}"), ("{there}", "{key_there}")
+            ),
+        },
+        (("unknown", "destination", "unknown: GET /sessions returned 400"),),
+        "good unknown",
+        code="unknown",
+        prepare=other_broken,
+        own=False,
+        unseen=(),
+    ),
+    Row(
         "the same, and it rejects the key",
         {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", GONE))},
         (("bad", "destination", "key-rejected: "),),

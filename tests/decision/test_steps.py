@@ -172,7 +172,7 @@ def test_a_missing_key(setup: dict[str, Any], step: str) -> None:
 MENTIONS = [
     (
         Mention("ENDPOINT", RUNS, RUNS),
-        [f"if the key is for a destination in {RUNS}, pass api_url= with its URL"],
+        [f"if the key is for a destination in {RUNS}, pass its URL as api_url="],
     ),
     (Mention("API_KEY", "A", "A"), []),
     (
@@ -188,7 +188,7 @@ MENTIONS = [
     ),
     (
         Mention("ENDPOINT", "other.json"),
-        ["correct other.json: it cannot be read, and may name the endpoint"],
+        ["correct other.json: no setting could be read from there"],
     ),
     (
         Mention("ENDPOINT", ".env, line 1"),

@@ -115,9 +115,12 @@ def test_names_that_the_client_does_not_read(set_variable: SetVariable) -> None:
     assert over(setup, "workspace") == ["LANGSMITH_TENANT_ID (the client does not read it)"]
     assert told(setup) == [
         "LANGCHAIN_BASE_URL is set, but the SDK's client does not read it: it reads "
-        "LANGSMITH_ENDPOINT"
+        "LANGSMITH_ENDPOINT",
+        "LANGSMITH_TENANT_ID is set, but the SDK's client does not read it: it reads "
+        "LANGSMITH_WORKSPACE_ID",
     ]
     set_variable("LANGSMITH_ENDPOINT", OWN)
+    set_variable("LANGSMITH_WORKSPACE_ID", WORKSPACE)
     assert told(made()) == []
 
 

@@ -31,13 +31,32 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
             return None
         outcome = yield from case.works(Repair(fresh, case.sent.session).access)
         names = " and ".join(changed)
+        summary = f"the client uses an outdated {names}."
         if outcome == "good":
-            summary = f"the client uses an outdated {names}."
             return replaced(case, "stale-setting", summary, fresh)
+        if outcome == "bad" and (yield from _is_only_misplaced(case, fresh)):
+            return _misplaced(case, fresh, summary)
         told = "was rejected too" if outcome == "bad" else "could not be tried"
         sources = ", ".join(str(source) for source in changed.values())
         case.note("settings", outcome, f"the newer {names}, from {sources}, {told}")
     return (yield from _removed_workspace(case))
+
+
+def _is_only_misplaced(case: Case, fresh: Settings) -> Steps[bool]:
+    """Whether a newer key is good, but has no access to the workspace."""
+    if fresh.key == case.held.key or not fresh.workspace.value:
+        return False
+    standing = yield from case.identify(Repair(fresh, case.sent.session).access)
+    case.workspaces = (standing.workspaces or ()) if standing.state == "good" else ()
+    return standing.state == "good"
+
+
+def _misplaced(case: Case, fresh: Settings, summary: str) -> Cause:
+    """The cause for an outdated key if the newer one needs another workspace, too."""
+    cause = replaced(case, "stale-setting", summary, fresh)
+    more = f"{summary} The newer one has no access to workspace {fresh.workspace.value}."
+    todo = (*cause.next_steps, steps.choose_workspace(case))
+    return replace(cause, summary=more, next_steps=todo, repair=None)
 
 
 def _removed_workspace(case: Case) -> Steps[Cause | None]:
