@@ -10,6 +10,7 @@ import pytest
 from safe_langsmith._decision import steps
 from safe_langsmith._decision.answers import Listed
 from safe_langsmith._decision.case import Case, Repair
+from safe_langsmith._decision.checks.settings import unused
 from safe_langsmith._decision.protocol import Refusal, Reply
 from safe_langsmith._knowledge.hosts import REGIONS
 from safe_langsmith._settings.construction import Name
@@ -226,3 +227,12 @@ def test_the_steps_of_an_earlier_repair_that_was_undone_are_left_out() -> None:
         is_in_effect = key == "second"
         assert both.how == ("used it; chose it" if is_in_effect else "chose it")
         assert both.permanent == (("set it",) if is_in_effect else ()) + ("choose it",)
+
+
+@pytest.mark.parametrize("url", [REGIONS[0].api, "https://langsmith.own.example/api/v1"])
+def test_an_endpoint_that_the_client_uses_is_not_advised(url: str) -> None:
+    """Even if the profile's key comes from a variable, which a repair does not read."""
+    source = Source("profile", "profile 'default'", "config.json")
+    there = Settings(Setting("key", source, implied=True), Setting(url, source))
+    is_used = url == REGIONS[0].api
+    assert len(unused(case_of(profile=there))) == (0 if is_used else 1)

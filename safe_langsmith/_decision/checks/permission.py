@@ -109,7 +109,9 @@ def transient_refusal(case: Case) -> Steps[Cause | None]:
     summary = "LangSmith briefly refused what it allowed before; it works again."
     todo = ("if this happens often, contact LangSmith support",)
     cause = Cause("transient-refusal", summary, todo, sent_unchanged(case))
-    otherwise = _denied(case, f"{AGAIN}: LangSmith caches a refusal for about that long")
+    is_langsmiths = case.refusal.reply.is_langsmiths
+    cached = ": LangSmith caches a refusal for about that long" if is_langsmiths else ""
+    otherwise = _denied(case, f"{AGAIN}{cached}")
     return replace(cause, waits=(TRANSIENT_WAIT,), otherwise=otherwise)
 
 
@@ -121,6 +123,9 @@ def access_denied(case: Case) -> Cause | None:
 def _denied(case: Case, *first: str) -> Cause:
     kind = describe(case.sent.key, "oauth" if case.sent.session else None)
     needed = operations.permission_for(case.refusal.method, case.refusal.path)
-    summary = f"LangSmith accepts the {kind}, but does not say why it refused this."
+    why = "LangSmith does not say why it refused this"
+    if not case.refusal.reply.is_langsmiths:
+        why = "the response that refused this does not look like LangSmith's"
+    summary = f"LangSmith accepts the {kind}, but {why}."
     ask = f"ask an admin of your organization whether this key may do {needed or 'this'}"
     return Cause("access-denied", summary, (*first, ask), required_permission=needed)

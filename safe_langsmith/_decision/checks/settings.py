@@ -123,7 +123,8 @@ def unused(case: Case) -> tuple[str, ...]:
     setup, todo = case.setup, []
     for place in (setup.environ, setup.colab, setup.profile):
         source, there = place.endpoint.source, shown(place.endpoint.value or "")
-        if case.usable(place) is not place and not place.endpoint.implied:
+        is_used = case.usable(place).endpoint is place.endpoint
+        if not (is_used or place.endpoint.implied):
             todo.append(
                 f"if {there}, from {source}, is right, create a client that uses it"
             )
