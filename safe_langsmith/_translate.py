@@ -39,7 +39,7 @@ from safe_langsmith._transport.passed_on import hide_keys
 from safe_langsmith._transport.responses import FOUND, is_suspect, response_behind
 from safe_langsmith.errors import error_for
 
-# Headers that authenticate a replica of the SDK without a LangSmith key.
+# Headers that log in to an additional trace destination without a LangSmith key.
 _FOREIGN = {"X-Service-Key", "Authorization", "Cookie"}
 
 

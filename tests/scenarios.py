@@ -69,7 +69,7 @@ def personal(server: SimulatedLangSmith) -> Mapping[str, str]:
 
 
 def personal_of_two(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A personal key for two workspaces, and a workspace of somebody else."""
+    """A personal key for two workspaces, and someone else's workspace."""
     own = server.add_workspace("Research", projects=2)
     other = server.add_workspace("Production", projects=1)
     foreign = server.add_workspace(

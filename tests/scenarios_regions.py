@@ -31,7 +31,7 @@ from safe_langsmith.testing import SimulatedLangSmith
 
 
 def strangers(server: SimulatedLangSmith) -> Mapping[str, str]:
-    """A workspace of somebody else: this server rejects all keys of the row."""
+    """Someone else's workspace: this server rejects all keys of the row."""
     server.add_workspace("Strangers", projects=1)
     return {}
 

@@ -153,7 +153,7 @@ def _after_earlier(case: Case, cause: Cause) -> Cause:
 def _not_resent(case: Case, cause: Cause, repair: Repair) -> Verdict:
     """The verdict if the body cannot be sent twice: the caller can call it again."""
     case.note("server", "unknown", _READ_ONCE)
-    if repair.access == case.sent:  # nothing to keep for that call
+    if repair.access == case.sent:  # it changed nothing, so the next call needs no repair
         return Verdict(conclude(case, _after_earlier(case, cause.otherwise or cause)))
     todo = (f"call it again: {repair.how}", *_after_earlier(case, cause).next_steps)
     return Verdict(conclude(case, replace(cause, next_steps=todo)), repair)

@@ -145,7 +145,7 @@ def oddity(key: str) -> str | None:
 def _forms(secrets: tuple[str, ...]) -> list[str]:
     """The forms in which secrets may appear in a text, longest first; none is short."""
     forms = {form for s in secrets for form in (s, clean(s), re.sub(_INVISIBLE, "", s))}
-    # As a JSON response contains it, and as `repr` shows that.
+    # Each form as JSON escapes it, and all of these as `repr` escapes them.
     forms |= {json.dumps(form)[1:-1] for form in forms}
     forms |= {repr(form)[1:-1] for form in forms}
     return sorted((form for form in forms if len(form) >= _PART), key=len, reverse=True)

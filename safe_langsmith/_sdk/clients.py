@@ -116,7 +116,7 @@ def use(client: Any, access: Access, *, keep_info: bool = False) -> None:
             client.api_url = access.endpoint
         else:
             http_of(client).base_url = httpx.URL(access.endpoint)
-        # In older releases they keep the old key, so they also keep the old URL.
+        # In older releases the v2 resources keep the old key, so also the old URL.
         follow_key = at_least("0.14.12")
         for name in ("_langsmith_api", "_langsmith_api_sync") if follow_key else ():
             generated = getattr(client, name, None)

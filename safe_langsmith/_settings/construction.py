@@ -25,7 +25,7 @@ def variables(*names: str) -> tuple[str, ...]:
 
 
 # The variables from which the SDK's client reads its three settings. Not built with
-# `variables`: nothing would catch an error in our code while this module is imported.
+# `variables`: this line runs at import, where nothing catches an error of our functions.
 READ_BY_CLIENT = tuple(f"{space}_{name}" for name in NAMES for space in NAMESPACES)
 _EXPORT_SWITCHES = tuple(
     f"{space}_{name}"

@@ -42,12 +42,12 @@ def program_uses_it() -> bool:
 
 
 def _modules_of_the_program() -> Iterator[ModuleType]:
-    """The program's own modules: neither installed, nor part of Python."""
+    """The program's own modules: not installed, and not part of Python or of us."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         file = file if isinstance(file, str) else ""
-        of_others = file and not name.startswith("safe_langsmith")
-        if (of_others or name == "__main__") and not _is_installed(file):
+        not_ours = file and not name.startswith("safe_langsmith")
+        if (not_ours or name == "__main__") and not _is_installed(file):
             yield module
 
 

@@ -56,8 +56,8 @@ class Source:
 NOWHERE = Source("none")
 # The name of a source if a request sends a value because of this argument.
 HEADERS = "the headers argument"
-# For a destination that no setting names, such as a replica in the code: on another host
-# than the client's, or on the same.
+# The sources for a destination that no setting names, such as a replica in the code: the
+# first if it is on another host than the client's, the second if it is on the same host.
 UNNAMED = ("the settings of this destination", "the request itself")
 # For an endpoint that a repair found, because none was configured.
 FOUND_BY_ASKING = Source("repair", "the only region that accepts the key")

@@ -81,7 +81,7 @@ class ExportSession(requests.Session):
     ``chosen``: whether the program chose the endpoint, even if it is the default one.
     """
 
-    # A copy has none of this, so it is a plain session.
+    # A copy of the session keeps these defaults, so it acts as a plain session.
     _exporter: Any = None
     _sent: Access | None = None
 

@@ -137,13 +137,13 @@ def _marked(name: str) -> Iterator[None]:
 def _quiet_the_sdk() -> None:
     for name in _SDK_LINES:
         # A logger adds the same filter only once.
-        logging.getLogger(name).addFilter(_is_to_be_seen)
+        logging.getLogger(name).addFilter(_should_appear)
 
 
-def _is_to_be_seen(record: logging.LogRecord) -> bool:
-    """Whether to keep a line of the SDK: its cause was not logged already.
+def _should_appear(record: logging.LogRecord) -> bool:
+    """Whether a log line of the SDK should appear: not if we have logged its cause.
 
-    The SDK logs while it handles our error, so the current exception shows the cause.
+    The SDK logs while it handles our error, so the current exception is that error.
     """
     ours = isinstance(sys.exc_info()[1], AccessDeniedError)
     if record.name == EXPORTER:

@@ -32,7 +32,7 @@ def place_of(client: langsmith.Client, destination: str) -> tuple[str, dict[str,
     advice = "this client has several: replay with a client that has one"
     if remembered_variable("RUNS_ENDPOINTS", None):
         advice = f"{located('RUNS_ENDPOINTS')} is set: remove it, "
-        advice += f"set LANGSMITH_ENDPOINT to that, {again}"
+        advice += f"set LANGSMITH_ENDPOINT to the destination, {again}"
     raise UnsentError(f"it doesn't say which destination it was meant for, and {advice}")
 
 

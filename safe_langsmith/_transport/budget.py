@@ -85,7 +85,7 @@ def do_blocking(work: Read | Wait, owner: Owner, clock: Clock) -> Any:
         if not clock.shared:
             clock.start()
         return read_settings(owner)
-    # If a task on this thread leads it, waiting here would block that task.
+    # If a task on this thread leads the flight, waiting here would block that task.
     elsewhere = work.flight.thread != threading.get_ident()
     seconds = clock.left if clock.shared else state_of(owner).policy.budget_s
     return elsewhere and work.flight.ended.wait(seconds)

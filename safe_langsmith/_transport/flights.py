@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 class Repaired(NamedTuple):
-    """What replaced a refused access, for clients that still use that one."""
+    """What replaced a refused access, for clients that still use the refused one."""
 
     access: Access
     settings: Settings

@@ -81,12 +81,12 @@ class Failure(NamedTuple):
     diagnosis: Diagnosis | None
 
 
-# The latest one on this thread, or in this task.
+# The latest failure on this thread, or in this task.
 FAILURE: ContextVar[Failure | None] = ContextVar("safe_langsmith_failure", default=None)
 
 
-# Refusals that are remembered: see `flights`. It is here because a success may end one, so
-# each success checks whether there are any.
+# Refusals that are remembered: see `flights`. They are kept here because a success may end
+# one, so each success checks whether there are any.
 MEMORIES: dict[Any, Any] = {}
 
 
@@ -146,7 +146,7 @@ def _reference(kept: object) -> object:
 
 
 def _connection_settings(owner: Owner) -> tuple[object, ...]:
-    """What in a sync client's session may affect the result of a request."""
+    """The settings of a sync client's session that may affect a request's result."""
     session: Any = getattr(owner, "session", None)
     if session is None:
         return ()
@@ -157,7 +157,7 @@ def _connection_settings(owner: Owner) -> tuple[object, ...]:
     adapters = getattr(session, "adapters", {}).items()
     is_untouched = own is None and settings == ("{}", "True", "None", "True")
     if is_untouched and all(retries_by_itself(adapter) for _, adapter in adapters):
-        return ()  # nothing special, so it can share with an async client
+        return ()  # an untouched session: async clients can share the diagnosis
     return (own, *settings, *((prefix, type(one)) for prefix, one in adapters))
 
 

@@ -87,7 +87,7 @@ def hide_keys(
     sent = {**given_headers(client), **headers_of(client)}
     keys = (value for name, value in sent.items() if name.lower() == "x-api-key")
     secrets = [key for key in (*keys, *destinations_of(client).values()) if key]
-    # The SDK masks a key as `lsv2_***9f`; another one may not begin with a public prefix.
+    # The SDK's mask shows a key's first 5 characters. They are secret, unless `lsv2_`.
     others = [key for key in secrets if not key.startswith("lsv2_")]
     secrets += [f"{key[:5]}{'*' * (len(key) - 7)}{key[-2:]}" for key in others]
 

@@ -151,7 +151,7 @@ def _lead(owner: Owner, exchange: Exchange, flight: Flight) -> Works[Diagnosis |
 def _known(owner: Owner, question: Question, is_read: bool) -> Access | None:
     """What this client uses instead of a refused access that it has repaired before.
 
-    If it uses the old access again, that was set deliberately and is not replaced.
+    If the client uses the refused access again, someone has set it deliberately: keep it.
     """
     state, (access, _) = state_of(owner), question
     if is_read and access in state.for_reads:

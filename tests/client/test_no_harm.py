@@ -312,7 +312,7 @@ def test_what_belongs_to_a_host_stays_there(
         with pytest.raises(safe_langsmith.WrongRegionError) as caught:
             list(client.list_projects())
     assert "set LANGSMITH_ENDPOINT=https://eu.api.smith.langchain.com" in str(caught.value)
-    assert "it was not sent there" in str(caught.value)
+    assert "the request was not resent there" in str(caught.value)
     encoded = OPENAI if what not in {"netrc", "auth"} else "Basic "
     assert hosts["US"].saw(encoded) or way == "resources"
     for name in ("EU", "APAC", "AWS US"):
@@ -331,7 +331,9 @@ def test_the_async_client_s_headers_stay_with_its_host(
     client = SafeAsyncClient(
         api_key=key, policy=Policy(budget_s=8.0), headers={"X-Gateway": OPENAI}
     )
-    with pytest.raises(safe_langsmith.WrongRegionError, match="it was not sent there"):
+    with pytest.raises(
+        safe_langsmith.WrongRegionError, match="the request was not resent there"
+    ):
         list_projects_async(lambda: client)
     assert hosts["US"].saw(OPENAI)
     assert not any(hosts[name].saw(OPENAI) for name in ("EU", "APAC", "AWS US"))
@@ -350,7 +352,9 @@ def test_what_the_async_client_s_own_httpx_client_adds(
         http.cookies.set("login", OPENAI)
     else:
         http.params = {"gateway": OPENAI}
-    with pytest.raises(safe_langsmith.WrongRegionError, match="it was not sent there"):
+    with pytest.raises(
+        safe_langsmith.WrongRegionError, match="the request was not resent there"
+    ):
         list_projects_async(partial(same, client))
     assert not any(hosts[name].saw(OPENAI) for name in ("EU", "APAC", "AWS US"))
 

@@ -258,7 +258,7 @@ def test_another_collector(
 def test_what_is_not_ours_to_explain(
     place: str, caplog: pytest.LogCaptureFixture, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """Another collector's address, and a server that cannot be reached."""
+    """An address without https://, and a server that cannot be reached."""
     headers = {"x-api-key": "x"}
     with exporting.by_exporter(endpoint=place, headers=headers, timeout=0.2) as entered:
         entered.export()

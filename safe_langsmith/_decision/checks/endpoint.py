@@ -126,7 +126,8 @@ def _moved(case: Case, api: str, summary: str) -> Cause:
 def why_not_moved(case: Case) -> tuple[str, ...]:
     """Why a request stays at its host although another host could accept it."""
     tied = case.refusal.tied_by
-    return (f"it was not sent there: {tied} belongs to this host",) if tied else ()
+    text = f"the request was not resent there: {tied} belongs to the current host"
+    return (text,) if tied else ()
 
 
 def blocked_by_proxy(case: Case) -> Steps[Cause | None]:
