@@ -1,8 +1,8 @@
-"""What is published is whole, brings three dependencies, and none with a known hole.
+"""Check the built packages: complete, three dependencies, no known vulnerability.
 
 ``nox -s dist`` runs this on what `nox -s build` made. The exit code is 1 if something is
-wrong. An audit that could not be made proves nothing: that is said, and is wrong only with
-``--strict``.
+wrong. An audit that could not be made is reported as unknown; the exit code is 1 for it
+only with ``--strict``.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ def environment(folder: Path, *packages: str) -> tuple[Path, dict[str, str]]:
 
 
 def run(*command: str) -> str:
-    """Run a command, and give what it prints; what it complains of is seen."""
+    """Run a command, and return its stdout; its stderr is shown."""
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def plain(name: str) -> str:
-    """The name of a distribution, as they are compared."""
+    """The normalized name of a distribution, for comparisons."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -110,7 +110,7 @@ def of_installed(python: Path, with_ours: dict[str, str], folder: Path) -> Itera
 
 
 def of_sbom(python: Path, installed: dict[str, str]) -> Iterator[str]:
-    """Write the SBOM of an environment; what it does not name, or should not."""
+    """Write the SBOM of an environment; yield what is missing in it, or too much."""
     options = ("--of", "JSON", "--pyproject", "pyproject.toml", "-o", str(SBOM))
     run(sys.executable, "-m", "cyclonedx_py", "environment", *options, str(python))
     parts = json.loads(SBOM.read_text(encoding="utf-8"))["components"]
@@ -122,7 +122,7 @@ def of_sbom(python: Path, installed: dict[str, str]) -> Iterator[str]:
 
 
 def audit(python: Path, installed: dict[str, str], folder: Path) -> tuple[list[str], str]:
-    """The known holes of what is installed; and why some of it is unknown, or nothing."""
+    """The known vulnerabilities of the installed packages, and why any are unknown."""
     site = run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
     report = folder / "audit.json"
     options = ("--format", "json", "--output", str(report), "--progress-spinner", "off")
@@ -140,7 +140,7 @@ def audit(python: Path, installed: dict[str, str], folder: Path) -> tuple[list[s
 def judged(
     report: dict[str, list[dict[str, object]]], installed: dict[str, str]
 ) -> tuple[list[str], str]:
-    """What a report of pip-audit proves: holes, and what it could not look up."""
+    """What a pip-audit report says: vulnerabilities, and what it could not look up."""
     asked = {plain(str(one["name"])): one for one in report["dependencies"]}
     holes = [f"{name}: {hole}" for name, one in asked.items() if (hole := one.get("vulns"))]
     known = {name for name, one in asked.items() if "vulns" in one}
@@ -152,7 +152,7 @@ def judged(
 
 
 def main(arguments: list[str]) -> int:
-    """Check all, and say it."""
+    """Run every check, and print the results."""
     (sdist,), (wheel,) = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
     wrong = [*of_sdist(sdist), *of_wheel(wheel)]
     with tempfile.TemporaryDirectory() as made:

@@ -19,8 +19,8 @@ from safe_langsmith import SafeClient
 Calls = Callable[[int], object]
 _LOOP = asyncio.new_event_loop()
 _CALLS_IN_A_ROUND = {"list_projects": 4, "create_run": 100, "runs.query": 4}
-# For each pair of clients. More rounds narrow the range of the ratio; on a busy machine,
-# these may be too few for a decision.
+# The rounds for each pair of clients. More of them narrow the range of the ratio; on a busy
+# machine, these may be too few to tell whether the limit is exceeded.
 _ROUNDS = {"list_projects": 250, "create_run": 250, "runs.query": 200}
 _PAIRS = {SafeClient: 40, langsmith.Client: 10}
 NAMES = tuple(_CALLS_IN_A_ROUND)
@@ -49,7 +49,7 @@ def calls(
 def _create_runs(client: langsmith.Client, times: int) -> None:
     for _ in range(times):
         number = uuid.uuid4()
-        # As for a traced function; without these two, each run is sent immediately.
+        # A traced function sets these two; without them, each run is sent immediately.
         place: dict[str, Any] = {
             "trace_id": number,
             "dotted_order": f"20260101T000000000000Z{number}",

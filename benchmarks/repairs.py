@@ -22,7 +22,7 @@ from safe_langsmith import AccessDeniedError, Policy, SafeClient
 from safe_langsmith.testing import SimulatedLangSmith, _demo
 
 ROWS = _demo.ROWS
-# The refused request, one probe, and, if answered, the resent request.
+# The fewest requests: the refused one, one probe, and, if answered, the resent one.
 LEAST = {"answered": 3, "explained": 2}
 Act = Callable[[langsmith.Client], object]
 Way = Callable[[Act, langsmith.Client, Path], object]

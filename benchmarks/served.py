@@ -1,6 +1,6 @@
 """A simulated LangSmith in a separate process, so that its work is not measured.
 
-The parent sends a line for each question to its standard input; it answers in JSON.
+The parent writes each question as a line to this process, which answers in JSON.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from safe_langsmith._transport.flights import FLIGHTS
 THREADS = 64
 _DELAY = 0.05
 _GONE = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
-# How the calls end, and the name of the key.
+# For each way that the calls end: the name of the key that they use.
 KEYS = {"repaired": "organization_key", "explained": ""}
 
 

@@ -201,8 +201,10 @@ class SafeClient(TranslatingClient):
             Organization, user, workspace, role and permissions, as far as LangSmith says.
 
         Raises:
-            AccessDeniedError: The typed error, if LangSmith does not accept the key.
-            LangSmithConnectionError: If LangSmith could not be asked.
+            AccessDeniedError: The typed error, if the request was refused, or could not be
+                sent.
+            LangSmithConnectionError: If LangSmith could not be reached, or did not say who
+                you are.
         """
         return identity_in(self.diagnose())
 

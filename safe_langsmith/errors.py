@@ -83,7 +83,7 @@ class WorkspaceMismatchError(AccessDeniedError):
 
 
 class ServiceKeyScopeError(AccessDeniedError):
-    """The service key is valid, but its scope does not include this."""
+    """The service key is valid, but its scope does not include this call."""
 
     code = "service-key-scope"
 
@@ -185,8 +185,9 @@ def identity_in(diagnosis: Diagnosis) -> Identity:
     """The identity in a diagnosis.
 
     Raises:
-        AccessDeniedError: If LangSmith refused the request.
-        LangSmithConnectionError: If LangSmith could not be reached, or did not say.
+        AccessDeniedError: If the request was refused, or could not be sent.
+        LangSmithConnectionError: If LangSmith could not be reached, or did not say who
+            you are.
     """
     if diagnosis.identity is not None:
         return diagnosis.identity

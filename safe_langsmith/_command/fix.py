@@ -68,8 +68,8 @@ def fixed(
         diagnosis = look()
     if diagnosis.code != "ok" and not diagnosis.fixes:
         say(
-            "\nNothing was written: --fix only writes an endpoint or a workspace id that "
-            "is proven to be right. It never writes a key."
+            "\n--fix cannot fix this: it only writes an endpoint or a workspace id that is "
+            "proven to be right. It never writes a key."
         )
     return diagnosis
 

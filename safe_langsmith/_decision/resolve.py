@@ -59,7 +59,8 @@ _AGAIN = Cause(
 class Verdict:
     """The result of a diagnosis, and the repair that the client keeps, if any.
 
-    ``of_this_request``: not repaired, though another operation with the same access might.
+    ``of_this_request``: this request was not repaired, but another operation with the same
+    access may be.
     """
 
     diagnosis: Diagnosis

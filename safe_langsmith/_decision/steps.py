@@ -71,7 +71,7 @@ def put(case: Case, name: Name, value: str) -> str:
 
 
 def _for_destination(case: Case, name: Name, value: str) -> str:
-    """The same for an additional trace destination, which has its own settings."""
+    """Like `put`, for an additional trace destination, which has its own settings."""
     where = case.destination
     if name == "ENDPOINT":
         named = "" if where in UNNAMED else f", in {where}"
@@ -86,7 +86,7 @@ def _for_destination(case: Case, name: Name, value: str) -> str:
 
 
 def choose_workspace(case: Case) -> str:
-    """The step that sets a workspace: the only one of this key, or one of several."""
+    """The step that sets a workspace: the key's only one, or one that the user chooses."""
     known, where = case.workspaces, place(case, "WORKSPACE_ID")
     # A workspace without a name was not listed, so there may be others.
     if len(known) == 1 and known[0].name:

@@ -296,7 +296,8 @@ def _traps(bindings: list[Binding], known_as: str) -> tuple[Finding, ...]:
     for name, (*before, last) in lines.items():
         if before:
             numbers = ", ".join(map(str, before[-3:]))
-            found.append((last, f"{name} is also on line {numbers}; the last one wins"))
+            where = f"lines {numbers}" if before[1:] else f"line {numbers}"
+            found.append((last, f"{name} is also on {where}; the last one wins"))
     return _listed(sorted(found), known_as)
 
 

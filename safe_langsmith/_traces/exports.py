@@ -164,7 +164,7 @@ class ExportSession(requests.Session):
     def _looked_at(
         self, response: requests.Response, kwargs: Mapping[str, Any]
     ) -> requests.Response:
-        """Check a redirect, which exporters do not follow, and treat as success."""
+        """Check a redirect: exporters do not follow it, and would count it as a success."""
         if response.is_redirect:
             with Guard("check a redirect"), suppress(PassedOn):
                 with no_fork:

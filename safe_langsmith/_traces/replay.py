@@ -221,7 +221,7 @@ def _reason(error: Exception) -> UnsentError:
     if _never_arrived(cause):
         return UnsentError("LangSmith could not be reached", for_all=True, again_in=0)
     if isinstance(error, (sdk.LangSmithConnectionError, requests.RequestException)):
-        why = "no response; the next replay checks whether LangSmith has received it"
+        why = "no response; the next replay checks whether LangSmith has these traces"
         return UnsentError(why, for_all=True, in_doubt=True)
     return UnsentError(_short(str(error)), for_all=True)
 

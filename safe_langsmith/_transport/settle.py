@@ -268,7 +268,7 @@ def _paced(owner: Owner, exchange: Exchange, steps: Steps[T]) -> Steps[T]:
 
 
 def _as_refused(owner: Owner, sent: Access, setup: Setup) -> Setup:
-    """The setup of a refused request."""
+    """The setup with the settings that the refused request was sent with."""
     read_only_settings = state_of(owner).read_only_settings(sent)
     if read_only_settings:
         return replace(setup, held=read_only_settings)

@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_rewound(server: SimulatedLangSmith, org_key: str)
 def test_a_key_with_a_bom(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    """It is removed. The plain client cannot even be created with such a key."""
+    """The BOM is removed. The plain client cannot even be created with such a key."""
     own = server.add_workspace("Research", projects=1)
     key = "\ufeff" + server.add_personal_key(workspaces=[own]).secret
     arguments = {"api_key": key} if source == "argument" else {}
@@ -905,7 +905,7 @@ def test_a_session_s_proxy_applies_to_probes_and_resends(
 def test_a_short_timeout_applies_to_probes(
     server: SimulatedLangSmith, org_key: str
 ) -> None:
-    """Each of a probe's three attempts ends after it, long before the budget is used up."""
+    """Each of a probe's three attempts ends at this timeout, well within the budget."""
     policy = Policy(budget_s=20)
     client = client_for(
         server, api_key=org_key, timeout_ms=(200, 200, 200, 200), policy=policy

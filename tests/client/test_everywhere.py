@@ -163,7 +163,7 @@ def test_the_other_paths_have_their_own_tests(other: Other) -> None:
 
 
 def test_clone_public_dataset(everywhere: SafeClient, server: SimulatedLangSmith) -> None:
-    """It uses a second client with a placeholder key, which cannot be repaired."""
+    """The SDK uses a second client there, whose placeholder key cannot be repaired."""
     server.answer("/public/*", status=403, body={"error": "Forbidden"})
     server.clear()
     with pytest.raises(AccessDeniedError, match="GET /public/"):

@@ -207,7 +207,7 @@ def test_a_service_key_of_another_workspace(
 def test_permissions_that_are_not_told_in_time(
     server: SimulatedLangSmith, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are unknown; that LangSmith does not list them was not shown."""
+    """They are reported as unknown, with the reason."""
     own = server.add_workspace("Research")
     key = server.add_personal_key(workspaces=[own]).secret
     server.answer("/auth/public", status=502, body="oops")
@@ -362,7 +362,7 @@ def test_verify_accepts_no_other_value(server: SimulatedLangSmith) -> None:
 def test_verify_prints_nothing(
     server: SimulatedLangSmith, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """If the program handles log records, the log is the only place of the warning."""
+    """If the program handles log records, the warning is only logged."""
     logger, handler = logging.getLogger("safe_langsmith"), logging.NullHandler()
     logger.addHandler(handler)
     client_for(server, GONE, verify="warn")

@@ -395,7 +395,7 @@ def test_a_variable_may_correct_the_path_at_its_host(
 def test_a_notebook_uses_the_dotenv(
     server: SimulatedLangSmith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A notebook need not import python-dotenv. `test_notebook` uses a real kernel."""
+    """A notebook need not import python-dotenv. Its kernel is faked here."""
     own = server.add_workspace("Research", projects=1)
     key = server.add_personal_key(workspaces=[own]).secret
     monkeypatch.setenv("LANGSMITH_ENDPOINT", server.url)
@@ -777,7 +777,7 @@ def session_of(**more: Any) -> requests.Session:
 def test_a_login_that_a_server_echoes_is_not_shown(
     of_session: dict[str, Any], status: int, server: SimulatedLangSmith
 ) -> None:
-    """Whether it is in the session, or in the endpoint's URL."""
+    """It may be in the session, or in the endpoint's URL."""
     url = server.url if of_session else server.url.replace("//", f"//me:{PASSWORD}@")
     session = session_of(**of_session)
     key = "p\u00e4ssword-in-place-of-a-key"

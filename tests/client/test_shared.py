@@ -196,7 +196,7 @@ def came_back(server: SimulatedLangSmith) -> Iterator[SafeClient]:
 def test_a_success_ends_what_is_remembered(
     server: SimulatedLangSmith, came_back: SafeClient, of: str
 ) -> None:
-    """Even that of another client with another policy, since the key is the same."""
+    """It ends for other clients with the same key, too, even with another policy."""
     key, other = came_back.api_key or "", came_back
     if of == "an async client":
         later = SafeAsyncClient(server.url, api_key=key, policy=QUICK)

@@ -170,7 +170,7 @@ def test_wrong_use(
 
 
 def test_nothing_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """It shows the help with exit code 2, so that a script notices an empty variable."""
+    """The help is shown with exit code 2, so that a script notices an empty variable."""
     assert main([]) == 2
     shown = capsys.readouterr()
     assert shown.out.startswith("usage: safe-langsmith ")
@@ -294,7 +294,7 @@ def test_without_an_answer_what_is_seen_anyway_is_a_step(
 def test_a_file_of_profiles_is_not_for_load_dotenv(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It names an endpoint, maybe, but load_dotenv() cannot load it."""
+    """The file may name an endpoint, but load_dotenv() cannot load it."""
     path = Path.home() / ".langsmith" / "config.json"
     path.parent.mkdir()
     path.write_text('{"profiles": {"work": {}}}')

@@ -793,7 +793,7 @@ def test_each_counted_warning_has_a_mark(
     capsys: pytest.CaptureFixture[str],
     more: dict[str, str],
 ) -> None:
-    """Also if the settings are not shown, because there is no client."""
+    """This holds even if there is no client, so that the settings are not shown."""
     misspelled = {"LANGSMITH_APIKEY": "x"}
     for name, value in {**in_a_healthy_world(server), **more, **misspelled}.items():
         monkeypatch.setenv(name, value)

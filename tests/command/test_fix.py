@@ -214,7 +214,7 @@ def test_the_environment_is_as_before(lines: str) -> None:
 
 
 def unchanged(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
-    """Run it, check that no file is changed or added, and return the output."""
+    """Run `doctor --fix`, check that it changes no file, and return the output."""
     everything = {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()}
     assert main([*DOCTOR, *arguments]) == code
     assert {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()} == everything
@@ -233,10 +233,10 @@ def test_healthy_settings(
 def test_two_workspaces(
     server: SimulatedLangSmith, lines: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It picks neither of them, not even with --yes."""
+    """The command picks neither of them, not even with --yes."""
     server.add_workspace("Production")
     FILE.write_text(lines)
-    assert "Nothing was written: --fix only writes an endpoint" in unchanged(capsys)
+    assert "--fix cannot fix this: it only writes an endpoint" in unchanged(capsys)
 
 
 def test_a_wrong_workspace_is_not_replaced_by_the_only_one(
@@ -517,7 +517,7 @@ def ran(program: str, *arguments: str) -> str:
 @pytest.mark.slow
 @posix
 def test_a_crash_leaves_the_old_file_or_the_new_one() -> None:
-    """It is killed before each disk operation in turn; no file is ever incomplete."""
+    """The command is killed before each disk operation in turn; every file is whole."""
     FILE.write_bytes(b"A=1\n" * 5000)
     *killed, done = ran(STRUCK_DOWN).splitlines()
     assert done == "0 new"

@@ -145,7 +145,7 @@ def test_a_program_that_cannot_be_run(
     ],
 )
 def test_clients(arguments: list[str], printed: str) -> None:
-    """It works in any import order and in child processes, and imports nothing early."""
+    """`run` works in any import order and in child processes; it imports nothing early."""
     Path("program.py").write_text(CHILDREN, encoding="utf-8")
     done = python(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")

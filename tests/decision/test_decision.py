@@ -620,7 +620,7 @@ def corrected(endpoint: str | None) -> set[str | None]:
 
 
 def allowed_hosts(setup: Setup, key: str | None) -> set[str | None]:
-    """Return the hosts that may receive a key. None is a login session, which never moves.
+    """Return the hosts that may receive a key (None: a login session, which never moves).
 
     They are the program's own host and, if that is official, every official host. A key
     that is configured with an endpoint is only for that host.

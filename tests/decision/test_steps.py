@@ -231,7 +231,7 @@ def test_the_steps_of_an_earlier_repair_that_was_undone_are_left_out() -> None:
 
 @pytest.mark.parametrize("url", [REGIONS[0].api, "https://langsmith.own.example/api/v1"])
 def test_an_endpoint_that_the_client_uses_is_not_advised(url: str) -> None:
-    """Even if the profile's key comes from a variable, which a repair does not read."""
+    """Not even if the profile's key comes from a variable, which no repair reads."""
     source = Source("profile", "profile 'default'", "config.json")
     there = Settings(Setting("key", source, implied=True), Setting(url, source))
     is_used = url == REGIONS[0].api

@@ -349,7 +349,7 @@ def of_file(text: str | bytes, **more: Any) -> Setup:
         ),
         (
             "LANGSMITH_PROJECT=1\nLANGSMITH_PROJECT=2\nA=1\nLANGSMITH_PROJECT=3",
-            "line 4: LANGSMITH_PROJECT is also on line 1, 2; the last one wins",
+            "line 4: LANGSMITH_PROJECT is also on lines 1, 2; the last one wins",
         ),
         (
             b"\xef\xbb\xbfLANGSMITH_API_KEY=a",

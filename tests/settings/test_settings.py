@@ -322,7 +322,7 @@ def test_a_line_of_the_file(text: str | bytes, line: int) -> None:
 
 
 def test_a_reference_is_never_looked_up(set_variable: SetVariable) -> None:
-    """It is not, neither in the environment, as python-dotenv would do, nor in the file."""
+    """Not in the environment, where python-dotenv would look, and not in the file."""
     set_variable("MINE", KEY)
     for text in ("LANGSMITH_API_KEY=${MINE}", f"MY={KEY}\nLANGSMITH_API_KEY='${{MY}}'"):
         setup = dotenv_of(text)

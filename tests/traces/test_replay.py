@@ -436,7 +436,7 @@ def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
 
 @pytest.mark.parametrize("status", [408, 502, 504])
 def test_a_proxy_lost_sight_of_it(place: Place, status: int) -> None:
-    """It may have been accepted, so it is not resent until that is known."""
+    """LangSmith may have the batch, so it is not resent until that is known."""
     file, run = place.write()
     _, other = place.write()
     place.server.answer("/runs/batch", status=status, body="<html>lost", times=1)
