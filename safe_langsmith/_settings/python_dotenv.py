@@ -7,14 +7,15 @@ modules import from here what they need of python-dotenv.
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 NAME = "dotenv"
-_INSTALLED = {"site-packages", "dist-packages"}
+_INSTALLED = tuple(f"{os.sep}{name}-packages{os.sep}" for name in ("site", "dist"))
 _is_new = NAME not in sys.modules
 
 from dotenv import find_dotenv  # noqa: E402  # after _is_new, which it would change
@@ -53,9 +54,13 @@ def _modules_of_the_program() -> Iterator[ModuleType]:
 
 def _is_installed(file: str) -> bool:
     """Whether a module is part of Python, or in a folder that pip or Debian installs to."""
-    python = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib")))
-    folders = Path(file).parts
-    return file.startswith(python) or not _INSTALLED.isdisjoint(folders)
+    return file.startswith(_python()) or any(folder in file for folder in _INSTALLED)
+
+
+@functools.cache
+def _python() -> tuple[str, ...]:
+    """The folders of Python's own modules. Finding them is slow."""
+    return tuple(map(sysconfig.get_path, ("stdlib", "platstdlib")))
 
 
 def _names_it(module: ModuleType) -> bool:
