@@ -428,7 +428,7 @@ def test_the_connection_breaks_when_it_was_taken(place: Place) -> None:
     assert result.sent == 0
     first, second = result.left
     assert (first.rpartition(".")[2], second.rpartition(".")[2]) == ("sending", "json")
-    assert "checks whether LangSmith has received it" in result.left[first]
+    assert "checks whether LangSmith has these traces" in result.left[first]
     assert "skipped" in result.left[second]
     assert place.replay() == Replay(2)
     assert place.arrived(*runs) == [1, 1]
