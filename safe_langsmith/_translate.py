@@ -88,8 +88,9 @@ class TranslatingClient(WatchedClient):
     ) -> requests.Response:
         """Send as the SDK does; a refusal is repaired, or raises the typed error."""
         before, found = sys.exc_info()[1], None
-        client = self
-        sending = SENDING.set(self)
+        client, state = self, self._safe
+        # If the constructor had not finished, our hook may have missed a redirect.
+        sending = SENDING.set(self if state else None)
         if pathname.startswith("http"):
             with Guard("keep the key from another host"):
                 client = self._safe_sender(pathname, kwargs)
@@ -99,8 +100,9 @@ class TranslatingClient(WatchedClient):
         except Exception as error:
             if kwargs.get("handle_response") and not isinstance(error, LangSmithError):
                 raise  # it may be the caller's own
-            with Guard("explain a refused request"):
-                found = self._safe_explain(error, before, (method, pathname), kwargs)
+            if state is not None:
+                with Guard("explain a refused request"):
+                    found = self._safe_explain(error, before, (method, pathname), kwargs)
             if found is None:
                 with Guard("mask keys in an error"):
                     hide_keys(self, error, before)
@@ -122,8 +124,6 @@ class TranslatingClient(WatchedClient):
         kwargs: Mapping[str, Any],
     ) -> Exception | requests.Response | None:
         """The typed error, or the response after a repair; None keeps the SDK's error."""
-        if self._safe is None:  # its constructor has not finished
-            return None
         response = response_behind(error, before)
         FAILURE.set(Failure(asked[1], None))
         if response is None:

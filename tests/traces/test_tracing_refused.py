@@ -16,6 +16,7 @@ from typing import Any
 
 import langsmith
 import pytest
+import requests
 import tracing
 from conftest import QUICK
 from langsmith.utils import (
@@ -69,6 +70,46 @@ def theirs(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The SDK's own log lines about lost traces."""
     told = [r for r in caplog.records if r.name.startswith("langsmith")]
     return [r.getMessage() for r in told if "ail" in r.getMessage()]
+
+
+# --- while the client is created -------------------------------------------------------
+
+
+class LateSession(requests.Session):
+    """The constructor gets its hooks only once the SDK's thread has followed a redirect."""
+
+    server: SimulatedLangSmith | None = None
+
+    @property
+    def hooks(self) -> Any:
+        if self.server and threading.current_thread() is threading.main_thread():
+            until = time.monotonic() + 20
+            while not self.server.saw("/signin") and time.monotonic() < until:
+                time.sleep(0.01)
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, value: Any) -> None:
+        self._hooks = value
+
+
+def test_a_request_that_began_before_the_client_existed(server: SimulatedLangSmith) -> None:
+    """It is not explained: where it was redirected from is unknown."""
+    there = {"Location": f"{server.url}/signin"}
+    page: Any = {"status": 403, "body": "<html>Log in"}
+    server.answer("/signin", **page)
+    server.answer("/signin", **page, times=1, delay=1.0)
+    for path in ("/info", "/runs/multipart", "/runs/batch"):
+        server.answer(path, status=302, headers=there)
+    session = LateSession()
+    session.server = server
+    client = SafeClient(server.url, api_key=UNKNOWN, policy=QUICK, session=session)
+    session.server = None
+    tracing.record(client, 1)
+    client.flush()
+    with pytest.raises(AccessDeniedError, match=f"{server.url}/signin"):
+        client.raise_for_tracing_errors()
+    client.close()
 
 
 # --- logged once ------------------------------------------------------------------------
