@@ -70,8 +70,8 @@ class Verdict:
     @property
     def scope(self) -> str:
         """The only operation that this applies to; empty if it applies to all."""
-        alone = self.of_this_request
-        return self.diagnosis.operation if alone else scope_of(self.diagnosis)
+        told = self.diagnosis
+        return told.operation if self.of_this_request else scope_of(told)
 
     @property
     def log_line(self) -> str:
@@ -109,7 +109,7 @@ def resolve(refusal: Refusal, setup: Setup, policy: Policy) -> Steps[Verdict | N
         if is_old or cause.code in done or len(done) == _MOST_REPAIRS:
             return Verdict(conclude(case, _AGAIN))
         if not case.refusal.replayable:
-            return _not_resent(case, cause, repair)
+            return _not_resent(case, otherwise, repair)
         reply = yield Resend(repair.access, cause.waits)
         if not isinstance(reply, Reply):
             case.note("server", "unknown", reply.reason)
@@ -155,8 +155,8 @@ def _not_resent(case: Case, cause: Cause, repair: Repair) -> Verdict:
     """The verdict if the body cannot be sent twice: the caller can call it again."""
     case.note("server", "unknown", _READ_ONCE)
     if repair.access == case.sent:  # it changed nothing, so the next call needs no repair
-        return Verdict(conclude(case, _after_earlier(case, cause.otherwise or cause)))
-    todo = (f"call it again: {repair.how}", *_after_earlier(case, cause).next_steps)
+        return Verdict(conclude(case, cause))
+    todo = (f"call it again: {repair.how}", *cause.next_steps)
     return Verdict(conclude(case, replace(cause, next_steps=todo)), repair)
 
 

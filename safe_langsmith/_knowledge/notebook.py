@@ -8,11 +8,12 @@ from __future__ import annotations
 import html
 import linecache
 import sys
-import sysconfig
 import traceback
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any, Literal, NamedTuple
+
+from safe_langsmith._knowledge.installed import is_installed
 
 # IPython's default for %xmode.
 _USUAL_MODE = "Context"
@@ -105,7 +106,6 @@ def _is_own(code: CodeType, module: str) -> bool:
     """Whether code is the user's own: not installed, nor part of Python or langsmith."""
     if module == "__main__":
         return True
-    places = sysconfig.get_paths()
-    installed = tuple(places[name] for name in ("stdlib", "purelib", "platlib"))
-    is_ours = module.partition(".")[0] in ("langsmith", "safe_langsmith")
-    return not is_ours and not code.co_filename.startswith((*installed, "<frozen"))
+    file, package = code.co_filename, module.partition(".")[0]
+    is_ours = package in ("langsmith", "safe_langsmith")
+    return not (is_ours or is_installed(file) or file.startswith("<frozen"))

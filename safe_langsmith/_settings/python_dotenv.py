@@ -7,15 +7,13 @@ modules import from here what they need of python-dotenv.
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from types import ModuleType
 
+from safe_langsmith._knowledge.installed import is_installed
+
 NAME = "dotenv"
-_INSTALLED = tuple(f"{os.sep}{name}-packages{os.sep}" for name in ("site", "dist"))
 _is_new = NAME not in sys.modules
 
 from dotenv import find_dotenv  # noqa: E402  # after _is_new, which it would change
@@ -48,19 +46,8 @@ def _modules_of_the_program() -> Iterator[ModuleType]:
         file = getattr(module, "__file__", None)
         file = file if isinstance(file, str) else ""
         not_ours = file and not name.startswith("safe_langsmith")
-        if (not_ours or name == "__main__") and not _is_installed(file):
+        if (not_ours or name == "__main__") and not is_installed(file):
             yield module
-
-
-def _is_installed(file: str) -> bool:
-    """Whether a module is part of Python, or in a folder that pip or Debian installs to."""
-    return file.startswith(_python()) or any(folder in file for folder in _INSTALLED)
-
-
-@functools.cache
-def _python() -> tuple[str, ...]:
-    """The folders of Python's own modules. Finding them is slow."""
-    return tuple(map(sysconfig.get_path, ("stdlib", "platstdlib")))
 
 
 def _names_it(module: ModuleType) -> bool:

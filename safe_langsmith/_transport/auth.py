@@ -194,27 +194,33 @@ class ResourceWatcher:
         """
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        owner, found = self._owner(), None
-        sent: Any = getattr(error, "request", None)
-        with Guard("explain an error"):
-            if owner is not None:  # pragma: no branch  # its resources keep it alive
-                hide_keys(owner, error)
-                if isinstance(error, connection_errors()):
-                    found = _late().no_tunnel(owner, sent.method, sent, error)
-        return unsent_resource_error(found, sent) if found else None
+        owner = self._of_a_connection(error)
+        with Guard("explain a failed connection"):
+            if owner is not None:
+                sent = error.request
+                found = _late().no_tunnel(owner, sent.method, sent, error)
+                return unsent_resource_error(found, sent) if found else None
+        return None
 
     async def explained_async(self, error: Any) -> Exception | None:
         """The same for an async client."""
         if isinstance(error, AccessDeniedError):
             return error.with_traceback(None)
-        owner, found = self._owner(), None
-        sent: Any = getattr(error, "request", None)
-        with Guard("explain an error"):
+        owner = self._of_a_connection(error)
+        with Guard("explain a failed connection"):
+            if owner is not None:
+                sent = error.request
+                found = await _late().no_tunnel_async(owner, sent.method, sent, error)
+                return unsent_resource_error(found, sent) if found else None
+        return None
+
+    def _of_a_connection(self, error: Any) -> Owner | None:
+        """The client, if its connection failed. Masks the keys in any error."""
+        owner = self._owner()
+        with Guard("mask keys in an error"):
             if owner is not None:  # pragma: no branch  # its resources keep it alive
                 hide_keys(owner, error)
-                if isinstance(error, connection_errors()):
-                    found = await _late().no_tunnel_async(owner, sent.method, sent, error)
-        return unsent_resource_error(found, sent) if found else None
+        return owner if isinstance(error, connection_errors()) else None
 
 
 def _log_in(request: httpx.Request) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +129,12 @@ def test_other_calls(row: Scenario, tmp_path: Path) -> None:
 # --- golden outputs -------------------------------------------------------------------
 
 
+def put(settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set these environment variables."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
 def in_a_healthy_world(server: SimulatedLangSmith) -> dict[str, str]:
     key = scenarios.personal_of_two(server)["key"]
     return {"LANGSMITH_API_KEY": key, "LANGSMITH_ENDPOINT": server.url}
@@ -210,8 +216,7 @@ def test_golden(
     """To rewrite them: RENEW_GOLDEN=1 pytest tests/command/test_doctor.py -k golden."""
     make, code, options = WORLDS[world]
     settings = make(server)
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    put(settings, monkeypatch)
     encoding, more = FORMS[form]
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
@@ -485,8 +490,7 @@ def test_a_profile_that_does_not_exist(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The SDK ignores it, and uses the other settings."""
-    for name, value in in_a_healthy_world(server).items():
-        monkeypatch.setenv(name, value)
+    put(in_a_healthy_world(server), monkeypatch)
     path = Path.home() / ".langsmith" / "config.json"
     path.parent.mkdir()
     if names is not None:
@@ -517,8 +521,7 @@ def test_a_profile_that_variables_override(
     path = Path.home() / ".langsmith" / "config.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"profiles": {"work": profile}}))
-    for name, value in in_a_healthy_world(server).items():
-        monkeypatch.setenv(name, value)
+    put(in_a_healthy_world(server), monkeypatch)
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     assert main(["doctor", "--profile", "work", "--strict"]) == 1
     shown = capsys.readouterr().out
@@ -564,8 +567,7 @@ def test_a_time_limit(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What was not checked in time is marked `?`; everything else is reported."""
-    for name, value in in_a_healthy_world(server).items():
-        monkeypatch.setenv(name, value)
+    put(in_a_healthy_world(server), monkeypatch)
     server.answer("/sessions", status=None, delay=60)
     data, code = run_json(capsys, "--timeout", "0.3")
     server.clear_answers()
@@ -769,8 +771,7 @@ def test_what_is_set_is_told_without_a_client(
     own = in_a_healthy_world(server)
     own["LANGSMITH_WORKSPACE_ID"] = "w"
     more = {**own, **more, "LANGSMITH_FAILED_TRACES_DIR": "x", "LANGSMITH_PROJECT": "mine"}
-    for name, value in more.items():
-        monkeypatch.setenv(name, value)
+    put(more, monkeypatch)
     data, code = run_json(capsys)
     assert (code, data["problems"]) == (1, 1)
     lines = {(s["name"], x["name"]): x for s in data["sections"] for x in s["lines"]}
@@ -795,8 +796,7 @@ def test_each_counted_warning_has_a_mark(
 ) -> None:
     """This holds even if there is no client, so that the settings are not shown."""
     misspelled = {"LANGSMITH_APIKEY": "x"}
-    for name, value in {**in_a_healthy_world(server), **more, **misspelled}.items():
-        monkeypatch.setenv(name, value)
+    put({**in_a_healthy_world(server), **more, **misspelled}, monkeypatch)
     assert main(["doctor"]) == 1
     shown = capsys.readouterr().out
     assert "1 problem, 2 warnings" in shown
@@ -833,8 +833,7 @@ def test_sampling_and_saving(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A sampling rate of 0 loses no traces, although the role cannot create runs."""
-    for name, value in with_traces_refused(server).items():
-        monkeypatch.setenv(name, value)
+    put(with_traces_refused(server), monkeypatch)
     monkeypatch.setenv("LANGSMITH_TRACING_SAMPLING_RATE", "0")
     monkeypatch.setenv("LANGSMITH_FAILED_TRACES_DIR", "traces")
     data, code = run_json(capsys)
@@ -853,8 +852,7 @@ def test_caches_that_differ(
 ) -> None:
     """The caches are outdated if a process keeps running, as in a notebook."""
     settings = in_a_healthy_world(server)
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+    put(settings, monkeypatch)
     run_json(capsys)
     from langsmith.utils import get_tracer_project
 

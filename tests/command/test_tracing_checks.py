@@ -246,7 +246,7 @@ ROWS = (
     ),
     Row(
         "no key but that of a destination",
-        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(THERE)},
         (("good", "destination", "accepts traces with this key"),),
         "good",
         message="Traces go only to LANGSMITH_RUNS_ENDPOINTS: {there}",
@@ -255,12 +255,7 @@ ROWS = (
     ),
     Row(
         "no key but those of two destinations",
-        {
-            **ON,
-            "LANGSMITH_RUNS_ENDPOINTS": entries(
-                ("{there}", "{key_there}"), ("{url}", "{key}")
-            ),
-        },
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(THERE, HERE)},
         (("good", "destination", "accepts traces with this key"),),
         "good good",
         message="(accepts traces with this key), {url} with personal key lsv2_pt_",
@@ -269,12 +264,7 @@ ROWS = (
     ),
     Row(
         "no key but those of two destinations, and one answer tells nothing",
-        {
-            **ON,
-            "LANGSMITH_RUNS_ENDPOINTS": entries(
-                ("{url}", "{key}"), ("{there}", "{key_there}")
-            ),
-        },
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(HERE, THERE)},
         (("unknown", "destination", "unknown: GET /sessions returned 400"),),
         "good unknown",
         code="unknown",
@@ -294,7 +284,7 @@ ROWS = (
     ),
     Row(
         "a destination whose answer tells nothing",
-        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(("{there}", "{key_there}"))},
+        {**ON, "LANGSMITH_RUNS_ENDPOINTS": entries(THERE)},
         (("unknown", "destination", "unknown: GET /sessions returned 400"),),
         "unknown",
         prepare=other_broken,

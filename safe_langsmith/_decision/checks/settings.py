@@ -34,29 +34,25 @@ def stale_setting(case: Case) -> Steps[Cause | None]:
         summary = f"the client uses an outdated {names}."
         if outcome == "good":
             return replaced(case, "stale-setting", summary, fresh)
-        if outcome == "bad" and (yield from _is_only_misplaced(case, fresh)):
-            return _misplaced(case, fresh, summary)
+        if outcome == "bad" and (cause := (yield from _misplaced(case, fresh, summary))):
+            return cause
         told = "was rejected too" if outcome == "bad" else "could not be tried"
         sources = ", ".join(str(source) for source in changed.values())
         case.note("settings", outcome, f"the newer {names}, from {sources}, {told}")
     return (yield from _removed_workspace(case))
 
 
-def _is_only_misplaced(case: Case, fresh: Settings) -> Steps[bool]:
-    """Whether a newer key is good, but has no access to the workspace."""
+def _misplaced(case: Case, fresh: Settings, summary: str) -> Steps[Cause | None]:
+    """Is the newer key good, but without access to the workspace?"""
     if fresh.key == case.held.key or not fresh.workspace.value:
-        return False
+        return None
     standing = yield from case.identify(Repair(fresh, case.sent.session).access)
-    case.workspaces = (standing.workspaces or ()) if standing.state == "good" else ()
-    return standing.state == "good"
-
-
-def _misplaced(case: Case, fresh: Settings, summary: str) -> Cause:
-    """The cause for an outdated key if the newer one needs another workspace, too."""
-    cause = replaced(case, "stale-setting", summary, fresh)
-    more = f"{summary} The newer one has no access to workspace {fresh.workspace.value}."
-    todo = (*cause.next_steps, steps.choose_workspace(case))
-    return replace(cause, summary=more, next_steps=todo, repair=None)
+    if standing.state != "good":
+        return None
+    case.workspaces = standing.workspaces or ()
+    summary += f" The newer one has no access to workspace {fresh.workspace.value}."
+    todo = (*_steps_to_use(case, fresh), steps.choose_workspace(case))
+    return Cause("stale-setting", summary, todo)
 
 
 def _removed_workspace(case: Case) -> Steps[Cause | None]:
@@ -72,9 +68,10 @@ def _removed_workspace(case: Case) -> Steps[Cause | None]:
         return None
     case.workspaces = standing.workspaces or ()
     summary = "the client still uses a workspace that is no longer in the environment."
-    cause = replaced(case, "stale-setting", summary, replace(held, workspace=only))
     how = f"used workspace {only.value}, the only one that this key can use"
-    return replace(cause, repair=replace(cause.repair, how=how)) if cause.repair else cause
+    fresh = replace(held, workspace=only)
+    cause = Cause("stale-setting", summary, _steps_to_use(case, fresh))
+    return case.repaired(cause, fresh, how)
 
 
 def _parts(place: Settings) -> dict[str, Setting]:
@@ -165,8 +162,14 @@ def _merge(held: Settings, newer: Settings) -> Settings:
 
 def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
     """The cause for an outdated value, with the repair that uses the newer one."""
-    changed = _changes(case.held, fresh)
-    news = ", ".join(f"{name} from {source}" for name, source in changed.items())
+    changed = _changes(case.held, fresh).items()
+    news = ", ".join(f"{name} from {source}" for name, source in changed)
+    cause = Cause(code, summary, _steps_to_use(case, fresh))
+    return case.repaired(cause, fresh, f"used the newer {news}")
+
+
+def _steps_to_use(case: Case, fresh: Settings) -> tuple[str, ...]:
+    """The steps to use newer values, worded for where they are."""
     todo = ["create the client after its settings are set (or recreate it)"]
     sources = _sources(case.held, fresh).items()
     of_file = {name: source for name, source in sources if source.kind == "dotenv"}
@@ -175,8 +178,8 @@ def replaced(case: Case, code: Code, summary: str, fresh: Settings) -> Cause:
         todo = steps.load(case, of_file, "")
     elif of_profile:
         todo = steps.unhide(case, of_profile) or todo
-    secret = next((s.name for s in changed.values() if s.kind == "colab"), "")
+    secret = next((source.name for _, source in sources if source.kind == "colab"), "")
     if secret:
         value = f'userdata.get("{secret}")'
         todo = [f'set os.environ["{secret}"] = {value} before the client is created']
-    return case.repaired(Cause(code, summary, tuple(todo)), fresh, f"used the newer {news}")
+    return tuple(todo)
