@@ -328,6 +328,17 @@ def test_the_line_in_a_file_of_yours(refused: Notebook, tmp_path: Path) -> None:
     assert f"  called:    {module}, line 2: return {CALL}" in shown
 
 
+def test_the_line_is_not_in_a_library_of_the_user_s_folder(
+    refused: Notebook, tmp_path: Path
+) -> None:
+    library = tmp_path / "lib" / "site-packages" / "library.py"
+    library.parent.mkdir(parents=True)
+    library.write_text(f"def names(client):\n    return {CALL}\n")
+    refused.run(f"import sys; sys.path.append({str(library.parent)!r})")
+    shown = refused.traceback("import library", "library.names(client)")
+    assert re.search(r"  called:    Cell In\[\d+\], line 2: library.names\(client\)", shown)
+
+
 def test_our_error_inside_a_chain_of_errors(refused: Notebook) -> None:
     """The user's own error, raised from ours, is shown in IPython's usual form."""
     shown = refused.traceback(
